@@ -1,0 +1,148 @@
+//! All accounts as one value in memory: what port 25 and the heartbeat socket ask on every line.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::model::{Account, AccountName, BeatKeyRecord, Domain, Endpoint};
+use crate::base::{AccountId, DomainName, EndpointId};
+
+/// A snapshot of every account. Immutable; a change makes a new one.
+#[derive(Debug, Default)]
+pub struct Directory {
+    accounts: HashMap<AccountId, Account>,
+    by_name: HashMap<AccountName, AccountId>,
+    endpoints: HashMap<EndpointId, Endpoint>,
+    domains: HashMap<DomainName, Domain>,
+    beat_keys: Vec<BeatKeyRecord>,
+}
+
+/// What we know of a domain that we take mail for.
+#[derive(Clone, Copy, Debug)]
+pub struct ServedDomain<'a> {
+    /// The domain or dynamic name itself.
+    pub name: &'a DomainName,
+    /// Whose it is.
+    pub account: &'a Account,
+    /// Servers that may have its mail, best first.
+    pub endpoints: &'a [EndpointId],
+}
+
+impl Directory {
+    /// Builds the snapshot. Dynamic host names of endpoints are served like domains: mail for
+    /// `user@firma.dyn.example` is the customer's too.
+    #[must_use]
+    pub fn new(
+        accounts: Vec<Account>,
+        endpoints: Vec<Endpoint>,
+        domains: Vec<Domain>,
+        beat_keys: Vec<BeatKeyRecord>,
+    ) -> Self {
+        let mut served: HashMap<DomainName, Domain> = HashMap::with_capacity(domains.len() + endpoints.len());
+        for endpoint in &endpoints {
+            served.insert(
+                endpoint.host.clone(),
+                Domain { name: endpoint.host.clone(), account: endpoint.account, endpoints: vec![endpoint.id] },
+            );
+        }
+        served.extend(domains.into_iter().map(|domain| (domain.name.clone(), domain)));
+        Self {
+            by_name: accounts.iter().map(|a| (a.name.clone(), a.id)).collect(),
+            accounts: accounts.into_iter().map(|a| (a.id, a)).collect(),
+            endpoints: endpoints.into_iter().map(|e| (e.id, e)).collect(),
+            domains: served,
+            beat_keys,
+        }
+    }
+
+    /// The domain, if we take mail for exactly this name (never for names below it).
+    #[must_use]
+    pub fn served(&self, name: &DomainName) -> Option<ServedDomain<'_>> {
+        let domain = self.domains.get(name)?;
+        Some(ServedDomain {
+            name: &domain.name,
+            account: self.accounts.get(&domain.account)?,
+            endpoints: &domain.endpoints,
+        })
+    }
+
+    /// An account by its row.
+    #[must_use]
+    pub fn account(&self, id: AccountId) -> Option<&Account> {
+        self.accounts.get(&id)
+    }
+
+    /// An account by its name.
+    #[must_use]
+    pub fn account_named(&self, name: &str) -> Option<&Account> {
+        self.accounts.get(self.by_name.iter().find(|(known, _)| known.as_str() == name).map(|(_, id)| id)?)
+    }
+
+    /// An endpoint by its row.
+    #[must_use]
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.endpoints.get(&id)
+    }
+
+    /// Every account, by name.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<&Account> {
+        let mut all: Vec<&Account> = self.accounts.values().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// The servers of one account, oldest first.
+    #[must_use]
+    pub fn endpoints_of(&self, account: AccountId) -> Vec<&Endpoint> {
+        let mut own: Vec<&Endpoint> = self.endpoints.values().filter(|e| e.account == account).collect();
+        own.sort_by_key(|e| e.id);
+        own
+    }
+
+    /// Every server.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<&Endpoint> {
+        let mut all: Vec<&Endpoint> = self.endpoints.values().collect();
+        all.sort_by_key(|e| e.id);
+        all
+    }
+
+    /// Names that one account receives mail for, dynamic names included, in order of the alphabet.
+    #[must_use]
+    pub fn domains_of(&self, account: AccountId) -> Vec<&Domain> {
+        let mut own: Vec<&Domain> = self.domains.values().filter(|d| d.account == account).collect();
+        own.sort_by(|a, b| a.name.cmp(&b.name));
+        own
+    }
+
+    /// The stored heartbeat keys.
+    #[must_use]
+    pub fn beat_keys(&self) -> &[BeatKeyRecord] {
+        &self.beat_keys
+    }
+}
+
+/// The current [`Directory`], shared by all rooms; replaced whole after a change.
+#[derive(Clone, Debug, Default)]
+pub struct DirectoryHandle(Arc<ArcSwap<Directory>>);
+
+impl DirectoryHandle {
+    /// A handle that begins with `directory`.
+    #[must_use]
+    pub fn new(directory: Directory) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(directory)))
+    }
+
+    /// The snapshot of this instant.
+    #[must_use]
+    pub fn load(&self) -> Arc<Directory> {
+        self.0.load_full()
+    }
+
+    /// Replaces the snapshot.
+    pub fn replace(&self, directory: Directory) {
+        self.0.store(Arc::new(directory));
+    }
+}

@@ -1,0 +1,18 @@
+//! Who may do what: accounts, their mail servers and domains, the people who look after them, and the record
+//! of who changed what.
+//!
+//! One account has one or more [`Endpoint`]s (mail servers with a heartbeat key each); a [`Domain`] lists the
+//! endpoints that may receive its mail, in order; people and accounts are many to many, with a [`Role`] each.
+//! Everything here changes rarely: it is kept in the store and read from a [`Directory`] in memory.
+
+pub mod directory;
+pub mod model;
+pub mod seal;
+pub mod store;
+
+pub use directory::{Directory, DirectoryHandle, ServedDomain};
+pub use model::{
+    Account, AccountName, AccountNameError, AccountStatus, BeatKeyRecord, Domain, Endpoint, Membership, Person, Role,
+};
+pub use seal::{SealError, SealKey};
+pub use store::{AccountError, AccountStore, AuditEntry, Change, NewAccount, SignInLink, WebSession};

@@ -1,0 +1,193 @@
+//! The rows of the account room as plain values.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
+
+/// Longest name of an account.
+pub const ACCOUNT_NAME_CHARS_MAX: usize = 63;
+
+/// Short name of an account in commands and logs: lower case letters, digits, hyphens.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AccountName(String);
+
+/// The text is not a name for an account.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "an account's name has 1 to {ACCOUNT_NAME_CHARS_MAX} lower case letters, digits, hyphens or dots and begins with a letter or digit"
+)]
+pub struct AccountNameError;
+
+impl AccountName {
+    /// The name as typed in commands.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AccountName {
+    type Err = AccountNameError;
+    fn from_str(text: &str) -> Result<Self, AccountNameError> {
+        let good = (1..=ACCOUNT_NAME_CHARS_MAX).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+            && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        if good { Ok(Self(text.to_owned())) } else { Err(AccountNameError) }
+    }
+}
+
+impl TryFrom<String> for AccountName {
+    type Error = AccountNameError;
+    fn try_from(text: String) -> Result<Self, AccountNameError> {
+        text.parse()
+    }
+}
+
+impl From<AccountName> for String {
+    fn from(name: AccountName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for AccountName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the contract allows. Separate from the liveness of the account's servers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccountStatus {
+    /// Mail is taken and delivered.
+    Active,
+    /// Mail is taken and kept, not delivered.
+    Suspended,
+    /// Mail is deferred; what is held may still be delivered.
+    Leaving,
+}
+
+/// One customer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Account {
+    /// Row.
+    pub id: AccountId,
+    /// Unique.
+    pub name: AccountName,
+    /// Contract.
+    pub status: AccountStatus,
+    /// When it was made.
+    pub created_at: WallTime,
+}
+
+/// One mail server of an account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    /// Row.
+    pub id: EndpointId,
+    /// Whose.
+    pub account: AccountId,
+    /// The dynamic name that follows its address, also served as a mail domain.
+    pub host: DomainName,
+    /// Where its SMTP server listens.
+    pub smtp_port: u16,
+    /// Last proven IPv4 address; kept over restarts so that a return to it needs no signature.
+    pub address_v4: Option<Ipv4Addr>,
+    /// Last proven IPv6 address.
+    pub address_v6: Option<Ipv6Addr>,
+    /// SHA-256 of the SubjectPublicKeyInfo that its SMTP server showed when it was last trusted.
+    pub pin: Option<[u8; 32]>,
+}
+
+impl Endpoint {
+    /// Whether `address` is the last proven one of its family.
+    #[must_use]
+    pub fn has_proven(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => self.address_v4 == Some(v4),
+            IpAddr::V6(v6) => self.address_v6 == Some(v6),
+        }
+    }
+}
+
+/// The keys of one heartbeat token as stored (docs/PROTOCOL.md §2). MAC keys are sealed; the rest opens nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BeatKeyRecord {
+    /// Whose beats these are.
+    pub endpoint: EndpointId,
+    /// Finds the key in a datagram; random to everybody else. Unique.
+    pub locator: [u8; 8],
+    /// Both MAC keys, sealed with the server's [`SealKey`](super::SealKey) and bound to the locator.
+    pub sealed_mac_keys: Vec<u8>,
+    /// Ed25519 public key for moves.
+    pub move_key: [u8; 32],
+    /// One-way image of the whole token, for checks over HTTPS.
+    pub bearer_verifier: [u8; 32],
+    /// When the key was made.
+    pub created_at: WallTime,
+    /// When it stops to be valid: set for a rotated key, absent for the current one.
+    pub expires_at: Option<WallTime>,
+}
+
+/// A mail domain that we take mail for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Domain {
+    /// Normalised and unique over all accounts.
+    pub name: DomainName,
+    /// Whose.
+    pub account: AccountId,
+    /// Which servers may have its mail, best first. Never empty.
+    pub endpoints: Vec<EndpointId>,
+}
+
+/// Somebody who may sign in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Person {
+    /// Row.
+    pub id: PersonId,
+    /// As shown in the audit log.
+    pub name: String,
+    /// Runs the service: sees the envelope view of every account.
+    pub is_operator: bool,
+}
+
+/// What a person may do in one account.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Looks.
+    Viewer,
+    /// Looks, retries, changes servers and domains.
+    Technician,
+    /// Everything, people included.
+    Owner,
+}
+
+/// A person's place in an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Membership {
+    /// Who.
+    pub person: PersonId,
+    /// Where.
+    pub account: AccountId,
+    /// As what.
+    pub role: Role,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_accounts_are_safe_in_commands_and_logs() {
+        assert_eq!("firma-2.de".parse::<AccountName>().unwrap().as_str(), "firma-2.de");
+        for text in ["", "-a", "A", "a b", "a\n", "ä", "../x", &"a".repeat(64)] {
+            assert_eq!(text.parse::<AccountName>(), Err(AccountNameError), "{text:?}");
+        }
+    }
+}

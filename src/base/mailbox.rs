@@ -1,0 +1,255 @@
+//! Addresses of people: local-part and domain, exactly as the sender wrote them.
+
+use std::fmt;
+
+use super::domain::{DomainName, DomainNameError};
+
+/// Longest local-part taken. RFC 5321 §4.5.3.1.1 asks for at least 64; real VERP and SRS addresses go beyond.
+pub const LOCAL_PART_OCTETS_MAX: usize = 254;
+
+/// The part before the `@`, as written, quotes included. Never folded or normalised: it is the primary's to read.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LocalPart(String);
+
+/// Where a mailbox lives.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum MailHost {
+    /// A name.
+    Name(DomainName),
+    /// An address literal with its brackets, `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3).
+    Literal(String),
+}
+
+/// A mailbox: `local-part@domain` (RFC 5321 §4.1.2).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Mailbox {
+    /// As written.
+    pub local_part: LocalPart,
+    /// Normalised.
+    pub host: MailHost,
+}
+
+/// The sender of an envelope.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum ReversePath {
+    /// `<>`: a notification that must not be answered (RFC 5321 §4.5.5).
+    Null,
+    /// Somebody.
+    Mailbox(Mailbox),
+}
+
+/// Why a text is not a mailbox.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MailboxError {
+    /// No `@`, or nothing on one side of it.
+    #[error("an address is local-part@domain")]
+    Incomplete,
+    /// The local-part is longer than [`LOCAL_PART_OCTETS_MAX`].
+    #[error("the local-part is longer than {LOCAL_PART_OCTETS_MAX} octets")]
+    LocalPartTooLong,
+    /// A character that has to be quoted, or a quoted string that does not end.
+    #[error("the local-part has a character that needs quoting")]
+    BadLocalPart,
+    /// Beyond ASCII without SMTPUTF8 (RFC 6531 §3.3).
+    #[error("the local-part is not ASCII")]
+    NeedsSmtpUtf8,
+    /// The domain is none.
+    #[error("{0}")]
+    Domain(#[from] DomainNameError),
+    /// A malformed address literal.
+    #[error("the address literal is malformed")]
+    BadLiteral,
+}
+
+impl LocalPart {
+    /// As written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The mailbox name without quotes, for comparisons (`"a.b"` and `a.b` are one mailbox, RFC 5321 §4.1.2).
+    #[must_use]
+    pub fn unquoted(&self) -> String {
+        let Some(inner) = self.0.strip_prefix('"').and_then(|t| t.strip_suffix('"')) else {
+            return self.0.clone();
+        };
+        let mut plain = String::with_capacity(inner.len());
+        let mut chars = inner.chars();
+        while let Some(c) = chars.next() {
+            plain.extend(if c == '\\' { chars.next() } else { Some(c) });
+        }
+        plain
+    }
+}
+
+/// Characters of an unquoted local-part: atext of RFC 5321 §4.1.2 and the dot, with UTF-8 per RFC 6531 §3.3.
+/// Dots may stand anywhere: addresses such as `a..b@` exist, and judging them is the primary's business.
+fn is_dot_string_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c) || (!c.is_ascii() && !c.is_control())
+}
+
+/// Length of the local-part at the head of `text`, up to and without its `@`.
+fn local_part_length(text: &str) -> Result<usize, MailboxError> {
+    if !text.starts_with('"') {
+        let end = text.find('@').ok_or(MailboxError::Incomplete)?;
+        let unquoted = text.get(..end).unwrap_or_default();
+        if unquoted.is_empty() {
+            return Err(MailboxError::Incomplete);
+        }
+        return if unquoted.chars().all(is_dot_string_char) { Ok(end) } else { Err(MailboxError::BadLocalPart) };
+    }
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if c.is_control() => return Err(MailboxError::BadLocalPart),
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => {
+                let end = at + 1;
+                let rest = text.get(end..).unwrap_or_default();
+                return if rest.starts_with('@') { Ok(end) } else { Err(MailboxError::BadLocalPart) };
+            }
+            _ => {}
+        }
+    }
+    Err(MailboxError::BadLocalPart)
+}
+
+fn literal(text: &str) -> Result<String, MailboxError> {
+    let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).ok_or(MailboxError::BadLiteral)?;
+    let v6 = inner.get(..5).filter(|tag| tag.eq_ignore_ascii_case("IPv6:")).and_then(|_| inner.get(5..));
+    let good = match v6 {
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => inner.parse::<std::net::Ipv4Addr>().is_ok(),
+    };
+    if good { Ok(text.to_owned()) } else { Err(MailboxError::BadLiteral) }
+}
+
+impl Mailbox {
+    /// Parses `local-part@domain` without angle brackets.
+    ///
+    /// # Errors
+    /// [`MailboxError`] says which rule the text breaks; text beyond ASCII in the local-part is refused unless
+    /// `smtputf8`.
+    pub fn parse(text: &str, smtputf8: bool) -> Result<Self, MailboxError> {
+        let end = local_part_length(text)?;
+        let (local, rest) = text.split_at_checked(end).ok_or(MailboxError::Incomplete)?;
+        if local.len() > LOCAL_PART_OCTETS_MAX {
+            return Err(MailboxError::LocalPartTooLong);
+        }
+        if !smtputf8 && !local.is_ascii() {
+            return Err(MailboxError::NeedsSmtpUtf8);
+        }
+        let domain = rest.strip_prefix('@').ok_or(MailboxError::Incomplete)?;
+        let host = if domain.starts_with('[') {
+            MailHost::Literal(literal(domain)?)
+        } else if !smtputf8 && !domain.is_ascii() {
+            return Err(MailboxError::NeedsSmtpUtf8);
+        } else {
+            MailHost::Name(DomainName::parse(domain)?)
+        };
+        Ok(Self { local_part: LocalPart(local.to_owned()), host })
+    }
+
+    /// The domain, unless the mailbox lives at an address literal.
+    #[must_use]
+    pub const fn domain(&self) -> Option<&DomainName> {
+        match &self.host {
+            MailHost::Name(name) => Some(name),
+            MailHost::Literal(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for LocalPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            MailHost::Name(name) => write!(f, "{}@{name}", self.local_part),
+            MailHost::Literal(literal) => write!(f, "{}@{literal}", self.local_part),
+        }
+    }
+}
+
+impl fmt::Display for ReversePath {
+    /// Without angle brackets; empty for the null reverse-path.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Mailbox(mailbox) => mailbox.fmt(f),
+        }
+    }
+}
+
+impl ReversePath {
+    /// Reads what [`Display`](fmt::Display) wrote: empty is the null reverse-path.
+    ///
+    /// # Errors
+    /// As [`Mailbox::parse`].
+    pub fn parse(text: &str, smtputf8: bool) -> Result<Self, MailboxError> {
+        if text.is_empty() { Ok(Self::Null) } else { Mailbox::parse(text, smtputf8).map(Self::Mailbox) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_keep_their_spelling() {
+        for text in [
+            "Otto.Normal+tag@firma.example",
+            "\"a b@c\"@firma.example",
+            "\"a\\\"b\"@firma.example",
+            "a..b@firma.example",
+            "x@[192.0.2.1]",
+            "x@[IPv6:2001:db8::1]",
+        ] {
+            assert_eq!(Mailbox::parse(text, false).unwrap().to_string(), text);
+        }
+        assert_eq!(Mailbox::parse("a@FIRMA.Example.", false).unwrap().to_string(), "a@firma.example");
+    }
+
+    #[test]
+    fn quotes_do_not_make_another_mailbox() {
+        let quoted = Mailbox::parse("\"a\\b.c\"@x.example", false).unwrap();
+        assert_eq!(quoted.local_part.unquoted(), "ab.c");
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "",
+            "@",
+            "a@",
+            "@b",
+            "a",
+            "a b@c.example",
+            "a@b@c.example",
+            "\"a@b.example",
+            "\"a\"b@c.example",
+            "a<b@c.example",
+            "a@[1.2.3]",
+            "a@[1.2.3.4",
+            "a\r\n@b.example",
+            "\"a\r\n\"@b.example",
+            "a@-b.example",
+        ] {
+            assert!(Mailbox::parse(text, true).is_err(), "{text:?}");
+        }
+        let long = format!("{}@x.example", "a".repeat(255));
+        assert_eq!(Mailbox::parse(&long, false), Err(MailboxError::LocalPartTooLong));
+    }
+
+    #[test]
+    fn utf8_needs_the_extension() {
+        assert_eq!(Mailbox::parse("jörg@x.example", false), Err(MailboxError::NeedsSmtpUtf8));
+        assert_eq!(Mailbox::parse("jörg@x.example", true).unwrap().to_string(), "jörg@x.example");
+    }
+}

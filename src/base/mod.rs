@@ -1,0 +1,13 @@
+//! Words that all rooms share. Holds no rule of a room and does no I/O beyond reading the clock.
+
+pub mod clock;
+pub mod domain;
+pub mod id;
+pub mod mailbox;
+pub mod quantity;
+
+pub use clock::{Clock, Moment, WallTime};
+pub use domain::{DomainName, DomainNameError};
+pub use id::{AccountId, EndpointId, PersonId, SpoolId, SpoolIds};
+pub use mailbox::{LocalPart, Mailbox, MailboxError, ReversePath};
+pub use quantity::{ByteCount, parse_duration, write_duration};

@@ -1,0 +1,52 @@
+//! What the other rooms may ask of delivery, and how they wake it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use crate::base::{AccountId, WallTime};
+
+/// A flush that has ended: from the first claim until nothing was due.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct FlushSummary {
+    /// When it began.
+    pub started_at: WallTime,
+    /// When its last message was reported on.
+    pub ended_at: WallTime,
+    /// Recipients delivered.
+    pub delivered: u64,
+    /// Recipients deferred.
+    pub deferred: u64,
+    /// Recipients refused for good.
+    pub refused: u64,
+    /// From the beat that brought the line back to the first delivered message; absent for a flush on its own.
+    pub first_delivery_after: Option<Duration>,
+}
+
+/// How delivery to one account stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct FlushView {
+    /// A connection is being made or used.
+    pub is_delivering: bool,
+    /// Recipients delivered in the running flush.
+    pub delivered_now: u64,
+    /// The last one that delivered or was refused something.
+    pub last: Option<FlushSummary>,
+    /// Why the last connection or message failed, in words for the page. Cleared by the next success.
+    pub last_problem: Option<String>,
+    /// TLS version, cipher and key fingerprint of the last connection, if it was encrypted.
+    pub last_tls: Option<String>,
+}
+
+/// Wakes delivery and shows how it stands. Calls return at once.
+pub trait Flushes: Send + Sync {
+    /// New mail of these accounts is in the spool.
+    fn mail_stored(&self, accounts: &[AccountId]);
+    /// A person asked for another try; due times were already set.
+    fn retry(&self, account: AccountId);
+    /// How it stands.
+    fn view(&self, account: AccountId) -> FlushView;
+    /// Accounts whose view changed.
+    fn subscribe(&self) -> broadcast::Receiver<AccountId>;
+}

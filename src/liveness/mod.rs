@@ -1,0 +1,13 @@
+//! From beats and silence to a state: is this mail server there?
+//!
+//! A `Machine` decides for one endpoint, the `Board` holds all of them with
+//! their deadlines, `driver` turns the clock. Each change becomes a [`Transition`](transition::Transition): written
+//! once to the [`TransitionLog`], then read by everybody else.
+
+pub mod transition;
+pub mod view;
+
+pub use transition::{
+    AddressChange, Cause, HistoryRow, LineState, LogError, Transition, TransitionLog, WatchedEndpoint,
+};
+pub use view::{LineEvent, LineView, Lines};

@@ -1,0 +1,18 @@
+//! The spool: which states a stored message may have, and who may deliver it now.
+//!
+//! A message is ours from the moment [`SpoolStore::intake_commit`] has returned `Ok` and until each of its
+//! recipients has reached an end. Nothing is deleted on an error.
+
+pub mod message;
+pub mod state;
+pub mod store;
+
+pub use message::{BodyType, Claimed, ClaimedRecipient, HeaderSummary, NewMessage, NewRecipient};
+pub use state::{DeliveryReply, Outcome, RecipientState, RecipientStateError};
+pub use store::{
+    ClaimQuery, CommitError, IntakeStatus, ListCursor, ListPage, ListQuery, MessageDetail, MessageRow, RecipientRow,
+    Report, RetrySelection, SpoolError, SpoolStore, StateFilter, Tally, Usage,
+};
+
+/// Octets of one stored piece of content, at most. A body is never in memory whole: a session holds one piece.
+pub const CHUNK_OCTETS_MAX: usize = 64 * 1024;

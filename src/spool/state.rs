@@ -1,0 +1,105 @@
+//! Which states may a spooled message have, and what does a crash leave?
+//!
+//! ```text
+//! (chunks ahead) --commit--> queued --claim--> claimed --report--> delivered   content deleted with the last one
+//!       |                      ^  ^               |  |
+//!   swept at start             |  '---deferred----'  '---> refused   kept and shown
+//!                              '------ restart, operator's retry (refused too)
+//! ```
+//!
+//! A crash leaves `claimed` recipients: nobody knows whether the primary has them. They return to `queued` at the
+//! next start and may be delivered twice, never zero times (RFC 1047).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::WallTime;
+
+/// Where one recipient of one message stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecipientState {
+    /// Waits for its time.
+    Queued,
+    /// In the hands of a delivery.
+    Claimed,
+    /// The primary took it: the end.
+    Delivered,
+    /// The primary refused it for good. Kept with its content until a person decides.
+    Refused,
+}
+
+impl RecipientState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Queued, Self::Claimed, Self::Delivered, Self::Refused];
+
+    /// As stored and in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Claimed => "claimed",
+            Self::Delivered => "delivered",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Whether delivery still owes this recipient something by itself.
+    #[must_use]
+    pub const fn is_waiting(self) -> bool {
+        matches!(self, Self::Queued | Self::Claimed)
+    }
+}
+
+impl fmt::Display for RecipientState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A stored state has an unknown word.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("'{0}' is not the state of a recipient")]
+pub struct RecipientStateError(String);
+
+impl FromStr for RecipientState {
+    type Err = RecipientStateError;
+    fn from_str(text: &str) -> Result<Self, RecipientStateError> {
+        Self::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| RecipientStateError(text.to_owned()))
+    }
+}
+
+/// What the primary said, or why it said nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct DeliveryReply {
+    /// Reply code; absent when the connection failed before one came.
+    pub code: Option<u16>,
+    /// Text, cut to 500 characters, control characters removed.
+    pub text: String,
+}
+
+/// How one attempt ended for one recipient.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// 2yz after the final dot.
+    Delivered {
+        /// The primary's words.
+        reply: DeliveryReply,
+    },
+    /// To be tried again at `until`, or with the next return of the primary.
+    Deferred {
+        /// Not before.
+        until: WallTime,
+        /// Why.
+        reply: DeliveryReply,
+    },
+    /// Refused for good.
+    Refused {
+        /// The primary's words.
+        reply: DeliveryReply,
+    },
+    /// The attempt never came to it: back to the queue, not counted as an attempt.
+    Returned,
+}

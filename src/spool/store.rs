@@ -1,0 +1,253 @@
+//! What the spool asks of a storage engine.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::message::{Claimed, NewMessage};
+use super::state::{DeliveryReply, Outcome, RecipientState};
+use crate::account::Change;
+use crate::base::{AccountId, DomainName, SpoolId, WallTime};
+
+/// The engine failed. None of these loses mail: what was stored stays stored.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// A read or write failed.
+    #[error("the spool failed: {0}")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The piece of content is not there.
+    #[error("a piece of content of message {0} is missing")]
+    ChunkMissing(SpoolId),
+}
+
+/// Why a message did not become ours. The sender still has it and is told to come again with a 4yz.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Certainly not stored.
+    #[error("commit of the spool failed: {0}")]
+    NotStored(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The commit may or may not have reached the disk; [`SpoolStore::intake_status`] tells later. The sender is
+    /// told to come again: a duplicate is the lesser evil.
+    #[error("nobody knows whether the commit of the spool succeeded: {0}")]
+    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Whether a message is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IntakeStatus {
+    /// It is ours.
+    Committed,
+    /// It is not.
+    Absent,
+}
+
+/// Which messages a delivery wants.
+#[derive(Clone, Debug)]
+pub struct ClaimQuery {
+    /// Whose.
+    pub account: AccountId,
+    /// Only recipients in these domains; empty for all.
+    pub domains: Vec<DomainName>,
+    /// Recipients due at this time.
+    pub now: WallTime,
+    /// At most so many messages.
+    pub messages_max: u32,
+    /// Stops after the message that crosses this many octets of content (at least one is returned).
+    pub octets_max: u64,
+}
+
+/// What became of one claimed message.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Which.
+    pub id: SpoolId,
+    /// By ordinal; recipients of the claim that are not named count as [`Outcome::Returned`].
+    pub outcomes: Vec<(u32, Outcome)>,
+}
+
+/// What an account holds. Kept in memory by the engine: cheap to ask, exact within one commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Usage {
+    /// Messages with a recipient that waits.
+    pub waiting: u64,
+    /// Messages without a waiting and with a refused recipient.
+    pub refused: u64,
+    /// Octets of content of both.
+    pub octets: u64,
+}
+
+/// Conservation: counters that intake and reports keep, beside what the rows say. Counted per recipient.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Tally {
+    /// Counter: recipients ever accepted.
+    pub accepted: u64,
+    /// Counter: recipients ever delivered.
+    pub delivered: u64,
+    /// Counter: recipients removed by a person, or with the account.
+    pub deleted: u64,
+    /// Rows: recipients queued or claimed now.
+    pub waiting: u64,
+    /// Rows: recipients refused now.
+    pub refused: u64,
+}
+
+impl Tally {
+    /// Accepted = delivered + deleted + waiting + refused.
+    #[must_use]
+    pub const fn is_balanced(&self) -> bool {
+        self.accepted == self.delivered + self.deleted + self.waiting + self.refused
+    }
+}
+
+/// Which rows a list shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum StateFilter {
+    /// Everything not delivered.
+    #[default]
+    Held,
+    /// With a waiting recipient.
+    Waiting,
+    /// With a refused recipient.
+    Refused,
+    /// Delivered to all.
+    Delivered,
+    /// All.
+    Any,
+}
+
+/// Where the next page begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListCursor(pub SpoolId);
+
+/// A question for a list, oldest first.
+#[derive(Clone, Debug)]
+pub struct ListQuery {
+    /// One account or all.
+    pub account: Option<AccountId>,
+    /// Which states.
+    pub filter: StateFilter,
+    /// Continue behind this message.
+    pub after: Option<ListCursor>,
+    /// Rows, at most 1,000.
+    pub limit: u32,
+}
+
+/// One line of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRow {
+    /// Which.
+    pub id: SpoolId,
+    /// When accepted.
+    pub accepted_at: WallTime,
+    /// Sender, empty for the null reverse-path.
+    pub reverse_path: String,
+    /// Octets of content.
+    pub octets: u64,
+    /// Raw subject.
+    pub subject: String,
+    /// SMTPUTF8.
+    pub smtputf8: bool,
+    /// TLS facts, if any.
+    pub tls: Option<String>,
+    /// Recipients of the account asked for.
+    pub recipients: Vec<RecipientRow>,
+}
+
+/// One recipient in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipientRow {
+    /// Place in the envelope.
+    pub ordinal: u32,
+    /// Whose.
+    pub account: AccountId,
+    /// Forward-path.
+    pub mailbox: String,
+    /// Where it stands.
+    pub state: RecipientState,
+    /// When it is tried next, for waiting ones.
+    pub due_at: Option<WallTime>,
+    /// Attempts that came to a reply or a failure.
+    pub attempts: u32,
+    /// The last reply.
+    pub last_reply: Option<DeliveryReply>,
+    /// When the last attempt ended.
+    pub last_attempt_at: Option<WallTime>,
+}
+
+/// One message with everything known of it but its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageDetail {
+    /// As in the list.
+    pub row: MessageRow,
+    /// Raw `From` field.
+    pub header_from: String,
+    /// Raw `Message-ID` field.
+    pub message_id: String,
+    /// Sending host.
+    pub peer: std::net::IpAddr,
+    /// What it called itself.
+    pub helo: String,
+    /// SHA-256 of the content.
+    pub sha256: [u8; 32],
+    /// Our trace fields.
+    pub trace: Bytes,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Default)]
+pub struct ListPage {
+    /// Rows, oldest first.
+    pub rows: Vec<MessageRow>,
+    /// Set when there is more.
+    pub next: Option<ListCursor>,
+}
+
+/// What a person wants tried again.
+#[derive(Clone, Debug)]
+pub enum RetrySelection {
+    /// All waiting and refused recipients of an account.
+    Account(AccountId),
+    /// The same of one message.
+    Message(SpoolId),
+}
+
+/// The durable spool.
+///
+/// `Ok` of [`intake_commit`](Self::intake_commit) means on disk and synced. Reports and claims need to survive the
+/// death of the process, not of the machine: a lost one costs a duplicate, never mail.
+#[async_trait]
+pub trait SpoolStore: Send + Sync {
+    /// Stores a piece of content ahead of the commit, durable no later than it. Pieces are numbered from 0.
+    async fn intake_chunk(&self, id: SpoolId, ordinal: u32, bytes: Bytes) -> Result<(), SpoolError>;
+    /// Makes the message, its recipients and remaining pieces durable in one step, grouped with other commits.
+    async fn intake_commit(&self, message: NewMessage) -> Result<(), CommitError>;
+    /// Removes the pieces of a message that will not be committed.
+    async fn intake_abandon(&self, id: SpoolId) -> Result<(), SpoolError>;
+    /// Whether the message is stored.
+    async fn intake_status(&self, id: SpoolId) -> Result<IntakeStatus, SpoolError>;
+    /// Takes due recipients out of the queue, oldest message first.
+    async fn claim(&self, query: ClaimQuery) -> Result<Vec<Claimed>, SpoolError>;
+    /// Ends claims. All outcomes of one call are one transaction. Content goes with the last delivered recipient.
+    async fn report(&self, reports: Vec<Report>, now: WallTime) -> Result<(), SpoolError>;
+    /// When the account's next recipient is due (the past if it is due already).
+    async fn next_due(&self, account: AccountId) -> Result<Option<WallTime>, SpoolError>;
+    /// Makes everything queued of an account due now: the primary is back.
+    async fn make_due(&self, account: AccountId, now: WallTime) -> Result<u64, SpoolError>;
+    /// One piece of content.
+    async fn body_chunk(&self, id: SpoolId, ordinal: u32) -> Result<Bytes, SpoolError>;
+    /// Rows for people.
+    async fn list(&self, query: ListQuery) -> Result<ListPage, SpoolError>;
+    /// One message.
+    async fn show(&self, id: SpoolId) -> Result<Option<MessageDetail>, SpoolError>;
+    /// Queues waiting and refused recipients for now, with an audit row. Returns how many. Claimed ones are left alone.
+    async fn retry(&self, selection: RetrySelection, change: Change) -> Result<u64, SpoolError>;
+    /// What the account holds.
+    fn usage(&self, account: AccountId) -> Usage;
+    /// Counters and rows of an account, read in one snapshot.
+    async fn tally(&self, account: AccountId) -> Result<Tally, SpoolError>;
+    /// At start: claims of the process before return to the queue, pieces without a message are removed.
+    /// Returns how many recipients were claimed.
+    async fn recover(&self) -> Result<u64, SpoolError>;
+    /// Removes the envelopes of messages that were delivered to all before `delivered_before`. Returns how many.
+    async fn purge_delivered(&self, delivered_before: WallTime) -> Result<u64, SpoolError>;
+}
