@@ -1,1 +1,96 @@
-fn main() {}
+//! `pulsemx`: the server and its operator's commands.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use pulsemx::config::example;
+use pulsemx::control::arguments::OperatorCommand;
+use pulsemx::demo::{self, DemoOptions};
+use pulsemx::heartbeat::client::{self, BeatCommand};
+use pulsemx::server::run;
+
+/// Backup MX that knows by heartbeat whether the mail server is there
+#[derive(Parser)]
+#[command(name = "pulsemx", version, propagate_version = true)]
+struct Arguments {
+    /// Configuration file; without one the server runs on unprivileged loopback ports
+    #[arg(long, global = true, env = "PULSEMX_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve {
+        /// Check the configuration and exit
+        #[arg(long)]
+        check_config: bool,
+    },
+    /// Show an outage and a return on this machine, with the real server
+    Demo(DemoOptions),
+    /// Show or check the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// The heartbeat client, as in pulsemx-beat
+    #[command(subcommand, hide = true)]
+    Beat(BeatCommand),
+    #[command(flatten)]
+    Operator(OperatorCommand),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print the options that are set; with --defaults all that are in force
+    Show {
+        /// Also those that are not set
+        #[arg(long)]
+        defaults: bool,
+        /// Print an example file with every option instead
+        #[arg(long)]
+        example: bool,
+    },
+    /// Check the configuration and exit
+    Check,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Beat(command) => return client::run_command(command),
+        Command::Config(ConfigCommand::Show { example: true, .. }) => {
+            print!("{}", example::example());
+            Ok(())
+        }
+        command => tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| e.to_string())
+            .and_then(|runtime| runtime.block_on(carry_out(command, arguments.config, arguments.json))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("pulsemx: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn carry_out(command: Command, config: Option<PathBuf>, json: bool) -> Result<(), String> {
+    let path = config.as_deref();
+    match command {
+        Command::Serve { check_config: true } | Command::Config(ConfigCommand::Check) => run::check(path).map_err(|e| e.to_string()),
+        Command::Serve { check_config: false } => run::serve(path).await.map_err(|e| e.to_string()),
+        Command::Demo(options) => demo::run(options).await.map_err(|e| e.to_string()),
+        Command::Config(ConfigCommand::Show { defaults, .. }) => run::show_config(path, defaults, json).map_err(|e| e.to_string()),
+        Command::Operator(command) => run::command(path, command.into(), json).await.map_err(|e| e.to_string()),
+        Command::Beat(_) => Ok(()),
+    }
+}

@@ -1,1 +1,11 @@
-//! config
+//! The configuration: declared once in [`options`], read from file and environment in `file`, checked into a
+//! [`Config`] that every room takes its own settings from.
+
+pub mod checked;
+pub mod example;
+pub mod file;
+pub mod options;
+
+pub use checked::{Config, TlsFiles};
+pub use file::{ConfigError, Written};
+pub use options::{Kind, OPTIONS, OptionSpec, Since};

@@ -1,1 +1,16 @@
-//! control
+//! The operator's commands: arguments, requests over the Unix socket, and what is printed.
+//!
+//! `pulsemx account add ...` becomes a [`Request`], travels as one line of JSON over the control socket to the running
+//! server, is carried out by [`Desk`], and comes back as a [`Reply`] that is printed as text or as JSON. Commands
+//! that only look are answered from the database when no server runs.
+
+pub mod arguments;
+pub mod desk;
+pub mod driver;
+pub mod print;
+pub mod reply;
+pub mod request;
+
+pub use desk::{Desk, DirectoryKeeper};
+pub use reply::{CommandError, Reply};
+pub use request::Request;

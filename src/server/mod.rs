@@ -1,1 +1,12 @@
-//! server
+//! Joins the rooms, starts them in order and stops them in the opposite one. The only place that knows them all.
+
+pub mod assemble;
+pub mod data_dir;
+pub mod keeper;
+pub mod listen;
+pub mod maintain;
+pub mod run;
+pub mod stopped;
+
+pub use assemble::{Extras, RunningServer, StartError, start};
+pub use run::serve;

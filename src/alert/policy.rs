@@ -1,0 +1,171 @@
+//! Decides whether a change of a line is worth a person's attention.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::base::{AccountId, EndpointId, Moment, WallTime};
+use crate::liveness::{Cause, LineState, Transition};
+
+/// How long a server that said goodbye may stay away before somebody is told: long enough for updates.
+pub const GOODBYE_PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// Something a person is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notice {
+    /// Whose server.
+    pub account: AccountId,
+    /// Which server.
+    pub endpoint: EndpointId,
+    /// What about it.
+    pub kind: NoticeKind,
+}
+
+/// What is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NoticeKind {
+    /// The server fell silent.
+    Silent {
+        /// When the first missed beat was due.
+        since: WallTime,
+    },
+    /// The server said goodbye and has not come back.
+    StaysAway {
+        /// When it said so.
+        since: WallTime,
+    },
+    /// The server is back after one of the two above.
+    Back {
+        /// Length of the outage.
+        after: Duration,
+    },
+}
+
+/// What is known of an outage that is going on.
+#[derive(Clone, Copy, Debug)]
+enum Episode {
+    /// A goodbye; nobody was told yet.
+    Planned { since: WallTime, tell_at: Moment },
+    /// Somebody was told.
+    Told { since: WallTime },
+}
+
+/// Episodes of all lines. Reads no clock.
+///
+/// Call `handle_*`, drain `poll_notice`, then sleep until `poll_timeout`.
+#[derive(Debug, Default)]
+pub struct Policy {
+    episodes: BTreeMap<EndpointId, (AccountId, Episode)>,
+    notices: Vec<Notice>,
+}
+
+impl Policy {
+    /// A line changed its state.
+    pub fn handle_transition(&mut self, row: &Transition, now: Moment) {
+        let (account, endpoint) = (row.account, row.endpoint);
+        match (row.to, row.cause) {
+            (LineState::Offline, Cause::Goodbye) => {
+                let episode = Episode::Planned { since: row.since, tell_at: now + GOODBYE_PATIENCE };
+                self.episodes.entry(endpoint).or_insert((account, episode));
+            }
+            (LineState::Offline, _) => {
+                let told = matches!(self.episodes.get(&endpoint), Some((_, Episode::Told { .. })));
+                if !told {
+                    self.episodes.insert(endpoint, (account, Episode::Told { since: row.since }));
+                    self.notices.push(Notice { account, endpoint, kind: NoticeKind::Silent { since: row.since } });
+                }
+            }
+            (LineState::Online, _) => {
+                if let Some((_, Episode::Told { since })) = self.episodes.remove(&endpoint) {
+                    let after = (row.at - since).to_std().unwrap_or_default();
+                    self.notices.push(Notice { account, endpoint, kind: NoticeKind::Back { after } });
+                }
+            }
+            // RETURNING is half a return; the other states are never rows.
+            (LineState::New | LineState::Suspect | LineState::Returning, _) => {}
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        for (endpoint, (account, episode)) in &mut self.episodes {
+            if let Episode::Planned { since, tell_at } = *episode
+                && tell_at <= now
+            {
+                *episode = Episode::Told { since };
+                let kind = NoticeKind::StaysAway { since };
+                self.notices.push(Notice { account: *account, endpoint: *endpoint, kind });
+            }
+        }
+    }
+
+    /// The next thing to tell.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        if self.notices.is_empty() { None } else { Some(self.notices.remove(0)) }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.episodes
+            .values()
+            .filter_map(|(_, episode)| match episode {
+                Episode::Planned { tell_at, .. } => Some(*tell_at),
+                Episode::Told { .. } => None,
+            })
+            .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeZone;
+
+    fn at(seconds: i64) -> WallTime {
+        chrono::Utc.timestamp_opt(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    fn row(to: LineState, cause: Cause, seconds: i64) -> Transition {
+        let (from, when) = (LineState::Online, at(seconds));
+        let (account, endpoint) = (AccountId(1), EndpointId(2));
+        Transition { account, endpoint, from, to, cause, at: when, since: when, address: None }
+    }
+
+    fn told(policy: &mut Policy) -> Vec<NoticeKind> {
+        std::iter::from_fn(|| policy.poll_notice()).map(|notice| notice.kind).collect()
+    }
+
+    #[test]
+    fn an_outage_is_told_once_and_so_is_its_end() {
+        let mut policy = Policy::default();
+        let now = Moment::from_millis(0);
+        policy.handle_transition(&row(LineState::Offline, Cause::MissedBeats, 0), now);
+        policy.handle_transition(&row(LineState::Returning, Cause::Beat, 30), now);
+        policy.handle_transition(&row(LineState::Offline, Cause::MissedBeats, 60), now);
+        policy.handle_transition(&row(LineState::Online, Cause::Confirmed, 90), now);
+        let back = NoticeKind::Back { after: Duration::from_secs(90) };
+        assert_eq!(told(&mut policy), [NoticeKind::Silent { since: at(0) }, back]);
+        policy.handle_transition(&row(LineState::Online, Cause::Confirmed, 91), now);
+        assert_eq!(told(&mut policy), []);
+    }
+
+    #[test]
+    fn a_goodbye_is_told_only_when_the_server_stays_away() {
+        let mut policy = Policy::default();
+        let now = Moment::from_millis(1_000);
+        policy.handle_transition(&row(LineState::Offline, Cause::Goodbye, 0), now);
+        policy.handle_timeout(now + GOODBYE_PATIENCE - Duration::from_millis(1));
+        assert_eq!(told(&mut policy), []);
+        assert_eq!(policy.poll_timeout(), Some(now + GOODBYE_PATIENCE));
+        policy.handle_timeout(now + GOODBYE_PATIENCE);
+        assert_eq!(told(&mut policy), [NoticeKind::StaysAway { since: at(0) }]);
+        assert_eq!(policy.poll_timeout(), None);
+
+        policy.handle_transition(&row(LineState::Offline, Cause::Goodbye, 10), now);
+        policy.handle_transition(&row(LineState::Online, Cause::Confirmed, 20), now);
+        assert_eq!(told(&mut policy), [NoticeKind::Back { after: Duration::from_secs(20) }]);
+        policy.handle_transition(&row(LineState::Offline, Cause::Goodbye, 30), now);
+        policy.handle_transition(&row(LineState::Online, Cause::Confirmed, 40), now);
+        assert_eq!(told(&mut policy), [], "updates done in time are nobody's business");
+    }
+}

@@ -1,0 +1,162 @@
+//! The command line of the operator's commands.
+
+use clap::{Args, Subcommand};
+
+use super::request::{QueueFilter, Request};
+use crate::account::AccountName;
+use crate::base::{DomainName, parse_duration};
+
+/// Rows of a list unless told otherwise.
+const LIST_LIMIT: u32 = 100;
+
+/// Commands that talk to the running server.
+#[derive(Subcommand, Debug)]
+pub enum OperatorCommand {
+    /// Add, show and change accounts
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Add and remove mail domains of an account
+    #[command(subcommand)]
+    Domain(DomainCommand),
+    /// Look at the spool and retry
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Show the whole service in a few lines
+    Status,
+}
+
+/// `pulsemx account ...`
+#[derive(Subcommand, Debug)]
+pub enum AccountCommand {
+    /// Add an account; prints its heartbeat token once
+    Add(AccountAdd),
+    /// List all accounts
+    List,
+    /// Show one account
+    Show {
+        /// The account
+        name: AccountName,
+    },
+    /// Make a new heartbeat token; the old one stays valid for a while
+    Rotate {
+        /// The account
+        name: AccountName,
+        /// How long the old token is still taken, such as 10m or 7d; 0s revokes it now
+        #[arg(long, default_value = "7d", value_parser = parse_duration)]
+        overlap: std::time::Duration,
+    },
+    /// Remove an account that holds no mail
+    Rm {
+        /// The account
+        name: AccountName,
+    },
+    /// Print a sign-in link for the account's owner; without a name, for the operator
+    Link {
+        /// The account
+        name: Option<AccountName>,
+    },
+    /// Count: accepted = delivered + deleted + waiting + refused
+    Proof {
+        /// The account
+        name: AccountName,
+    },
+}
+
+/// `pulsemx account add`
+#[derive(Args, Debug)]
+pub struct AccountAdd {
+    /// Short name: lower case letters, digits, hyphens
+    name: AccountName,
+    /// Mail domain to take mail for; may be given several times
+    #[arg(long = "domain", required = true)]
+    domains: Vec<DomainName>,
+    /// Dynamic name that follows the server's address; NAME.HOSTNAME if absent
+    #[arg(long)]
+    host: Option<DomainName>,
+    /// SMTP port of the customer's mail server
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+}
+
+/// `pulsemx domain ...`
+#[derive(Subcommand, Debug)]
+pub enum DomainCommand {
+    /// Take mail for one more domain
+    Add {
+        /// The account
+        account: AccountName,
+        /// The domain
+        domain: DomainName,
+    },
+    /// Stop taking mail for a domain; mail already held is still delivered
+    Rm {
+        /// The account
+        account: AccountName,
+        /// The domain
+        domain: DomainName,
+    },
+}
+
+/// `pulsemx queue ...`
+#[derive(Subcommand, Debug)]
+pub enum QueueCommand {
+    /// List messages, oldest first
+    List {
+        /// Only this account
+        #[arg(long)]
+        account: Option<AccountName>,
+        /// Only these
+        #[arg(long, value_enum, default_value_t = QueueFilter::Held)]
+        state: QueueFilter,
+        /// Continue behind this message
+        #[arg(long)]
+        after: Option<String>,
+        /// Rows, at most 1000
+        #[arg(long, default_value_t = LIST_LIMIT, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// Show one message
+    Show {
+        /// Spool id
+        id: String,
+    },
+    /// Try now: one message, or all of an account, refused ones included
+    #[command(group = clap::ArgGroup::new("which").required(true).args(["id", "account"]))]
+    Retry {
+        /// Spool id
+        id: Option<String>,
+        /// All of this account
+        #[arg(long)]
+        account: Option<AccountName>,
+    },
+}
+
+impl From<OperatorCommand> for Request {
+    fn from(command: OperatorCommand) -> Self {
+        match command {
+            OperatorCommand::Account(command) => command.into(),
+            OperatorCommand::Domain(DomainCommand::Add { account, domain }) => Self::DomainAdd { account, domain },
+            OperatorCommand::Domain(DomainCommand::Rm { account, domain }) => Self::DomainRemove { account, domain },
+            OperatorCommand::Queue(QueueCommand::List { account, state, after, limit }) => {
+                Self::QueueList { account, filter: state, after, limit }
+            }
+            OperatorCommand::Queue(QueueCommand::Show { id }) => Self::QueueShow { id },
+            OperatorCommand::Queue(QueueCommand::Retry { id, account }) => Self::QueueRetry { id, account },
+            OperatorCommand::Status => Self::Status,
+        }
+    }
+}
+
+impl From<AccountCommand> for Request {
+    fn from(command: AccountCommand) -> Self {
+        match command {
+            AccountCommand::Add(AccountAdd { name, domains, host, port }) => Self::AccountAdd { name, domains, host, port },
+            AccountCommand::List => Self::AccountList,
+            AccountCommand::Show { name } => Self::AccountShow { name },
+            AccountCommand::Rotate { name, overlap } => Self::AccountRotate { name, overlap_s: overlap.as_secs() },
+            AccountCommand::Rm { name } => Self::AccountRemove { name },
+            AccountCommand::Link { name } => Self::AccountLink { name },
+            AccountCommand::Proof { name } => Self::AccountProof { name },
+        }
+    }
+}

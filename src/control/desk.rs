@@ -1,0 +1,445 @@
+//! Carries out an operator's command, on a running server or on the stored state of a stopped one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::reply::{
+    AccountShown, CommandError, FlushShown, MessageDetailShown, MessageShown, ProofShown, QueueShown, RecipientShown,
+    Reply, StatusShown, TokenShown,
+};
+use super::request::{QueueFilter, Request};
+use crate::account::{
+    Account, AccountError, AccountName, AccountStore, BeatKeyRecord, Change, Directory, DirectoryHandle, NewAccount,
+    SealKey, SignInLink,
+};
+use crate::base::{AccountId, DomainName, EndpointId, SpoolId, WallTime};
+use crate::delivery::Flushes;
+use crate::heartbeat::token::NewToken;
+use crate::liveness::{LineState, Lines, TransitionLog};
+use crate::spool::{
+    DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
+};
+use crate::web::sign_in;
+
+/// Longest overlap of an old heartbeat token (docs/PROTOCOL.md §2).
+const OVERLAP_S_MAX: u64 = 7 * 86_400;
+
+/// Keeps the memory of the running server in step with the store.
+#[async_trait]
+pub trait DirectoryKeeper: Send + Sync {
+    /// Reads the directory again and tells the heartbeat socket and liveness what is new and what is gone.
+    async fn reload(&self) -> Result<(), AccountError>;
+}
+
+/// What only a running server has.
+pub struct Running {
+    /// Live states.
+    pub lines: Arc<dyn Lines>,
+    /// Live deliveries.
+    pub flushes: Arc<dyn Flushes>,
+    /// Keeps memory in step.
+    pub keeper: Arc<dyn DirectoryKeeper>,
+    /// Seals new heartbeat keys.
+    pub seal: SealKey,
+    /// Where browsers reach the pages.
+    pub public_url: String,
+    /// When the server started.
+    pub started_at: WallTime,
+}
+
+/// The place where commands are carried out.
+pub struct Desk {
+    /// Accounts and people.
+    pub accounts: Arc<dyn AccountStore>,
+    /// Mail.
+    pub spool: Arc<dyn SpoolStore>,
+    /// History.
+    pub log: Arc<dyn TransitionLog>,
+    /// All accounts in memory.
+    pub directory: DirectoryHandle,
+    /// Our public name.
+    pub hostname: DomainName,
+    /// Absent when the database of a stopped server is read.
+    pub running: Option<Running>,
+}
+
+impl From<AccountError> for CommandError {
+    fn from(error: AccountError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<SpoolError> for CommandError {
+    fn from(error: SpoolError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+fn unknown_account(name: &AccountName) -> CommandError {
+    CommandError::new(format!("there is no account '{name}'; see `pulsemx account list`"))
+}
+
+impl Desk {
+    /// Carries out one command.
+    ///
+    /// # Errors
+    /// [`CommandError`] with one sentence for the operator.
+    pub async fn carry_out(&self, request: Request, now: WallTime) -> Result<Reply, CommandError> {
+        match request {
+            Request::AccountAdd { name, domains, host, port } => self.add_account(name, domains, host, port, now).await,
+            Request::AccountList => self.list_accounts().await,
+            Request::AccountShow { name } => {
+                let directory = self.directory.load();
+                let account = find(&directory, &name)?;
+                Ok(Reply::Account(Box::new(self.account_shown(&directory, account, &self.stored_states().await?))))
+            }
+            Request::AccountRotate { name, overlap_s } => self.rotate(&name, overlap_s, now).await,
+            Request::AccountRemove { name } => self.remove_account(&name, now).await,
+            Request::AccountLink { name } => self.link(name.as_ref(), now).await,
+            Request::AccountProof { name } => self.proof(name).await,
+            Request::DomainAdd { account, domain } => self.add_domain(&account, domain, now).await,
+            Request::DomainRemove { account, domain } => self.remove_domain(&account, domain, now).await,
+            Request::QueueList { account, filter, after, limit } => self.queue(account.as_ref(), filter, after, limit).await,
+            Request::QueueShow { id } => self.message(&id).await,
+            Request::QueueRetry { id, account } => self.retry(id, account.as_ref(), now).await,
+            Request::Status => self.status().await,
+        }
+    }
+
+    fn running(&self) -> Result<&Running, CommandError> {
+        self.running.as_ref().ok_or_else(|| CommandError::new("this command needs the running server; start it with `pulsemx serve`"))
+    }
+
+    fn change(now: WallTime) -> Change {
+        Change { at: now, who: "operator".to_owned() }
+    }
+
+    async fn add_account(
+        &self,
+        name: AccountName,
+        mut domains: Vec<DomainName>,
+        host: Option<DomainName>,
+        port: u16,
+        now: WallTime,
+    ) -> Result<Reply, CommandError> {
+        let running = self.running()?;
+        let host = match host {
+            Some(host) => host,
+            None => DomainName::parse(&format!("{name}.{}", self.hostname))
+                .map_err(|_| CommandError::new("no dynamic name can be made from this account name; give one with --host"))?,
+        };
+        domains.sort();
+        domains.dedup();
+        let (token, key) = new_key(&running.seal, EndpointId(0), now)?;
+        let new = NewAccount { name: name.clone(), host: host.clone(), smtp_port: port, domains, key };
+        let (account, _) = self.accounts.create_account(new, Self::change(now)).await?;
+        running.keeper.reload().await?;
+        let mut shown = self.token_shown(account, token, None)?;
+        shown.warnings.push(format!(
+            "'{host}' is in no zone served here: its address records stay where they are, and senders that follow them do not learn of an outage"
+        ));
+        Ok(Reply::Token(shown))
+    }
+
+    fn token_shown(&self, account: AccountId, token: String, old_token_until: Option<WallTime>) -> Result<TokenShown, CommandError> {
+        let directory = self.directory.load();
+        let gone = || CommandError::new("the account was changed at the same time; see `pulsemx account list`");
+        let endpoint = *directory.endpoints_of(account).first().ok_or_else(gone)?;
+        Ok(TokenShown {
+            account: directory.account(account).ok_or_else(gone)?.name.clone(),
+            token,
+            host: endpoint.host.clone(),
+            port: endpoint.smtp_port,
+            domains: directory.domains_of(account).iter().map(|d| d.name.clone()).collect(),
+            old_token_until,
+            warnings: Vec::new(),
+        })
+    }
+
+    async fn rotate(&self, name: &AccountName, overlap_s: u64, now: WallTime) -> Result<Reply, CommandError> {
+        let running = self.running()?;
+        if overlap_s > OVERLAP_S_MAX {
+            return Err(CommandError::new("an old token stays valid for 7 days at most"));
+        }
+        let directory = self.directory.load();
+        let account = find(&directory, name)?.id;
+        let endpoint = directory.endpoints_of(account).first().map(|e| e.id).ok_or_else(|| unknown_account(name))?;
+        let (token, key) = new_key(&running.seal, endpoint, now)?;
+        let until = now + Duration::from_secs(overlap_s);
+        self.accounts.rotate_key(key, until, Self::change(now)).await?;
+        running.keeper.reload().await?;
+        Ok(Reply::Token(self.token_shown(account, token, Some(until))?))
+    }
+
+    async fn remove_account(&self, name: &AccountName, now: WallTime) -> Result<Reply, CommandError> {
+        let running = self.running()?;
+        let account = find(&self.directory.load(), name)?.id;
+        self.accounts.remove_account(account, Self::change(now)).await?;
+        running.keeper.reload().await?;
+        Ok(Reply::Done { message: format!("account {name} is removed"), warnings: Vec::new() })
+    }
+
+    async fn link(&self, name: Option<&AccountName>, now: WallTime) -> Result<Reply, CommandError> {
+        let running = self.running()?;
+        let person = match name {
+            Some(name) => {
+                let account = find(&self.directory.load(), name)?.id;
+                self.accounts.owner_of(account).await?.ok_or_else(|| CommandError::new("this account has no owner"))?
+            }
+            None => self.accounts.ensure_person("operator", true, Self::change(now)).await?,
+        };
+        let (secret, secret_hash) = sign_in::new_secret().map_err(|_| CommandError::new("the system has no random numbers"))?;
+        let expires_at = now + sign_in::LINK_LIFETIME;
+        self.accounts.add_link(SignInLink { secret_hash, person, expires_at }, Self::change(now)).await?;
+        Ok(Reply::Link { url: format!("{}/sign-in/{secret}", running.public_url), expires_at })
+    }
+
+    async fn proof(&self, name: AccountName) -> Result<Reply, CommandError> {
+        let account = find(&self.directory.load(), &name)?.id;
+        let tally = self.spool.tally(account).await?;
+        Ok(Reply::Proof(ProofShown {
+            account: name,
+            accepted: tally.accepted,
+            delivered: tally.delivered,
+            deleted: tally.deleted,
+            waiting: tally.waiting,
+            refused: tally.refused,
+            balanced: tally.is_balanced(),
+        }))
+    }
+
+    async fn add_domain(&self, name: &AccountName, domain: DomainName, now: WallTime) -> Result<Reply, CommandError> {
+        let running = self.running()?;
+        let directory = self.directory.load();
+        let account = find(&directory, name)?.id;
+        let endpoints = directory.endpoints_of(account).iter().map(|e| e.id).collect();
+        self.accounts.add_domain(account, domain.clone(), endpoints, Self::change(now)).await?;
+        running.keeper.reload().await?;
+        Ok(Reply::Done { message: format!("mail for {domain} is taken for account {name}"), warnings: Vec::new() })
+    }
+
+    async fn remove_domain(&self, name: &AccountName, domain: DomainName, now: WallTime) -> Result<Reply, CommandError> {
+        let running = self.running()?;
+        let account = find(&self.directory.load(), name)?.id;
+        self.accounts.remove_domain(account, domain.clone(), Self::change(now)).await?;
+        running.keeper.reload().await?;
+        let warnings = vec![format!("senders now hear 550 for {domain}; take us out of its MX records first if that is not meant")];
+        Ok(Reply::Done { message: format!("mail for {domain} is taken no longer"), warnings })
+    }
+
+    async fn queue(
+        &self,
+        account: Option<&AccountName>,
+        filter: QueueFilter,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Reply, CommandError> {
+        let directory = self.directory.load();
+        let account = account.map(|name| find(&directory, name).map(|a| a.id)).transpose()?;
+        let filter = match filter {
+            QueueFilter::Held => StateFilter::Held,
+            QueueFilter::Waiting => StateFilter::Waiting,
+            QueueFilter::Refused => StateFilter::Refused,
+            QueueFilter::Delivered => StateFilter::Delivered,
+            QueueFilter::Any => StateFilter::Any,
+        };
+        let after = after.map(|id| spool_id(&id).map(ListCursor)).transpose()?;
+        let page = self.spool.list(ListQuery { account, filter, after, limit: limit.clamp(1, 1_000) }).await?;
+        Ok(Reply::Queue(QueueShown {
+            messages: page.rows.iter().map(|row| message_shown(&directory, row)).collect(),
+            next: page.next.map(|cursor| cursor.0.to_string()),
+        }))
+    }
+
+    async fn message(&self, id: &str) -> Result<Reply, CommandError> {
+        let detail = self
+            .spool
+            .show(spool_id(id)?)
+            .await?
+            .ok_or_else(|| CommandError::new(format!("there is no message {id}; see `pulsemx queue list --state any`")))?;
+        Ok(Reply::Message(Box::new(MessageDetailShown {
+            message: message_shown(&self.directory.load(), &detail.row),
+            peer: detail.peer,
+            helo: detail.helo,
+            tls: detail.row.tls,
+            message_id: detail.message_id,
+            sha256: data_encoding::HEXLOWER.encode(&detail.sha256),
+        })))
+    }
+
+    async fn retry(&self, id: Option<String>, account: Option<&AccountName>, now: WallTime) -> Result<Reply, CommandError> {
+        let running = self.running()?;
+        let directory = self.directory.load();
+        let (selection, accounts) = match (id, account) {
+            (Some(id), _) => {
+                let id = spool_id(&id)?;
+                let detail = self.spool.show(id).await?.ok_or_else(|| CommandError::new(format!("there is no message {id}")))?;
+                (RetrySelection::Message(id), detail.row.recipients.iter().map(|r| r.account).collect())
+            }
+            (None, Some(name)) => {
+                let account = find(&directory, name)?.id;
+                (RetrySelection::Account(account), vec![account])
+            }
+            (None, None) => return Err(CommandError::new("say which: a spool id or --account NAME")),
+        };
+        let recipients = self.spool.retry(selection, Self::change(now)).await?;
+        for account in accounts {
+            running.flushes.retry(account);
+        }
+        Ok(Reply::Retried { recipients })
+    }
+
+    async fn list_accounts(&self) -> Result<Reply, CommandError> {
+        let directory = self.directory.load();
+        let stored = self.stored_states().await?;
+        Ok(Reply::Accounts(directory.accounts().into_iter().map(|a| self.account_shown(&directory, a, &stored)).collect()))
+    }
+
+    async fn status(&self) -> Result<Reply, CommandError> {
+        let directory = self.directory.load();
+        let stored = self.stored_states().await?;
+        let all: Vec<AccountShown> = directory.accounts().into_iter().map(|a| self.account_shown(&directory, a, &stored)).collect();
+        let count = |state: LineState| len(all.iter().filter(|a| a.state == state).count());
+        Ok(Reply::Status(StatusShown {
+            hostname: self.hostname.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            running: self.running.is_some(),
+            started_at: self.running.as_ref().map(|r| r.started_at),
+            accounts: len(all.len()),
+            online: count(LineState::Online),
+            suspect: count(LineState::Suspect),
+            offline: count(LineState::Offline),
+            returning: count(LineState::Returning),
+            new: count(LineState::New),
+            held: all.iter().map(|a| a.held).sum(),
+            refused: all.iter().map(|a| a.refused).sum(),
+            held_bytes: all.iter().map(|a| a.held_bytes).sum(),
+            delivering: len(all.iter().filter(|a| a.delivering).count()),
+        }))
+    }
+
+    /// The states that the log knows, for a server that does not run; the best endpoint speaks for its account.
+    async fn stored_states(&self) -> Result<BTreeMap<AccountId, (LineState, Option<WallTime>)>, CommandError> {
+        let mut states = BTreeMap::new();
+        if self.running.is_some() {
+            return Ok(states);
+        }
+        for watched in self.log.load().await.map_err(|e| CommandError::new(e.to_string()))? {
+            let rank = |state| match state {
+                LineState::Online => 0,
+                LineState::Returning => 1,
+                LineState::Suspect => 2,
+                LineState::Offline => 3,
+                LineState::New => 4,
+            };
+            let entry = states.entry(watched.account).or_insert((watched.state, watched.since));
+            if rank(watched.state) < rank(entry.0) {
+                *entry = (watched.state, watched.since);
+            }
+        }
+        Ok(states)
+    }
+
+    fn account_shown(
+        &self,
+        directory: &Directory,
+        account: &Account,
+        stored: &BTreeMap<AccountId, (LineState, Option<WallTime>)>,
+    ) -> AccountShown {
+        let line = self.running.as_ref().and_then(|r| r.lines.account_line(account.id));
+        let flush = self.running.as_ref().map(|r| r.flushes.view(account.id)).unwrap_or_default();
+        let usage = self.spool.usage(account.id);
+        let endpoints = directory.endpoints_of(account.id);
+        let endpoint = line.as_ref().and_then(|l| directory.endpoint(l.endpoint)).or_else(|| endpoints.first().copied());
+        let (state, since) = line
+            .as_ref()
+            .map(|l| (l.state, l.since))
+            .or_else(|| stored.get(&account.id).copied())
+            .unwrap_or((LineState::New, None));
+        let last_known = endpoint.and_then(|e| e.address_v4.map(Into::into).or(e.address_v6.map(Into::into)));
+        AccountShown {
+            account: account.name.clone(),
+            status: account.status,
+            state,
+            since,
+            address: line.as_ref().and_then(|l| l.address).or(last_known),
+            port: endpoint.map_or(0, |e| e.smtp_port),
+            host: endpoint.map_or_else(|| self.hostname.clone(), |e| e.host.clone()),
+            domains: directory.domains_of(account.id).iter().map(|d| d.name.clone()).collect(),
+            last_beat: line.as_ref().and_then(|l| l.last_beat_at),
+            held: usage.waiting,
+            refused: usage.refused,
+            held_bytes: usage.octets,
+            delivering: flush.is_delivering,
+            last_problem: flush.last_problem,
+            last_flush: flush.last.map(|f| FlushShown {
+                ended_at: f.ended_at,
+                delivered: f.delivered,
+                deferred: f.deferred,
+                refused: f.refused,
+                took_ms: u64::try_from((f.ended_at - f.started_at).num_milliseconds()).unwrap_or(0),
+                first_delivery_ms: f.first_delivery_after.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            }),
+            live: self.running.is_some(),
+        }
+    }
+}
+
+fn len(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn find<'a>(directory: &'a Directory, name: &AccountName) -> Result<&'a Account, CommandError> {
+    directory.account_named(name.as_str()).ok_or_else(|| unknown_account(name))
+}
+
+fn spool_id(text: &str) -> Result<SpoolId, CommandError> {
+    text.parse().map_err(|e: crate::base::id::SpoolIdError| CommandError::new(e.to_string()))
+}
+
+/// A new token and its row, ready to be stored.
+fn new_key(seal: &SealKey, endpoint: EndpointId, now: WallTime) -> Result<(String, BeatKeyRecord), CommandError> {
+    let new = NewToken::generate().map_err(|e| CommandError::new(e.to_string()))?;
+    let sealed_mac_keys = seal.seal(&new.mac_keys, &new.locator).map_err(|e| CommandError::new(e.to_string()))?;
+    let record = BeatKeyRecord {
+        endpoint,
+        locator: new.locator,
+        sealed_mac_keys,
+        move_key: new.move_key,
+        bearer_verifier: new.bearer_verifier,
+        created_at: now,
+        expires_at: None,
+    };
+    Ok((new.text.to_string(), record))
+}
+
+fn message_shown(directory: &Directory, row: &MessageRow) -> MessageShown {
+    let first = row.recipients.first().map(|r| r.account);
+    let account = first
+        .filter(|first| row.recipients.iter().all(|r| r.account == *first))
+        .and_then(|id| directory.account(id))
+        .map(|a| a.name.clone());
+    MessageShown {
+        id: row.id.to_string(),
+        account,
+        accepted_at: row.accepted_at,
+        from: row.reverse_path.clone(),
+        recipients: row.recipients.iter().map(recipient_shown).collect(),
+        bytes: row.octets,
+    }
+}
+
+fn recipient_shown(row: &RecipientRow) -> RecipientShown {
+    let words = |reply: &DeliveryReply| reply.code.map_or_else(|| reply.text.clone(), |code| format!("{code} {}", reply.text));
+    RecipientShown {
+        to: row.mailbox.clone(),
+        state: row.state.to_string(),
+        due_at: row.due_at,
+        attempts: row.attempts,
+        last_attempt_at: row.last_attempt_at,
+        last_reply: row.last_reply.as_ref().map(words),
+    }
+}

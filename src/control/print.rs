@@ -1,0 +1,245 @@
+//! Answers as text for a terminal: aligned, without colour, control characters of mail escaped.
+
+use std::fmt::Write;
+
+use super::reply::{AccountShown, MessageDetailShown, MessageShown, QueueShown, Reply, StatusShown, TokenShown};
+use crate::base::WallTime;
+
+/// The answer as lines, each ended by a line feed.
+#[must_use]
+pub fn as_text(reply: &Reply, now: WallTime) -> String {
+    match reply {
+        Reply::Token(shown) => token(shown),
+        Reply::Accounts(shown) if shown.is_empty() => {
+            "no accounts yet; add one with `pulsemx account add NAME --domain DOMAIN`\n".to_owned()
+        }
+        Reply::Accounts(shown) => accounts(shown, now),
+        Reply::Account(shown) => account(shown, now),
+        Reply::Link { url, expires_at } => format!("{url}\nvalid once, until {}\n", time(*expires_at)),
+        Reply::Proof(p) => format!(
+            "{}: accepted {} = delivered {} + deleted {} + waiting {} + refused {}: {}\n",
+            p.account, p.accepted, p.delivered, p.deleted, p.waiting, p.refused,
+            if p.balanced { "balanced" } else { "NOT BALANCED" }
+        ),
+        Reply::Queue(shown) => queue(shown, now),
+        Reply::Message(shown) => message(shown, now),
+        Reply::Retried { recipients } => format!("{recipients} recipients queued for now\n"),
+        Reply::Status(shown) => status(shown, now),
+        Reply::Done { message, .. } => format!("{message}\n"),
+    }
+}
+
+/// Text from mail or peers with control characters and escapes made visible.
+#[must_use]
+pub fn safe(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+fn time(at: WallTime) -> String {
+    at.format("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// `4 s`, `3:12 min`, `5:07 h`, `3 d`.
+#[must_use]
+pub fn age(from: WallTime, now: WallTime) -> String {
+    let seconds = (now - from).num_seconds().max(0);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{}:{:02} min", seconds / 60, seconds % 60),
+        3_600..172_800 => format!("{}:{:02} h", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// `310 kB`, `1.9 MB`.
+#[must_use]
+pub fn size(octets: u64) -> String {
+    match octets {
+        0..1_000 => format!("{octets} B"),
+        1_000..1_000_000 => format!("{} kB", octets / 1_000),
+        1_000_000..1_000_000_000 => format!("{}.{} MB", octets / 1_000_000, octets % 1_000_000 / 100_000),
+        _ => format!("{}.{} GB", octets / 1_000_000_000, octets % 1_000_000_000 / 100_000_000),
+    }
+}
+
+/// Lays rows out in columns, two blanks apart.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            // Writing to a String cannot fail.
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn pairs(rows: &[(&str, String)]) -> String {
+    table(&rows.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]).collect::<Vec<_>>())
+}
+
+fn names<T: ToString>(names: &[T]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn token(shown: &TokenShown) -> String {
+    let mut rows = vec![
+        ("account", shown.account.to_string()),
+        ("token", shown.token.clone()),
+        ("host", shown.host.to_string()),
+        ("port", shown.port.to_string()),
+        ("domains", names(&shown.domains)),
+    ];
+    if let Some(until) = shown.old_token_until {
+        rows.push(("old token until", time(until)));
+    }
+    let mut text = pairs(&rows);
+    let _ = write!(
+        text,
+        "\nThe token is shown this once. On the customer's machine, with the token in a file of mode 0600:\n  \
+         pulsemx-beat run --server HOST:PORT --account {} --token-file FILE\n",
+        shown.account
+    );
+    text
+}
+
+fn accounts(shown: &[AccountShown], now: WallTime) -> String {
+    let head = ["ACCOUNT", "STATE", "SINCE", "LAST BEAT", "ADDRESS", "HELD", "REFUSED", "DOMAINS"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(shown.iter().map(|a| {
+        vec![
+            a.account.to_string(),
+            a.state.to_string(),
+            a.since.map_or_else(|| "-".to_owned(), |at| age(at, now)),
+            a.last_beat.map_or_else(|| "-".to_owned(), |at| age(at, now)),
+            a.address.map_or_else(|| "-".to_owned(), |ip| ip.to_string()),
+            a.held.to_string(),
+            a.refused.to_string(),
+            names(&a.domains),
+        ]
+    }));
+    table(&rows)
+}
+
+fn account(a: &AccountShown, now: WallTime) -> String {
+    let since = a.since.map_or_else(String::new, |at| format!(" since {} ({})", time(at), age(at, now)));
+    let live = if a.live { "" } else { " (last stored state; the server is not running)" };
+    let mut rows = vec![
+        ("account", a.account.to_string()),
+        ("state", format!("{}{since}{live}", a.state)),
+        ("last beat", a.last_beat.map_or_else(|| "none since the server started".to_owned(), |at| format!("{} ({} ago)", time(at), age(at, now)))),
+        ("mail server", format!("{}:{} as {}", a.address.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string()), a.port, a.host)),
+        ("domains", names(&a.domains)),
+        ("held", format!("{} messages, {} refused, {}", a.held, a.refused, size(a.held_bytes))),
+        ("delivering", if a.delivering { "yes" } else { "no" }.to_owned()),
+    ];
+    if let Some(flush) = &a.last_flush {
+        rows.push(("last flush", format!("{} delivered, {} put off, {} refused in {} ms, ended {}", flush.delivered, flush.deferred, flush.refused, flush.took_ms, time(flush.ended_at))));
+    }
+    if let Some(problem) = &a.last_problem {
+        rows.push(("last problem", safe(problem)));
+    }
+    pairs(&rows)
+}
+
+fn queue(shown: &QueueShown, now: WallTime) -> String {
+    if shown.messages.is_empty() {
+        return "nothing\n".to_owned();
+    }
+    let head = ["ID", "AGE", "SIZE", "STATE", "FROM", "TO", "LAST REPLY"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for message in &shown.messages {
+        for (at, recipient) in message.recipients.iter().enumerate() {
+            let first = |text: String| if at == 0 { text } else { String::new() };
+            rows.push(vec![
+                first(message.id.clone()),
+                first(age(message.accepted_at, now)),
+                first(size(message.bytes)),
+                recipient.state.clone(),
+                first(sender(message)),
+                safe(&recipient.to),
+                safe(recipient.last_reply.as_deref().unwrap_or("-")),
+            ]);
+        }
+    }
+    let mut text = table(&rows);
+    if let Some(next) = &shown.next {
+        let _ = writeln!(text, "more: --after {next}");
+    }
+    text
+}
+
+fn sender(message: &MessageShown) -> String {
+    if message.from.is_empty() { "<>".to_owned() } else { safe(&message.from) }
+}
+
+fn message(shown: &MessageDetailShown, now: WallTime) -> String {
+    let m = &shown.message;
+    let mut text = pairs(&[
+        ("id", m.id.clone()),
+        ("account", m.account.as_ref().map_or_else(|| "several".to_owned(), ToString::to_string)),
+        ("accepted", format!("{} ({} ago)", time(m.accepted_at), age(m.accepted_at, now))),
+        ("from", sender(m)),
+        ("size", size(m.bytes)),
+        ("sent by", format!("{} calling itself {}", shown.peer, safe(&shown.helo))),
+        ("tls", shown.tls.clone().unwrap_or_else(|| "none".to_owned())),
+        ("message-id", safe(&shown.message_id)),
+        ("sha256", shown.sha256.clone()),
+    ]);
+    text.push('\n');
+    let head = ["TO", "STATE", "ATTEMPTS", "LAST ATTEMPT", "NEXT", "LAST REPLY"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(m.recipients.iter().map(|r| {
+        vec![
+            safe(&r.to),
+            r.state.clone(),
+            r.attempts.to_string(),
+            r.last_attempt_at.map_or_else(|| "-".to_owned(), time),
+            r.due_at.map_or_else(|| "-".to_owned(), time),
+            safe(r.last_reply.as_deref().unwrap_or("-")),
+        ]
+    }));
+    text + &table(&rows)
+}
+
+fn status(s: &StatusShown, now: WallTime) -> String {
+    let running = match (s.running, s.started_at) {
+        (true, Some(at)) => format!("running since {} ({})", time(at), age(at, now)),
+        (true, None) => "running".to_owned(),
+        (false, _) => "not running; this is the last stored state".to_owned(),
+    };
+    pairs(&[
+        ("server", format!("{} {}, {running}", s.hostname, s.version)),
+        ("accounts", format!("{}: {} online, {} suspect, {} offline, {} returning, {} new", s.accounts, s.online, s.suspect, s.offline, s.returning, s.new)),
+        ("held", format!("{} messages, {} refused, {}", s.held, s.refused, size(s.held_bytes))),
+        ("delivering", format!("to {} accounts", s.delivering)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeZone;
+
+    #[test]
+    fn ages_and_sizes_read_like_speech() {
+        let at = |s| chrono::Utc.timestamp_opt(1_800_000_000 + s, 0).unwrap();
+        assert_eq!(age(at(0), at(5)), "5 s");
+        assert_eq!(age(at(0), at(192)), "3:12 min");
+        assert_eq!(age(at(0), at(3 * 3_600 + 420)), "3:07 h");
+        assert_eq!(age(at(5), at(0)), "0 s");
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1_900_000), "1.9 MB");
+    }
+
+    #[test]
+    fn control_characters_of_mail_never_reach_the_terminal() {
+        assert_eq!(safe("a\u{1b}[2Jb\r\n"), "a\\u{1b}[2Jb\\r\\n");
+    }
+}

@@ -1,0 +1,291 @@
+//! What comes back from a command. Field names are an interface: scripts read them with `--json`.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::{AccountName, AccountStatus};
+use crate::base::{DomainName, WallTime};
+use crate::liveness::LineState;
+
+/// Why a command was not carried out, and what to do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct CommandError {
+    /// One sentence with the remedy.
+    pub message: String,
+}
+
+impl CommandError {
+    /// An error with this sentence.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}
+
+/// A new account or a new token. The token is shown this once.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TokenShown {
+    /// The account.
+    pub account: AccountName,
+    /// The heartbeat token.
+    pub token: String,
+    /// The dynamic name.
+    pub host: DomainName,
+    /// SMTP port of the mail server.
+    pub port: u16,
+    /// Names that mail is taken for.
+    pub domains: Vec<DomainName>,
+    /// When the token before this one stops to be valid.
+    pub old_token_until: Option<WallTime>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// The last flush of an account.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FlushShown {
+    /// When it ended.
+    pub ended_at: WallTime,
+    /// Recipients delivered.
+    pub delivered: u64,
+    /// Recipients put off.
+    pub deferred: u64,
+    /// Recipients refused.
+    pub refused: u64,
+    /// From start to end, ms.
+    pub took_ms: u64,
+    /// From the beat of the return to the first delivered message, ms.
+    pub first_delivery_ms: Option<u64>,
+}
+
+/// One account.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AccountShown {
+    /// Its name.
+    pub account: AccountName,
+    /// Contract.
+    pub status: AccountStatus,
+    /// State of its line.
+    pub state: LineState,
+    /// Since when.
+    pub since: Option<WallTime>,
+    /// Address of the last authenticated heartbeat.
+    pub address: Option<IpAddr>,
+    /// SMTP port of the mail server.
+    pub port: u16,
+    /// The dynamic name.
+    pub host: DomainName,
+    /// Names that mail is taken for.
+    pub domains: Vec<DomainName>,
+    /// When the last heartbeat came. Absent since the start of the server if none came.
+    pub last_beat: Option<WallTime>,
+    /// Messages that wait for the mail server.
+    pub held: u64,
+    /// Messages that it refused; kept.
+    pub refused: u64,
+    /// Octets of both.
+    pub held_bytes: u64,
+    /// A delivery is running.
+    pub delivering: bool,
+    /// Why the last delivery failed.
+    pub last_problem: Option<String>,
+    /// The last flush.
+    pub last_flush: Option<FlushShown>,
+    /// Whether a running server said this; else the state is the last one stored.
+    pub live: bool,
+}
+
+/// One recipient of a message.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RecipientShown {
+    /// Forward-path.
+    pub to: String,
+    /// `queued|claimed|delivered|refused`.
+    pub state: String,
+    /// When it is tried next.
+    pub due_at: Option<WallTime>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When the last one ended.
+    pub last_attempt_at: Option<WallTime>,
+    /// Code and words of the last reply.
+    pub last_reply: Option<String>,
+}
+
+/// One message of the queue.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct MessageShown {
+    /// Spool id.
+    pub id: String,
+    /// Whose, where all recipients are one account's.
+    pub account: Option<AccountName>,
+    /// When it was accepted.
+    pub accepted_at: WallTime,
+    /// Sender; empty for `<>`.
+    pub from: String,
+    /// Recipients.
+    pub recipients: Vec<RecipientShown>,
+    /// Octets of content.
+    pub bytes: u64,
+}
+
+/// One message with its details.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct MessageDetailShown {
+    /// As in the list.
+    #[serde(flatten)]
+    pub message: MessageShown,
+    /// Who sent it to us.
+    pub peer: IpAddr,
+    /// What it called itself.
+    pub helo: String,
+    /// TLS facts.
+    pub tls: Option<String>,
+    /// `Message-ID` field, control characters removed.
+    pub message_id: String,
+    /// SHA-256 of the content, hex.
+    pub sha256: String,
+}
+
+/// A page of the queue.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct QueueShown {
+    /// Oldest first.
+    pub messages: Vec<MessageShown>,
+    /// Give this as `--after` for the next page.
+    pub next: Option<String>,
+}
+
+/// The conservation count of an account, per recipient.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ProofShown {
+    /// The account.
+    pub account: AccountName,
+    /// Counter kept by intake.
+    pub accepted: u64,
+    /// Counter kept by reports.
+    pub delivered: u64,
+    /// Counter kept by removals.
+    pub deleted: u64,
+    /// Rows that wait.
+    pub waiting: u64,
+    /// Rows that were refused.
+    pub refused: u64,
+    /// Whether it adds up.
+    pub balanced: bool,
+}
+
+/// The whole service.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StatusShown {
+    /// Our public name.
+    pub hostname: DomainName,
+    /// Version of the program that answers.
+    pub version: String,
+    /// Whether a server runs.
+    pub running: bool,
+    /// Since when.
+    pub started_at: Option<WallTime>,
+    /// Accounts in all.
+    pub accounts: u64,
+    /// Accounts by state.
+    pub online: u64,
+    /// SUSPECT.
+    pub suspect: u64,
+    /// OFFLINE.
+    pub offline: u64,
+    /// RETURNING.
+    pub returning: u64,
+    /// NEW.
+    pub new: u64,
+    /// Messages that wait.
+    pub held: u64,
+    /// Messages refused.
+    pub refused: u64,
+    /// Octets of both.
+    pub held_bytes: u64,
+    /// Accounts being delivered to.
+    pub delivering: u64,
+}
+
+/// The answer to a command.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// To `account add` and `account rotate`.
+    Token(TokenShown),
+    /// To `account list`.
+    Accounts(Vec<AccountShown>),
+    /// To `account show`.
+    Account(Box<AccountShown>),
+    /// To `account link`.
+    Link {
+        /// The link; valid once.
+        url: String,
+        /// Until when.
+        expires_at: WallTime,
+    },
+    /// To `account proof`.
+    Proof(ProofShown),
+    /// To `queue list`.
+    Queue(QueueShown),
+    /// To `queue show`.
+    Message(Box<MessageDetailShown>),
+    /// To `queue retry`.
+    Retried {
+        /// Recipients queued for now.
+        recipients: u64,
+    },
+    /// To `status`.
+    Status(StatusShown),
+    /// To commands with nothing to show.
+    Done {
+        /// What was done, one sentence.
+        message: String,
+        /// What the operator should know.
+        warnings: Vec<String>,
+    },
+}
+
+impl Reply {
+    /// The JSON object that `--json` prints: the content alone.
+    ///
+    /// # Errors
+    /// Never for these types; serde's signature.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        match self {
+            Self::Token(shown) => serde_json::to_string(shown),
+            Self::Accounts(shown) => serde_json::to_string(&serde_json::json!({ "accounts": shown })),
+            Self::Account(shown) => serde_json::to_string(shown),
+            Self::Link { url, expires_at } => {
+                serde_json::to_string(&serde_json::json!({ "url": url, "expires_at": expires_at }))
+            }
+            Self::Proof(shown) => serde_json::to_string(shown),
+            Self::Queue(shown) => serde_json::to_string(shown),
+            Self::Message(shown) => serde_json::to_string(shown),
+            Self::Retried { recipients } => serde_json::to_string(&serde_json::json!({ "recipients": recipients })),
+            Self::Status(shown) => serde_json::to_string(shown),
+            Self::Done { message, warnings } => {
+                serde_json::to_string(&serde_json::json!({ "done": message, "warnings": warnings }))
+            }
+        }
+    }
+
+    /// What goes to stderr beside the answer.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        match self {
+            Self::Token(TokenShown { warnings, .. }) | Self::Done { warnings, .. } => warnings,
+            Self::Accounts(_)
+            | Self::Account(_)
+            | Self::Link { .. }
+            | Self::Proof(_)
+            | Self::Queue(_)
+            | Self::Message(_)
+            | Self::Retried { .. }
+            | Self::Status(_) => &[],
+        }
+    }
+}

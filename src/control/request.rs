@@ -1,0 +1,130 @@
+//! What an operator may ask for, as it travels over the control socket.
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::AccountName;
+use crate::base::DomainName;
+
+/// Which messages `queue list` shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueFilter {
+    /// Everything not delivered.
+    #[default]
+    Held,
+    /// Waiting for the primary.
+    Waiting,
+    /// Refused by the primary.
+    Refused,
+    /// Delivered, as long as the envelope is kept.
+    Delivered,
+    /// All of them.
+    Any,
+}
+
+/// One command. A line of JSON on the socket.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// A new account with one mail server.
+    AccountAdd {
+        /// Its name.
+        name: AccountName,
+        /// Mail domains.
+        domains: Vec<DomainName>,
+        /// The dynamic name; made from name and our hostname if absent.
+        host: Option<DomainName>,
+        /// SMTP port of the mail server.
+        port: u16,
+    },
+    /// Every account.
+    AccountList,
+    /// One account.
+    AccountShow {
+        /// Its name.
+        name: AccountName,
+    },
+    /// A new heartbeat token; the old one stays valid for a while.
+    AccountRotate {
+        /// Its name.
+        name: AccountName,
+        /// How long the old token is still taken, seconds.
+        overlap_s: u64,
+    },
+    /// Removes an account that holds no mail.
+    AccountRemove {
+        /// Its name.
+        name: AccountName,
+    },
+    /// A sign-in link for the account's owner; for the operator without a name.
+    AccountLink {
+        /// The account.
+        name: Option<AccountName>,
+    },
+    /// Accepted = delivered + deleted + waiting + refused?
+    AccountProof {
+        /// Its name.
+        name: AccountName,
+    },
+    /// One more mail domain.
+    DomainAdd {
+        /// Whose.
+        account: AccountName,
+        /// Which.
+        domain: DomainName,
+    },
+    /// One mail domain less.
+    DomainRemove {
+        /// Whose.
+        account: AccountName,
+        /// Which.
+        domain: DomainName,
+    },
+    /// Messages, oldest first.
+    QueueList {
+        /// Only this account's.
+        account: Option<AccountName>,
+        /// Only these.
+        filter: QueueFilter,
+        /// Behind this message.
+        after: Option<String>,
+        /// At most so many, up to 1,000.
+        limit: u32,
+    },
+    /// One message.
+    QueueShow {
+        /// Spool id.
+        id: String,
+    },
+    /// Another try, now.
+    QueueRetry {
+        /// Of one message.
+        id: Option<String>,
+        /// Of everything an account holds.
+        account: Option<AccountName>,
+    },
+    /// The whole service in a few lines.
+    Status,
+}
+
+impl Request {
+    /// Whether it changes nothing, so that it can be answered from the database of a stopped server.
+    #[must_use]
+    pub const fn only_looks(&self) -> bool {
+        match self {
+            Self::AccountList
+            | Self::AccountShow { .. }
+            | Self::AccountProof { .. }
+            | Self::QueueList { .. }
+            | Self::QueueShow { .. }
+            | Self::Status => true,
+            Self::AccountAdd { .. }
+            | Self::AccountRotate { .. }
+            | Self::AccountRemove { .. }
+            | Self::AccountLink { .. }
+            | Self::DomainAdd { .. }
+            | Self::DomainRemove { .. }
+            | Self::QueueRetry { .. } => false,
+        }
+    }
+}

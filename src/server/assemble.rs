@@ -1,0 +1,323 @@
+//! Starts every room with what it needs from the others, and stops them without losing anything.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use super::data_dir::{self, DataDirError};
+use super::keeper::{Keeper, open_keys};
+use super::{listen, maintain};
+use crate::account::{AccountStore, DirectoryHandle};
+use crate::base::{AccountId, Clock, SpoolIds};
+use crate::certificate::{self, CertificateError, CertificateHandle};
+use crate::config::Config;
+use crate::control::desk::Running;
+use crate::control::driver::ControlError;
+use crate::control::{self, Desk};
+use crate::delivery::Flushes;
+use crate::delivery::driver::Deliveries;
+use crate::heartbeat;
+use crate::heartbeat::server::{BeatServer, BindError};
+use crate::liveness::driver::Liveness;
+use crate::liveness::{self, Lines, TransitionLog};
+use crate::smtp::StoredListener;
+use crate::smtp::driver::{SmtpRooms, SmtpServer};
+use crate::spool::SpoolStore;
+use crate::store::sqlite::{self, OpenError, SqliteStore};
+use crate::web::driver::{WebRooms, WebServer};
+use crate::web::readiness::Readiness;
+use crate::web::settings::DemoControls;
+use crate::{alert, delivery, smtp, web};
+
+/// Notices of new mail that a slow page may miss before it reads everything again.
+const STORED_NOTICES_MAX: usize = 256;
+/// How long the running delivery of a message may take at shutdown, beyond that of running SMTP transactions.
+const CONTROL_SOCKET: &str = "control";
+/// Parts that have to be ready before `/ready` says so.
+const PARTS: &[&str] = &["store", "heartbeat", "smtp", "delivery", CONTROL_SOCKET];
+
+/// Why the server did not start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// Reading what is stored.
+    #[error("the store cannot be read: {0}")]
+    Read(String),
+    /// The heartbeat sockets.
+    #[error(transparent)]
+    Heartbeat(#[from] BindError),
+    /// A TCP socket.
+    #[error("{0}")]
+    Listen(String),
+    /// The certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// What only the demo brings along.
+#[derive(Default)]
+pub struct Extras {
+    /// Buttons for the page.
+    pub demo_controls: Option<Arc<dyn DemoControls>>,
+}
+
+/// A server that accepts on all its listeners.
+pub struct RunningServer {
+    /// The first SMTP listener.
+    pub smtp: SocketAddr,
+    /// The first heartbeat socket.
+    pub heartbeat: SocketAddr,
+    /// All SMTP listeners.
+    pub smtp_all: Vec<SocketAddr>,
+    /// All heartbeat sockets.
+    pub heartbeat_all: Vec<SocketAddr>,
+    /// All web listeners.
+    pub web_all: Vec<SocketAddr>,
+    /// Carries out commands.
+    pub desk: Arc<Desk>,
+    /// Live states.
+    pub lines: Arc<dyn Lines>,
+    shutdown: CancellationToken,
+    liveness_stop: CancellationToken,
+    smtp_server: SmtpServer,
+    deliveries: Arc<Deliveries>,
+    web_server: WebServer,
+    store: Arc<SqliteStore>,
+    socket_path: std::path::PathBuf,
+}
+
+/// Passes the news of stored mail on to delivery and to open pages.
+struct Postroom {
+    flushes: Arc<dyn Flushes>,
+    pages: broadcast::Sender<AccountId>,
+}
+
+impl StoredListener for Postroom {
+    fn mail_stored(&self, accounts: &[AccountId]) {
+        self.flushes.mail_stored(accounts);
+        for account in accounts {
+            // Nobody listening is the ordinary case: no page is open.
+            let _ = self.pages.send(*account);
+        }
+    }
+}
+
+/// The sockets of all rooms, bound before anything else starts, so that a taken port costs nothing.
+struct Sockets {
+    heartbeat: Vec<std::net::UdpSocket>,
+    smtp: Vec<tokio::net::TcpListener>,
+    web: Vec<std::net::TcpListener>,
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> Result<Self, StartError> {
+        let words = |e: smtp::driver::ListenError| StartError::Listen(e.to_string());
+        Ok(Self {
+            heartbeat: listen::bind_all(&config.heartbeat_listen, heartbeat::server::driver::bind)?,
+            smtp: listen::bind_all(&config.smtp_listen, smtp::driver::bind).map_err(words)?,
+            web: listen::bind_all(&config.web_listen, |address| {
+                std::net::TcpListener::bind(address).map_err(|e| StartError::Listen(format!("cannot listen for browsers on {address}: {e}; set web.listen")))
+            })?,
+        })
+    }
+
+    fn own_addresses(&self) -> Vec<SocketAddr> {
+        self.smtp.iter().filter_map(|l| l.local_addr().ok()).collect()
+    }
+}
+
+/// Starts everything; returns once all listeners accept.
+///
+/// # Errors
+/// [`StartError`] with what to do; nothing is left running.
+pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, StartError> {
+    data_dir::prepare(&config.data_dir)?;
+    let store = open_store(&config).await?;
+    let seal = data_dir::seal_key(&config.data_dir)?;
+    let certificate = certificate::driver::load_or_generate(
+        &config.data_dir,
+        &config.hostname,
+        config.tls.as_ref().map(|t| t.cert.as_path()),
+        config.tls.as_ref().map(|t| t.key.as_path()),
+    )?;
+    let sockets = Sockets::bind(&config)?;
+    let control = control::driver::bind(&config.control_socket())?;
+    let readiness = Arc::new(Readiness::new(PARTS));
+    readiness.ready("store");
+
+    let read = |e: &dyn std::fmt::Display| StartError::Read(e.to_string());
+    let returned = store.recover().await.map_err(|e| read(&e))?;
+    if returned > 0 {
+        tracing::warn!(recipients = returned, "deliveries were interrupted; they are tried again and may arrive twice");
+    }
+    let directory = DirectoryHandle::new(store.load_directory(Clock.wall()).await.map_err(|e| read(&e))?);
+    let watched = store.load().await.map_err(|e| read(&e))?;
+
+    let shutdown = CancellationToken::new();
+    let liveness_stop = CancellationToken::new();
+    let usage = Arc::clone(&store);
+    let liveness = Liveness::start(
+        liveness::Settings { interval: config.heartbeat_interval, misses: config.heartbeat_misses, grace: config.heartbeat_grace },
+        Arc::clone(&store) as Arc<dyn TransitionLog>,
+        watched,
+        Arc::new(move |account| u32::try_from(usage.usage(account).waiting).unwrap_or(u32::MAX)),
+        liveness_stop.clone(),
+    );
+    let own_addresses = sockets.own_addresses();
+    let deliveries = Deliveries::start(
+        delivery::Settings {
+            allow_loopback_targets: config.delivery_allow_loopback_targets,
+            own_addresses,
+            connections_max: config.delivery_connections,
+            ..delivery::Settings::new(config.hostname.clone())
+        },
+        directory.clone(),
+        Arc::clone(&liveness) as Arc<dyn Lines>,
+        Arc::clone(&store) as Arc<dyn SpoolStore>,
+        shutdown.clone(),
+    );
+    readiness.ready("delivery");
+    let beats = BeatServer::start(
+        heartbeat::server::Settings { interval: config.heartbeat_interval },
+        sockets.heartbeat,
+        open_keys(&directory.load(), &seal),
+        Arc::clone(&liveness) as _,
+        &liveness_stop,
+    )?;
+    readiness.ready("heartbeat");
+    let pages = broadcast::channel(STORED_NOTICES_MAX).0;
+    let smtp_all: Vec<SocketAddr> = sockets.smtp.iter().filter_map(|l| l.local_addr().ok()).collect();
+    let smtp_server = SmtpServer::start(
+        smtp_settings(&config),
+        sockets.smtp,
+        SmtpRooms {
+            directory: directory.clone(),
+            lines: Arc::clone(&liveness) as _,
+            spool: Arc::clone(&store) as _,
+            stored: Arc::new(Postroom { flushes: Arc::clone(&deliveries) as _, pages: pages.clone() }),
+            certificate: Some(certificate.clone()),
+            ids: Arc::new(SpoolIds::default()),
+        },
+        shutdown.clone(),
+    );
+    readiness.ready("smtp");
+    let web_all: Vec<SocketAddr> = sockets.web.iter().filter_map(|l| l.local_addr().ok()).collect();
+    let web_server = start_web(&config, extras, sockets.web, &certificate, WebRooms {
+        directory: directory.clone(),
+        accounts: Arc::clone(&store) as _,
+        lines: Arc::clone(&liveness) as _,
+        log: Arc::clone(&store) as _,
+        spool: Arc::clone(&store) as _,
+        flushes: Arc::clone(&deliveries) as _,
+        stored: pages,
+        readiness: Arc::clone(&readiness),
+    }, &shutdown)?;
+    let keeper = Arc::new(Keeper::new(Arc::clone(&store) as _, directory.clone(), seal.clone(), Arc::clone(&liveness), Arc::clone(&beats)));
+    let desk = Arc::new(Desk {
+        accounts: Arc::clone(&store) as _,
+        spool: Arc::clone(&store) as _,
+        log: Arc::clone(&store) as _,
+        directory,
+        hostname: config.hostname.clone(),
+        running: Some(Running {
+            lines: Arc::clone(&liveness) as _,
+            flushes: Arc::clone(&deliveries) as _,
+            keeper: Arc::clone(&keeper) as _,
+            seal,
+            public_url: config.public_url(web_all.first().copied()),
+            started_at: Clock.wall(),
+        }),
+    });
+    tokio::spawn(alert::driver::run(Arc::clone(&liveness) as _, desk.directory.clone(), shutdown.clone()));
+    tokio::spawn(control::driver::serve(control, Arc::clone(&desk), shutdown.clone()));
+    tokio::spawn(maintain::run(Arc::clone(&store) as _, keeper, config.spool_keep_delivered, shutdown.clone()));
+    readiness.ready(CONTROL_SOCKET);
+    Ok(RunningServer {
+        smtp: first(&smtp_all),
+        heartbeat: first(&beats.addresses()),
+        smtp_all,
+        heartbeat_all: beats.addresses(),
+        web_all,
+        desk,
+        lines: liveness,
+        shutdown,
+        liveness_stop,
+        smtp_server,
+        deliveries,
+        web_server,
+        store,
+        socket_path: config.control_socket(),
+    })
+}
+
+fn first(addresses: &[SocketAddr]) -> SocketAddr {
+    addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+}
+
+async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
+    let settings = sqlite::Settings { path: config.database() };
+    tokio::task::spawn_blocking(move || SqliteStore::open(settings))
+        .await
+        .map_err(|e| StartError::Read(e.to_string()))?
+        .map_err(StartError::from)
+}
+
+fn smtp_settings(config: &Config) -> smtp::Settings {
+    smtp::Settings {
+        size_max: config.smtp_size_max,
+        sessions_max: config.smtp_sessions_max,
+        sessions_per_peer_max: config.smtp_sessions_per_peer_max,
+        exempt_networks: config.smtp_exempt_networks.clone(),
+        postmaster: config.smtp_postmaster.clone(),
+        account_octets_max: config.spool_per_account,
+        ..smtp::Settings::new(config.hostname.clone())
+    }
+}
+
+fn start_web(
+    config: &Config,
+    extras: Extras,
+    listeners: Vec<std::net::TcpListener>,
+    certificate: &CertificateHandle,
+    rooms: WebRooms,
+    shutdown: &CancellationToken,
+) -> Result<WebServer, StartError> {
+    let settings = web::Settings {
+        hostname: config.hostname.to_string(),
+        demo_controls: extras.demo_controls,
+        ..web::Settings::default()
+    };
+    WebServer::start(settings, listeners, rooms, Some(certificate.server_config()), shutdown.clone())
+        .map_err(|e| StartError::Listen(e.to_string()))
+}
+
+impl RunningServer {
+    /// Stops in the order that loses nothing: no new sessions, running transactions and deliveries end and are
+    /// recorded, then heartbeats, then the store.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.smtp_server.stopped().await;
+        self.deliveries.drain().await;
+        self.web_server.stopped().await;
+        self.liveness_stop.cancel();
+        // Liveness writes what it knows within its next tick of 100 ms.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let store = self.store;
+        if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await {
+            tracing::error!(%error, "the store did not close in order; the next start recovers");
+        }
+        // The socket is useless without a server; a leftover one is replaced at the next start.
+        let _ = std::fs::remove_file(&self.socket_path);
+    }
+}

@@ -1,0 +1,77 @@
+//! Keeps the memory of the running server in step with the store after each change of accounts.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::account::{AccountError, AccountStore, Directory, DirectoryHandle, SealKey};
+use crate::base::{Clock, EndpointId};
+use crate::control::DirectoryKeeper;
+use crate::heartbeat::server::{BeatServer, OpenedBeatKey};
+use crate::liveness::driver::Liveness;
+
+/// See the file.
+pub struct Keeper {
+    accounts: Arc<dyn AccountStore>,
+    directory: DirectoryHandle,
+    seal: SealKey,
+    liveness: Arc<Liveness>,
+    beats: Arc<BeatServer>,
+    watched: Mutex<BTreeSet<EndpointId>>,
+    /// One reload at a time, so that an older snapshot never replaces a newer one.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Keeper {
+    /// A keeper for rooms that were started with what `directory` holds now.
+    #[must_use]
+    pub fn new(
+        accounts: Arc<dyn AccountStore>,
+        directory: DirectoryHandle,
+        seal: SealKey,
+        liveness: Arc<Liveness>,
+        beats: Arc<BeatServer>,
+    ) -> Self {
+        let watched = directory.load().endpoints().iter().map(|e| e.id).collect();
+        Self { accounts, directory, seal, liveness, beats, watched: Mutex::new(watched), turn: tokio::sync::Mutex::new(()) }
+    }
+}
+
+#[async_trait]
+impl DirectoryKeeper for Keeper {
+    async fn reload(&self) -> Result<(), AccountError> {
+        let _turn = self.turn.lock().await;
+        let directory = self.accounts.load_directory(Clock.wall()).await?;
+        let keys = open_keys(&directory, &self.seal);
+        {
+            let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+            let wanted: BTreeSet<EndpointId> = directory.endpoints().iter().map(|e| e.id).collect();
+            for endpoint in directory.endpoints().iter().filter(|e| !watched.contains(&e.id)) {
+                self.liveness.add_endpoint(endpoint.account, endpoint.id);
+            }
+            for gone in watched.difference(&wanted) {
+                self.liveness.remove_endpoint(*gone);
+            }
+            *watched = wanted;
+        }
+        self.beats.replace_keys(keys);
+        self.directory.replace(directory);
+        Ok(())
+    }
+}
+
+/// The heartbeat keys of all endpoints, opened. One that does not open is left out and reported: its client hears
+/// nothing, the others are served.
+#[must_use]
+pub fn open_keys(directory: &Directory, seal: &SealKey) -> Vec<OpenedBeatKey> {
+    let mut opened = Vec::with_capacity(directory.beat_keys().len());
+    for record in directory.beat_keys() {
+        let Some(endpoint) = directory.endpoint(record.endpoint) else { continue };
+        match OpenedBeatKey::open(record, endpoint, seal) {
+            Ok(key) => opened.push(key),
+            Err(error) => tracing::error!(endpoint = %endpoint.id, account = %endpoint.account, %error, "heartbeat key not usable"),
+        }
+    }
+    opened
+}

@@ -1,0 +1,32 @@
+//! What has to be done now and then: old envelopes go, run-out heartbeat keys are forgotten.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::keeper::Keeper;
+use crate::base::Clock;
+use crate::control::DirectoryKeeper;
+use crate::spool::SpoolStore;
+
+/// Between two rounds. The limits it enforces are days.
+const ROUND: Duration = Duration::from_secs(600);
+
+/// Rounds until the shutdown; the first one at once.
+pub async fn run(spool: Arc<dyn SpoolStore>, keeper: Arc<Keeper>, keep_delivered: Duration, shutdown: CancellationToken) {
+    loop {
+        match spool.purge_delivered(Clock.wall() - keep_delivered).await {
+            Ok(0) => {}
+            Ok(purged) => tracing::info!(purged, "envelopes of delivered mail removed"),
+            Err(error) => tracing::error!(%error, "envelopes of delivered mail not removed"),
+        }
+        if let Err(error) = keeper.reload().await {
+            tracing::error!(%error, "accounts not read again");
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(ROUND) => {}
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The commands of the `pulsemx` binary: serve until told to stop, ask the running server, show the configuration.
+
+use std::path::Path;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::assemble::{Extras, StartError, start};
+use super::stopped;
+use crate::base::Clock;
+use crate::config::checked::Surroundings;
+use crate::config::{Config, ConfigError, Written};
+use crate::control::driver::{ControlError, ask};
+use crate::control::{CommandError, Reply, Request, print};
+
+/// Why a command failed; printed as one line, exit code 1.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The command itself.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The runtime or a signal handler.
+    #[error("the system refused: {0}")]
+    System(#[from] std::io::Error),
+    /// JSON could not be written.
+    #[error("the answer cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Reads and checks the configuration of this process.
+///
+/// # Errors
+/// [`ConfigError`] names file, key and remedy.
+pub fn configuration(path: Option<&Path>) -> Result<(Written, Config), ConfigError> {
+    let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    let written = Written::read(path, environment)?;
+    let around = Surroundings {
+        machine_name: rustix::system::uname().nodename().to_str().ok().map(str::to_owned),
+        state_directory: std::env::var_os("STATE_DIRECTORY").map(Into::into),
+    };
+    let config = Config::check(&written, &around)?;
+    Ok((written, config))
+}
+
+/// Sends log lines to stderr; `PULSEMX_LOG` sets the level, `info` without it.
+fn start_log(json: bool) {
+    let filter = EnvFilter::try_from_env("PULSEMX_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second start in one process keeps the first log; that is what tests want.
+    let _ = if json { lines.json().try_init() } else { lines.with_ansi(false).try_init() };
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`RunError`] when the server does not start.
+pub async fn serve(path: Option<&Path>) -> Result<(), RunError> {
+    let (_, config) = configuration(path)?;
+    start_log(config.log_json);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let is_trial = config.is_trial;
+    let data_dir = config.data_dir.clone();
+    let server = start(config, Extras::default()).await?;
+    for (what, addresses) in [("smtp", &server.smtp_all), ("heartbeat", &server.heartbeat_all), ("web", &server.web_all)] {
+        for address in addresses {
+            println!("{what:9} {address}");
+        }
+    }
+    println!("data      {}", data_dir.display());
+    if is_trial && let Reply::Link { url, .. } = server.desk.carry_out(Request::AccountLink { name: None }, Clock.wall()).await? {
+        println!("sign in   {url}");
+        println!("next      pulsemx account add NAME --domain DOMAIN");
+    }
+    println!("ready     pulsemx {} accepts mail and heartbeats", env!("CARGO_PKG_VERSION"));
+    sd_notify::notify(&[sd_notify::NotifyState::Ready])?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => tracing::warn!("SIGHUP: this version reads its configuration at start only; use a restart"),
+        }
+    }
+    tracing::info!("stopping: running transactions and deliveries are finished first");
+    sd_notify::notify(&[sd_notify::NotifyState::Stopping])?;
+    server.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Carries out an operator's command and prints the answer: text, or JSON alone on stdout.
+///
+/// # Errors
+/// [`RunError`] with one sentence.
+pub async fn command(path: Option<&Path>, request: Request, json: bool) -> Result<(), RunError> {
+    let (_, config) = configuration(path)?;
+    let reply = match ask(&config.control_socket(), &request).await {
+        Err(ControlError::NotRunning(_)) if request.only_looks() => stopped::answer(&config, request).await?,
+        answered => answered?,
+    };
+    for warning in reply.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    if json {
+        println!("{}", reply.to_json()?);
+    } else {
+        print!("{}", print::as_text(&reply, Clock.wall()));
+    }
+    Ok(())
+}
+
+/// Checks the configuration and says so.
+///
+/// # Errors
+/// As [`configuration`].
+pub fn check(path: Option<&Path>) -> Result<(), RunError> {
+    let (_, config) = configuration(path)?;
+    for warning in &config.warnings {
+        eprintln!("warning: {warning}");
+    }
+    println!("the configuration is good");
+    Ok(())
+}
+
+/// Prints options: those that were set, or all in force.
+///
+/// # Errors
+/// As [`configuration`].
+pub fn show_config(path: Option<&Path>, all: bool, json: bool) -> Result<(), RunError> {
+    let (written, _) = configuration(path)?;
+    let shown = crate::config::example::show(&written, all);
+    if json {
+        let object: serde_json::Map<String, serde_json::Value> =
+            shown.into_iter().map(|(key, value)| (key, serde_json::Value::String(value))).collect();
+        println!("{}", serde_json::to_string(&object)?);
+    } else {
+        for (key, value) in shown {
+            println!("{key} = {value}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! The operator's commands: JSON for scripts, clear errors for people, and what works while the server is stopped.
+
+use std::process::Command;
+
+use crate::support::{PULSEMX, Sender, Server, http_get, mail};
+
+#[test]
+fn json_is_alone_on_stdout_and_warnings_go_to_stderr() {
+    let server = Server::start("1s", "");
+    let (good, out, err) = server.raw(&["account", "add", "firma", "--domain", "firma.example", "--host", "firma.dyn.example", "--port", "2525"]);
+    assert!(good, "{err}");
+    let added: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(added["account"], "firma");
+    assert!(added["token"].as_str().unwrap().starts_with("pmb1-"));
+    assert!(err.contains("firma.dyn.example") && err.contains("no zone"), "{err}");
+    let shown = server.account("firma");
+    for field in ["state", "address", "last_beat", "held"] {
+        assert!(shown.get(field).is_some(), "{field} is missing: {shown}");
+    }
+    assert_eq!(shown["state"], "new");
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let server = Server::start("1s", "");
+    server.add_account("firma", 25);
+    for (arguments, part) in [
+        (&["account", "show", "fabrik"] as &[&str], "pulsemx account list"),
+        (&["account", "add", "firma", "--domain", "neu.example"], "exists already"),
+        (&["account", "add", "zweite", "--domain", "firma.example"], "served already"),
+        (&["domain", "rm", "firma", "fremd.example"], "does not serve"),
+        (&["queue", "show", "xyz"], "13 letters"),
+        (&["queue", "show", "0000000000000"], "no message"),
+    ] {
+        let (good, out, err) = server.raw(arguments);
+        assert!(!good && out.is_empty() && err.contains(part), "{arguments:?}: {out} {err}");
+    }
+}
+
+#[test]
+fn the_life_of_an_account() {
+    let server = Server::start("1s", "");
+    server.add_account("firma", 25);
+    server.command(&["domain", "add", "firma", "zweite.example"]);
+    let domains = server.account("firma")["domains"].to_string();
+    assert!(domains.contains("zweite.example") && domains.contains("firma.dyn.example"), "{domains}");
+    let mut sender = Sender::connect(server.smtp).unwrap();
+    assert!(sender.send("a@b.example", "x@zweite.example", &mail("one")).unwrap().contains("not seen yet"));
+    server.command(&["domain", "rm", "firma", "zweite.example"]);
+    assert!(sender.ask("MAIL FROM:<a@b.example>").unwrap().starts_with("250"));
+    assert!(sender.ask("RCPT TO:<x@zweite.example>").unwrap().starts_with("550"));
+    let (good, _, err) = server.raw(&["account", "rm", "firma"]);
+    assert!(!good && err.contains("still held"), "{err}");
+    let link = server.command(&["account", "link", "firma"]);
+    assert!(link["url"].as_str().unwrap().starts_with(&format!("http://{}/sign-in/", server.web)), "{link}");
+    let rotated = server.command(&["account", "rotate", "firma", "--overlap", "1h"]);
+    assert!(rotated["token"].as_str().unwrap().starts_with("pmb1-") && rotated["old_token_until"].is_string());
+    server.add_account("leer", 25);
+    server.command(&["account", "rm", "leer"]);
+    assert_eq!(server.command(&["account", "list"])["accounts"].as_array().unwrap().len(), 1);
+    assert_eq!(server.command(&["status"])["held"], 1);
+}
+
+#[test]
+fn commands_that_look_work_on_a_stopped_server_and_others_say_why_not() {
+    let mut server = Server::start("1s", "");
+    server.add_account("firma", 25);
+    let mut sender = Sender::connect(server.smtp).unwrap();
+    assert!(sender.send("a@b.example", "x@firma.example", &mail("one")).unwrap().starts_with("250"));
+    server.kill();
+    assert_eq!(server.account("firma")["held"], 1);
+    assert_eq!(server.command(&["queue", "list"])["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(server.command(&["status"])["running"], false);
+    let (good, _, err) = server.raw(&["account", "link", "firma"]);
+    assert!(!good && err.contains("pulsemx serve"), "{err}");
+    server.run();
+    assert_eq!(server.account("firma")["held"], 1);
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let server = Server::start("1s", "");
+    let output = Command::new(PULSEMX).arg("--config").arg(server.config()).arg("serve").output().unwrap();
+    assert!(!output.status.success());
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(err.contains("another server") || err.contains("in use"), "{err}");
+}
+
+#[test]
+fn an_unknown_key_stops_the_start_and_names_its_neighbour() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("p.toml");
+    std::fs::write(&config, "[smtp]\nlisten_at = \"127.0.0.1:0\"\n").unwrap();
+    let output = Command::new(PULSEMX).arg("--config").arg(&config).arg("serve").output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && err.contains("did you mean 'smtp.listen'"), "{err}");
+}
+
+#[test]
+fn machines_are_told_that_every_part_is_ready() {
+    let server = Server::start("1s", "");
+    assert!(http_get(server.web, "/healthz").0.contains("200"));
+    assert!(http_get(server.web, "/ready").0.contains("200"));
+}
