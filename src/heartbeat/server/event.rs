@@ -1,0 +1,124 @@
+//! What the heartbeat server tells liveness and asks of it, and the opened keys it works with.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::account::{BeatKeyRecord, Endpoint, SealError, SealKey};
+use crate::base::{AccountId, EndpointId, Moment, WallTime};
+use crate::heartbeat::datagram::{Locator, ReplyState};
+use crate::heartbeat::tag::MacKey;
+
+/// Something that a genuine, fresh datagram said. Replays, forgeries and unproven sources never become one.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BeatEvent {
+    /// Which server.
+    pub endpoint: EndpointId,
+    /// Whose server.
+    pub account: AccountId,
+    /// When it arrived.
+    pub at: Moment,
+    /// What it was.
+    pub kind: BeatKind,
+}
+
+/// The kinds of [`BeatEvent`].
+#[derive(Clone, PartialEq, Debug)]
+pub enum BeatKind {
+    /// A run of a client, or its new address, was proven by a round trip. A [`Beat`](Self::Beat) follows.
+    Opened {
+        /// Proven.
+        address: IpAddr,
+    },
+    /// The proven address of this family is another than the stored one. Comes before `Opened`.
+    Moved {
+        /// The stored one.
+        from: Option<IpAddr>,
+        /// The new one.
+        to: IpAddr,
+    },
+    /// A datagram that counts, from the proven address.
+    Beat {
+        /// When the beat was due: its arrival less what it came late (docs/PROTOCOL.md §7).
+        base: Moment,
+        /// Proven.
+        address: IpAddr,
+        /// The longer of the interval kept and the interval ordered.
+        interval: Duration,
+        /// What the client says of its mail server; `None` if it does not look.
+        mail_ok: Option<bool>,
+        /// Datagrams lost on the way to us, in percent of the last 64.
+        loss_percent_up: f32,
+    },
+    /// The client stops on purpose.
+    Goodbye {
+        /// How long it expects to be away.
+        absence: Option<Duration>,
+    },
+}
+
+/// What a reply says of the line.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Standing {
+    /// Its state.
+    pub state: ReplyState,
+    /// Messages waiting.
+    pub waiting: u32,
+    /// Silence after which it is neutralised.
+    pub neutralised_after: Duration,
+}
+
+/// Who decides what beats mean. Called with the table locked: must return at once and not call back.
+pub trait BeatListener: Send + Sync {
+    /// Something was said; the reply carries what is returned.
+    fn handle(&self, event: &BeatEvent) -> Standing;
+    /// How the line stands, for replies to datagrams that change nothing.
+    fn standing(&self, endpoint: EndpointId) -> Standing;
+}
+
+/// A heartbeat key ready for use. Its MAC keys are wiped on drop.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OpenedBeatKey {
+    /// As in the datagrams.
+    pub locator: Locator,
+    /// Whose.
+    pub account: AccountId,
+    /// Which server.
+    pub endpoint: EndpointId,
+    /// MAC key of the client's datagrams.
+    pub c2s: MacKey,
+    /// MAC key of ours.
+    pub s2c: MacKey,
+    /// Ed25519 public key for moves.
+    pub move_key: [u8; 32],
+    /// When the key stops to be valid; absent for the current one.
+    pub expires_at: Option<WallTime>,
+    /// Last proven addresses of the endpoint, one of each family at most. A return to one needs no signature.
+    pub stored_addresses: Vec<IpAddr>,
+}
+
+impl OpenedBeatKey {
+    /// Opens the stored key of `endpoint`.
+    ///
+    /// # Errors
+    /// [`SealError::DoesNotOpen`] for another seal key or damaged rows.
+    pub fn open(record: &BeatKeyRecord, endpoint: &Endpoint, seal: &SealKey) -> Result<Self, SealError> {
+        let keys = seal.open(&record.sealed_mac_keys, &record.locator)?;
+        let (c2s, s2c) = keys.split_first_chunk::<32>().ok_or(SealError::DoesNotOpen)?;
+        let s2c: &[u8; 32] = s2c.try_into().map_err(|_| SealError::DoesNotOpen)?;
+        Ok(Self {
+            locator: Locator(record.locator),
+            account: endpoint.account,
+            endpoint: endpoint.id,
+            c2s: MacKey::new(*c2s),
+            s2c: MacKey::new(*s2c),
+            move_key: record.move_key,
+            expires_at: record.expires_at,
+            stored_addresses: endpoint
+                .address_v4
+                .map(IpAddr::V4)
+                .into_iter()
+                .chain(endpoint.address_v6.map(IpAddr::V6))
+                .collect(),
+        })
+    }
+}

@@ -1,0 +1,13 @@
+//! The server's end of the heartbeats: which datagram counts, from where, and what is said back.
+
+pub mod driver;
+pub mod event;
+pub mod path;
+pub mod table;
+
+mod cookie;
+mod limit;
+
+pub use driver::{BeatServer, BindError, bind};
+pub use event::{BeatEvent, BeatKind, BeatListener, OpenedBeatKey, Standing};
+pub use table::{Counters, Settings, Table};

@@ -1,0 +1,91 @@
+//! The log that fails, and who hears of what when.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::heartbeat::server::BeatKind;
+use crate::liveness::{LineState, LogError};
+
+/// Refuses the first `failures` appends.
+#[derive(Default)]
+struct Log {
+    failures: AtomicUsize,
+    written: Mutex<Vec<HistoryRow>>,
+}
+
+#[async_trait]
+impl TransitionLog for Log {
+    async fn append(&self, rows: Vec<HistoryRow>) -> Result<(), LogError> {
+        if self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            return Err(LogError("disk full".into()));
+        }
+        self.written.lock().unwrap().extend(rows);
+        Ok(())
+    }
+    async fn load(&self) -> Result<Vec<WatchedEndpoint>, LogError> {
+        Ok(Vec::new())
+    }
+    async fn history(&self, _: AccountId, _: u32) -> Result<Vec<HistoryRow>, LogError> {
+        Ok(self.written.lock().unwrap().clone())
+    }
+}
+
+fn settings() -> Settings {
+    Settings { interval: Duration::from_secs(5), misses: 3, grace: Duration::from_secs(2) }
+}
+
+fn watched() -> WatchedEndpoint {
+    WatchedEndpoint { account: AccountId(1), endpoint: EndpointId(2), state: LineState::New, since: None }
+}
+
+fn beat(liveness: &Liveness) -> Standing {
+    let at = liveness.clock.monotonic();
+    let kind = BeatKind::Beat {
+        base: at,
+        address: "192.0.2.1".parse().unwrap(),
+        interval: Duration::from_secs(5),
+        mail_ok: None,
+        loss_percent_up: 0.0,
+    };
+    liveness.handle(&BeatEvent { endpoint: EndpointId(2), account: AccountId(1), at, kind })
+}
+
+#[tokio::test]
+async fn rows_that_the_log_refused_are_written_later_in_order_and_told_only_then() {
+    let log = Arc::new(Log { failures: AtomicUsize::new(1), written: Mutex::default() });
+    let shutdown = CancellationToken::new();
+    let liveness = Liveness::start(settings(), log.clone(), vec![watched()], shutdown.clone());
+    let mut events = liveness.subscribe();
+    beat(&liveness);
+    liveness.primary_greeted(EndpointId(2));
+    assert_eq!(liveness.line(EndpointId(2)).unwrap().state, LineState::Online);
+    for expected in [LineState::Returning, LineState::Online] {
+        match events.recv().await.unwrap() {
+            LineEvent::Changed(HistoryRow::State(row)) => assert_eq!(row.to, expected),
+            other => panic!("{other:?}"),
+        }
+        assert!(!log.written.lock().unwrap().is_empty());
+    }
+    assert_eq!(log.history(AccountId(1), 9).await.unwrap().len(), 2);
+    shutdown.cancel();
+}
+
+#[tokio::test]
+async fn rows_are_written_before_the_service_ends_and_replies_carry_what_waits() {
+    let log = Arc::new(Log::default());
+    let shutdown = CancellationToken::new();
+    let liveness = Liveness::start(settings(), log.clone(), Vec::new(), shutdown.clone());
+    assert_eq!(beat(&liveness), Standing::default());
+    liveness.add_endpoint(watched());
+    liveness.set_waiting(AccountId(1), 7);
+    let standing = beat(&liveness);
+    assert_eq!((standing.waiting, standing.neutralised_after), (7, Duration::from_secs(17)));
+    shutdown.cancel();
+    while log.written.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    liveness.remove_endpoint(EndpointId(2));
+    assert_eq!(liveness.account_line(AccountId(1)), None);
+}

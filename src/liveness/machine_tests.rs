@@ -1,0 +1,194 @@
+//! The rules of one line, in virtual time.
+
+use chrono::TimeZone;
+
+use super::*;
+use crate::base::{AccountId, EndpointId};
+
+fn moment(millis: u64) -> Moment {
+    Moment::from_millis(1_000_000 + millis)
+}
+
+fn wall(millis: u64) -> WallTime {
+    chrono::Utc.timestamp_millis_opt(1_795_492_800_000 + i64::try_from(millis).unwrap()).unwrap()
+}
+
+fn machine(state: LineState) -> Machine {
+    let settings = Settings { interval: Duration::from_secs(5), misses: 3, grace: Duration::from_secs(2) };
+    let since = (state != LineState::New).then(|| wall(0) - chrono::TimeDelta::days(1));
+    let watched = WatchedEndpoint { account: AccountId(1), endpoint: EndpointId(2), state, since };
+    Machine::new(settings, watched, moment(0))
+}
+
+fn beat_at(machine: &mut Machine, millis: u64) {
+    beat_with(machine, millis, millis, None);
+}
+
+fn beat_with(machine: &mut Machine, base: u64, at: u64, mail_ok: Option<bool>) {
+    let beat = Beat {
+        base: moment(base),
+        at: moment(at),
+        interval: Duration::from_secs(5),
+        address: "192.0.2.1".parse().unwrap(),
+        mail_ok,
+        loss_percent: 0.0,
+    };
+    machine.handle_beat(&beat, wall(at));
+}
+
+fn silence_until(machine: &mut Machine, millis: u64) {
+    machine.handle_timeout(moment(millis), wall(millis));
+}
+
+/// `(from, to, cause, ms since the start)` of each row so far.
+fn rows(machine: &mut Machine) -> Vec<(LineState, LineState, Cause, i64)> {
+    std::iter::from_fn(|| machine.poll_transition())
+        .filter_map(|output| match output {
+            Output::Row(HistoryRow::State(row)) => {
+                Some((row.from, row.to, row.cause, (row.since - wall(0)).num_milliseconds()))
+            }
+            Output::Row(HistoryRow::Address(_)) | Output::Note(_) => None,
+        })
+        .collect()
+}
+
+#[test]
+fn the_second_beat_makes_a_new_line_online_and_copies_are_no_second_beat() {
+    let mut machine = machine(LineState::New);
+    assert_eq!(machine.poll_timeout(), None);
+    beat_at(&mut machine, 100);
+    beat_at(&mut machine, 150);
+    beat_at(&mut machine, 1_100);
+    assert_eq!(machine.state(), LineState::Returning);
+    beat_at(&mut machine, 5_100);
+    assert_eq!(
+        rows(&mut machine),
+        [
+            (LineState::New, LineState::Returning, Cause::Beat, 100),
+            (LineState::Returning, LineState::Online, Cause::Confirmed, 5_100)
+        ]
+    );
+    assert_eq!(machine.view(moment(5_200)).recent_beats.len(), 2);
+}
+
+#[test]
+fn the_greeting_of_the_primary_confirms_a_return() {
+    let mut machine = machine(LineState::Offline);
+    machine.handle_greeting(wall(50));
+    assert_eq!(machine.state(), LineState::Offline);
+    beat_at(&mut machine, 100);
+    machine.handle_greeting(wall(300));
+    assert_eq!(machine.state(), LineState::Online);
+    assert_eq!(rows(&mut machine).len(), 2);
+    machine.handle_greeting(wall(400));
+    assert_eq!(rows(&mut machine).len(), 0);
+}
+
+#[test]
+fn silence_is_suspect_after_7_s_and_offline_after_17_s_since_the_first_missed_beat() {
+    let mut machine = machine(LineState::Online);
+    beat_at(&mut machine, 1_000);
+    silence_until(&mut machine, 7_999);
+    assert_eq!(machine.state(), LineState::Online);
+    silence_until(&mut machine, 8_000);
+    assert_eq!(machine.state(), LineState::Suspect);
+    assert_eq!(machine.view(moment(8_000)).since, Some(wall(6_000)));
+    silence_until(&mut machine, 17_999);
+    assert_eq!(machine.state(), LineState::Suspect);
+    assert_eq!(rows(&mut machine), []);
+    silence_until(&mut machine, 18_000);
+    assert_eq!(rows(&mut machine), [(LineState::Online, LineState::Offline, Cause::MissedBeats, 6_000)]);
+    assert_eq!(machine.view(moment(18_000)).missed, 3);
+    assert_eq!(machine.poll_timeout(), None);
+}
+
+#[test]
+fn a_beat_heals_suspicion_without_a_row() {
+    let mut machine = machine(LineState::Online);
+    beat_at(&mut machine, 0);
+    silence_until(&mut machine, 16_999);
+    beat_at(&mut machine, 17_000);
+    silence_until(&mut machine, 17_000);
+    assert_eq!(machine.state(), LineState::Online);
+    assert_eq!(rows(&mut machine), []);
+}
+
+#[test]
+fn a_line_that_was_only_returning_goes_offline_too() {
+    let mut machine = machine(LineState::New);
+    beat_at(&mut machine, 0);
+    silence_until(&mut machine, 7_000);
+    machine.handle_greeting(wall(7_100));
+    assert_eq!(machine.state(), LineState::Suspect);
+    silence_until(&mut machine, 17_000);
+    assert_eq!(rows(&mut machine)[1], (LineState::Returning, LineState::Offline, Cause::MissedBeats, 5_000));
+}
+
+#[test]
+fn goodbye_is_offline_at_once_and_a_beat_brings_it_back() {
+    let mut machine = machine(LineState::Online);
+    beat_at(&mut machine, 0);
+    machine.handle_goodbye(wall(1_234));
+    machine.handle_goodbye(wall(1_300));
+    assert_eq!(rows(&mut machine), [(LineState::Online, LineState::Offline, Cause::Goodbye, 1_234)]);
+    beat_at(&mut machine, 9_000);
+    assert_eq!(machine.state(), LineState::Returning);
+}
+
+#[test]
+fn after_a_restart_the_state_stands_for_a_full_window_without_an_address() {
+    for state in [LineState::Online, LineState::Returning] {
+        let mut machine = machine(state);
+        let view = machine.view(moment(0));
+        assert_eq!((view.state, view.address, view.last_beat), (state, None, None));
+        silence_until(&mut machine, 16_999);
+        assert_eq!(rows(&mut machine), []);
+        silence_until(&mut machine, 17_000);
+        assert_eq!(rows(&mut machine), [(state, LineState::Offline, Cause::MissedBeats, 5_000)]);
+    }
+}
+
+#[test]
+fn a_beat_too_late_to_keep_a_line_alive_revives_none() {
+    let mut machine = machine(LineState::Offline);
+    beat_with(&mut machine, 0, 17_000, None);
+    assert_eq!(machine.state(), LineState::Offline);
+    beat_with(&mut machine, 0, 16_000, None);
+    assert_eq!(machine.state(), LineState::Returning);
+    silence_until(&mut machine, 17_000);
+    assert_eq!(machine.state(), LineState::Offline);
+}
+
+#[test]
+fn an_older_beat_never_shortens_the_deadline() {
+    let mut machine = machine(LineState::Online);
+    beat_at(&mut machine, 10_000);
+    beat_with(&mut machine, 5_000, 10_500, None);
+    silence_until(&mut machine, 26_999);
+    assert_ne!(machine.state(), LineState::Offline);
+    assert_eq!(machine.view(moment(10_500)).last_beat, Some(moment(10_000)));
+}
+
+#[test]
+fn no_setting_neutralises_before_the_third_miss_or_after_20_s_at_5_s() {
+    let second = Duration::from_secs;
+    let hasty = Settings { interval: second(5), misses: 1, grace: second(0) };
+    assert_eq!(hasty.window(second(5)), second(15));
+    let slow = Settings { interval: second(5), misses: 9, grace: second(9) };
+    assert_eq!(slow.window(second(5)), second(20));
+    assert_eq!(slow.window(second(60)), second(549));
+    assert_eq!(Settings { misses: 3, grace: second(2), ..hasty }.window(second(1)), second(5));
+}
+
+#[test]
+fn a_mail_server_that_takes_mail_again_is_told() {
+    let mut machine = machine(LineState::Online);
+    let mut told = 0;
+    for (at, mail_ok) in [(0, None), (5_000, Some(true)), (10_000, Some(false)), (15_000, Some(true))] {
+        beat_with(&mut machine, at, at, mail_ok);
+        told += std::iter::from_fn(|| machine.poll_transition())
+            .filter(|output| matches!(output, Output::Note(LineEvent::MailAccepted { .. })))
+            .count();
+    }
+    assert_eq!(told, 1);
+}
