@@ -1,1 +1,11 @@
-//! certificate
+//! Keys and certificates for TLS: what we show on port 25 and on the page, and how it is replaced while in use.
+//!
+//! Without configured files the service shows a self-signed certificate: senders on port 25 do not check names
+//! unless told to (RFC 7435 §3), and an encrypted session with an unknown party beats a readable one.
+
+pub mod driver;
+pub mod facts;
+pub mod handle;
+
+pub use facts::{CertificateFacts, FactsError};
+pub use handle::{CertificateHandle, InstallError};

@@ -1,0 +1,77 @@
+//! Do we take this recipient, and if not, why? Answered here and nowhere else; whatever is not clearly a customer's
+//! mailbox is refused, so that no configuration makes this an open relay.
+
+use super::path::ForwardPath;
+use super::reply::{self, Reply};
+use super::settings::{RECIPIENTS_MAX, Settings};
+use crate::account::{AccountStatus, Directory};
+use crate::base::{AccountId, LocalPart, Mailbox};
+use crate::spool::{NewRecipient, Usage};
+
+/// What a recipient is judged by, besides its address.
+pub struct Surroundings<'a> {
+    /// Accounts and domains of this instant.
+    pub directory: &'a Directory,
+    /// What an account holds.
+    pub usage: &'a dyn Fn(AccountId) -> Usage,
+    /// Limits and the postmaster.
+    pub settings: &'a Settings,
+}
+
+/// Judges one recipient of a transaction that already has `accepted` and is to bring `octets` (0: not declared).
+///
+/// # Errors
+/// The reply that the peer gets.
+pub fn admit(
+    path: &ForwardPath,
+    accepted: &[NewRecipient],
+    octets: u64,
+    around: &Surroundings<'_>,
+) -> Result<NewRecipient, Reply> {
+    let mailbox = match path {
+        ForwardPath::Routed(_) => return Err(reply::ROUTED),
+        ForwardPath::Postmaster => around.settings.postmaster.as_ref().ok_or(reply::NO_POSTMASTER)?,
+        ForwardPath::Mailbox(mailbox) => mailbox,
+    };
+    let recipient = served(mailbox, path, around)?;
+    if accepted.len() >= RECIPIENTS_MAX && !accepted.contains(&recipient) {
+        return Err(reply::TOO_MANY_RECIPIENTS);
+    }
+    if !has_room(recipient.account, octets, around) {
+        return Err(reply::ACCOUNT_FULL);
+    }
+    Ok(recipient)
+}
+
+/// Whether an account may hold `octets` more.
+#[must_use]
+pub fn has_room(account: AccountId, octets: u64, around: &Surroundings<'_>) -> bool {
+    let held = (around.usage)(account).octets;
+    held < around.settings.account_octets_max.0 && held.saturating_add(octets) <= around.settings.account_octets_max.0
+}
+
+fn served(mailbox: &Mailbox, path: &ForwardPath, around: &Surroundings<'_>) -> Result<NewRecipient, Reply> {
+    // A postmaster whose domain is gone is the operator's mistake: the sender comes again.
+    let stranger = if *path == ForwardPath::Postmaster { reply::NO_POSTMASTER } else { reply::NOT_SERVED };
+    let domain = mailbox.domain().ok_or_else(|| stranger.clone())?;
+    let served = around.directory.served(domain).ok_or(stranger)?;
+    if names_a_route(&mailbox.local_part) {
+        return Err(reply::ROUTED);
+    }
+    match served.account.status {
+        AccountStatus::Leaving => Err(reply::LEAVING),
+        AccountStatus::Active | AccountStatus::Suspended => {
+            Ok(NewRecipient { account: served.account.id, mailbox: mailbox.clone() })
+        }
+    }
+}
+
+/// `user%other@ours`, `other!user@ours` and `"user@other"@ours` ask the next host to send on. The primary trusts us
+/// more than it would trust the sender and might do so; no mailbox of today has such a name (RFC 5321 §3.6.1 has
+/// source routes deprecated, RFC 2505 §2.11 wants these forms refused).
+fn names_a_route(local_part: &LocalPart) -> bool {
+    local_part.unquoted().contains(['%', '!', '@'])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Recipients, judged.
+
+use super::*;
+use crate::account::{Account, Domain};
+use crate::base::{ByteCount, DomainName, EndpointId};
+use crate::smtp::path::forward_path;
+
+fn name(text: &str) -> DomainName {
+    DomainName::parse(text).unwrap()
+}
+
+fn directory() -> Directory {
+    let account = |id, label: &str, status| Account {
+        id: AccountId(id),
+        name: label.parse().unwrap(),
+        status,
+        created_at: chrono::DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+    };
+    let domain = |id, text| Domain { name: name(text), account: AccountId(id), endpoints: vec![EndpointId(id)] };
+    Directory::new(
+        vec![
+            account(1, "firma", AccountStatus::Active),
+            account(2, "late", AccountStatus::Suspended),
+            account(3, "gone", AccountStatus::Leaving),
+        ],
+        vec![],
+        vec![domain(1, "firma.example"), domain(2, "late.example"), domain(3, "gone.example")],
+        vec![],
+    )
+}
+
+fn judge(path: &str, held: u64, octets: u64, postmaster: Option<&str>) -> Result<String, &'static str> {
+    let mut settings = Settings::new(name("mx.example"));
+    settings.account_octets_max = ByteCount(1000);
+    settings.postmaster = postmaster.map(|text| Mailbox::parse(text, false).unwrap());
+    let directory = directory();
+    let usage = |_| Usage { octets: held, ..Usage::default() };
+    let around = Surroundings { directory: &directory, usage: &usage, settings: &settings };
+    let path = forward_path(path).unwrap();
+    admit(&path, &[], octets, &around).map(|r| format!("{}:{}", r.account, r.mailbox)).map_err(|r| r.enhanced)
+}
+
+#[test]
+fn only_exactly_served_domains_are_taken() {
+    assert_eq!(judge("a@firma.example", 0, 0, None), Ok("1:a@firma.example".to_owned()));
+    assert_eq!(judge("a@FIRMA.example.", 0, 0, None), Ok("1:a@firma.example".to_owned()));
+    for path in [
+        "a@other.example",
+        "a@sub.firma.example",
+        "a@example",
+        "a@firma.example.com",
+        "a@[192.0.2.1]",
+        "a@xfirma.example",
+    ] {
+        assert_eq!(judge(path, 0, 0, None), Err("5.7.1"), "{path}");
+    }
+}
+
+#[test]
+fn addresses_that_name_a_route_are_refused() {
+    for path in [
+        "@firma.example:a@other.example",
+        "@other.example:a@firma.example",
+        "a%other.example@firma.example",
+        "other.example!a@firma.example",
+        "\"a@other.example\"@firma.example",
+        "\"a\\@other.example\"@firma.example",
+        "\"a\\%other.example\"@firma.example",
+    ] {
+        assert_eq!(judge(path, 0, 0, None), Err("5.7.1"), "{path}");
+    }
+}
+
+#[test]
+fn postmaster_and_abuse_of_a_customer_are_the_customers() {
+    assert_eq!(judge("postmaster@firma.example", 0, 0, None), Ok("1:postmaster@firma.example".to_owned()));
+    assert_eq!(judge("abuse@firma.example", 0, 0, None), Ok("1:abuse@firma.example".to_owned()));
+}
+
+#[test]
+fn bare_postmaster_goes_to_the_operators_mailbox_or_waits() {
+    assert_eq!(judge("Postmaster", 0, 0, None), Err("4.2.1"));
+    assert_eq!(judge("Postmaster", 0, 0, Some("me@gone-domain.example")), Err("4.2.1"));
+    assert_eq!(judge("Postmaster", 0, 0, Some("me@firma.example")), Ok("1:me@firma.example".to_owned()));
+}
+
+#[test]
+fn the_contract_never_bounces_mail() {
+    assert!(judge("a@late.example", 0, 0, None).is_ok());
+    assert_eq!(judge("a@gone.example", 0, 0, None), Err("4.3.2"));
+}
+
+#[test]
+fn a_full_account_defers() {
+    assert!(judge("a@firma.example", 900, 100, None).is_ok());
+    assert_eq!(judge("a@firma.example", 900, 101, None), Err("4.2.2"));
+    assert_eq!(judge("a@firma.example", 1000, 0, None), Err("4.2.2"));
+    assert_eq!(judge("a@firma.example", 5, u64::MAX, None), Err("4.2.2"));
+}

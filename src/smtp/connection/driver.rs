@@ -1,0 +1,276 @@
+//! Moves the octets of one connection in and out of its [`Session`] and does what that asks of the spool.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::super::driver::Host;
+use super::super::session::{Action, Committed, Session, World};
+use super::super::settings::INPUT_OCTETS_MAX;
+use crate::base::{AccountId, Moment, SpoolId};
+use crate::spool::{CommitError, IntakeStatus, NewMessage};
+
+/// How long a peer that was told the last reply may take to close: closing first while its octets are unread would
+/// reset the connection and take the reply from it.
+const LINGER: Duration = Duration::from_secs(1);
+/// Octets read away meanwhile.
+const LINGER_OCTETS_MAX: usize = 256 * 1024;
+
+/// How a conversation over one stream ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// We said the last word.
+    Closed,
+    /// The peer is gone.
+    Gone,
+    /// The rest of the conversation is encrypted.
+    StartTls,
+}
+
+/// One connection.
+pub(in crate::smtp) struct Connection {
+    host: Arc<Host>,
+    peer: SocketAddr,
+    session: Session,
+    input: BytesMut,
+    timer: Pin<Box<Sleep>>,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// When running transactions are cut off, once the service stops.
+    cut_off: Option<Moment>,
+}
+
+/// Serves one peer to the end.
+pub(in crate::smtp) async fn serve(host: Arc<Host>, stream: TcpStream, peer: SocketAddr) {
+    let now = host.now();
+    let session = Session::new(Arc::clone(&host.settings), peer.ip(), host.tls.is_some(), now);
+    let timer = Box::pin(sleep_until(host.instant(session.poll_timeout())));
+    let shutdown = Box::pin(host.shutdown.clone().cancelled_owned());
+    let input = BytesMut::with_capacity(INPUT_OCTETS_MAX);
+    Connection { host, peer, session, input, timer, shutdown, cut_off: None }.run(stream).await;
+}
+
+impl Connection {
+    async fn run(mut self, mut stream: TcpStream) {
+        match self.converse(&mut stream).await {
+            End::Closed => linger(&mut stream).await,
+            End::Gone => {}
+            End::StartTls => {
+                if let Some(mut encrypted) = self.handshake(stream).await
+                    && self.converse(&mut encrypted).await == End::Closed
+                {
+                    linger(&mut encrypted).await;
+                }
+            }
+        }
+        if let Some(id) = self.session.handle_disconnect() {
+            self.abandon(id).await;
+        }
+    }
+
+    async fn handshake(&mut self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let acceptor = self.host.tls.clone()?;
+        // Nothing that was read before the handshake may be taken for a command after it.
+        self.input.clear();
+        match timeout(self.host.settings.patience.handshake, acceptor.accept(stream)).await {
+            Ok(Ok(encrypted)) => {
+                let (_, connection) = encrypted.get_ref();
+                let version = connection.protocol_version().map(|v| format!("{v:?}")).unwrap_or_default();
+                let suite = connection.negotiated_cipher_suite().map(|s| format!("{:?}", s.suite()));
+                let facts = format!("{version} {}", suite.unwrap_or_default());
+                self.session.handle_tls(facts, self.host.now());
+                Some(encrypted)
+            }
+            Ok(Err(error)) => {
+                tracing::info!(peer = %self.peer, %error, "TLS handshake failed");
+                None
+            }
+            Err(_) => {
+                tracing::info!(peer = %self.peer, "TLS handshake took too long");
+                None
+            }
+        }
+    }
+
+    async fn converse<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> End {
+        loop {
+            let host = Arc::clone(&self.host);
+            match self.session.advance(&mut self.input, &*host, host.now()) {
+                Action::Read => {
+                    if !self.flush(stream).await || !self.read(stream).await {
+                        return End::Gone;
+                    }
+                }
+                Action::Flush => {
+                    if !self.flush(stream).await {
+                        return End::Gone;
+                    }
+                }
+                Action::StorePiece { id, ordinal, bytes } => {
+                    let result = host.rooms.spool.intake_chunk(id, ordinal, bytes).await;
+                    if let Err(error) = &result {
+                        tracing::error!(spool_id = %id, %error, "a piece of content was not stored");
+                    }
+                    self.session.handle_piece(result.is_ok());
+                }
+                Action::Commit(message) => {
+                    let outcome = self.commit(*message).await;
+                    self.session.handle_committed(outcome, &*host, host.now());
+                }
+                Action::Abandon(id) => self.abandon(id).await,
+                Action::StartTls => return if self.flush(stream).await { End::StartTls } else { End::Gone },
+                Action::Close => return if self.flush(stream).await { End::Closed } else { End::Gone },
+            }
+        }
+    }
+
+    /// All waiting replies in one write. False when the peer is gone or takes nothing.
+    async fn flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> bool {
+        let output = self.session.output();
+        if output.is_empty() {
+            return true;
+        }
+        let sending = async {
+            stream.write_all(output).await?;
+            stream.flush().await
+        };
+        let is_sent = matches!(timeout(self.host.settings.patience.write, sending).await, Ok(Ok(())));
+        self.session.output().clear();
+        is_sent
+    }
+
+    /// Waits for octets, a deadline or the end of the service. False when the peer is gone.
+    async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> bool {
+        self.input.reserve(INPUT_OCTETS_MAX);
+        loop {
+            let deadline = self.deadline();
+            // Deadlines mostly move away: the timer is set again when it fires, not with each read.
+            if self.host.instant(deadline) < self.timer.deadline() {
+                self.timer.as_mut().reset(self.host.instant(deadline));
+            }
+            tokio::select! {
+                biased;
+                result = stream.read_buf(&mut self.input) => return matches!(result, Ok(octets) if octets > 0),
+                () = self.shutdown.as_mut(), if self.cut_off.is_none() => {
+                    self.cut_off = Some(self.host.now() + self.host.settings.patience.shutdown);
+                    self.session.handle_shutdown();
+                    return true;
+                }
+                () = self.timer.as_mut() => {
+                    let now = self.host.now();
+                    if self.cut_off.is_some_and(|cut_off| cut_off <= now) {
+                        self.session.handle_shutdown_deadline();
+                        return true;
+                    }
+                    if deadline <= now {
+                        tracing::info!(peer = %self.peer, "session timed out");
+                        self.session.handle_timeout();
+                        return true;
+                    }
+                    self.timer.as_mut().reset(self.host.instant(deadline));
+                }
+            }
+        }
+    }
+
+    fn deadline(&self) -> Moment {
+        let own = self.session.poll_timeout();
+        self.cut_off.map_or(own, |cut_off| cut_off.min(own))
+    }
+
+    async fn commit(&self, message: NewMessage) -> Committed {
+        let (id, octets, recipients) = (message.id, message.octets, message.recipients.len());
+        let mut accounts: Vec<AccountId> = message.recipients.iter().map(|recipient| recipient.account).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        let spool = &self.host.rooms.spool;
+        let outcome = match spool.intake_commit(message).await {
+            Ok(()) => Committed::Stored,
+            Err(error @ CommitError::NotStored(_)) => {
+                tracing::error!(spool_id = %id, %error, "message not stored");
+                Committed::NotStored
+            }
+            Err(error @ CommitError::Unknown(_)) => {
+                tracing::error!(spool_id = %id, %error, "message perhaps not stored");
+                match spool.intake_status(id).await {
+                    Ok(IntakeStatus::Committed) => Committed::Stored,
+                    Ok(IntakeStatus::Absent) | Err(_) => Committed::Unknown,
+                }
+            }
+        };
+        if outcome == Committed::Stored {
+            for account in &accounts {
+                tracing::info!(spool_id = %id, %account, peer = %self.peer, octets, recipients, "message stored");
+            }
+            self.host.rooms.stored.mail_stored(&accounts);
+        }
+        outcome
+    }
+
+    async fn abandon(&self, id: SpoolId) {
+        if let Err(error) = self.host.rooms.spool.intake_abandon(id).await {
+            tracing::warn!(spool_id = %id, %error, "pieces of a refused message stay until the next start");
+        }
+    }
+}
+
+/// Ends a connection so that the last reply arrives.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let closing = async {
+        stream.shutdown().await?;
+        let (mut sink, mut octets) = ([0u8; 4096], 0);
+        while octets < LINGER_OCTETS_MAX {
+            match stream.read(&mut sink).await? {
+                0 => break,
+                more => octets += more,
+            }
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    // Whatever goes wrong here, everything was said.
+    let _ = timeout(LINGER, closing).await;
+}
+
+impl Host {
+    /// Now on the clock of the timers. This is the runtime's own, which virtual time moves, and not
+    /// [`Clock`](crate::base::Clock): deadlines and the sleeps that wait for them have to agree.
+    pub(in crate::smtp) fn now(&self) -> Moment {
+        Moment::from_millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The same moment as the runtime counts it.
+    fn instant(&self, moment: Moment) -> Instant {
+        self.started + Duration::from_millis(moment.as_millis())
+    }
+}
+
+impl World for Host {
+    fn directory(&self) -> Arc<crate::account::Directory> {
+        self.rooms.directory.load()
+    }
+
+    fn usage(&self, account: AccountId) -> crate::spool::Usage {
+        self.rooms.spool.usage(account)
+    }
+
+    fn line(&self, endpoint: crate::base::EndpointId) -> Option<crate::liveness::LineView> {
+        self.rooms.lines.line(endpoint)
+    }
+
+    fn next_id(&self) -> SpoolId {
+        // Without randomness ids still rise; they only tell more of each other.
+        let random = getrandom::u32().unwrap_or_default();
+        self.rooms.ids.next(self.clock.wall(), random)
+    }
+
+    fn wall(&self) -> crate::base::WallTime {
+        self.clock.wall()
+    }
+}

@@ -1,0 +1,3 @@
+//! One connection on its way through a session.
+
+pub(in crate::smtp) mod driver;

@@ -1,0 +1,194 @@
+//! Listens on port 25: takes connections, gives each a place and a session, stops them in order.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection::driver::serve;
+use super::gate::Gate;
+use super::settings::{LISTEN_BACKLOG, Settings};
+use super::{StoredListener, reply};
+use crate::account::DirectoryHandle;
+use crate::base::{Clock, SpoolIds};
+use crate::certificate::CertificateHandle;
+use crate::liveness::Lines;
+use crate::spool::SpoolStore;
+
+/// Pause after the system refused a connection (no file descriptors left): trying at once would only burn time.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The rooms that a session needs.
+#[derive(Clone)]
+pub struct SmtpRooms {
+    /// Accounts and domains.
+    pub directory: DirectoryHandle,
+    /// How the lines to the primaries stand.
+    pub lines: Arc<dyn Lines>,
+    /// Where mail becomes ours.
+    pub spool: Arc<dyn SpoolStore>,
+    /// Who is told of it.
+    pub stored: Arc<dyn StoredListener>,
+    /// For STARTTLS; not offered without one.
+    pub certificate: Option<CertificateHandle>,
+    /// Names of messages.
+    pub ids: Arc<SpoolIds>,
+}
+
+/// What all sessions share.
+pub(in crate::smtp) struct Host {
+    pub(in crate::smtp) settings: Arc<Settings>,
+    pub(in crate::smtp) rooms: SmtpRooms,
+    pub(in crate::smtp) tls: Option<TlsAcceptor>,
+    pub(in crate::smtp) shutdown: CancellationToken,
+    pub(in crate::smtp) started: Instant,
+    pub(in crate::smtp) clock: Clock,
+}
+
+/// Why there is no listener.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The port needs a right that the service lacks.
+    #[error(
+        "may not listen on {0}: run with CAP_NET_BIND_SERVICE (the systemd unit grants it) or use a port above 1023"
+    )]
+    NotAllowed(SocketAddr),
+    /// Somebody is there.
+    #[error("{0} is in use; another mail server is running here (see `ss -ltnp`)")]
+    InUse(SocketAddr),
+    /// No interface has the address.
+    #[error("no interface of this machine has the address {0}")]
+    NoSuchAddress(SocketAddr),
+    /// Anything else.
+    #[error("cannot listen on {address}: {source}")]
+    Other {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A listener with a long backlog. An IPv6 address takes IPv6 only, so that `0.0.0.0` and `[::]` go side by side
+/// on every system.
+///
+/// # Errors
+/// [`BindError`] says what to do.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let attempt = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(LISTEN_BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    attempt().map_err(|source| {
+        let kind = source.kind();
+        if kind == io::ErrorKind::PermissionDenied {
+            BindError::NotAllowed(address)
+        } else if kind == io::ErrorKind::AddrInUse {
+            BindError::InUse(address)
+        } else if kind == io::ErrorKind::AddrNotAvailable {
+            BindError::NoSuchAddress(address)
+        } else {
+            BindError::Other { address, source }
+        }
+    })
+}
+
+/// The running server.
+pub struct SmtpServer {
+    tasks: TaskTracker,
+    gate: Arc<Gate>,
+}
+
+impl SmtpServer {
+    /// Takes connections on `listeners` until `shutdown` is cancelled. Has to be called within a tokio runtime.
+    #[must_use]
+    pub fn start(
+        settings: Settings,
+        listeners: Vec<TcpListener>,
+        rooms: SmtpRooms,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let gate = Gate::new(&settings);
+        let tasks = TaskTracker::new();
+        let host = Arc::new(Host {
+            tls: rooms.certificate.as_ref().map(|certificate| TlsAcceptor::from(certificate.server_config())),
+            settings: Arc::new(settings),
+            rooms,
+            shutdown,
+            started: Instant::now(),
+            clock: Clock,
+        });
+        for listener in listeners {
+            tasks.spawn(listen(Arc::clone(&host), listener, Arc::clone(&gate), tasks.clone()));
+        }
+        tasks.close();
+        Self { tasks, gate }
+    }
+
+    /// Sessions now.
+    #[must_use]
+    pub fn sessions(&self) -> u32 {
+        self.gate.sessions()
+    }
+
+    /// Returns when the listeners are closed and every session has ended: at most
+    /// [`Patience::shutdown`](super::Patience::shutdown) and a few seconds after the token was cancelled.
+    pub async fn stopped(self) {
+        self.tasks.wait().await;
+    }
+}
+
+async fn listen(host: Arc<Host>, listener: TcpListener, gate: Arc<Gate>, tasks: TaskTracker) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = host.shutdown.cancelled() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Some(place) = gate.enter(peer.ip()) else {
+            tracing::info!(%peer, "too many connections, deferred");
+            turn_away(stream);
+            continue;
+        };
+        if stream.set_nodelay(true).is_err() {
+            // The peer is gone already.
+            continue;
+        }
+        let host = Arc::clone(&host);
+        tasks.spawn(async move {
+            serve(host, stream, peer).await;
+            drop(place);
+        });
+    }
+}
+
+/// 421 without waiting: a fresh connection has room for it, and if not, the peer comes again without a word too.
+fn turn_away(stream: TcpStream) {
+    let mut output = BytesMut::new();
+    reply::TOO_MANY_SESSIONS.write_to(&mut output);
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write_all(&output);
+    }
+}

@@ -1,0 +1,107 @@
+//! How long may a peer take? Deadlines of one session, so that no slow peer holds a place for ever.
+
+use std::time::Duration;
+
+use super::settings::Patience;
+use crate::base::Moment;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Waits for a whole command.
+    Command { since: Moment },
+    /// Reads content: when it began, when the last octets came, and how many there are.
+    Content { since: Moment, last: Moment, octets: u64 },
+}
+
+/// The deadlines of one session.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    patience: Patience,
+    phase: Phase,
+    progress: Moment,
+}
+
+impl Pace {
+    /// Begins with the connection.
+    #[must_use]
+    pub const fn new(patience: Patience, now: Moment) -> Self {
+        Self { patience, phase: Phase::Command { since: now }, progress: now }
+    }
+
+    /// A whole command was read or answered; the next one has its full time.
+    pub const fn handle_command(&mut self, now: Moment) {
+        self.phase = Phase::Command { since: now };
+    }
+
+    /// A message became ours: the session is worth its place.
+    pub const fn handle_progress(&mut self, now: Moment) {
+        self.progress = now;
+        self.phase = Phase::Command { since: now };
+    }
+
+    /// Content is being read; `octets` of it are there.
+    pub const fn handle_content(&mut self, octets: u64, now: Moment) {
+        self.phase = match self.phase {
+            Phase::Command { .. } => Phase::Content { since: now, last: now, octets },
+            Phase::Content { since, last, octets: before } => {
+                Phase::Content { since, last: if octets > before { now } else { last }, octets }
+            }
+        };
+    }
+
+    /// When patience ends if nothing more happens.
+    #[must_use]
+    pub fn deadline(&self) -> Moment {
+        let idle = match self.phase {
+            Phase::Command { since } => since + self.patience.command,
+            Phase::Content { since, last, octets } => {
+                let earned = Duration::from_secs(octets / u64::from(self.patience.content_rate_min.max(1)));
+                (last + self.patience.content_block).min(since + self.patience.content_grace.saturating_add(earned))
+            }
+        };
+        idle.min(self.progress + self.patience.without_progress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Moment {
+        Moment::from_millis(seconds * 1000)
+    }
+
+    fn pace() -> Pace {
+        Pace::new(Patience::default(), at(0))
+    }
+
+    #[test]
+    fn a_command_has_five_minutes_from_the_last_one() {
+        let mut pace = pace();
+        assert_eq!(pace.deadline(), at(300));
+        pace.handle_command(at(100));
+        assert_eq!(pace.deadline(), at(400));
+    }
+
+    #[test]
+    fn dripping_content_ends_though_octets_keep_coming() {
+        let mut pace = pace();
+        pace.handle_content(0, at(0));
+        assert_eq!(pace.deadline(), at(60));
+        for second in 1..60 {
+            pace.handle_content(second, at(second));
+        }
+        assert_eq!(pace.deadline(), at(60));
+        pace.handle_content(128 * 500, at(60));
+        assert_eq!(pace.deadline(), at(240), "silence of three minutes ends it first");
+    }
+
+    #[test]
+    fn an_hour_without_a_message_ends_the_session() {
+        let mut pace = pace();
+        pace.handle_command(at(3500));
+        assert_eq!(pace.deadline(), at(3600));
+        pace.handle_progress(at(3550));
+        assert_eq!(pace.deadline(), at(3850));
+    }
+}

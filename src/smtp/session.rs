@@ -1,0 +1,410 @@
+//! One SMTP session: what we say to a peer, and when a message is ours. Reads no clock and owns no socket.
+//!
+//! ```text
+//! Fresh --EHLO--> Greeted --MAIL--> Transaction --DATA--> Content --dot--> Committing --committed--> Greeted
+//! ```
+//!
+//! Call [`advance`](Session::advance) with what was read and do what it says until it says [`Action::Read`]. The
+//! replies in [`output`](Session::output) leave with [`Action::Read`], [`Action::Flush`], [`Action::StartTls`] and
+//! [`Action::Close`], so that the replies to pipelined commands leave together (RFC 2920 §3.2).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::admission;
+use super::command::{self, Command};
+use super::content::ContentReader;
+use super::pace::Pace;
+use super::reply::{self, Reply, Whereabouts};
+use super::settings::{COMMAND_OCTETS_MAX, ERRORS_MAX, IDLE_COMMANDS_MAX, OUTPUT_OCTETS_MAX, Settings};
+use crate::account::Directory;
+use crate::base::{AccountId, DomainName, EndpointId, Moment, ReversePath, SpoolId, WallTime};
+use crate::liveness::{LineState, LineView};
+use crate::spool::{BodyType, NewMessage, NewRecipient, Usage};
+
+/// What a session asks while it decides. Answers come at once and from memory.
+pub trait World {
+    /// Accounts and domains of this instant.
+    fn directory(&self) -> Arc<Directory>;
+    /// What an account holds.
+    fn usage(&self, account: AccountId) -> Usage;
+    /// The line to one server.
+    fn line(&self, endpoint: EndpointId) -> Option<LineView>;
+    /// A name for the next message.
+    fn next_id(&self) -> SpoolId;
+    /// Now, for traces.
+    fn wall(&self) -> WallTime;
+}
+
+/// What has to be done next.
+#[derive(Debug)]
+pub enum Action {
+    /// Send the output, then read more.
+    Read,
+    /// Send the output, then go on.
+    Flush,
+    /// Store a piece ahead, then [`Session::handle_piece`].
+    StorePiece {
+        /// Of which message.
+        id: SpoolId,
+        /// Counted from 0.
+        ordinal: u32,
+        /// The piece.
+        bytes: Bytes,
+    },
+    /// Commit, then [`Session::handle_committed`].
+    Commit(Box<NewMessage>),
+    /// Take stored pieces back, then go on.
+    Abandon(SpoolId),
+    /// Send the output, make the TLS handshake over a connection of which nothing else was read, then
+    /// [`Session::handle_tls`].
+    StartTls,
+    /// Send the output and end.
+    Close,
+}
+
+/// What came of a commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Committed {
+    /// On disk.
+    Stored,
+    /// Certainly not: stored pieces are taken back.
+    NotStored,
+    /// Nobody knows: stored pieces stay, the next start of the service sorts it out.
+    Unknown,
+}
+
+/// Whether the session is readable on the way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Security {
+    /// It is.
+    Plain {
+        /// There is a certificate.
+        offers_tls: bool,
+    },
+    /// It is not.
+    Tls {
+        /// Version and cipher.
+        facts: String,
+    },
+}
+
+/// What the peer calls itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Greeting {
+    pub(super) name: String,
+    /// Said EHLO.
+    pub(super) is_extended: bool,
+}
+
+/// An open transaction (RFC 5321 §3.3).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Envelope {
+    pub(super) reverse_path: ReversePath,
+    pub(super) declared_octets: Option<u64>,
+    pub(super) body: BodyType,
+    pub(super) smtputf8: bool,
+    pub(super) recipients: Vec<NewRecipient>,
+}
+
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) id: SpoolId,
+    pub(super) reader: ContentReader,
+    /// Pieces given to the spool.
+    pub(super) pieces: u32,
+    /// The spool refused a piece: read to the end, then defer.
+    pub(super) is_lost: bool,
+}
+
+/// What the reply to a commit has to say.
+#[derive(Debug)]
+pub(super) struct Receipt {
+    pub(super) id: SpoolId,
+    pub(super) domain: DomainName,
+    pub(super) further_domains: usize,
+    pub(super) has_pieces_ahead: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Fresh,
+    Greeted(Greeting),
+    Transaction(Greeting, Envelope),
+    Content(Greeting, Envelope, Box<Content>),
+    Committing(Greeting, Receipt),
+    Handshake,
+    Closed,
+}
+
+/// How much of the next line is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Line {
+    Ordinary,
+    /// Longer than the limit: the rest is skipped up to its end.
+    Overlong,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) settings: Arc<Settings>,
+    pub(super) peer: IpAddr,
+    pub(super) security: Security,
+    pub(super) state: State,
+    pub(super) abandoned: Option<SpoolId>,
+    pub(super) pace: Pace,
+    output: BytesMut,
+    line: Line,
+    errors: u32,
+    idle_commands: u32,
+    is_stopping: bool,
+}
+
+impl Session {
+    /// A session that has just begun; the greeting is in the output.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, peer: IpAddr, offers_tls: bool, now: Moment) -> Self {
+        let mut session = Self {
+            pace: Pace::new(settings.patience, now),
+            settings,
+            peer: peer.to_canonical(),
+            security: Security::Plain { offers_tls },
+            state: State::Fresh,
+            abandoned: None,
+            output: BytesMut::with_capacity(512),
+            line: Line::Ordinary,
+            errors: 0,
+            idle_commands: 0,
+            is_stopping: false,
+        };
+        session.say(&reply::greeting(&session.settings.hostname));
+        session
+    }
+
+    /// Replies that wait to be sent; the driver empties it.
+    pub const fn output(&mut self) -> &mut BytesMut {
+        &mut self.output
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Moment {
+        self.pace.deadline()
+    }
+
+    /// The deadline has passed: 421 and the end.
+    pub fn handle_timeout(&mut self) {
+        self.close(&reply::TIMED_OUT);
+    }
+
+    /// The service stops: a running transaction goes on, then 421.
+    pub const fn handle_shutdown(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// The time for running transactions is over as well.
+    pub fn handle_shutdown_deadline(&mut self) {
+        self.close(&reply::SHUTTING_DOWN);
+    }
+
+    /// The peer is gone. The message whose stored pieces have to be taken back, if there is one.
+    pub fn handle_disconnect(&mut self) -> Option<SpoolId> {
+        self.forget_content();
+        self.state = State::Closed;
+        self.abandoned.take()
+    }
+
+    /// The handshake succeeded; everything said before it is forgotten (RFC 3207 §4.2).
+    pub fn handle_tls(&mut self, facts: String, now: Moment) {
+        self.security = Security::Tls { facts };
+        self.state = State::Fresh;
+        self.pace.handle_command(now);
+    }
+
+    /// What came of [`Action::StorePiece`].
+    pub fn handle_piece(&mut self, is_stored: bool) {
+        if let State::Content(_, _, content) = &mut self.state {
+            content.is_lost |= !is_stored;
+        }
+    }
+
+    /// What came of [`Action::Commit`]. Only here is 250 said to a message.
+    pub fn handle_committed(&mut self, outcome: Committed, world: &dyn World, now: Moment) {
+        let State::Committing(greeting, receipt) = std::mem::replace(&mut self.state, State::Closed) else { return };
+        self.state = State::Greeted(greeting);
+        match outcome {
+            Committed::Stored => {
+                self.pace.handle_progress(now);
+                self.idle_commands = 0;
+                let primary = whereabouts(&receipt.domain, world);
+                self.say(&reply::stored(receipt.id, &receipt.domain, receipt.further_domains, primary));
+            }
+            Committed::NotStored | Committed::Unknown => {
+                self.pace.handle_command(now);
+                if receipt.has_pieces_ahead && outcome == Committed::NotStored {
+                    self.abandoned = Some(receipt.id);
+                }
+                self.say(&reply::NOT_STORED);
+            }
+        }
+    }
+
+    /// Goes on with what was read. `input` keeps what is not used yet.
+    pub fn advance(&mut self, input: &mut BytesMut, world: &dyn World, now: Moment) -> Action {
+        loop {
+            if let Some(id) = self.abandoned.take() {
+                return Action::Abandon(id);
+            }
+            if self.output.len() > OUTPUT_OCTETS_MAX {
+                return Action::Flush;
+            }
+            match &self.state {
+                State::Closed => return Action::Close,
+                State::Handshake => return Action::StartTls,
+                // The driver has not reported yet.
+                State::Committing(..) => return Action::Flush,
+                State::Content(..) => {
+                    if let Some(action) = self.advance_content(input, world, now) {
+                        return action;
+                    }
+                }
+                State::Fresh | State::Greeted(_) if self.is_stopping => self.close(&reply::SHUTTING_DOWN),
+                State::Fresh | State::Greeted(_) | State::Transaction(..) => {
+                    if !self.take_line(input, world, now) {
+                        return Action::Read;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes one line off `input` and answers it. False when none is complete.
+    fn take_line(&mut self, input: &mut BytesMut, world: &dyn World, now: Moment) -> bool {
+        let Some(end) = memchr::memchr(b'\n', input) else {
+            if input.len() > COMMAND_OCTETS_MAX {
+                self.line = Line::Overlong;
+                input.clear();
+            }
+            return false;
+        };
+        let line = input.split_to(end);
+        input.advance(1);
+        self.pace.handle_command(now);
+        if std::mem::replace(&mut self.line, Line::Ordinary) == Line::Overlong || line.len() + 1 > COMMAND_OCTETS_MAX {
+            self.refuse(&reply::LINE_TOO_LONG);
+            return true;
+        }
+        let Some(line) = line.strip_suffix(b"\r") else {
+            self.close(&reply::BARE_LF_COMMAND);
+            return true;
+        };
+        match command::parse(line) {
+            Ok(command) => self.obey(command, input, world, now),
+            Err(reply) => self.refuse(&reply),
+        }
+        true
+    }
+
+    fn obey(&mut self, command: Command, input: &BytesMut, world: &dyn World, now: Moment) {
+        let is_idle = !matches!(command, Command::Rcpt { .. } | Command::Data | Command::Quit);
+        if is_idle && !self.count_idle_command() {
+            return;
+        }
+        match command {
+            Command::Ehlo(name) => self.ehlo(name),
+            Command::Helo(name) => self.helo(name),
+            Command::Mail(mail) => self.mail(mail),
+            Command::Rcpt { path, is_ascii } => self.rcpt(&path, is_ascii, world),
+            Command::Data => self.data(world, now),
+            Command::Rset => self.rset(),
+            Command::Noop => self.say(&reply::OK),
+            Command::Vrfy => self.say(&reply::VERIFY),
+            Command::Help => self.say(&reply::HELP),
+            Command::Etrn => self.refuse(&reply::NO_ETRN),
+            Command::StartTls => self.starttls(input),
+            Command::Quit => self.close(&reply::BYE),
+            Command::Http => self.close(&reply::NOT_HTTP),
+        }
+    }
+
+    /// False when the session ends for it.
+    fn count_idle_command(&mut self) -> bool {
+        self.idle_commands = self.idle_commands.saturating_add(1);
+        if self.idle_commands > IDLE_COMMANDS_MAX {
+            self.close(&reply::TOO_MANY_COMMANDS);
+            return false;
+        }
+        true
+    }
+
+    /// Adds a reply to the output.
+    pub(super) fn say(&mut self, reply: &Reply) {
+        reply.write_to(&mut self.output);
+    }
+
+    /// Says no, and ends the session with the last of too many rejections. Deferrals are our matter and do not count.
+    pub(super) fn refuse(&mut self, reply: &Reply) {
+        self.say(reply);
+        if reply.code >= 500 {
+            self.errors = self.errors.saturating_add(1);
+            if self.errors >= ERRORS_MAX {
+                self.close(&reply::TOO_MANY_ERRORS);
+            }
+        }
+    }
+
+    /// Says the last reply.
+    pub(super) fn close(&mut self, reply: &Reply) {
+        self.say(reply);
+        self.forget_content();
+        self.state = State::Closed;
+    }
+
+    fn forget_content(&mut self) {
+        if let State::Content(_, _, content) = &self.state
+            && content.pieces > 0
+        {
+            self.abandoned = Some(content.id);
+        }
+    }
+
+    /// Limits and memory for [`admission`].
+    pub(super) fn with_surroundings<T>(
+        &self,
+        world: &dyn World,
+        judge: impl FnOnce(&admission::Surroundings<'_>) -> T,
+    ) -> T {
+        let directory = world.directory();
+        let usage = |account| world.usage(account);
+        judge(&admission::Surroundings { directory: &directory, usage: &usage, settings: &self.settings })
+    }
+}
+
+/// The best of the lines that lead to a domain.
+fn whereabouts(domain: &DomainName, world: &dyn World) -> Whereabouts {
+    let directory = world.directory();
+    let endpoints = directory.served(domain).map(|served| served.endpoints).unwrap_or_default();
+    let rank = |line: &LineView| match line.state {
+        LineState::Online => 0,
+        LineState::Returning => 1,
+        LineState::Suspect => 2,
+        LineState::Offline => 3,
+        LineState::New => 4,
+    };
+    let best = endpoints.iter().filter_map(|endpoint| world.line(*endpoint)).min_by_key(rank);
+    match best {
+        None => Whereabouts::NeverSeen,
+        Some(line) => match line.state {
+            LineState::Online | LineState::Returning => Whereabouts::There,
+            LineState::Suspect => Whereabouts::Doubtful,
+            LineState::Offline => Whereabouts::Missing { since: line.since },
+            LineState::New => Whereabouts::NeverSeen,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

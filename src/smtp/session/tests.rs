@@ -1,0 +1,434 @@
+//! Conversations without sockets.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::*;
+use crate::account::{Account, AccountStatus, Domain};
+use crate::base::{ByteCount, SpoolIds};
+
+/// Two customers; the first one's line is as the test says.
+struct Village {
+    directory: Arc<Directory>,
+    ids: SpoolIds,
+    state: Cell<Option<LineState>>,
+    held: HashMap<AccountId, u64>,
+}
+
+fn name(text: &str) -> DomainName {
+    DomainName::parse(text).unwrap()
+}
+
+fn wall() -> WallTime {
+    chrono::DateTime::from_timestamp(1_795_495_143, 0).unwrap()
+}
+
+impl Village {
+    fn new() -> Self {
+        let account = |id: i64| Account {
+            id: AccountId(id),
+            name: format!("a{id}").parse().unwrap(),
+            status: AccountStatus::Active,
+            created_at: wall(),
+        };
+        let domain =
+            |id: i64, text| Domain { name: name(text), account: AccountId(id), endpoints: vec![EndpointId(id)] };
+        let directory = Directory::new(
+            vec![account(1), account(2)],
+            vec![],
+            vec![domain(1, "firma.example"), domain(2, "verein.example")],
+            vec![],
+        );
+        Self {
+            directory: Arc::new(directory),
+            ids: SpoolIds::default(),
+            state: Cell::new(Some(LineState::Offline)),
+            held: HashMap::new(),
+        }
+    }
+}
+
+impl World for Village {
+    fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.directory)
+    }
+    fn usage(&self, account: AccountId) -> Usage {
+        Usage { octets: self.held.get(&account).copied().unwrap_or_default(), ..Usage::default() }
+    }
+    fn line(&self, endpoint: EndpointId) -> Option<LineView> {
+        Some(LineView {
+            account: AccountId(endpoint.0),
+            endpoint,
+            state: self.state.get()?,
+            since: Some(wall()),
+            last_beat: None,
+            last_beat_at: None,
+            address: None,
+            interval: Duration::from_secs(5),
+            missed: 0,
+            mail_ok: None,
+            loss_percent: 0.0,
+            recent_beats: vec![],
+        })
+    }
+    fn next_id(&self) -> SpoolId {
+        self.ids.next(wall(), 7)
+    }
+    fn wall(&self) -> WallTime {
+        wall()
+    }
+}
+
+/// A session with its input, and everything it asked the driver to do.
+struct Talk {
+    session: Session,
+    input: BytesMut,
+    world: Village,
+    now: Moment,
+    replies: String,
+    committed: Vec<NewMessage>,
+    pieces: Vec<(u32, usize)>,
+    abandoned: Vec<SpoolId>,
+    commit_as: Committed,
+    piece_is_stored: bool,
+    writes: u32,
+    last: &'static str,
+}
+
+fn talk_with(change: impl FnOnce(&mut Settings)) -> Talk {
+    let mut settings = Settings::new(name("mx.example"));
+    settings.message_octets_max = ByteCount(300_000);
+    change(&mut settings);
+    let now = Moment::from_millis(1_000_000);
+    let mut talk = Talk {
+        session: Session::new(Arc::new(settings), "192.0.2.1".parse().unwrap(), true, now),
+        input: BytesMut::new(),
+        world: Village::new(),
+        now,
+        replies: String::new(),
+        committed: vec![],
+        pieces: vec![],
+        abandoned: vec![],
+        commit_as: Committed::Stored,
+        piece_is_stored: true,
+        writes: 0,
+        last: "",
+    };
+    talk.say("");
+    talk
+}
+
+fn talk() -> Talk {
+    talk_with(|_| {})
+}
+
+impl Talk {
+    /// Says this; the codes of the replies, in order.
+    fn say(&mut self, text: &str) -> Vec<u16> {
+        self.say_octets(text.as_bytes())
+    }
+
+    fn say_octets(&mut self, octets: &[u8]) -> Vec<u16> {
+        self.input.extend_from_slice(octets);
+        self.replies.clear();
+        loop {
+            let action = self.session.advance(&mut self.input, &self.world, self.now);
+            match action {
+                Action::Read | Action::Flush | Action::Close | Action::StartTls => {
+                    let output = self.session.output().split();
+                    self.writes += u32::from(!output.is_empty());
+                    self.replies.push_str(std::str::from_utf8(&output).unwrap());
+                    if matches!(action, Action::Flush) {
+                        continue;
+                    }
+                    self.last = if matches!(action, Action::Close) {
+                        "close"
+                    } else if matches!(action, Action::StartTls) {
+                        "starttls"
+                    } else {
+                        "read"
+                    };
+                    break;
+                }
+                Action::StorePiece { ordinal, bytes, .. } => {
+                    self.pieces.push((ordinal, bytes.len()));
+                    self.session.handle_piece(self.piece_is_stored);
+                }
+                Action::Commit(message) => {
+                    let said = String::from_utf8_lossy(self.session.output()).into_owned();
+                    assert!(!said.contains(&message.id.to_string()), "250 before the commit");
+                    self.committed.push(*message);
+                    self.session.handle_committed(self.commit_as, &self.world, self.now);
+                }
+                Action::Abandon(id) => self.abandoned.push(id),
+            }
+        }
+        self.replies.lines().filter(|line| line.as_bytes()[3] == b' ').map(|line| line[..3].parse().unwrap()).collect()
+    }
+
+    fn greeted(mut self) -> Self {
+        assert_eq!(self.say("EHLO mail.sender.example\r\n"), [250]);
+        self
+    }
+}
+
+const ENVELOPE: &str = "MAIL FROM:<a@sender.example>\r\nRCPT TO:<b@firma.example>\r\nDATA\r\n";
+
+#[test]
+fn a_message_is_acknowledged_after_the_commit_with_its_whereabouts() {
+    let mut talk = talk().greeted();
+    assert_eq!(talk.say(ENVELOPE), [250, 250, 354]);
+    assert_eq!(talk.say("Subject: hi\r\n\r\n..dot\r\n.\r\n"), [250]);
+    assert!(talk.replies.contains("held for firma.example, primary offline since 2026-11-24T"), "{}", talk.replies);
+    let message = &talk.committed[0];
+    assert_eq!(message.tail.concat(), b"Subject: hi\r\n\r\n.dot\r\n");
+    assert_eq!((message.octets, message.chunks_ahead), (21, 0));
+    assert_eq!(message.header.subject, "hi");
+    assert_eq!(message.reverse_path.to_string(), "a@sender.example");
+    let trace = String::from_utf8(message.trace.to_vec()).unwrap();
+    assert!(trace.contains("with ESMTP id ") && trace.contains(&message.id.to_string()));
+    assert!(talk.replies.contains(&message.id.to_string()));
+}
+
+#[test]
+fn every_state_of_the_line_has_its_words() {
+    for (state, words) in [
+        (Some(LineState::Online), "stored, on its way to firma.example"),
+        (Some(LineState::Returning), "stored, on its way to firma.example"),
+        (Some(LineState::Suspect), "primary missed a heartbeat"),
+        (Some(LineState::New), "primary not seen yet"),
+        (None, "primary not seen yet"),
+    ] {
+        let mut talk = talk().greeted();
+        talk.world.state.set(state);
+        talk.say(ENVELOPE);
+        assert_eq!(talk.say(".\r\n"), [250]);
+        assert!(talk.replies.contains(words), "{state:?}: {}", talk.replies);
+    }
+}
+
+#[test]
+fn a_failed_commit_is_never_a_250() {
+    for outcome in [Committed::NotStored, Committed::Unknown] {
+        let mut talk = talk().greeted();
+        talk.commit_as = outcome;
+        talk.say(ENVELOPE);
+        assert_eq!(talk.say("x\r\n.\r\n"), [451]);
+        talk.commit_as = Committed::Stored;
+        talk.say(ENVELOPE);
+        assert_eq!(talk.say("x\r\n.\r\n"), [250]);
+    }
+}
+
+#[test]
+fn pieces_go_ahead_and_are_taken_back_when_the_message_fails() {
+    let body = format!("{}\r\n", "x".repeat(150_000));
+    let mut talk = talk().greeted();
+    talk.say(ENVELOPE);
+    assert_eq!(talk.say(&format!("{body}.\r\n")), [250]);
+    assert_eq!(talk.pieces, [(0, 65536), (1, 65536)]);
+    assert_eq!(talk.committed[0].chunks_ahead, 2);
+    assert_eq!(talk.committed[0].tail.concat().len(), 150_002 - 2 * 65536);
+    talk.commit_as = Committed::NotStored;
+    talk.say(ENVELOPE);
+    assert_eq!(talk.say(&format!("{body}.\r\n")), [451]);
+    assert_eq!(talk.abandoned, [talk.committed[1].id]);
+    talk.commit_as = Committed::Unknown;
+    talk.say(ENVELOPE);
+    assert_eq!(talk.say(&format!("{body}.\r\n")), [451]);
+    assert_eq!(talk.abandoned.len(), 1, "a message that may be stored keeps its pieces");
+}
+
+#[test]
+fn a_piece_that_was_not_stored_defers_the_message() {
+    let mut talk = talk().greeted();
+    talk.piece_is_stored = false;
+    talk.say(ENVELOPE);
+    assert_eq!(talk.say(&format!("{}\r\n.\r\n", "x".repeat(250_000))), [451]);
+    assert_eq!((talk.committed.len(), talk.abandoned.len(), talk.pieces.len()), (0, 1, 1));
+}
+
+#[test]
+fn a_peer_that_leaves_in_the_middle_leaves_nothing_behind() {
+    let mut talk = talk().greeted();
+    talk.say(ENVELOPE);
+    talk.say(&"x".repeat(100_000));
+    assert!(talk.session.handle_disconnect().is_some());
+    assert!(talk.session.handle_disconnect().is_none());
+}
+
+#[test]
+fn pipelined_replies_leave_in_one_write() {
+    let mut talk = talk().greeted();
+    let before = talk.writes;
+    assert_eq!(talk.say(ENVELOPE), [250, 250, 354]);
+    assert_eq!(talk.writes, before + 1);
+    assert_eq!(talk.say(&format!("x\r\n.\r\n{ENVELOPE}y\r\n.\r\nQUIT\r\n")), [250, 250, 250, 354, 250, 221]);
+    assert_eq!((talk.writes, talk.last), (before + 2, "close"));
+}
+
+#[test]
+fn data_without_a_recipient_takes_no_content() {
+    let mut talk = talk().greeted();
+    let codes =
+        talk.say("MAIL FROM:<a@b.example>\r\nRCPT TO:<x@elsewhere.example>\r\nDATA\r\nNOOP\r\nRSET\r\nDATA\r\n");
+    assert_eq!(codes, [250, 550, 554, 250, 250, 503]);
+    assert!(talk.committed.is_empty());
+}
+
+#[test]
+fn commands_out_of_order_are_refused() {
+    let mut talk = talk();
+    assert_eq!(
+        talk.say("MAIL FROM:<>\r\nRCPT TO:<b@firma.example>\r\nDATA\r\nSTARTTLS\r\nRSET\r\n"),
+        [503, 503, 503, 503, 250]
+    );
+    let mut talk = talk.greeted();
+    assert_eq!(talk.say("RCPT TO:<b@firma.example>\r\nDATA\r\n"), [503, 503]);
+    assert_eq!(talk.say("MAIL FROM:<>\r\nMAIL FROM:<>\r\n"), [250, 503]);
+    assert_eq!(talk.say("EHLO again.example\r\nMAIL FROM:<>\r\n"), [250, 250], "EHLO ends the transaction");
+    assert_eq!(talk.say("RSET\r\nMAIL FROM:<>\r\n"), [250, 250]);
+}
+
+#[test]
+fn declared_size_is_refused_early_and_real_size_late() {
+    let mut talk = talk().greeted();
+    assert_eq!(talk.say("MAIL FROM:<> SIZE=300001\r\n"), [552]);
+    talk.say(ENVELOPE);
+    assert_eq!(talk.say(&format!("{}\r\n.\r\nNOOP\r\n", "x".repeat(300_000))), [552, 250]);
+    assert_eq!((talk.committed.len(), talk.abandoned.len()), (0, 1));
+}
+
+#[test]
+fn bare_line_ends_and_loops_are_refused_after_the_end() {
+    let mut talk = talk().greeted();
+    talk.say(ENVELOPE);
+    assert_eq!(talk.say("x\n.\nMAIL FROM:<>\r\n.\r\n"), [550]);
+    assert!(talk.replies.contains("5.6.11"));
+    talk.say(ENVELOPE);
+    assert_eq!(talk.say(&format!("{}\r\n.\r\n", "Received: x\r\n".repeat(101))), [554]);
+    assert!(talk.replies.contains("5.4.6"));
+    assert!(talk.committed.is_empty());
+}
+
+#[test]
+fn one_transaction_may_reach_several_customers_and_each_mailbox_once() {
+    let mut talk = talk().greeted();
+    let codes = talk.say("MAIL FROM:<>\r\nRCPT TO:<b@firma.example>\r\nRCPT TO:<b@FIRMA.example>\r\nRCPT TO:<B@firma.example>\r\nRCPT TO:<c@verein.example>\r\nDATA\r\n");
+    assert_eq!(codes, [250, 250, 250, 250, 250, 354]);
+    assert_eq!(talk.say(".\r\n"), [250]);
+    assert!(talk.replies.contains("held for firma.example and 1 more domain"), "{}", talk.replies);
+    let accounts: Vec<i64> = talk.committed[0].recipients.iter().map(|r| r.account.0).collect();
+    assert_eq!(accounts, [1, 1, 2]);
+    assert!(!String::from_utf8_lossy(&talk.committed[0].trace).contains("for <"));
+}
+
+#[test]
+fn a_transaction_takes_1000_recipients() {
+    let mut talk = talk().greeted();
+    talk.say("MAIL FROM:<>\r\n");
+    for n in 0..1000 {
+        assert_eq!(talk.say(&format!("RCPT TO:<b{n}@firma.example>\r\n")), [250]);
+    }
+    assert_eq!(talk.say("RCPT TO:<more@firma.example>\r\nRCPT TO:<b1@firma.example>\r\nDATA\r\n"), [452, 250, 354]);
+    assert_eq!(talk.say(".\r\n"), [250]);
+    assert_eq!(talk.committed[0].recipients.len(), 1000);
+}
+
+#[test]
+fn an_account_that_fills_up_meanwhile_defers_after_the_dot() {
+    let mut talk = talk_with(|settings| settings.account_octets_max = ByteCount(1000)).greeted();
+    talk.world.held.insert(AccountId(1), 990);
+    assert_eq!(talk.say("MAIL FROM:<> SIZE=500\r\nRCPT TO:<b@firma.example>\r\nRSET\r\n"), [250, 452, 250]);
+    assert_eq!(talk.say(ENVELOPE), [250, 250, 354]);
+    assert_eq!(talk.say(&format!("{}\r\n.\r\n", "x".repeat(50))), [452]);
+    assert!(talk.committed.is_empty());
+}
+
+#[test]
+fn too_many_errors_or_idle_commands_end_the_session() {
+    let mut talk = talk().greeted();
+    let codes = talk.say(&"XYZZY\r\n".repeat(50));
+    assert_eq!((codes.len(), codes.last(), talk.last), (21, Some(&421), "close"));
+    let mut talk = self::talk().greeted();
+    let codes = talk.say(&"NOOP\r\n".repeat(500));
+    assert_eq!((codes.last(), talk.last), (Some(&421), "close"));
+    assert!(codes.len() <= 101);
+}
+
+#[test]
+fn long_lines_and_foreign_protocols_do_no_harm() {
+    let mut talk = talk().greeted();
+    assert_eq!(talk.say(&"x".repeat(5000)), [0u16; 0]);
+    assert_eq!(talk.say(&format!("{}\r\nNOOP\r\n", "y".repeat(100))), [500, 250]);
+    assert_eq!(talk.say(&format!("NOOP {}\r\nNOOP\r\n", "y".repeat(5000))), [500, 250]);
+    assert_eq!(talk.say("NOOP\nMAIL FROM:<>\r\n"), [500]);
+    assert_eq!(talk.last, "close");
+    for line in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\n", "CONNECT a:25 HTTP/1.0\r\n"] {
+        let mut talk = self::talk();
+        assert_eq!((talk.say(line), talk.last), (vec![554], "close"), "{line}");
+    }
+}
+
+#[test]
+fn starttls_forgets_what_was_said_and_refuses_injection() {
+    let mut talk = talk().greeted();
+    talk.say("MAIL FROM:<>\r\n");
+    assert_eq!((talk.say("STARTTLS\r\n"), talk.last), (vec![220], "starttls"));
+    talk.session.handle_tls("TLSv1_3 X".to_owned(), talk.now);
+    assert_eq!(talk.say("MAIL FROM:<>\r\n"), [503]);
+    assert_eq!(talk.say("EHLO a.example\r\n"), [250]);
+    assert!(!talk.replies.contains("STARTTLS"));
+    assert_eq!(talk.say("STARTTLS\r\n"), [502]);
+    talk.say(ENVELOPE);
+    talk.say(".\r\n");
+    assert_eq!(talk.committed[0].tls.as_deref(), Some("TLSv1_3 X"));
+    assert!(String::from_utf8_lossy(&talk.committed[0].trace).contains("with ESMTPS (TLSv1_3 X)"));
+    let mut talk = self::talk().greeted();
+    assert_eq!((talk.say("STARTTLS\r\nMAIL FROM:<>\r\n"), talk.last), (vec![554], "close"));
+}
+
+#[test]
+fn a_stopping_service_finishes_transactions_and_says_421() {
+    let mut talk = talk().greeted();
+    talk.session.handle_shutdown();
+    assert_eq!((talk.say(""), talk.last), (vec![421], "close"));
+    let mut talk = self::talk().greeted();
+    talk.say(ENVELOPE);
+    talk.session.handle_shutdown();
+    assert_eq!((talk.say("x\r\n.\r\n"), talk.last), (vec![250, 421], "close"));
+}
+
+#[test]
+fn smtputf8_reaches_the_message_and_its_trace() {
+    let mut talk = talk().greeted();
+    assert_eq!(talk.say("MAIL FROM:<a@b.example>\r\nRCPT TO:<jörg@firma.example>\r\nRSET\r\n"), [250, 553, 250]);
+    let codes = talk.say("MAIL FROM:<ü@b.example> SMTPUTF8 BODY=8BITMIME\r\nRCPT TO:<jörg@firma.example>\r\nDATA\r\n");
+    assert_eq!(codes, [250, 250, 354]);
+    assert_eq!(talk.say("x\r\n.\r\n"), [250]);
+    let message = &talk.committed[0];
+    assert!(message.smtputf8 && message.body == BodyType::EightBitMime);
+    assert!(String::from_utf8_lossy(&message.trace).contains("with UTF8SMTP id"));
+}
+
+#[test]
+fn a_conversation_is_the_same_wherever_packets_divide_it() {
+    let wire = format!("EHLO a.example\r\n{ENVELOPE}..x\r\n.\r\nNOOP\r\nQUIT\r\n");
+    for cut in 0..wire.len() {
+        let mut talk = talk();
+        let mut codes = talk.say(&wire[..cut]);
+        codes.extend(talk.say(&wire[cut..]));
+        assert_eq!(codes, [250, 250, 250, 354, 250, 250, 221], "cut at {cut}");
+        assert_eq!(talk.committed[0].tail.concat(), b".x\r\n");
+    }
+}
+
+#[test]
+fn a_timeout_takes_stored_pieces_back() {
+    let mut talk = talk().greeted();
+    talk.say(ENVELOPE);
+    talk.say(&"x".repeat(100_000));
+    talk.session.handle_timeout();
+    assert_eq!((talk.say(""), talk.last, talk.abandoned.len()), (vec![421], "close", 1));
+}

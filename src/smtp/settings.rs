@@ -1,0 +1,107 @@
+//! How the SMTP room is set up, and the limits that no setting moves.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::base::{ByteCount, DomainName, Mailbox};
+
+/// Longest command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512; SMTPUTF8 paths and parameters of
+/// extensions add to it, and real VERP addresses come near it.
+pub const COMMAND_OCTETS_MAX: usize = 4096;
+
+/// Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
+pub const RECIPIENTS_MAX: usize = 1000;
+
+/// Refused commands in one session, then 421. A sender with a stale list of recipients stays below.
+pub const ERRORS_MAX: u32 = 20;
+
+/// Commands that bring no mail forward (NOOP, RSET, VRFY, EHLO, ...) since the last message, then 421.
+pub const IDLE_COMMANDS_MAX: u32 = 100;
+
+/// `Received` lines in the content, then it is a loop (RFC 5321 §6.3 wants a large number, at least 100).
+pub const RECEIVED_LINES_MAX: u32 = 100;
+
+/// Octets of replies that collect before they are sent although the peer's pipelined commands go on.
+pub const OUTPUT_OCTETS_MAX: usize = 8 * 1024;
+
+/// Octets that one read takes at most.
+pub const INPUT_OCTETS_MAX: usize = 16 * 1024;
+
+/// Connections that wait to be taken from the kernel, per listener: a burst is greeted, not refused.
+pub const LISTEN_BACKLOG: i32 = 1024;
+
+/// What an operator may set. Nothing in it can make this a relay or acknowledge before the spool has committed.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Our name in the greeting and in `Received`.
+    pub hostname: DomainName,
+    /// Largest content taken, advertised with SIZE (RFC 1870 §4).
+    pub message_octets_max: ByteCount,
+    /// Content one account may have in the spool; beyond it mail is deferred with 452.
+    pub account_octets_max: ByteCount,
+    /// Where mail for `<Postmaster>` without a domain goes (RFC 5321 §4.5.1). Has to be in a served domain;
+    /// unset, such mail is deferred with 450 until the operator names somebody.
+    pub postmaster: Option<Mailbox>,
+    /// Sessions at a time; the next is told 421.
+    pub sessions_max: u32,
+    /// Sessions at a time from one IPv4 address or one IPv6 /64.
+    pub sessions_per_network_max: u32,
+    /// Networks without the limit of their own: forwarders and smart hosts that carry mail of many.
+    pub exempt_networks: Vec<IpNet>,
+    /// Time limits.
+    pub patience: Patience,
+}
+
+/// How long we wait for a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience {
+    /// For the next whole command; slow single octets do not extend it (RFC 5321 §4.5.3.2.7: 5 minutes).
+    pub command: Duration,
+    /// For the next octets of content (RFC 5321 §4.5.3.2.5: 3 minutes).
+    pub content_block: Duration,
+    /// Octets a second that content has to bring on average, once [`content_grace`](Self::content_grace) is over.
+    pub content_rate_min: u32,
+    /// Time from 354 in which the rate is not looked at: slow starts and greylisting proxies.
+    pub content_grace: Duration,
+    /// Without an accepted message in this time the session ends.
+    pub without_progress: Duration,
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// For the peer to take our replies.
+    pub write: Duration,
+    /// For running transactions when the service stops.
+    pub shutdown: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            command: Duration::from_secs(300),
+            content_block: Duration::from_secs(180),
+            content_rate_min: 128,
+            content_grace: Duration::from_secs(60),
+            without_progress: Duration::from_secs(3600),
+            handshake: Duration::from_secs(60),
+            write: Duration::from_secs(120),
+            shutdown: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Settings {
+    /// The defaults, for a service that calls itself `hostname`.
+    #[must_use]
+    pub fn new(hostname: DomainName) -> Self {
+        Self {
+            hostname,
+            message_octets_max: ByteCount::mib(64),
+            account_octets_max: ByteCount::mib(10 * 1024),
+            postmaster: None,
+            sessions_max: 1000,
+            sessions_per_network_max: 50,
+            exempt_networks: Vec::new(),
+            patience: Patience::default(),
+        }
+    }
+}

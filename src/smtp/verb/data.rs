@@ -1,0 +1,170 @@
+//! DATA: the content comes, and what follows its final dot (RFC 5321 §4.1.1.4).
+
+use bytes::BytesMut;
+
+use crate::base::Moment;
+use crate::smtp::admission;
+use crate::smtp::content::{ContentReader, Fault, Fed, Received};
+use crate::smtp::reply::{self, Reply};
+use crate::smtp::session::{Action, Content, Envelope, Greeting, Receipt, Security, Session, State, World};
+use crate::smtp::trace::{self, Trace};
+use crate::spool::NewMessage;
+
+impl Session {
+    /// Without a recipient the content must not come: 554 and not 354 (RFC 2920 §3.1 has such pipelines).
+    pub(in crate::smtp) fn data(&mut self, world: &dyn World, now: Moment) {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Transaction(greeting, envelope) if envelope.recipients.is_empty() => {
+                self.state = State::Transaction(greeting, envelope);
+                self.refuse(&reply::NO_RECIPIENTS);
+            }
+            State::Transaction(greeting, envelope) => {
+                let reader = ContentReader::new(self.settings.message_octets_max.0, envelope.declared_octets);
+                let content = Content { id: world.next_id(), reader, pieces: 0, is_lost: false };
+                self.state = State::Content(greeting, envelope, Box::new(content));
+                self.pace.handle_content(0, now);
+                self.say(&reply::START_CONTENT);
+            }
+            state @ State::Fresh => {
+                self.state = state;
+                self.refuse(&reply::EHLO_FIRST);
+            }
+            state @ (State::Greeted(_)
+            | State::Content(..)
+            | State::Committing(..)
+            | State::Handshake
+            | State::Closed) => {
+                self.state = state;
+                self.refuse(&reply::MAIL_FIRST);
+            }
+        }
+    }
+
+    /// Reads content on. None when the machine has gone on to another state.
+    pub(in crate::smtp) fn advance_content(
+        &mut self,
+        input: &mut BytesMut,
+        world: &dyn World,
+        now: Moment,
+    ) -> Option<Action> {
+        let State::Content(_, _, content) = &mut self.state else { return None };
+        match content.reader.feed(input) {
+            Fed::NeedMore => {
+                self.pace.handle_content(content.reader.octets(), now);
+                Some(Action::Read)
+            }
+            Fed::Piece(_) if content.is_lost => None,
+            Fed::Piece(bytes) => {
+                let ordinal = content.pieces;
+                content.pieces += 1;
+                let id = content.id;
+                self.pace.handle_content(content.reader.octets(), now);
+                Some(Action::StorePiece { id, ordinal, bytes })
+            }
+            Fed::End => self.content_ended(world, now),
+        }
+    }
+
+    fn content_ended(&mut self, world: &dyn World, now: Moment) -> Option<Action> {
+        let State::Content(greeting, envelope, content) = std::mem::replace(&mut self.state, State::Closed) else {
+            return None;
+        };
+        let Content { id, reader, pieces, is_lost } = *content;
+        let received = reader.finish();
+        self.pace.handle_command(now);
+        if let Some(refusal) = self.judge_content(&envelope, &received, is_lost, world) {
+            tracing::info!(peer = %self.peer, code = refusal.code, enhanced = refusal.enhanced, octets = received.octets, "content refused");
+            self.abandoned = (pieces > 0).then_some(id);
+            self.state = State::Greeted(greeting);
+            self.refuse(&refusal);
+            return None;
+        }
+        let receipt = receipt(&envelope, &received, id)?;
+        let message = self.message(&greeting, envelope, received, id, world);
+        self.state = State::Committing(greeting, receipt);
+        Some(Action::Commit(Box::new(message)))
+    }
+
+    fn judge_content(
+        &self,
+        envelope: &Envelope,
+        received: &Received,
+        is_lost: bool,
+        world: &dyn World,
+    ) -> Option<Reply> {
+        match received.fault {
+            Some(Fault::TooBig) => return Some(reply::TOO_BIG),
+            Some(Fault::BareLineEnd) => return Some(reply::BARE_LINE_END),
+            Some(Fault::Loop) => return Some(reply::LOOP),
+            None if is_lost => return Some(reply::NOT_STORED),
+            None => {}
+        }
+        let has_room = self.with_surroundings(world, |around| {
+            let fits = |recipient: &crate::spool::NewRecipient| {
+                admission::has_room(recipient.account, received.octets, around)
+            };
+            envelope.recipients.iter().all(fits)
+        });
+        (!has_room).then_some(reply::ACCOUNT_FULL)
+    }
+
+    fn message(
+        &self,
+        greeting: &Greeting,
+        envelope: Envelope,
+        received: Received,
+        id: crate::base::SpoolId,
+        world: &dyn World,
+    ) -> NewMessage {
+        let tls = match &self.security {
+            Security::Plain { .. } => None,
+            Security::Tls { facts } => Some(facts.clone()),
+        };
+        let accepted_at = world.wall();
+        let only_recipient = match envelope.recipients.as_slice() {
+            [only] => Some(&only.mailbox),
+            _ => None,
+        };
+        let trace = Trace {
+            helo: &greeting.name,
+            peer: self.peer,
+            hostname: &self.settings.hostname,
+            protocol: trace::protocol(greeting.is_extended, tls.is_some(), envelope.smtputf8),
+            tls: tls.as_deref(),
+            id,
+            only_recipient,
+            at: accepted_at,
+        }
+        .to_line();
+        NewMessage {
+            id,
+            accepted_at,
+            reverse_path: envelope.reverse_path,
+            recipients: envelope.recipients,
+            smtputf8: envelope.smtputf8,
+            body: envelope.body,
+            trace,
+            sha256: received.sha256,
+            octets: received.octets,
+            header: received.header,
+            peer: self.peer,
+            helo: greeting.name.clone(),
+            tls,
+            chunks_ahead: received.chunks_ahead,
+            tail: received.tail,
+        }
+    }
+}
+
+fn receipt(envelope: &Envelope, received: &Received, id: crate::base::SpoolId) -> Option<Receipt> {
+    let mut domains: Vec<_> = envelope.recipients.iter().filter_map(|r| r.mailbox.domain()).collect();
+    let first = domains.first().map(|domain| (*domain).clone())?;
+    domains.sort_unstable();
+    domains.dedup();
+    Some(Receipt {
+        id,
+        domain: first,
+        further_domains: domains.len().saturating_sub(1),
+        has_pieces_ahead: received.chunks_ahead > 0,
+    })
+}

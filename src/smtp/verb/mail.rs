@@ -1,0 +1,39 @@
+//! MAIL: a transaction begins (RFC 5321 §4.1.1.2).
+
+use crate::smtp::command::MailCommand;
+use crate::smtp::reply;
+use crate::smtp::session::{Envelope, Session, State};
+
+impl Session {
+    pub(in crate::smtp) fn mail(&mut self, mail: MailCommand) {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Greeted(greeting) => {
+                if mail.declared_octets.is_some_and(|octets| octets > self.settings.message_octets_max.0) {
+                    self.state = State::Greeted(greeting);
+                    return self.refuse(&reply::TOO_BIG);
+                }
+                let envelope = Envelope {
+                    reverse_path: mail.reverse_path,
+                    declared_octets: mail.declared_octets,
+                    body: mail.body,
+                    smtputf8: mail.smtputf8,
+                    recipients: Vec::new(),
+                };
+                self.state = State::Transaction(greeting, envelope);
+                self.say(&reply::SENDER_OK);
+            }
+            state @ State::Fresh => {
+                self.state = state;
+                self.refuse(&reply::EHLO_FIRST);
+            }
+            state @ (State::Transaction(..)
+            | State::Content(..)
+            | State::Committing(..)
+            | State::Handshake
+            | State::Closed) => {
+                self.state = state;
+                self.refuse(&reply::NESTED_MAIL);
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What each verb does to a session, one file for each.
+
+mod data;
+mod ehlo;
+mod mail;
+mod rcpt;
+mod rset;
+mod starttls;

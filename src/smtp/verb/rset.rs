@@ -1,0 +1,19 @@
+//! RSET: the open transaction is forgotten (RFC 5321 §4.1.1.5).
+
+use crate::smtp::reply;
+use crate::smtp::session::{Session, State};
+
+impl Session {
+    pub(in crate::smtp) fn rset(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Transaction(greeting, _) => State::Greeted(greeting),
+            state @ (State::Fresh
+            | State::Greeted(_)
+            | State::Content(..)
+            | State::Committing(..)
+            | State::Handshake
+            | State::Closed) => state,
+        };
+        self.say(&reply::OK);
+    }
+}
