@@ -1,1 +1,25 @@
-//! web
+//! The customer's pages: is my mail server there, what is held for me, what became of it. And two answers for
+//! machines: is the process alive, is every part of it ready.
+//!
+//! `view` turns what the other rooms know into plain values with finished texts, `pages` puts them into the templates
+//! of `web/templates`, `live` sends the same values again when they change, `driver` serves.
+
+mod assets;
+pub mod driver;
+mod format;
+mod handlers;
+mod history;
+mod live;
+mod pages;
+pub mod readiness;
+mod request;
+mod session;
+pub mod settings;
+pub mod sign_in;
+mod spool_view;
+mod view;
+mod words;
+
+pub use driver::{WebError, WebRooms, WebServer};
+pub use readiness::Readiness;
+pub use settings::{DemoButton, DemoControls, Settings};

@@ -1,0 +1,288 @@
+//! Serves the pages: plain HTTP on loopback, HTTPS everywhere else; one event stream per open page.
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::header::{COOKIE, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::map_response;
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use futures_util::stream;
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::handlers::{self, Kept};
+use super::live::driver::{Hub, Seat};
+use super::readiness::Readiness;
+use super::request::{App, AskResult, Door, hardened};
+use super::session::Scheme;
+use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
+use super::words::Locale;
+use crate::account::{Account, AccountStore, DirectoryHandle};
+use crate::base::{AccountId, Clock, Moment};
+use crate::delivery::view::Flushes;
+use crate::liveness::{LineState, Lines, TransitionLog};
+use crate::spool::SpoolStore;
+
+/// News that come within this time are sent as one: a flush of a hundred messages is not a hundred events.
+const JOIN_NEWS_WITHIN: Duration = Duration::from_millis(50);
+/// An open page hears from us this often even if nothing happens: shows newer beats, finds dead connections.
+const TICK: Duration = Duration::from_secs(15);
+/// The same while a beat is missed: the second miss is no event of its own.
+const SUSPECT_TICK: Duration = Duration::from_secs(1);
+/// An open page is asked for its session again after this time.
+const SESSION_CHECK: Duration = Duration::from_secs(60);
+
+/// What the pages show and change.
+#[derive(Clone)]
+pub struct WebRooms {
+    /// All accounts.
+    pub directory: DirectoryHandle,
+    /// People, links, sessions.
+    pub accounts: Arc<dyn AccountStore>,
+    /// State of the lines.
+    pub lines: Arc<dyn Lines>,
+    /// History of the lines.
+    pub log: Arc<dyn TransitionLog>,
+    /// Held mail.
+    pub spool: Arc<dyn SpoolStore>,
+    /// State of delivery.
+    pub flushes: Arc<dyn Flushes>,
+    /// Accounts for which a message was stored just now.
+    pub stored: broadcast::Sender<AccountId>,
+    /// Which parts of the service are ready.
+    pub readiness: Arc<Readiness>,
+}
+
+/// Why the pages are not served.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// A public address without a certificate.
+    #[error("the pages are served on {0} with TLS only, and there is no certificate; set one or listen on 127.0.0.1")]
+    NeedsTls(SocketAddr),
+    /// The listener is unusable.
+    #[error("a listener of the pages failed: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+/// The running server of the pages.
+#[derive(Debug)]
+pub struct WebServer {
+    addresses: Vec<SocketAddr>,
+    tasks: JoinSet<()>,
+}
+
+impl WebServer {
+    /// Starts to serve on `listeners` until `shutdown`. Loopback addresses speak HTTP, all others HTTPS with `tls`.
+    ///
+    /// # Errors
+    /// [`WebError`]; nothing is served then.
+    pub fn start(
+        settings: Settings,
+        listeners: Vec<TcpListener>,
+        rooms: WebRooms,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, WebError> {
+        let hub = Hub::new();
+        let mut tasks = JoinSet::new();
+        let stored = rooms.stored.subscribe();
+        tasks.spawn(hub.clone().run(rooms.lines.clone(), rooms.flushes.clone(), stored, shutdown.clone()));
+        let app = Arc::new(App { settings, rooms, hub, clock: Clock });
+        let mut addresses = Vec::with_capacity(listeners.len());
+        for listener in listeners {
+            let address = listener.local_addr()?;
+            listener.set_nonblocking(true)?;
+            let is_loopback = address.ip().to_canonical().is_loopback();
+            match (&tls, is_loopback) {
+                (_, true) => serve_http(&mut tasks, listener, &app, shutdown)?,
+                (Some(tls), false) => serve_https(&mut tasks, listener, &app, tls.clone(), shutdown)?,
+                (None, false) => return Err(WebError::NeedsTls(address)),
+            }
+            tracing::info!(%address, tls = !is_loopback, "pages are served");
+            addresses.push(address);
+        }
+        Ok(Self { addresses, tasks })
+    }
+
+    /// Where the pages are served, in the order of the listeners.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Waits until everything has ended after the shutdown.
+    pub async fn stopped(mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Stops the server of one listener when the service stops: no new connections, open requests may end.
+fn stop_handle(tasks: &mut JoinSet<()>, shutdown: &CancellationToken) -> Handle<SocketAddr> {
+    let handle = Handle::new();
+    let (stopping, shutdown) = (handle.clone(), shutdown.clone());
+    tasks.spawn(async move {
+        shutdown.cancelled().await;
+        stopping.graceful_shutdown(Some(STOP_TIMEOUT));
+    });
+    handle
+}
+
+fn serve_http(
+    tasks: &mut JoinSet<()>,
+    listener: TcpListener,
+    app: &Arc<App>,
+    shutdown: &CancellationToken,
+) -> Result<(), WebError> {
+    let routes = routes(Door { app: app.clone(), scheme: Scheme::Http }, shutdown);
+    let handle = stop_handle(tasks, shutdown);
+    let server = axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+    tasks.spawn(async move {
+        if let Err(error) = server.serve(routes.into_make_service()).await {
+            tracing::error!(%error, "a listener of the pages ended");
+        }
+    });
+    Ok(())
+}
+
+fn serve_https(
+    tasks: &mut JoinSet<()>,
+    listener: TcpListener,
+    app: &Arc<App>,
+    tls: Arc<rustls::ServerConfig>,
+    shutdown: &CancellationToken,
+) -> Result<(), WebError> {
+    let routes = routes(Door { app: app.clone(), scheme: Scheme::Https }, shutdown);
+    let handle = stop_handle(tasks, shutdown);
+    let config = RustlsConfig::from_config(tls);
+    let server = axum_server::from_tcp_rustls(listener, config)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+    tasks.spawn(async move {
+        if let Err(error) = server.serve(routes.into_make_service()).await {
+            tracing::error!(%error, "a listener of the pages ended");
+        }
+    });
+    Ok(())
+}
+
+/// Every address of the site. A route not named here answers 404.
+fn routes(door: Door, shutdown: &CancellationToken) -> Router {
+    let shutdown = shutdown.clone();
+    let stream = move |State(door): State<Door>, Path(name): Path<String>, ask: AskResult, headers: HeaderMap| {
+        events(door, name, ask, headers, shutdown.clone())
+    };
+    Router::new()
+        .route("/", get(handlers::home))
+        .route("/spool", get(handlers::shortcut))
+        .route("/events", get(handlers::shortcut))
+        .route("/a/{name}", get(handlers::status))
+        .route("/a/{name}/events", get(stream))
+        .route("/a/{name}/spool", get(handlers::spool))
+        .route("/a/{name}/retry", post(handlers::retry_all))
+        .route("/a/{name}/spool/{id}", get(handlers::message))
+        .route("/a/{name}/spool/{id}/retry", post(handlers::retry_one))
+        .route("/a/{name}/demo/{id}", post(handlers::demo))
+        .route("/sign-in/{secret}", get(handlers::sign_in_page).post(handlers::sign_in_redeem))
+        .route("/sign-out", post(handlers::sign_out))
+        .route("/healthz", get(handlers::healthz))
+        .route("/ready", get(handlers::ready))
+        .route("/assets/{file}", get(handlers::asset))
+        .fallback(handlers::nowhere)
+        .layer(DefaultBodyLimit::max(FORM_OCTETS_MAX))
+        .layer(map_response(hardened))
+        .with_state(door)
+}
+
+/// One open page.
+struct Watcher {
+    door: Door,
+    account: Account,
+    locale: Locale,
+    jar: String,
+    seat: Seat,
+    kept: Option<Kept>,
+    checked_at: Moment,
+    shutdown: CancellationToken,
+}
+
+async fn events(
+    door: Door,
+    name: String,
+    ask: AskResult,
+    headers: HeaderMap,
+    shutdown: CancellationToken,
+) -> Result<Response, Response> {
+    let visit = door.visit(&headers, ask).await?;
+    let (_, account) = door.account(&visit, &name)?;
+    let Some(seat) = door.app.hub.seat(account.id) else {
+        tracing::warn!(account = %account.name, "too many open pages");
+        return Ok((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "60")]).into_response());
+    };
+    let jar = headers.get(COOKIE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let checked_at = door.app.clock.monotonic();
+    let watcher = Watcher { door, account, locale: visit.locale, jar, seat, kept: None, checked_at, shutdown };
+    let news = stream::unfold(watcher, |mut watcher| async {
+        let event = watcher.next().await?;
+        Some((Ok::<_, Infallible>(event), watcher))
+    });
+    Ok(Sse::new(news).into_response())
+}
+
+impl Watcher {
+    /// The state at once for the first call, then with the next news or tick; the end on shutdown or sign-out.
+    async fn next(&mut self) -> Option<Event> {
+        if self.kept.is_some() {
+            let is_suspect = self
+                .door
+                .app
+                .rooms
+                .lines
+                .account_line(self.account.id)
+                .is_some_and(|line| line.state == LineState::Suspect);
+            let tick = if is_suspect { SUSPECT_TICK } else { TICK };
+            tokio::select! {
+                () = self.shutdown.cancelled() => return None,
+                heard = self.seat.bell.changed() => {
+                    heard.ok()?;
+                    tokio::time::sleep(JOIN_NEWS_WITHIN).await;
+                    self.seat.bell.mark_unchanged();
+                    self.kept = None;
+                }
+                () = tokio::time::sleep(tick) => {}
+            }
+            if !self.is_still_allowed().await {
+                return None;
+            }
+        }
+        if self.kept.is_none() {
+            match self.door.kept(self.account.id).await {
+                Ok(kept) => self.kept = Some(kept),
+                Err(error) => tracing::error!(account = %self.account.name, %error, "news of a page are incomplete"),
+            }
+        }
+        let kept = self.kept.get_or_insert_with(Kept::default);
+        let news = self.door.news(&self.account, kept, self.locale);
+        Event::default().event("state").json_data(&news).ok()
+    }
+
+    /// Whether session and account still exist; looked at now and then.
+    async fn is_still_allowed(&mut self) -> bool {
+        let now = self.door.app.clock.monotonic();
+        if now.since(self.checked_at) < SESSION_CHECK {
+            return true;
+        }
+        self.checked_at = now;
+        let is_there = self.door.app.rooms.directory.load().account(self.account.id).is_some();
+        // A store that fails for a moment signs nobody out.
+        let viewer = self.door.viewer(&self.jar).await;
+        is_there && viewer.map_or(true, |viewer| viewer.is_some_and(|v| v.may_open(self.account.id)))
+    }
+}

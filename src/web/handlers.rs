@@ -1,0 +1,417 @@
+//! What each address of the site answers.
+
+use std::str::FromStr;
+
+use axum::Form;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::pages::{
+    AccountLine, AccountsTemplate, DemoCard, MessageTemplate, SignInTemplate, SpoolTemplate, StatusTemplate, StepMark,
+};
+use super::request::{AskResult, Button, Door, Visit, see_other};
+use super::settings::{HISTORY_ROWS, SPOOL_ROWS};
+use super::spool_view;
+use super::view::{self, StatusFacts, StatusPage};
+use super::words::Locale;
+use super::{assets, format, session, sign_in};
+use crate::account::{Account, AccountError, AccountStatus, Change};
+use crate::base::{AccountId, SpoolId, WallTime};
+use crate::liveness::HistoryRow;
+use crate::spool::{ListCursor, ListQuery, RetrySelection, StateFilter, Usage};
+
+/// Accounts on the first page, at most.
+const ACCOUNTS_SHOWN_MAX: usize = 2_000;
+
+type Posted = Result<Form<Button>, FormRejection>;
+type Answer = Result<Response, Response>;
+
+/// What a status page needs from the disk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
+    oldest_waiting: Option<WallTime>,
+    history: Vec<HistoryRow>,
+}
+
+/// What an open page is sent.
+#[derive(Debug, Serialize)]
+pub(super) struct News {
+    #[serde(flatten)]
+    page: StatusPage,
+    story: Vec<StoryLine>,
+    fingerprint: String,
+}
+
+#[derive(Debug, Serialize)]
+struct StoryLine {
+    line: String,
+}
+
+/// Changes whenever a list of held mail may look different.
+fn fingerprint(usage: Usage, is_delivering: bool) -> String {
+    format!("{}-{}-{}-{is_delivering}", usage.waiting, usage.refused, usage.octets)
+}
+
+impl Door {
+    /// Reads the oldest waiting message and the history of an account.
+    ///
+    /// # Errors
+    /// The sentence for the log.
+    pub(super) async fn kept(&self, account: AccountId) -> Result<Kept, String> {
+        let rooms = &self.app.rooms;
+        let query = ListQuery { account: Some(account), filter: StateFilter::Waiting, after: None, limit: 1 };
+        let oldest = rooms.spool.list(query).await.map_err(|e| e.to_string())?;
+        let history = rooms.log.history(account, HISTORY_ROWS).await.map_err(|e| e.to_string())?;
+        Ok(Kept { oldest_waiting: oldest.rows.first().map(|row| row.accepted_at), history })
+    }
+
+    /// The status of an account in one language.
+    pub(super) fn status_page(&self, account: &Account, kept: &Kept, locale: Locale) -> StatusPage {
+        let rooms = &self.app.rooms;
+        let directory = rooms.directory.load();
+        let line = rooms.lines.account_line(account.id);
+        let flush = rooms.flushes.view(account.id);
+        let speaking = line.as_ref().and_then(|line| directory.endpoint(line.endpoint));
+        let endpoint = speaking.or_else(|| directory.endpoints_of(account.id).first().copied());
+        let hosts: Vec<_> = directory.endpoints_of(account.id).into_iter().map(|e| e.host.clone()).collect();
+        let served = directory.domains_of(account.id);
+        let domains: Vec<String> = served
+            .iter()
+            .filter(|domain| !hosts.contains(&domain.name))
+            .map(|domain| domain.name.to_string())
+            .collect();
+        view::status(&StatusFacts {
+            now: self.app.clock.wall(),
+            locale,
+            account: account.name.as_str(),
+            domains: &domains,
+            endpoint,
+            line: line.as_ref(),
+            usage: rooms.spool.usage(account.id),
+            oldest_waiting: kept.oldest_waiting,
+            flush: &flush,
+            history: &kept.history,
+        })
+    }
+
+    /// The status with what only an open page needs.
+    pub(super) fn news(&self, account: &Account, kept: &Kept, locale: Locale) -> News {
+        let rooms = &self.app.rooms;
+        let demo = self.app.settings.demo_controls.as_ref();
+        News {
+            page: self.status_page(account, kept, locale),
+            story: demo.map(|d| d.story().into_iter().map(|line| StoryLine { line }).collect()).unwrap_or_default(),
+            fingerprint: fingerprint(rooms.spool.usage(account.id), rooms.flushes.view(account.id).is_delivering),
+        }
+    }
+
+    async fn status_answer(&self, visit: &Visit, account: &Account) -> Answer {
+        let l = visit.locale;
+        let kept = self.kept(account.id).await.map_err(|error| self.failed(visit, &error))?;
+        let page = self.status_page(account, &kept, l);
+        let mut shell = self.shell(visit, page.title.clone());
+        shell.account = account.name.to_string();
+        shell.section = "status";
+        (shell.held, shell.held_count) = (page.held, page.held_count.clone());
+        let steps = [l.step_online(), l.step_missed_1(), l.step_missed_2(), l.step_offline(), l.step_delivering()];
+        let steps = (0..).zip(steps).map(|(n, label)| StepMark { label, is_current: page.step == Some(n) }).collect();
+        let demo = self.app.settings.demo_controls.as_ref();
+        let demo = demo.map(|demo| DemoCard { buttons: demo.buttons(), story: demo.story() });
+        Ok(self.page(visit, StatusCode::OK, &StatusTemplate { shell, page, steps, demo }))
+    }
+
+    fn accounts_answer(&self, visit: &Visit, accounts: &[Account]) -> Response {
+        let (l, rooms, now) = (visit.locale, &self.app.rooms, self.app.clock.wall());
+        let accounts = accounts
+            .iter()
+            .take(ACCOUNTS_SHOWN_MAX)
+            .map(|account| {
+                let line = rooms.lines.account_line(account.id);
+                let usage = rooms.spool.usage(account.id);
+                let (tone, state) = view::badge(line.as_ref().map_or(crate::liveness::LineState::New, |l| l.state), l);
+                let since = line.and_then(|line| line.since);
+                let number =
+                    |n, word: &str| if n == 0 { String::new() } else { format!("{} {word}", format::count(n, l)) };
+                AccountLine {
+                    name: account.name.to_string(),
+                    tone,
+                    state,
+                    span: since.map(|at| format::span(format::between(at, now), l)).unwrap_or_default(),
+                    since: since.map(|at| at.timestamp_millis()),
+                    held: number(usage.waiting, l.filter_waiting()),
+                    refused: number(usage.refused, l.filter_refused()),
+                }
+            })
+            .collect();
+        self.page(visit, StatusCode::OK, &AccountsTemplate { shell: self.shell(visit, l.accounts()), accounts })
+    }
+
+    fn change(&self, who: &str) -> Change {
+        Change { at: self.app.clock.wall(), who: who.to_owned() }
+    }
+}
+
+/// `/`: the only account of the person, or the list of all.
+pub(super) async fn home(State(door): State<Door>, ask: AskResult, headers: HeaderMap) -> Answer {
+    let visit = door.visit(&headers, ask).await?;
+    let Some(viewer) = &visit.viewer else { return Err(door.signed_out(&visit)) };
+    let directory = door.app.rooms.directory.load();
+    let own: Vec<Account> =
+        directory.accounts().into_iter().filter(|account| viewer.may_open(account.id)).cloned().collect();
+    match own.as_slice() {
+        [only] if !viewer.person.is_operator => door.status_answer(&visit, only).await,
+        several => Ok(door.accounts_answer(&visit, several)),
+    }
+}
+
+/// `/spool` and `/events` without an account: those of the only one.
+pub(super) async fn shortcut(State(door): State<Door>, ask: AskResult, uri: Uri, headers: HeaderMap) -> Answer {
+    let visit = door.visit(&headers, ask).await?;
+    let Some(viewer) = &visit.viewer else { return Err(door.signed_out(&visit)) };
+    let directory = door.app.rooms.directory.load();
+    let mut own = viewer.places.iter().filter_map(|place| directory.account(place.account));
+    match (own.next(), own.next()) {
+        (Some(only), None) => Ok(see_other(&format!("/a/{}{}", only.name, uri.path()))),
+        _ => Ok(see_other("/")),
+    }
+}
+
+/// `/a/{name}`
+pub(super) async fn status(
+    State(door): State<Door>,
+    Path(name): Path<String>,
+    ask: AskResult,
+    headers: HeaderMap,
+) -> Answer {
+    let visit = door.visit(&headers, ask).await?;
+    let (_, account) = door.account(&visit, &name)?;
+    door.status_answer(&visit, &account).await
+}
+
+/// `/a/{name}/spool`
+pub(super) async fn spool(
+    State(door): State<Door>,
+    Path(name): Path<String>,
+    ask: AskResult,
+    headers: HeaderMap,
+) -> Answer {
+    let visit = door.visit(&headers, ask).await?;
+    let (viewer, account) = door.account(&visit, &name)?;
+    let (l, rooms) = (visit.locale, &door.app.rooms);
+    let (word, filter) = spool_view::filter(visit.ask.filter.as_deref().unwrap_or_default());
+    let after = visit.ask.after.as_deref().and_then(|id| SpoolId::from_str(id).ok());
+    let query = ListQuery { account: Some(account.id), filter, after: after.map(ListCursor), limit: SPOOL_ROWS };
+    let list = rooms.spool.list(query).await.map_err(|error| door.failed(&visit, &error))?;
+    let (usage, now) = (rooms.spool.usage(account.id), door.app.clock.wall());
+    let sees_header = viewer.sees_header(account.id);
+    let mut shell = door.shell(&visit, format!("{}: {}", l.spool(), account.name));
+    shell.account = account.name.to_string();
+    shell.section = "spool";
+    (shell.held, shell.held_count) = (usage.waiting, format::count(usage.waiting, l));
+    shell.query = after.map_or_else(|| format!("filter={word}&"), |id| format!("filter={word}&after={id}&"));
+    let template = SpoolTemplate {
+        shell,
+        tone: if usage.waiting == 0 { "ok" } else { "warn" },
+        headline: l.spool_headline(usage.waiting),
+        filters: spool_view::filter_links(word, usage, l),
+        filter: word,
+        lines: list.rows.iter().map(|row| spool_view::line(row, sees_header, now, l)).collect(),
+        sees_header,
+        empty: if filter == StateFilter::Held { l.spool_empty_held() } else { l.spool_empty() },
+        next: list.next.map(|cursor| cursor.0.to_string()),
+        is_first: after.is_none(),
+        may_retry: viewer.may_retry(account.id) && usage.waiting + usage.refused > 0,
+        fingerprint: fingerprint(usage, rooms.flushes.view(account.id).is_delivering),
+    };
+    Ok(door.page(&visit, StatusCode::OK, &template))
+}
+
+/// `/a/{name}/spool/{id}`
+pub(super) async fn message(
+    State(door): State<Door>,
+    Path((name, id)): Path<(String, String)>,
+    ask: AskResult,
+    headers: HeaderMap,
+) -> Answer {
+    let visit = door.visit(&headers, ask).await?;
+    let (viewer, account) = door.account(&visit, &name)?;
+    let (l, rooms) = (visit.locale, &door.app.rooms);
+    let id = SpoolId::from_str(&id).map_err(|_| door.not_found(&visit))?;
+    let found = rooms.spool.show(id).await.map_err(|error| door.failed(&visit, &error))?;
+    let Some(mut detail) = found else { return Err(door.not_found(&visit)) };
+    let of_all = detail.row.recipients.len();
+    detail.row.recipients.retain(|recipient| recipient.account == account.id);
+    if detail.row.recipients.is_empty() {
+        return Err(door.not_found(&visit));
+    }
+    // A retry is of the whole message: not for one account where another one shares it.
+    let may_retry = viewer.may_retry(account.id) && of_all == detail.row.recipients.len();
+    let page = spool_view::message(&detail, viewer.sees_header(account.id), may_retry, door.app.clock.wall(), l);
+    let mut shell = door.shell(&visit, format!("{} {id}: {}", l.message(), account.name));
+    shell.account = account.name.to_string();
+    shell.section = "spool";
+    shell.held = rooms.spool.usage(account.id).waiting;
+    shell.held_count = format::count(shell.held, l);
+    let was_retried = visit.ask.retried.is_some();
+    Ok(door.page(&visit, StatusCode::OK, &MessageTemplate { shell, page, was_retried }))
+}
+
+/// `POST /a/{name}/retry`: everything of the account.
+pub(super) async fn retry_all(
+    State(door): State<Door>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    form: Posted,
+) -> Answer {
+    let visit = door.visit(&headers, Ok(axum::extract::Query::default())).await?;
+    let (viewer, account) = door.account(&visit, &name)?;
+    door.check_button(&visit, &headers, &form.map(|Form(button)| button).unwrap_or_default())?;
+    if !viewer.may_retry(account.id) {
+        return Err(door.forbidden(&visit));
+    }
+    retry(&door, &visit, &account, &viewer.person.name, RetrySelection::Account(account.id)).await?;
+    Ok(see_other(&format!("/a/{}/spool", account.name)))
+}
+
+/// `POST /a/{name}/spool/{id}/retry`: one message.
+pub(super) async fn retry_one(
+    State(door): State<Door>,
+    Path((name, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    form: Posted,
+) -> Answer {
+    let visit = door.visit(&headers, Ok(axum::extract::Query::default())).await?;
+    let (viewer, account) = door.account(&visit, &name)?;
+    door.check_button(&visit, &headers, &form.map(|Form(button)| button).unwrap_or_default())?;
+    if !viewer.may_retry(account.id) {
+        return Err(door.forbidden(&visit));
+    }
+    let id = SpoolId::from_str(&id).map_err(|_| door.not_found(&visit))?;
+    let found = door.app.rooms.spool.show(id).await.map_err(|error| door.failed(&visit, &error))?;
+    let is_own = |r: &crate::spool::RecipientRow| r.account == account.id;
+    if !found.is_some_and(|detail| detail.row.recipients.iter().all(is_own)) {
+        return Err(door.not_found(&visit));
+    }
+    retry(&door, &visit, &account, &viewer.person.name, RetrySelection::Message(id)).await?;
+    Ok(see_other(&format!("/a/{}/spool/{id}?retried=1", account.name)))
+}
+
+async fn retry(door: &Door, visit: &Visit, account: &Account, who: &str, what: RetrySelection) -> Result<(), Response> {
+    let rooms = &door.app.rooms;
+    let queued = rooms.spool.retry(what, door.change(who)).await.map_err(|error| door.failed(visit, &error))?;
+    tracing::info!(account = %account.name, queued, "a person asked for another try");
+    if account.status != AccountStatus::Suspended {
+        rooms.flushes.retry(account.id);
+    }
+    door.app.hub.ring(account.id);
+    Ok(())
+}
+
+/// `POST /a/{name}/demo/{id}`
+pub(super) async fn demo(
+    State(door): State<Door>,
+    Path((name, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    form: Posted,
+) -> Answer {
+    let visit = door.visit(&headers, Ok(axum::extract::Query::default())).await?;
+    let (_, account) = door.account(&visit, &name)?;
+    door.check_button(&visit, &headers, &form.map(|Form(button)| button).unwrap_or_default())?;
+    let Some(controls) = &door.app.settings.demo_controls else { return Err(door.not_found(&visit)) };
+    controls.press(&id);
+    door.app.hub.ring(account.id);
+    Ok(see_other(&format!("/a/{}#demo", account.name)))
+}
+
+/// `GET /sign-in/{secret}`: one button. Only the POST uses the link up, so that previews in mail programs do not.
+pub(super) async fn sign_in_page(
+    State(door): State<Door>,
+    Path(secret): Path<String>,
+    ask: AskResult,
+    headers: HeaderMap,
+) -> Answer {
+    let visit = door.visit(&headers, ask).await?;
+    if sign_in::secret_hash(&secret).is_none() {
+        return Err(door.link_spent(&visit));
+    }
+    let shell = door.shell(&visit, visit.locale.sign_in());
+    Ok(door.page(&visit, StatusCode::OK, &SignInTemplate { shell, secret }))
+}
+
+/// `POST /sign-in/{secret}`
+pub(super) async fn sign_in_redeem(State(door): State<Door>, Path(secret): Path<String>, headers: HeaderMap) -> Answer {
+    let visit = door.visit(&headers, Ok(axum::extract::Query::default())).await?;
+    if !door.provenance(&headers).is_own_page(door.scheme) {
+        return Err(door.forbidden(&visit));
+    }
+    let link = sign_in::secret_hash(&secret).ok_or_else(|| door.link_spent(&visit))?;
+    let (session_secret, session_hash) = sign_in::new_secret().map_err(|error| door.failed(&visit, &error))?;
+    let (now, lifetime) = (door.app.clock.wall(), door.app.settings.session_lifetime);
+    let ends_at = chrono::Duration::from_std(lifetime).ok().and_then(|d| now.checked_add_signed(d)).unwrap_or(now);
+    match door.app.rooms.accounts.redeem_link(link, session_hash, ends_at, now).await {
+        Ok(person) => {
+            tracing::info!(%person, "a person signed in");
+            let mut response = see_other("/");
+            set_cookie(&mut response, &session::session_cookie(door.scheme, &session_secret, lifetime));
+            Ok(response)
+        }
+        Err(error) if matches!(error, AccountError::LinkSpent) => Err(door.link_spent(&visit)),
+        Err(error) => Err(door.failed(&visit, &error)),
+    }
+}
+
+/// `POST /sign-out`
+pub(super) async fn sign_out(State(door): State<Door>, headers: HeaderMap, form: Posted) -> Answer {
+    let visit = door.visit(&headers, Ok(axum::extract::Query::default())).await?;
+    door.check_button(&visit, &headers, &form.map(|Form(button)| button).unwrap_or_default())?;
+    if let Some(hash) = visit.viewer.as_ref().and_then(|viewer| sign_in::secret_hash(&viewer.secret)) {
+        door.app.rooms.accounts.end_session(hash).await.map_err(|error| door.failed(&visit, &error))?;
+    }
+    let mut response = see_other("/");
+    set_cookie(&mut response, &session::ended_session_cookie(door.scheme));
+    Ok(response)
+}
+
+fn set_cookie(response: &mut Response, cookie: &str) {
+    if let Ok(value) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}
+
+/// `/assets/...`
+pub(super) async fn asset(uri: Uri) -> Response {
+    match assets::find(uri.path()) {
+        Some(asset) => {
+            let headers = [(CONTENT_TYPE, asset.content_type), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
+            (headers, asset.octets).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// `/healthz`: the process answers.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// `/ready`: all parts work, or which do not.
+pub(super) async fn ready(State(door): State<Door>) -> Response {
+    let missing = door.app.rooms.readiness.missing();
+    if missing.is_empty() {
+        return "ready\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", missing.join("\n"))).into_response()
+}
+
+/// Any other address.
+pub(super) async fn nowhere(State(door): State<Door>, ask: AskResult, headers: HeaderMap) -> Answer {
+    let visit = door.visit(&headers, ask).await?;
+    if headers.get(COOKIE).is_none() && visit.viewer.is_none() {
+        return Ok(door.not_found(&visit));
+    }
+    Err(door.not_found(&visit))
+}

@@ -1,0 +1,125 @@
+//! The pages as askama templates; what stands in them was decided elsewhere.
+
+use askama::Template;
+
+use super::settings::DemoButton;
+use super::spool_view::{FilterLink, MessagePage, SpoolLine};
+use super::view::StatusPage;
+use super::words::Locale;
+
+/// What surrounds every page.
+#[derive(Clone, Debug)]
+pub(super) struct Shell {
+    pub(super) l: Locale,
+    /// `light`, `dark`, or empty for what the system says.
+    pub(super) theme: &'static str,
+    pub(super) title: String,
+    pub(super) css: &'static str,
+    pub(super) script: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) hostname: String,
+    /// Name of the signed-in person; empty for nobody.
+    pub(super) person: String,
+    pub(super) csrf: String,
+    /// The account of the page; empty for none.
+    pub(super) account: String,
+    pub(super) has_several: bool,
+    /// `status`, `spool` or empty.
+    pub(super) section: &'static str,
+    pub(super) held: u64,
+    pub(super) held_count: String,
+    /// Query of this page without language and look, ended by `&` if not empty.
+    pub(super) query: String,
+    /// Set when the visit came over a foreign link, so that our cookie was not sent: the browser asks once more.
+    pub(super) asks_again: bool,
+}
+
+/// The status of one account.
+#[derive(Template, Debug)]
+#[template(path = "status.html")]
+pub(super) struct StatusTemplate {
+    pub(super) shell: Shell,
+    pub(super) page: StatusPage,
+    pub(super) steps: Vec<StepMark>,
+    pub(super) demo: Option<DemoCard>,
+}
+
+/// A step of the state bar.
+#[derive(Debug)]
+pub(super) struct StepMark {
+    pub(super) label: &'static str,
+    pub(super) is_current: bool,
+}
+
+/// The demo's card.
+#[derive(Debug)]
+pub(super) struct DemoCard {
+    pub(super) buttons: Vec<DemoButton>,
+    pub(super) story: Vec<String>,
+}
+
+/// An account in the list of accounts.
+#[derive(Debug)]
+pub(super) struct AccountLine {
+    pub(super) name: String,
+    pub(super) tone: &'static str,
+    pub(super) state: &'static str,
+    pub(super) span: String,
+    pub(super) since: Option<i64>,
+    pub(super) held: String,
+    pub(super) refused: String,
+}
+
+/// The accounts that a person may open.
+#[derive(Template, Debug)]
+#[template(path = "accounts.html")]
+pub(super) struct AccountsTemplate {
+    pub(super) shell: Shell,
+    pub(super) accounts: Vec<AccountLine>,
+}
+
+/// The list of held mail.
+#[derive(Template, Debug)]
+#[template(path = "spool.html")]
+pub(super) struct SpoolTemplate {
+    pub(super) shell: Shell,
+    pub(super) tone: &'static str,
+    pub(super) headline: String,
+    pub(super) filters: Vec<FilterLink>,
+    pub(super) filter: &'static str,
+    pub(super) lines: Vec<SpoolLine>,
+    pub(super) sees_header: bool,
+    pub(super) empty: &'static str,
+    pub(super) next: Option<String>,
+    pub(super) is_first: bool,
+    pub(super) may_retry: bool,
+    /// `delivered`, `waiting` and `refused` as one word: the script compares it with what the stream says.
+    pub(super) fingerprint: String,
+}
+
+/// One message.
+#[derive(Template, Debug)]
+#[template(path = "message.html")]
+pub(super) struct MessageTemplate {
+    pub(super) shell: Shell,
+    pub(super) page: MessagePage,
+    pub(super) was_retried: bool,
+}
+
+/// The page of a sign-in link: one button.
+#[derive(Template, Debug)]
+#[template(path = "sign_in.html")]
+pub(super) struct SignInTemplate {
+    pub(super) shell: Shell,
+    pub(super) secret: String,
+}
+
+/// A page with a sentence: not signed in, not found, refused, out of order.
+#[derive(Template, Debug)]
+#[template(path = "notice.html")]
+pub(super) struct NoticeTemplate {
+    pub(super) shell: Shell,
+    pub(super) heading: &'static str,
+    pub(super) text: &'static str,
+    pub(super) command: &'static str,
+}

@@ -1,0 +1,295 @@
+//! One request: who asks, what may they see, which page answers. Holds no socket.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::Query;
+use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use serde::Deserialize;
+
+use super::assets;
+use super::driver::WebRooms;
+use super::live::driver::Hub;
+use super::pages::{NoticeTemplate, Shell};
+use super::session::{self, Provenance, Scheme};
+use super::settings::Settings;
+use super::sign_in;
+use super::words::Locale;
+use crate::account::{Account, AccountError, Membership, Person, Role};
+use crate::base::{AccountId, Clock};
+
+/// Everything the handlers share.
+pub(super) struct App {
+    pub(super) settings: Settings,
+    pub(super) rooms: WebRooms,
+    pub(super) hub: Arc<Hub>,
+    pub(super) clock: Clock,
+}
+
+/// The same with the way in.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) app: Arc<App>,
+    pub(super) scheme: Scheme,
+}
+
+/// What an address may ask for.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Ask {
+    pub(super) lang: Option<String>,
+    pub(super) theme: Option<String>,
+    pub(super) filter: Option<String>,
+    pub(super) after: Option<String>,
+    pub(super) retried: Option<String>,
+}
+
+/// A query that cannot be read asks for nothing.
+pub(super) type AskResult = Result<Query<Ask>, axum::extract::rejection::QueryRejection>;
+
+/// The form of our buttons.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Button {
+    #[serde(default)]
+    csrf: String,
+}
+
+/// A signed-in person.
+#[derive(Clone, Debug)]
+pub(super) struct Viewer {
+    pub(super) person: Person,
+    pub(super) places: Vec<Membership>,
+    pub(super) secret: String,
+}
+
+impl Viewer {
+    pub(super) fn role(&self, account: AccountId) -> Option<Role> {
+        self.places.iter().find(|place| place.account == account).map(|place| place.role)
+    }
+
+    pub(super) fn may_open(&self, account: AccountId) -> bool {
+        self.person.is_operator || self.role(account).is_some()
+    }
+
+    /// Subject and header fields are the customer's alone.
+    pub(super) fn sees_header(&self, account: AccountId) -> bool {
+        self.role(account).is_some()
+    }
+
+    pub(super) fn may_retry(&self, account: AccountId) -> bool {
+        self.role(account) >= Some(Role::Technician)
+    }
+}
+
+/// One visit with the reader's language and look.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    pub(super) locale: Locale,
+    pub(super) theme: &'static str,
+    pub(super) cookies: Vec<String>,
+    pub(super) viewer: Option<Viewer>,
+    pub(super) ask: Ask,
+    is_foreign: bool,
+}
+
+fn theme(word: &str) -> Option<&'static str> {
+    match word {
+        "light" => Some("light"),
+        "dark" => Some("dark"),
+        _ => None,
+    }
+}
+
+fn text(headers: &HeaderMap, name: impl axum::http::header::AsHeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+impl Door {
+    /// Reads language, look and session.
+    ///
+    /// # Errors
+    /// The page to answer with when the store fails.
+    pub(super) async fn visit(&self, headers: &HeaderMap, ask: AskResult) -> Result<Visit, Response> {
+        let ask = ask.map(|Query(ask)| ask).unwrap_or_default();
+        let jar = text(headers, COOKIE).unwrap_or_default();
+        let asked_lang = ask.lang.as_deref().and_then(Locale::parse);
+        let kept_lang = || session::cookie(jar, "lang").and_then(Locale::parse);
+        let accepted = || text(headers, ACCEPT_LANGUAGE).and_then(Locale::accepted);
+        let asked_theme = ask.theme.as_deref().and_then(theme);
+        let kept_theme = || session::cookie(jar, "theme").and_then(theme);
+        let mut visit = Visit {
+            locale: asked_lang.or_else(kept_lang).or_else(accepted).unwrap_or_default(),
+            theme: asked_theme.or_else(kept_theme).unwrap_or_default(),
+            cookies: Vec::new(),
+            viewer: None,
+            is_foreign: self.provenance(headers).is_foreign_link(),
+            ask,
+        };
+        if let Some(locale) = asked_lang {
+            visit.cookies.push(session::choice_cookie(self.scheme, "lang", locale.as_str()));
+        }
+        if let Some(theme) = asked_theme {
+            visit.cookies.push(session::choice_cookie(self.scheme, "theme", theme));
+        }
+        match self.viewer(jar).await {
+            Ok(viewer) => visit.viewer = viewer,
+            Err(error) => return Err(self.failed(&visit, &error)),
+        }
+        Ok(visit)
+    }
+
+    /// The person of the session cookie.
+    pub(super) async fn viewer(&self, jar: &str) -> Result<Option<Viewer>, AccountError> {
+        let Some(secret) = session::cookie(jar, self.scheme.session_cookie()) else { return Ok(None) };
+        let Some(hash) = sign_in::secret_hash(secret) else { return Ok(None) };
+        let store = &self.app.rooms.accounts;
+        let Some(found) = store.session(hash, self.app.clock.wall()).await? else { return Ok(None) };
+        let Some((person, places)) = store.person(found.person).await? else { return Ok(None) };
+        Ok(Some(Viewer { person, places, secret: secret.to_owned() }))
+    }
+
+    pub(super) fn provenance<'a>(&self, headers: &'a HeaderMap) -> Provenance<'a> {
+        Provenance {
+            origin: text(headers, ORIGIN),
+            fetch_site: text(headers, HeaderName::from_static("sec-fetch-site")),
+            host: text(headers, HOST),
+        }
+    }
+
+    /// The viewer and the account of that name, if this viewer may open it.
+    ///
+    /// # Errors
+    /// The page to answer with: not signed in, or no such page. An account of others is no such page.
+    pub(super) fn account(&self, visit: &Visit, name: &str) -> Result<(Viewer, Account), Response> {
+        let Some(viewer) = visit.viewer.clone() else { return Err(self.signed_out(visit)) };
+        let directory = self.app.rooms.directory.load();
+        match directory.account_named(name).filter(|account| viewer.may_open(account.id)) {
+            Some(account) => Ok((viewer, account.clone())),
+            None => Err(self.not_found(visit)),
+        }
+    }
+
+    /// Whether a POST was made by a button of ours in this session.
+    ///
+    /// # Errors
+    /// The page that refuses it.
+    pub(super) fn check_button(&self, visit: &Visit, headers: &HeaderMap, button: &Button) -> Result<(), Response> {
+        let has_token = visit.viewer.as_ref().is_some_and(|v| session::is_form_token(&button.csrf, &v.secret));
+        if has_token && self.provenance(headers).is_own_page(self.scheme) {
+            return Ok(());
+        }
+        Err(self.forbidden(visit))
+    }
+
+    /// What surrounds a page.
+    pub(super) fn shell(&self, visit: &Visit, title: impl Into<String>) -> Shell {
+        let viewer = visit.viewer.as_ref();
+        Shell {
+            l: visit.locale,
+            theme: visit.theme,
+            title: title.into(),
+            css: &assets::STYLE.path,
+            script: &assets::SCRIPT.path,
+            icon: &assets::ICON.path,
+            hostname: self.app.settings.hostname.clone(),
+            person: viewer.map(|v| v.person.name.clone()).unwrap_or_default(),
+            csrf: viewer.map(|v| session::form_token(&v.secret)).unwrap_or_default(),
+            account: String::new(),
+            has_several: viewer.is_some_and(|v| v.person.is_operator || v.places.len() > 1),
+            section: "",
+            held: 0,
+            held_count: String::new(),
+            query: String::new(),
+            asks_again: false,
+        }
+    }
+
+    /// A finished page.
+    pub(super) fn page(&self, visit: &Visit, status: StatusCode, template: &impl Template) -> Response {
+        let Ok(html) = template.render() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+        let mut response = (status, Html(html)).into_response();
+        for cookie in &visit.cookies {
+            if let Ok(value) = HeaderValue::from_str(cookie) {
+                response.headers_mut().append(SET_COOKIE, value);
+            }
+        }
+        response
+    }
+
+    fn notice(
+        &self,
+        visit: &Visit,
+        status: StatusCode,
+        heading: &'static str,
+        text: &'static str,
+        command: &'static str,
+    ) -> Response {
+        let mut shell = self.shell(visit, heading);
+        shell.asks_again = status == StatusCode::UNAUTHORIZED && visit.is_foreign;
+        self.page(visit, status, &NoticeTemplate { shell, heading, text, command })
+    }
+
+    pub(super) fn signed_out(&self, visit: &Visit) -> Response {
+        let l = visit.locale;
+        let command = "pulsemx account link NAME";
+        self.notice(visit, StatusCode::UNAUTHORIZED, l.signed_out_title(), l.signed_out_text(), command)
+    }
+
+    pub(super) fn not_found(&self, visit: &Visit) -> Response {
+        let l = visit.locale;
+        self.notice(visit, StatusCode::NOT_FOUND, l.not_found_title(), l.not_found_text(), "")
+    }
+
+    pub(super) fn forbidden(&self, visit: &Visit) -> Response {
+        let l = visit.locale;
+        self.notice(visit, StatusCode::FORBIDDEN, l.forbidden_title(), l.forbidden_text(), "")
+    }
+
+    pub(super) fn link_spent(&self, visit: &Visit) -> Response {
+        let l = visit.locale;
+        let command = "pulsemx account link NAME";
+        self.notice(visit, StatusCode::GONE, l.sign_in_spent_title(), l.sign_in_spent_text(), command)
+    }
+
+    /// The store failed: says so, and that mail is not affected.
+    pub(super) fn failed(&self, visit: &Visit, error: &dyn std::fmt::Display) -> Response {
+        tracing::error!(%error, "a page could not be made");
+        let l = visit.locale;
+        self.notice(visit, StatusCode::SERVICE_UNAVAILABLE, l.trouble_title(), l.trouble_text(), "")
+    }
+}
+
+/// `303 See Other`, so that a reload does not post again.
+pub(super) fn see_other(target: &str) -> Response {
+    let location = HeaderValue::from_str(target).unwrap_or_else(|_| HeaderValue::from_static("/"));
+    (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
+}
+
+/// Puts the headers on that every answer carries.
+///
+/// `Referrer-Policy` is `same-origin` and not `no-referrer`: with the latter, browsers send `Origin: null` with our own
+/// forms, and those without `Sec-Fetch-Site` could not post any more. Nothing leaves this host either way.
+pub(super) async fn hardened(mut response: Response) -> Response {
+    const HEADERS: [(&str, &str); 7] = [
+        (
+            "content-security-policy",
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+             form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'",
+        ),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "same-origin"),
+        ("x-frame-options", "DENY"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+    ];
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}

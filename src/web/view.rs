@@ -1,0 +1,441 @@
+//! Turns what liveness, spool and delivery know into the status page: finished texts in one language.
+//!
+//! The same value fills the template and, as JSON, updates an open page.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::format::{self, Stamp};
+use super::history::{self, HistoryItem, Outage};
+use super::words::Locale;
+use crate::account::Endpoint;
+use crate::base::WallTime;
+use crate::delivery::view::FlushView;
+use crate::liveness::{HistoryRow, LineState, LineView};
+use crate::spool::Usage;
+
+/// Time on the strip of heartbeats, at most.
+const STRIP_MAX: Duration = Duration::from_secs(300);
+/// Beats on the strip, at most; liveness keeps as many.
+const STRIP_BEATS_MAX: u32 = 60;
+/// A beat is drawn as missed once it is this late: the jitter that liveness allows.
+const LATE_AFTER: Duration = Duration::from_secs(2);
+/// Width of the strip in its own units.
+const STRIP_WIDTH: f64 = 600.0;
+/// Domains named in a sentence before it says "and more".
+const DOMAINS_NAMED_MAX: usize = 2;
+
+/// All that the status page is made from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StatusFacts<'a> {
+    pub(super) now: WallTime,
+    pub(super) locale: Locale,
+    pub(super) account: &'a str,
+    pub(super) domains: &'a [String],
+    pub(super) endpoint: Option<&'a Endpoint>,
+    pub(super) line: Option<&'a LineView>,
+    pub(super) usage: Usage,
+    pub(super) oldest_waiting: Option<WallTime>,
+    pub(super) flush: &'a FlushView,
+    pub(super) history: &'a [HistoryRow],
+}
+
+/// What the page says at first sight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Scene {
+    New,
+    Online,
+    Trouble,
+    Suspect(u32),
+    Offline,
+    Returning,
+    Delivering,
+}
+
+/// The status page in words. Field names are the keys in the template and in the script.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub(super) struct StatusPage {
+    /// Colour and icon: `ok`, `warn`, `bad`, `info`, `none`.
+    pub(super) tone: &'static str,
+    pub(super) state: &'static str,
+    pub(super) title: String,
+    pub(super) state_word: &'static str,
+    pub(super) headline: String,
+    /// Begin of the running span inside the headline, and its text now.
+    pub(super) headline_since: Option<i64>,
+    pub(super) headline_span: String,
+    pub(super) headline_after: String,
+    pub(super) lead: String,
+    pub(super) lead_strong: &'static str,
+    pub(super) last_beat: Option<Stamp>,
+    pub(super) last_beat_age: String,
+    /// Which step of the state bar holds, counted from 0.
+    pub(super) step: Option<u8>,
+    pub(super) strip: Strip,
+    pub(super) held: u64,
+    pub(super) held_count: String,
+    pub(super) held_sentence: String,
+    pub(super) oldest_since: Option<i64>,
+    pub(super) oldest_span: String,
+    pub(super) refused: String,
+    pub(super) problem: String,
+    pub(super) flush: String,
+    pub(super) flush_detail: String,
+    pub(super) flush_at: Option<Stamp>,
+    pub(super) facts: Vec<Fact>,
+    pub(super) history: Vec<HistoryItem>,
+    pub(super) anatomy: Option<Anatomy>,
+    /// The server's clock when this was made, ms since 1970.
+    pub(super) now: i64,
+}
+
+/// The last minutes of heartbeats as two SVG paths, and the numbers from which the script draws them anew.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub(super) struct Strip {
+    pub(super) beats: Vec<i64>,
+    pub(super) interval: i64,
+    pub(super) window: i64,
+    /// Whether the script may go on drawing beats by itself.
+    pub(super) is_beating: bool,
+    pub(super) beats_path: String,
+    pub(super) missed_path: String,
+    pub(super) begin: String,
+    pub(super) label: String,
+}
+
+/// A line of the card about the customer's server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub(super) struct Fact {
+    pub(super) name: &'static str,
+    pub(super) value: String,
+    /// `mono` for addresses, `warn`, or nothing.
+    pub(super) tone: &'static str,
+}
+
+/// The last finished outage, drawn to scale.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub(super) struct Anatomy {
+    pub(super) at: Stamp,
+    pub(super) segments: Vec<Segment>,
+    pub(super) facts: Vec<Fact>,
+}
+
+/// A piece of the bar of an outage, in units of the strip's width.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub(super) struct Segment {
+    pub(super) tone: &'static str,
+    pub(super) x: String,
+    pub(super) width: String,
+}
+
+/// Makes the page.
+pub(super) fn status(facts: &StatusFacts<'_>) -> StatusPage {
+    let locale = facts.locale;
+    let scene = scene(facts);
+    let (headline, span, headline_after) = headline(scene, facts);
+    let since = facts.line.and_then(|line| line.since).filter(|_| scene == Scene::Offline);
+    let held = facts.usage.waiting;
+    let last_beat = facts.line.and_then(|line| line.last_beat_at);
+    let running = |at: WallTime| format::span(format::between(at, facts.now), locale);
+    let (flush, flush_detail, flush_at) = flush(facts);
+    StatusPage {
+        tone: tone(scene),
+        state: state_key(scene),
+        title: format!("{}: {}", state_word(scene, locale), facts.account),
+        state_word: state_word(scene, locale),
+        headline,
+        headline_since: since.map(|at| at.timestamp_millis()),
+        headline_span: span,
+        headline_after,
+        lead: lead(scene, facts),
+        lead_strong: if matches!(scene, Scene::New | Scene::Trouble) { "" } else { locale.nothing_to_do() },
+        last_beat: last_beat.map(format::clock),
+        last_beat_age: last_beat.map(running).unwrap_or_default(),
+        step: step(scene),
+        strip: strip(facts),
+        held,
+        held_count: format::count(held, locale),
+        held_sentence: if held == 0 {
+            locale.nothing_held().to_owned()
+        } else {
+            locale.held_sentence(held, &format::size(facts.usage.octets, locale))
+        },
+        oldest_since: facts.oldest_waiting.map(|at| at.timestamp_millis()),
+        oldest_span: facts.oldest_waiting.map(running).unwrap_or_default(),
+        refused: if facts.usage.refused == 0 { String::new() } else { locale.refused_hint(facts.usage.refused) },
+        problem: facts.flush.last_problem.as_deref().map(format::visible).unwrap_or_default(),
+        flush,
+        flush_detail,
+        flush_at,
+        facts: server_facts(facts),
+        history: history::items(facts.history, facts.now, locale),
+        anatomy: history::last_outage(facts.history).and_then(|outage| anatomy(&outage, facts)),
+        now: facts.now.timestamp_millis(),
+    }
+}
+
+fn scene(facts: &StatusFacts<'_>) -> Scene {
+    let Some(line) = facts.line else { return Scene::New };
+    let is_delivering = facts.flush.is_delivering && facts.usage.waiting > 0;
+    let is_trouble = line.mail_ok == Some(false) || (facts.usage.waiting > 0 && facts.flush.last_problem.is_some());
+    match line.state {
+        LineState::New => Scene::New,
+        LineState::Online | LineState::Returning if is_delivering => Scene::Delivering,
+        LineState::Online if is_trouble => Scene::Trouble,
+        LineState::Online => Scene::Online,
+        LineState::Suspect => Scene::Suspect(line.missed),
+        LineState::Offline => Scene::Offline,
+        LineState::Returning => Scene::Returning,
+    }
+}
+
+const fn tone(scene: Scene) -> &'static str {
+    match scene {
+        Scene::New => "none",
+        Scene::Online => "ok",
+        Scene::Trouble | Scene::Suspect(_) => "warn",
+        Scene::Offline => "bad",
+        Scene::Returning | Scene::Delivering => "info",
+    }
+}
+
+const fn state_key(scene: Scene) -> &'static str {
+    match scene {
+        Scene::New => "new",
+        Scene::Online => "online",
+        Scene::Trouble => "trouble",
+        Scene::Suspect(_) => "suspect",
+        Scene::Offline => "offline",
+        Scene::Returning => "returning",
+        Scene::Delivering => "delivering",
+    }
+}
+
+const fn state_word(scene: Scene, locale: Locale) -> &'static str {
+    match scene {
+        Scene::New => locale.state_new(),
+        Scene::Online | Scene::Trouble => locale.state_online(),
+        Scene::Suspect(_) => locale.state_suspect(),
+        Scene::Offline => locale.state_offline(),
+        Scene::Returning => locale.state_returning(),
+        Scene::Delivering => locale.state_delivering(),
+    }
+}
+
+/// Colour and word of a line by itself, for the list of accounts.
+pub(super) fn badge(state: LineState, locale: Locale) -> (&'static str, &'static str) {
+    let scene = match state {
+        LineState::New => Scene::New,
+        LineState::Online => Scene::Online,
+        LineState::Suspect => Scene::Suspect(1),
+        LineState::Offline => Scene::Offline,
+        LineState::Returning => Scene::Returning,
+    };
+    (tone(scene), state_word(scene, locale))
+}
+
+const fn step(scene: Scene) -> Option<u8> {
+    match scene {
+        Scene::New => None,
+        Scene::Online | Scene::Trouble => Some(0),
+        Scene::Suspect(0 | 1) => Some(1),
+        Scene::Suspect(_) => Some(2),
+        Scene::Offline => Some(3),
+        Scene::Returning | Scene::Delivering => Some(4),
+    }
+}
+
+/// The sentence at the top, with the running span between its two parts.
+fn headline(scene: Scene, facts: &StatusFacts<'_>) -> (String, String, String) {
+    let locale = facts.locale;
+    let (before, after) = match scene {
+        Scene::New => (locale.headline_new(), ""),
+        Scene::Online if facts.usage.waiting > 0 => (locale.headline_online(), locale.headline_online_waiting()),
+        Scene::Online => (locale.headline_online(), locale.headline_online_after()),
+        Scene::Trouble => (locale.headline_trouble(), locale.mail_is_safe()),
+        Scene::Suspect(0 | 1) => (locale.headline_missed_1(), locale.mail_is_safe()),
+        Scene::Suspect(_) => (locale.headline_missed_2(), locale.mail_is_safe()),
+        Scene::Offline => {
+            let since = facts.line.and_then(|line| line.since).unwrap_or(facts.now);
+            let span = format::span(format::between(since, facts.now), locale);
+            return (locale.headline_offline().to_owned(), span, format!(".{}", locale.mail_is_safe()));
+        }
+        Scene::Returning => (locale.headline_returning(), locale.mail_is_safe()),
+        Scene::Delivering => (locale.headline_returning(), locale.headline_delivering()),
+    };
+    (before.to_owned(), String::new(), after.to_owned())
+}
+
+fn lead(scene: Scene, facts: &StatusFacts<'_>) -> String {
+    let locale = facts.locale;
+    match scene {
+        Scene::New => locale.lead_new().to_owned(),
+        Scene::Online => locale.lead_online(&domains(facts)),
+        Scene::Trouble => locale.lead_trouble().to_owned(),
+        Scene::Suspect(_) => locale.lead_suspect().to_owned(),
+        Scene::Offline => locale.lead_offline(&domains(facts)),
+        Scene::Returning | Scene::Delivering => locale.lead_returning().to_owned(),
+    }
+}
+
+fn domains(facts: &StatusFacts<'_>) -> String {
+    let named: Vec<&str> = facts.domains.iter().take(DOMAINS_NAMED_MAX).map(String::as_str).collect();
+    let mut text = named.join(", ");
+    if facts.domains.len() > DOMAINS_NAMED_MAX {
+        text.push_str(&facts.locale.and_more(facts.domains.len() - DOMAINS_NAMED_MAX));
+    }
+    if text.is_empty() { facts.account.to_owned() } else { text }
+}
+
+fn flush(facts: &StatusFacts<'_>) -> (String, String, Option<Stamp>) {
+    let locale = facts.locale;
+    if facts.flush.is_delivering && facts.flush.delivered_now > 0 {
+        return (locale.delivered_now(&format::count(facts.flush.delivered_now, locale)), String::new(), None);
+    }
+    let Some(last) = &facts.flush.last else { return (locale.flush_none().to_owned(), String::new(), None) };
+    let span = format::short_span(format::between(last.started_at, last.ended_at), locale);
+    let mut detail = locale.flush_rest(last.deferred, last.refused);
+    if let Some(first) = last.first_delivery_after {
+        detail = format!("{}, {detail}", locale.first_after(&format::short_span(first, locale)));
+    }
+    let headline = locale.delivered_in(&format::count(last.delivered, locale), &span);
+    (headline, detail, Some(format::day(last.ended_at, locale)))
+}
+
+fn server_facts(facts: &StatusFacts<'_>) -> Vec<Fact> {
+    let locale = facts.locale;
+    let mut list = Vec::new();
+    let fact = |name, value, tone| Fact { name, value, tone };
+    if let Some(endpoint) = facts.endpoint {
+        let known = facts.line.and_then(|line| line.address);
+        let stored = endpoint.address_v4.map(Into::into).or(endpoint.address_v6.map(Into::into));
+        match known.or(stored) {
+            Some(address) => {
+                let socket = std::net::SocketAddr::new(address, endpoint.smtp_port);
+                list.push(fact(locale.fact_server(), socket.to_string(), "mono"));
+            }
+            None => list.push(fact(locale.fact_server(), locale.address_none().to_owned(), "")),
+        }
+        list.push(fact(locale.fact_name(), endpoint.host.to_string(), "mono"));
+    }
+    if !facts.domains.is_empty() {
+        list.push(fact(locale.fact_domains(), domains(facts), ""));
+    }
+    let tls = facts.flush.last_tls.as_deref().map_or_else(|| locale.tls_none().to_owned(), format::visible);
+    list.push(fact(locale.fact_tls(), tls, ""));
+    if let Some(line) = facts.line {
+        list.push(fact(locale.fact_client(), locale.every(&format::short_span(line.interval, locale)), ""));
+        if line.last_beat.is_some() {
+            // A share of 64 datagrams: the sign and the range are certain, the rounding is for the eye.
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=1000 before")]
+            let tenths = (line.loss_percent * 10.0).clamp(0.0, 1_000.0).round() as u64;
+            let tone = if tenths >= 100 { "warn" } else { "" };
+            list.push(fact(locale.fact_loss(), locale.percent(tenths), tone));
+        }
+        match line.mail_ok {
+            Some(true) => list.push(fact(locale.fact_mail_ok(), locale.mail_ok_yes().to_owned(), "ok")),
+            Some(false) => list.push(fact(locale.fact_mail_ok(), locale.mail_ok_no().to_owned(), "warn")),
+            None => {}
+        }
+    }
+    list
+}
+
+fn strip(facts: &StatusFacts<'_>) -> Strip {
+    let locale = facts.locale;
+    let Some(line) = facts.line else { return Strip::default() };
+    let interval = line.interval.max(Duration::from_millis(100));
+    let window = STRIP_MAX.min(interval * STRIP_BEATS_MAX);
+    let (now, step) = (facts.now.timestamp_millis(), millis(interval));
+    let begin = now - millis(window);
+    let beats: Vec<i64> = line.recent_beats.iter().map(WallTime::timestamp_millis).filter(|at| *at >= begin).collect();
+    let is_beating = line.state.is_deliverable();
+    let mut missed = Vec::new();
+    let newest = line.last_beat_at.map(|at| at.timestamp_millis());
+    let ends = line.recent_beats.iter().map(WallTime::timestamp_millis).chain((!is_beating).then_some(now));
+    let mut previous = None;
+    for end in ends {
+        if let Some(from) = previous.or(newest.filter(|_| end == now)) {
+            missed.extend(gap(from, end, step, begin, end == now));
+        }
+        previous = Some(end);
+    }
+    Strip {
+        beats_path: path(&beats, begin, window, "V46"),
+        missed_path: path(&missed, begin, window, "v0"),
+        interval: step,
+        window: millis(window),
+        is_beating,
+        begin: format!("{}{}{}", locale.ago_before(), format::span(window, locale), locale.ago_after()),
+        label: locale.strip_label(missed.len()),
+        beats,
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// When beats were due between two events and did not come, at most as many as fit on the strip.
+fn gap(from: i64, to: i64, step: i64, begin: i64, is_open: bool) -> Vec<i64> {
+    let grace = if is_open { millis(LATE_AFTER).min(step / 2) } else { step / 2 };
+    let skip = ((begin - from) / step).max(0);
+    (skip + 1..).map(|k| from + k * step).take_while(|due| due + grace <= to).take(STRIP_BEATS_MAX as usize).collect()
+}
+
+fn path(times: &[i64], begin: i64, window: Duration, draw: &str) -> String {
+    let mut path = String::new();
+    let base = if draw.starts_with('V') { 14 } else { 40 };
+    for at in times {
+        path.push_str(&format!("M{} {base}{draw}", place(*at, begin, window)));
+    }
+    path
+}
+
+/// Where a time stands on the strip, with one decimal.
+fn place(at: i64, begin: i64, window: Duration) -> String {
+    let share = Duration::from_millis(u64::try_from(at - begin).unwrap_or(0)).as_secs_f64() / window.as_secs_f64();
+    format!("{:.1}", (share * STRIP_WIDTH).clamp(0.0, STRIP_WIDTH))
+}
+
+fn anatomy(outage: &Outage, facts: &StatusFacts<'_>) -> Option<Anatomy> {
+    let locale = facts.locale;
+    let returned_at = outage.returned_at?;
+    let confirmed_at = outage.confirmed_at.unwrap_or(returned_at);
+    let duration = format::between(outage.since, returned_at);
+    let margin = chrono::Duration::from_std(duration / 8).ok()?;
+    let (begin, end) = (outage.since - margin, confirmed_at + margin);
+    let window = format::between(begin, end).max(Duration::from_millis(1));
+    let marks = [
+        ("ok", begin, outage.since),
+        ("warn", outage.since, outage.noticed_at),
+        ("bad", outage.noticed_at, returned_at),
+        ("info", returned_at, confirmed_at),
+        ("ok", confirmed_at, end),
+    ];
+    let x = |at: WallTime| place(at.timestamp_millis(), begin.timestamp_millis(), window);
+    let segments = marks
+        .into_iter()
+        .filter(|(_, from, to)| to > from)
+        .map(|(tone, from, to)| Segment {
+            tone,
+            x: x(from),
+            width: place((begin + (to - from)).timestamp_millis(), begin.timestamp_millis(), window),
+        })
+        .collect();
+    let fact = |name, value, tone| Fact { name, value, tone };
+    let noticed = format::short_span(format::between(outage.since, outage.noticed_at), locale);
+    let mut list = vec![
+        fact(locale.anatomy_duration(), format::span(duration, locale), ""),
+        fact(locale.anatomy_detected(), noticed, ""),
+    ];
+    if let Some(change) = &outage.new_address {
+        list.push(fact(locale.anatomy_address(), change.to.to_string(), "mono"));
+    }
+    let of_this_return = facts.flush.last.as_ref().filter(|last| last.started_at >= returned_at);
+    if let Some(first) = of_this_return.and_then(|last| last.first_delivery_after) {
+        list.push(fact(locale.anatomy_first(), format::short_span(first, locale), ""));
+    }
+    Some(Anatomy { at: format::day(outage.since, locale), segments, facts: list })
+}

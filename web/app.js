@@ -1,0 +1,122 @@
+/* Counts on what the page shows, hears what changed, switches the look. Writes text only, never markup. */
+(() => {
+  'use strict';
+  const root = document.documentElement, body = document.body, lang = root.lang;
+  const all = (query, from = document) => [...from.querySelectorAll(query)];
+  const [day, days] = root.dataset.days.split('|');
+  let drift = body.dataset.now ? body.dataset.now - Date.now() : 0;
+  const now = () => Date.now() + drift;
+  const two = n => String(n).padStart(2, '0');
+
+  const span = ms => {
+    const s = Math.max(0, Math.floor(ms / 1000)), m = Math.floor(s / 60), h = Math.floor(m / 60), d = Math.floor(h / 24);
+    if (s < 60) return `${s} s`;
+    if (m < 60) return `${m}:${two(s % 60)} min`;
+    if (h < 24) return `${h}:${two(m % 60)} h`;
+    return `${d} ${d === 1 ? day : days} ${h % 24} h`;
+  };
+  const clock = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+  const short = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+  const date = new Intl.DateTimeFormat(lang === 'en' ? 'en-GB' : lang, { day: 'numeric', month: 'short' });
+  const local = (ms, form) => {
+    const at = new Date(+ms);
+    if (form === 'clock') return clock.format(at);
+    const back = Math.round((new Date(now()).setHours(0, 0, 0, 0) - new Date(+ms).setHours(0, 0, 0, 0)) / 864e5);
+    const when = back === 0 ? root.dataset.today : back === 1 ? root.dataset.yesterday : date.format(at);
+    return `${when} ${short.format(at)}`;
+  };
+  const put = (el, text) => { if (el.textContent !== text) el.textContent = text; };
+  const stamps = from => all('time[data-ms]', from).forEach(t => put(t, local(t.dataset.ms, t.dataset.form)));
+  const value = (data, key) => key.split('.').reduce((v, k) => v?.[k], data);
+
+  let strip, last;
+  const draw = () => {
+    if (!strip || !strip.window) return;
+    const t = now(), begin = t - strip.window, beats = strip.beats.slice(), missed = [], step = strip.interval;
+    /* Beats are taken as coming until the server says otherwise; it tells at once when one is missing. */
+    if (strip.is_beating && beats.length) while (beats.at(-1) + step <= t) beats.push(beats.at(-1) + step);
+    last = beats.length ? beats.at(-1) : last;
+    const gap = (from, to, grace) => {
+      for (let k = Math.max(1, Math.ceil((begin - from) / step)), n = 0; from + k * step + grace <= to && n < 60; k++, n++) missed.push(from + k * step);
+    };
+    beats.forEach((at, i) => i && gap(beats[i - 1], at, step / 2));
+    if (!strip.is_beating && last) gap(last, t, Math.min(2000, step / 2));
+    const path = (times, from, how) => times.filter(at => at >= begin).map(at => `M${((at - begin) / strip.window * 600).toFixed(1)} ${from}${how}`).join('');
+    document.getElementById('beats')?.setAttribute('d', path(beats, 14, 'V46'));
+    document.getElementById('missed')?.setAttribute('d', path(missed, 40, 'v0'));
+    const age = document.getElementById('beat-age');
+    if (age && last) put(age, span(t - last));
+  };
+  const tick = () => { all('[data-since][data-ms]').forEach(el => put(el, span(now() - el.dataset.ms))); draw(); };
+
+  const time = (el, at) => {
+    const t = el.localName === 'time' ? el : el.querySelector('time') || el.appendChild(document.createElement('time'));
+    t.hidden = !at;
+    if (!at) return;
+    t.dateTime = at.iso; t.dataset.ms = at.ms; t.dataset.form = at.form;
+    put(t, local(at.ms, at.form));
+  };
+  const fill = (el, data) => {
+    const set = (query, use) => { if (el.matches(query)) use(el); all(query, el).forEach(use); };
+    set('[data-c]', e => put(e, data[e.dataset.c]));
+    set('[data-class]', e => { e.className = data[e.dataset.class]; });
+    set('[data-icon]', e => e.setAttribute('href', `#i-${data[e.dataset.icon]}`));
+    set('[data-opt]', e => { e.hidden = !data[e.dataset.opt]; });
+    set('[data-since]', e => { const at = data[e.dataset.since]; if (at) e.dataset.ms = at; });
+    set('[data-t]', e => time(e, data[e.dataset.t]));
+    return el;
+  };
+  const seen = {};
+  const show = data => {
+    const stale = document.getElementById('stale');
+    if (stale && body.dataset.fingerprint !== data.fingerprint) stale.hidden = false;
+    all('[data-hide-zero]').forEach(e => { e.hidden = !data[e.dataset.hideZero]; });
+    drift = data.now - Date.now();
+    all('[data-k]').forEach(e => {
+      const since = e.dataset.since && data[e.dataset.since];
+      if (since) e.dataset.ms = since; else if (e.dataset.since) delete e.dataset.ms;
+      put(e, String(value(data, e.dataset.k) ?? ''));
+    });
+    if (!document.getElementById('headline')) return;
+    body.dataset.tone = data.tone;
+    if (body.dataset.state !== data.state) put(document.getElementById('said'), data.headline + data.headline_span + data.headline_after);
+    body.dataset.state = data.state;
+    document.title = data.title;
+    document.getElementById('headline-icon').setAttribute('href', `#i-${data.tone}`);
+    all('[data-step]').forEach(e => +e.dataset.step === data.step ? e.setAttribute('aria-current', 'step') : e.removeAttribute('aria-current'));
+    all('main [data-opt]').forEach(e => { if (!e.closest('[data-list]')) e.hidden = !data[e.dataset.opt]; });
+    all('main [data-t]').forEach(e => { if (!e.closest('[data-list]')) time(e, data[e.dataset.t]); });
+    all('[data-list]').forEach(list => {
+      const name = list.dataset.list, rows = data[name] || [], made = JSON.stringify(rows);
+      if (seen[name] === made) return;
+      seen[name] = made;
+      const template = list.parentNode.querySelector(`template[data-for="${name}"]`).content.firstElementChild;
+      list.replaceChildren(...rows.map(row => fill(template.cloneNode(true), row)));
+    });
+    strip = data.strip;
+    tick();
+  };
+
+  let wait = 1000;
+  const listen = () => {
+    const source = new EventSource(body.dataset.live), lost = document.getElementById('lost');
+    source.addEventListener('state', event => { wait = 1000; lost.hidden = true; show(JSON.parse(event.data)); });
+    source.onerror = () => {
+      lost.hidden = false;
+      if (source.readyState !== EventSource.CLOSED) return;
+      setTimeout(listen, wait);
+      wait = Math.min(wait * 2, 60000);
+    };
+    addEventListener('pagehide', () => source.close(), { once: true });
+  };
+  addEventListener('pageshow', event => { if (event.persisted) location.reload(); });
+  all('[data-look]').forEach(link => link.addEventListener('click', event => {
+    event.preventDefault();
+    root.dataset.theme = link.dataset.look;
+    fetch(link.href);
+  }));
+  stamps(document);
+  tick();
+  setInterval(tick, 1000);
+  if (body.dataset.live) listen();
+})();
