@@ -42,9 +42,9 @@ pub struct Config {
     /// `smtp.max_size`.
     pub smtp_size_max: ByteCount,
     /// `smtp.max_sessions`.
-    pub smtp_sessions_max: usize,
+    pub smtp_sessions_max: u32,
     /// `smtp.max_sessions_per_peer`.
-    pub smtp_sessions_per_peer_max: usize,
+    pub smtp_sessions_per_peer_max: u32,
     /// `smtp.exempt_networks`.
     pub smtp_exempt_networks: Vec<ipnet::IpNet>,
     /// `smtp.postmaster`.

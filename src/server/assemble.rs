@@ -24,7 +24,7 @@ use crate::heartbeat::server::{BeatServer, BindError};
 use crate::liveness::driver::Liveness;
 use crate::liveness::{self, Lines, TransitionLog};
 use crate::smtp::StoredListener;
-use crate::smtp::driver::{SmtpRooms, SmtpServer};
+use crate::smtp::{SmtpRooms, SmtpServer};
 use crate::spool::SpoolStore;
 use crate::store::sqlite::{self, OpenError, SqliteStore};
 use crate::web::driver::{WebRooms, WebServer};
@@ -101,14 +101,50 @@ pub struct RunningServer {
 struct Postroom {
     flushes: Arc<dyn Flushes>,
     pages: broadcast::Sender<AccountId>,
+    counts: Arc<WaitingCounts>,
 }
 
 impl StoredListener for Postroom {
     fn mail_stored(&self, accounts: &[AccountId]) {
         self.flushes.mail_stored(accounts);
         for account in accounts {
+            self.counts.tell(*account);
             // Nobody listening is the ordinary case: no page is open.
             let _ = self.pages.send(*account);
+        }
+    }
+}
+
+/// Tells the heartbeat replies how many messages wait.
+struct WaitingCounts {
+    spool: Arc<SqliteStore>,
+    liveness: Arc<Liveness>,
+}
+
+impl WaitingCounts {
+    fn tell(&self, account: AccountId) {
+        let waiting = self.spool.usage(account).waiting;
+        self.liveness.set_waiting(account, u32::try_from(waiting).unwrap_or(u32::MAX));
+    }
+
+    /// All accounts now, then each whose delivery moves.
+    async fn follow(self: Arc<Self>, flushes: Arc<dyn Flushes>, directory: DirectoryHandle, shutdown: CancellationToken) {
+        let mut changes = flushes.subscribe();
+        loop {
+            for account in directory.load().accounts() {
+                self.tell(account.id);
+            }
+            loop {
+                let changed = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    changed = changes.recv() => changed,
+                };
+                match changed {
+                    Ok(account) => self.tell(account),
+                    Err(broadcast::error::RecvError::Lagged(_)) => break,
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
         }
     }
 }
@@ -122,7 +158,7 @@ struct Sockets {
 
 impl Sockets {
     fn bind(config: &Config) -> Result<Self, StartError> {
-        let words = |e: smtp::driver::ListenError| StartError::Listen(e.to_string());
+        let words = |e: smtp::BindError| StartError::Listen(e.to_string());
         Ok(Self {
             heartbeat: listen::bind_all(&config.heartbeat_listen, heartbeat::server::driver::bind)?,
             smtp: listen::bind_all(&config.smtp_listen, smtp::driver::bind).map_err(words)?,
@@ -166,12 +202,10 @@ pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, Star
 
     let shutdown = CancellationToken::new();
     let liveness_stop = CancellationToken::new();
-    let usage = Arc::clone(&store);
     let liveness = Liveness::start(
         liveness::Settings { interval: config.heartbeat_interval, misses: config.heartbeat_misses, grace: config.heartbeat_grace },
         Arc::clone(&store) as Arc<dyn TransitionLog>,
         watched,
-        Arc::new(move |account| u32::try_from(usage.usage(account).waiting).unwrap_or(u32::MAX)),
         liveness_stop.clone(),
     );
     let own_addresses = sockets.own_addresses();
@@ -196,6 +230,8 @@ pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, Star
         &liveness_stop,
     )?;
     readiness.ready("heartbeat");
+    let counts = Arc::new(WaitingCounts { spool: Arc::clone(&store), liveness: Arc::clone(&liveness) });
+    tokio::spawn(Arc::clone(&counts).follow(Arc::clone(&deliveries) as _, directory.clone(), shutdown.clone()));
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;
     let smtp_all: Vec<SocketAddr> = sockets.smtp.iter().filter_map(|l| l.local_addr().ok()).collect();
     let smtp_server = SmtpServer::start(
@@ -205,7 +241,7 @@ pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, Star
             directory: directory.clone(),
             lines: Arc::clone(&liveness) as _,
             spool: Arc::clone(&store) as _,
-            stored: Arc::new(Postroom { flushes: Arc::clone(&deliveries) as _, pages: pages.clone() }),
+            stored: Arc::new(Postroom { flushes: Arc::clone(&deliveries) as _, pages: pages.clone(), counts }),
             certificate: Some(certificate.clone()),
             ids: Arc::new(SpoolIds::default()),
         },
@@ -275,9 +311,9 @@ async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
 
 fn smtp_settings(config: &Config) -> smtp::Settings {
     smtp::Settings {
-        size_max: config.smtp_size_max,
+        message_octets_max: config.smtp_size_max,
         sessions_max: config.smtp_sessions_max,
-        sessions_per_peer_max: config.smtp_sessions_per_peer_max,
+        sessions_per_network_max: config.smtp_sessions_per_peer_max,
         exempt_networks: config.smtp_exempt_networks.clone(),
         postmaster: config.smtp_postmaster.clone(),
         account_octets_max: config.spool_per_account,
@@ -298,7 +334,7 @@ fn start_web(
         demo_controls: extras.demo_controls,
         ..web::Settings::default()
     };
-    WebServer::start(settings, listeners, rooms, Some(certificate.server_config()), shutdown.clone())
+    WebServer::start(settings, listeners, rooms, Some(certificate.server_config()), shutdown)
         .map_err(|e| StartError::Listen(e.to_string()))
 }
 

@@ -123,6 +123,15 @@ impl Server {
         }
     }
 
+    /// SIGTERM to the server below a wrapping strace, and waits for the end of both.
+    pub fn stop_traced(&mut self) {
+        let mut tracer = self.child.take().unwrap();
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", tracer.id())).unwrap();
+        let pid: i32 = children.split_whitespace().next().expect("strace has a child").parse().unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::TERM).unwrap();
+        wait_for("the traced server ends", Duration::from_secs(90), || tracer.try_wait().unwrap());
+    }
+
     /// SIGTERM, and waits for the orderly end.
     pub fn stop(&mut self) {
         let mut child = self.child.take().unwrap();

@@ -1,0 +1,21 @@
+//! Scenarios with real programs: Postfix, swaks and smtp-source as senders, Postfix and smtp-sink as primary, strace to
+//! count syncs, Chromium to read the page, systemd to check the units. `tests/all peers` installs them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests may fail loudly"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod peers {
+    mod postfix_primary;
+    mod senders;
+    mod sink;
+    mod syncs;
+    mod units;
+}
