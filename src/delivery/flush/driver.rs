@@ -149,6 +149,8 @@ pub struct Worker {
     account: AccountId,
     calls: Vec<EndpointId>,
     returned_at: Option<Moment>,
+    /// The last server that greeted us, and when.
+    greeted: Option<(EndpointId, Moment)>,
     make_due: bool,
     failures: u32,
     not_before: Option<Moment>,
@@ -167,6 +169,7 @@ impl Worker {
             account,
             calls: Vec::new(),
             returned_at: None,
+            greeted: None,
             make_due: false,
             failures: 0,
             not_before: None,
@@ -203,7 +206,15 @@ impl Worker {
         }
     }
 
-    fn absorb(&mut self, wake: Wake) {
+    fn absorb(&mut self, mut wake: Wake) {
+        // The line was seen to return before the event of it came: that call was made.
+        if let (Some((endpoint, at)), Some(beat)) = (self.greeted, wake.returned_at)
+            && at >= beat
+            && wake.calls.contains(&endpoint)
+        {
+            wake.calls.retain(|call| *call != endpoint);
+            wake.returned_at = None;
+        }
         self.calls.extend(wake.calls);
         self.returned_at = wake.returned_at.or(self.returned_at);
         self.make_due |= wake.make_due;
@@ -258,6 +269,8 @@ impl Worker {
             return Next::After(REPORT_RETRY);
         }
         self.end_flush();
+        // What is delivered from now on was not waiting for the return.
+        self.returned_at = None;
         due_in.map_or(Next::Idle, Next::After)
     }
 
@@ -425,6 +438,7 @@ impl Worker {
 
     fn greeted(&mut self, leg: &Leg, opened: &Opened) {
         self.calls.retain(|call| *call != leg.endpoint);
+        self.greeted = Some((leg.endpoint, Clock.monotonic()));
         self.common.lines.primary_greeted(leg.endpoint);
         let tls = opened.tls.as_ref().map(crate::delivery::tls::TlsFacts::summary);
         tracing::info!(account = %self.account, peer = %leg.target, tls = tls.as_deref(), "the primary greeted us");
@@ -510,6 +524,8 @@ impl Worker {
         match self.common.spool.claim(claim_query(self.account, leg, Clock.wall())).await {
             Ok(claimed) => {
                 if !claimed.is_empty() && self.progress.is_none() {
+                    let line = self.common.lines.line(leg.endpoint).filter(|line| line.state == LineState::Returning);
+                    self.returned_at = self.returned_at.or(line.and_then(|line| line.last_beat));
                     self.progress = Some(Progress::new(Clock.wall()));
                     self.common.edit_view(self.account, |view| view.delivered_now = 0);
                 }
