@@ -1,0 +1,322 @@
+//! Carries messages over one open connection: commands and replies through lettre, content past it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Quit, Rset};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::response::Response;
+use tokio::time::timeout;
+
+use crate::base::DomainName;
+use crate::delivery::content::{ContentEncoder, ContentFault};
+use crate::delivery::dialogue::{Script, Transaction, script};
+use crate::delivery::opening::Opened;
+use crate::delivery::order::next_transaction;
+use crate::delivery::outcome::{Verdict, is_goodbye, silence, words};
+use crate::delivery::settings::Timeouts;
+use crate::delivery::stream::WireStream;
+use crate::delivery::wire::{Capabilities, Reply};
+use crate::spool::{BodyType, Claimed, DeliveryReply, SpoolError, SpoolStore};
+
+/// What one message came to.
+#[derive(Clone, Debug, Default)]
+pub struct Attempt {
+    /// Recipients that were decided; the attempt never came to the others.
+    pub verdicts: Vec<(u32, Verdict)>,
+    /// MAIL was answered with 2yz.
+    pub is_mail_accepted: bool,
+    /// MAIL was answered with 5yz.
+    pub is_mail_refused: bool,
+    /// Set when the connection is of no use any more: why.
+    pub ended: Option<String>,
+}
+
+/// An open connection.
+pub struct Connection {
+    lettre: AsyncSmtpConnection,
+    stream: WireStream,
+    offered: Capabilities,
+    timeouts: Timeouts,
+    needs_rset: bool,
+}
+
+/// The connection is over; what the unsettled recipients are told.
+struct Lost(DeliveryReply);
+
+impl Lost {
+    fn because(why: &str) -> Self {
+        Self(silence(why))
+    }
+}
+
+/// How the content ended.
+enum BodyEnd {
+    Replied(Reply),
+    Lost(Lost),
+    /// Not sent to its end, for a reason of ours.
+    Withheld(Verdict),
+}
+
+impl Connection {
+    /// Hands an opened stream to lettre.
+    ///
+    /// # Errors
+    /// Lettre did not take the replies that are shown to it; in words.
+    pub async fn begin(opened: Opened, hostname: &DomainName, timeouts: Timeouts) -> Result<Self, String> {
+        let Opened { stream, offered, tls: _ } = opened;
+        stream.begin_presenting();
+        let client = ClientId::Domain(hostname.as_str().to_owned());
+        let lettre = AsyncSmtpConnection::connect_with_transport(Box::new(stream.clone()), &client)
+            .await
+            .map_err(|error| error.to_string())?;
+        stream.end_presenting();
+        Ok(Self { lettre, stream, offered, timeouts, needs_rset: false })
+    }
+
+    /// Offers one message, in as many transactions as its recipients need. `may_send` is asked before each MAIL.
+    pub async fn deliver(
+        &mut self,
+        message: &Claimed,
+        spool: &dyn SpoolStore,
+        may_send: &(dyn Fn() -> bool + Sync),
+    ) -> Attempt {
+        let mut attempt = Attempt::default();
+        let mut open: Vec<u32> = message.recipients.iter().map(|recipient| recipient.ordinal).collect();
+        if message.body == BodyType::EightBitMime && !self.offered.eight_bit_mime {
+            tracing::info!(spool_id = %message.id, "the primary does not offer 8BITMIME, content is sent as it is");
+        }
+        while !open.is_empty() && attempt.ended.is_none() && may_send() {
+            let recipients = next_transaction(message, &open);
+            let mut transaction = Transaction::new(&recipients);
+            match script(message, &recipients, self.offered) {
+                Ok(script) => self.run(&script, message, spool, &mut transaction, &mut attempt).await,
+                Err(unsendable) => transaction.settle(&Verdict::Refused(silence(&unsendable.to_string()))),
+            }
+            let settled = transaction.into_verdicts();
+            if settled.is_empty() {
+                break;
+            }
+            open.retain(|ordinal| !settled.iter().any(|(known, _)| known == ordinal));
+            attempt.verdicts.extend(settled);
+        }
+        attempt
+    }
+
+    /// Says QUIT and waits a little for the reply.
+    pub async fn quit(mut self) {
+        let limit = self.timeouts.quit;
+        // The mail is settled; a server that just closes is well too.
+        let _ = timeout(limit, self.lettre.command(Quit)).await;
+    }
+
+    async fn run(
+        &mut self,
+        script: &Script,
+        message: &Claimed,
+        spool: &dyn SpoolStore,
+        transaction: &mut Transaction,
+        attempt: &mut Attempt,
+    ) {
+        if let Err(Lost(why)) = self.reset().await {
+            attempt.ended = Some(why.text);
+            return;
+        }
+        // Taken ahead, so that a spool that fails costs no connection.
+        let first = match self.first_piece(message, spool).await {
+            Ok(first) => first,
+            Err(verdict) => return transaction.settle(&verdict),
+        };
+        let end = match self.envelope(script, transaction, attempt).await {
+            Ok(None) => return,
+            Ok(Some(GoAhead)) if !transaction.has_accepted() => self.lone_dot().await,
+            Ok(Some(GoAhead)) => self.body(message, spool, first).await,
+            Err(lost) => BodyEnd::Lost(lost),
+        };
+        match end {
+            BodyEnd::Replied(reply) => {
+                transaction.handle_final(&reply);
+                self.needs_rset = false;
+            }
+            BodyEnd::Lost(Lost(reply)) => {
+                attempt.ended = Some(reply.text.clone());
+                transaction.settle(&Verdict::Deferred(reply));
+            }
+            BodyEnd::Withheld(verdict) => {
+                attempt.ended = Some("a message was withheld before its final dot".to_owned());
+                transaction.settle(&verdict);
+            }
+        }
+    }
+
+    async fn reset(&mut self) -> Result<(), Lost> {
+        if self.needs_rset {
+            self.ask(Rset.to_string(), self.timeouts.command).await?;
+            self.needs_rset = false;
+        }
+        Ok(())
+    }
+
+    async fn first_piece(&self, message: &Claimed, spool: &dyn SpoolStore) -> Result<Option<Bytes>, Verdict> {
+        if message.chunks == 0 {
+            return Ok(None);
+        }
+        spool.body_chunk(message.id, 0).await.map(Some).map_err(|error| spool_verdict(message, &error))
+    }
+
+    /// MAIL, RCPT and DATA. `Some` after a 354.
+    async fn envelope(
+        &mut self,
+        script: &Script,
+        transaction: &mut Transaction,
+        attempt: &mut Attempt,
+    ) -> Result<Option<GoAhead>, Lost> {
+        let limits = self.timeouts;
+        let is_pipelined = self.offered.pipelining;
+        let first = if is_pipelined { script.pipelined() } else { script.mail.clone() };
+        let reply = self.ask(first, limits.mail).await?;
+        transaction.handle_mail(&reply);
+        let is_accepted = reply.class() == 2;
+        attempt.is_mail_accepted |= is_accepted;
+        attempt.is_mail_refused |= reply.class() == 5;
+        self.needs_rset = is_accepted;
+        if !is_accepted && !is_pipelined {
+            return Ok(None);
+        }
+        for (place, rcpt) in script.rcpts.iter().enumerate() {
+            let reply =
+                if is_pipelined { self.hear(limits.rcpt).await? } else { self.ask(rcpt.clone(), limits.rcpt).await? };
+            transaction.handle_rcpt(place, &reply);
+        }
+        if !is_pipelined && !transaction.has_accepted() {
+            return Ok(None);
+        }
+        let reply = if is_pipelined {
+            self.hear(limits.data).await?
+        } else {
+            self.ask(script.data.clone(), limits.data).await?
+        };
+        match reply.class() {
+            3 => Ok(Some(GoAhead)),
+            4 | 5 => {
+                transaction.handle_data_refused(&reply);
+                Ok(None)
+            }
+            _ => Err(Lost::because("DATA was answered with a reply that makes no sense")),
+        }
+    }
+
+    /// A 354 although nobody was accepted: the transaction ends without content (RFC 2920 §3.1).
+    async fn lone_dot(&mut self) -> BodyEnd {
+        match self.ask(".\r\n".to_owned(), self.timeouts.end_of_data).await {
+            Ok(reply) => BodyEnd::Replied(reply),
+            Err(lost) => BodyEnd::Lost(lost),
+        }
+    }
+
+    /// Trace, content and final dot; holds two pieces at most.
+    async fn body(&mut self, message: &Claimed, spool: &dyn SpoolStore, first: Option<Bytes>) -> BodyEnd {
+        let mut encoder = ContentEncoder::default();
+        let mut out = Vec::new();
+        if let Err(fault) = encoder.trace(&message.trace, &mut out) {
+            return BodyEnd::Withheld(fault_verdict(message, fault));
+        }
+        let mut next = first;
+        for ordinal in 0..message.chunks {
+            let piece = match next.take() {
+                Some(piece) => piece,
+                None => match spool.body_chunk(message.id, ordinal).await {
+                    Ok(piece) => piece,
+                    Err(error) => return BodyEnd::Withheld(spool_verdict(message, &error)),
+                },
+            };
+            if let Err(fault) = encoder.content(&piece, &mut out) {
+                return BodyEnd::Withheld(fault_verdict(message, fault));
+            }
+            drop(piece);
+            // The last piece leaves together with its dot: one write for most messages.
+            if ordinal + 1 < message.chunks {
+                if let Err(end) = self.send(&out).await {
+                    return end;
+                }
+                out.clear();
+            }
+        }
+        if let Err(fault) = encoder.finish(message.sha256, message.octets, &mut out) {
+            return BodyEnd::Withheld(fault_verdict(message, fault));
+        }
+        if let Err(end) = self.send(&out).await {
+            return end;
+        }
+        drop(out);
+        match self.hear(self.timeouts.end_of_data).await {
+            Ok(reply) => BodyEnd::Replied(reply),
+            Err(lost) => BodyEnd::Lost(lost),
+        }
+    }
+
+    /// Writes past lettre. A server that closes in the middle may have said why.
+    async fn send(&mut self, octets: &[u8]) -> Result<(), BodyEnd> {
+        let why = match timeout(self.timeouts.block, self.stream.send(octets)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => return Err(BodyEnd::Lost(Lost::because("the primary takes no more content"))),
+        };
+        match self.hear(self.timeouts.quit).await {
+            Ok(reply) if matches!(reply.class(), 4 | 5) => {
+                Err(BodyEnd::Withheld(crate::delivery::outcome::judge(&reply, true)))
+            }
+            Ok(_) | Err(_) => Err(BodyEnd::Lost(Lost::because(&format!("the connection broke during content: {why}")))),
+        }
+    }
+
+    async fn ask(&mut self, command: String, limit: Duration) -> Result<Reply, Lost> {
+        heard(timeout(limit, self.lettre.command(command)).await)
+    }
+
+    async fn hear(&mut self, limit: Duration) -> Result<Reply, Lost> {
+        heard(timeout(limit, self.lettre.read_response()).await)
+    }
+}
+
+/// 354 came.
+struct GoAhead;
+
+type Heard = Result<Result<Response, lettre::transport::smtp::Error>, tokio::time::error::Elapsed>;
+
+/// A reply, also one that lettre counts as an error; a 421 ends the connection whatever it answers.
+fn heard(result: Heard) -> Result<Reply, Lost> {
+    let reply = match result {
+        Err(_) => return Err(Lost::because("the primary did not answer in time")),
+        Ok(Ok(response)) => {
+            Reply { code: response.code().into(), lines: response.message().map(str::to_owned).collect() }
+        }
+        Ok(Err(error)) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            match error.status() {
+                Some(code) => Reply { code: code.into(), lines: vec![source.unwrap_or_default()] },
+                None => {
+                    let why = source.unwrap_or_else(|| error.to_string());
+                    return Err(Lost::because(&format!("the connection to the primary broke: {why}")));
+                }
+            }
+        }
+    };
+    if is_goodbye(&reply) { Err(Lost(words(&reply))) } else { Ok(reply) }
+}
+
+fn fault_verdict(message: &Claimed, fault: ContentFault) -> Verdict {
+    tracing::error!(spool_id = %message.id, reason = %fault, "a stored message was not sent and is kept");
+    Verdict::Refused(silence(&fault.to_string()))
+}
+
+fn spool_verdict(message: &Claimed, error: &SpoolError) -> Verdict {
+    match error {
+        SpoolError::ChunkMissing(_) => fault_verdict(message, ContentFault::Damaged),
+        SpoolError::Engine(_) => {
+            tracing::error!(spool_id = %message.id, reason = %error, "content could not be read, tried again later");
+            Verdict::Deferred(silence("our own spool could not be read"))
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! One SMTP connection to a primary, driven through lettre: transactions one after the other.
+
+pub mod driver;
+
+pub use driver::{Attempt, Connection};

@@ -1,0 +1,138 @@
+//! Is a server that refuses senders the customer's? Keeps the first refusals of a connection back until that is clear.
+//!
+//! A server that refuses MAIL of two different senders before it accepted anything refuses us, not them: that is a
+//! failure of identity and settles no message (SEMANTICS: first contact).
+
+use super::super::connection::Attempt;
+use super::super::outcome::Verdict;
+use crate::base::ReversePath;
+use crate::spool::Claimed;
+
+/// A message and what became of it.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// As claimed.
+    pub message: Claimed,
+    /// By ordinal.
+    pub verdicts: Vec<(u32, Verdict)>,
+}
+
+/// Refusals kept back at one time. More of one sender are recorded: it is about that sender.
+pub const DOUBTFUL_MAX: usize = 50;
+
+/// What is known of the server at the other end. Outlives a connection: a server that closes after each refusal is
+/// known by two of them.
+#[derive(Clone, Debug, Default)]
+pub struct FirstContact {
+    has_accepted: bool,
+    doubtful: Vec<Settled>,
+}
+
+/// What follows from an attempt.
+#[derive(Clone, Debug)]
+pub enum Contact {
+    /// These may be recorded, oldest first.
+    Good(Vec<Settled>),
+    /// Wait with recording for what comes next.
+    Doubtful,
+    /// Not our server: these return to the queue.
+    Identity(Vec<Claimed>),
+}
+
+impl FirstContact {
+    /// A new connection: what was accepted on an earlier one says nothing of who answers now.
+    pub const fn handle_connected(&mut self) {
+        self.has_accepted = false;
+    }
+
+    /// Judges one more attempt.
+    pub fn handle_attempt(&mut self, message: Claimed, attempt: &Attempt) -> Contact {
+        let settled = Settled { verdicts: attempt.verdicts.clone(), message };
+        self.has_accepted |= attempt.is_mail_accepted;
+        if self.has_accepted || !attempt.is_mail_refused {
+            let mut all = std::mem::take(&mut self.doubtful);
+            all.push(settled);
+            return Contact::Good(all);
+        }
+        let sender = |settled: &Settled| -> ReversePath { settled.message.reverse_path.clone() };
+        let is_other_sender = self.doubtful.first().is_some_and(|first| sender(first) != sender(&settled));
+        self.doubtful.push(settled);
+        if is_other_sender {
+            Contact::Identity(self.give_up())
+        } else if self.doubtful.len() > DOUBTFUL_MAX {
+            Contact::Good(self.take_doubtful())
+        } else {
+            Contact::Doubtful
+        }
+    }
+
+    /// Nothing more comes to clear the doubt: one sender alone was refused, so it is about that sender.
+    pub fn take_doubtful(&mut self) -> Vec<Settled> {
+        std::mem::take(&mut self.doubtful)
+    }
+
+    /// The line is gone before the doubt was cleared: the messages go back.
+    pub fn give_up(&mut self) -> Vec<Claimed> {
+        std::mem::take(&mut self.doubtful).into_iter().map(|settled| settled.message).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::SpoolId;
+    use crate::delivery::outcome::silence;
+    use crate::spool::BodyType;
+
+    fn message(id: i64, sender: &str) -> Claimed {
+        Claimed {
+            id: SpoolId::from_i64(id),
+            accepted_at: chrono::DateTime::UNIX_EPOCH,
+            reverse_path: ReversePath::parse(sender, false).unwrap(),
+            smtputf8: false,
+            body: BodyType::SevenBit,
+            trace: bytes::Bytes::new(),
+            sha256: [0; 32],
+            octets: 0,
+            chunks: 0,
+            recipients: Vec::new(),
+        }
+    }
+
+    fn refused() -> Attempt {
+        let verdicts = vec![(0, Verdict::Refused(silence("no")))];
+        Attempt { verdicts, is_mail_refused: true, ..Attempt::default() }
+    }
+
+    #[test]
+    fn two_refused_senders_before_anything_accepted_are_a_matter_of_identity() {
+        let mut contact = FirstContact::default();
+        assert!(matches!(contact.handle_attempt(message(1, "a@x.example"), &refused()), Contact::Doubtful));
+        assert!(matches!(contact.handle_attempt(message(2, "a@x.example"), &refused()), Contact::Doubtful));
+        contact.handle_connected();
+        let Contact::Identity(messages) = contact.handle_attempt(message(3, "b@x.example"), &refused()) else {
+            panic!("held")
+        };
+        assert_eq!(messages.len(), 3);
+        assert!(contact.take_doubtful().is_empty());
+    }
+
+    #[test]
+    fn a_refused_sender_is_recorded_once_the_server_took_another_one() {
+        let mut contact = FirstContact::default();
+        assert!(matches!(contact.handle_attempt(message(1, "a@x.example"), &refused()), Contact::Doubtful));
+        let taken = Attempt { is_mail_accepted: true, ..Attempt::default() };
+        let Contact::Good(settled) = contact.handle_attempt(message(2, ""), &taken) else { panic!("good") };
+        assert_eq!(settled.len(), 2);
+        assert!(matches!(contact.handle_attempt(message(3, "c@x.example"), &refused()), Contact::Good(_)));
+    }
+
+    #[test]
+    fn refusals_of_one_sender_are_not_kept_back_for_ever() {
+        let mut contact = FirstContact::default();
+        let good = (0..=50).filter(|id| {
+            matches!(contact.handle_attempt(message(*id, ""), &refused()), Contact::Good(settled) if settled.len() == 51)
+        });
+        assert_eq!(good.count(), 1);
+    }
+}

@@ -1,0 +1,646 @@
+//! Runs the delivery of one account: looks what is due, claims, sends over one connection, reports, waits.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::contact::{Contact, FirstContact, Settled};
+use super::progress::Progress;
+use super::wake::Wake;
+use crate::account::DirectoryHandle;
+use crate::base::{AccountId, Clock, EndpointId, Moment, WallTime};
+use crate::delivery::connection::Connection;
+use crate::delivery::opening::{OpenFailure, Opened, Opening};
+use crate::delivery::order::{MESSAGES_PER_CONNECTION_MAX, claim_query};
+use crate::delivery::outcome::{Verdict, outcome};
+use crate::delivery::route::{Closed, Leg, Routes, check_account, check_connection, check_line, routes};
+use crate::delivery::schedule::{ConnectionFailure, IDLE_RECHECK, PLAIN_AFTER_FAILED_HANDSHAKE, REPORT_RETRY};
+use crate::delivery::settings::Settings;
+use crate::delivery::view::FlushView;
+use crate::liveness::{LineState, Lines};
+use crate::spool::{Claimed, Report, SpoolStore};
+
+const CLOSING_DOWN: &str = "the service is closing down";
+
+/// What all accounts share.
+pub struct Common {
+    /// Settings of the room.
+    pub settings: Settings,
+    /// Accounts and servers.
+    pub directory: DirectoryHandle,
+    /// Beats.
+    pub lines: Arc<dyn Lines>,
+    /// Mail.
+    pub spool: Arc<dyn SpoolStore>,
+    /// Client side of TLS.
+    pub tls: Arc<ClientConfig>,
+    /// Places for connections.
+    pub places: Arc<Semaphore>,
+    /// Accounts whose view changed.
+    pub changes: broadcast::Sender<AccountId>,
+    /// No new MAIL once cancelled.
+    pub shutdown: CancellationToken,
+    /// One for each account that ever had something to do.
+    pub slots: Mutex<HashMap<AccountId, Slot>>,
+}
+
+/// The account's place on the board.
+#[derive(Debug, Default)]
+pub struct Slot {
+    wake: Option<Wake>,
+    is_running: bool,
+    bell: Arc<Notify>,
+    view: FlushView,
+}
+
+impl Common {
+    fn slots(&self) -> MutexGuard<'_, HashMap<AccountId, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves a reason to look. `true` if nobody is looking: the caller starts a [`Worker`].
+    pub fn wake(&self, account: AccountId, wake: Wake) -> bool {
+        let mut slots = self.slots();
+        let slot = slots.entry(account).or_default();
+        slot.wake.get_or_insert_default().merge(wake);
+        slot.bell.notify_one();
+        !std::mem::replace(&mut slot.is_running, true)
+    }
+
+    /// How delivery to the account stands.
+    #[must_use]
+    pub fn view(&self, account: AccountId) -> FlushView {
+        self.slots().get(&account).map(|slot| slot.view.clone()).unwrap_or_default()
+    }
+
+    fn edit_view(&self, account: AccountId, edit: impl FnOnce(&mut FlushView)) {
+        let mut slots = self.slots();
+        let view = &mut slots.entry(account).or_default().view;
+        let before = view.clone();
+        edit(view);
+        if *view != before {
+            drop(slots);
+            // Nobody listens: nobody needs to know.
+            let _ = self.changes.send(account);
+        }
+    }
+
+    fn has_wake(&self, account: AccountId) -> bool {
+        self.slots().get(&account).is_some_and(|slot| slot.wake.is_some())
+    }
+
+    fn take_wake(&self, account: AccountId) -> Option<Wake> {
+        self.slots().get_mut(&account)?.wake.take()
+    }
+
+    fn bell(&self, account: AccountId) -> Arc<Notify> {
+        Arc::clone(&self.slots().entry(account).or_default().bell)
+    }
+
+    /// Ends the worker unless a reason to look came in the meantime.
+    fn retire(&self, account: AccountId) -> bool {
+        let mut slots = self.slots();
+        let slot = slots.entry(account).or_default();
+        if slot.wake.is_none() {
+            slot.is_running = false;
+        }
+        !slot.is_running
+    }
+}
+
+/// When to look again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Next {
+    /// With the next event.
+    Idle,
+    /// At once.
+    Again,
+    /// Then, or with the next event.
+    After(Duration),
+}
+
+/// How the work for one server ended.
+#[derive(Debug)]
+enum LegEnd {
+    /// Nothing is due there.
+    NothingDue,
+    /// Something was done; there may be more.
+    Worked,
+    /// No connection.
+    NotOpened(OpenFailure),
+    /// The connection broke, or its server asked for patience.
+    Broken(String),
+    /// The server is not ours, or refuses us.
+    Identity(String),
+    /// Beats stopped to vouch for it, or we are closing down.
+    Stopped(String),
+    /// The spool failed.
+    Spool,
+}
+
+/// The delivery of one account. Holds its claims until they are reported.
+pub struct Worker {
+    common: Arc<Common>,
+    account: AccountId,
+    calls: Vec<EndpointId>,
+    returned_at: Option<Moment>,
+    /// The last server that greeted us, and when.
+    greeted: Option<(EndpointId, Moment)>,
+    make_due: bool,
+    failures: u32,
+    not_before: Option<Moment>,
+    plain_until: Option<Moment>,
+    unreported: Vec<Report>,
+    progress: Option<Progress>,
+    contact: FirstContact,
+}
+
+impl Worker {
+    /// A worker for an account; run one at a time.
+    #[must_use]
+    pub fn new(common: Arc<Common>, account: AccountId) -> Self {
+        Self {
+            common,
+            account,
+            calls: Vec::new(),
+            returned_at: None,
+            greeted: None,
+            make_due: false,
+            failures: 0,
+            not_before: None,
+            plain_until: None,
+            unreported: Vec::new(),
+            progress: None,
+            contact: FirstContact::default(),
+        }
+    }
+
+    /// Works until nothing is due and nothing is to be waited for, or until shutdown.
+    pub async fn run(mut self) {
+        let common = Arc::clone(&self.common);
+        let bell = common.bell(self.account);
+        loop {
+            if let Some(wake) = common.take_wake(self.account) {
+                self.absorb(wake);
+            }
+            let is_closing = common.shutdown.is_cancelled();
+            let next = if is_closing { self.close().await } else { self.pass().await };
+            let wait = match next {
+                Next::Again => continue,
+                Next::Idle if is_closing || common.retire(self.account) => return,
+                Next::Idle => continue,
+                // Its bell may have rung while an opening listened to it.
+                Next::After(_) if !is_closing && common.has_wake(self.account) => continue,
+                Next::After(wait) => wait,
+            };
+            tokio::select! {
+                () = bell.notified() => {}
+                () = sleep(wait) => {}
+                () = common.shutdown.cancelled(), if !is_closing => {}
+            }
+        }
+    }
+
+    fn absorb(&mut self, mut wake: Wake) {
+        // The line was seen to return before the event of it came: that call was made.
+        if let (Some((endpoint, at)), Some(beat)) = (self.greeted, wake.returned_at)
+            && at >= beat
+            && wake.calls.contains(&endpoint)
+        {
+            wake.calls.retain(|call| *call != endpoint);
+            wake.returned_at = None;
+        }
+        self.calls.extend(wake.calls);
+        self.returned_at = wake.returned_at.or(self.returned_at);
+        self.make_due |= wake.make_due;
+        if wake.reset {
+            self.failures = 0;
+            self.not_before = None;
+        }
+    }
+
+    /// At shutdown only what is known is still written.
+    async fn close(&mut self) -> Next {
+        let doubtful = self.contact.give_up();
+        self.give_back(doubtful);
+        self.end_flush();
+        if self.write_reports().await { Next::Idle } else { Next::After(REPORT_RETRY) }
+    }
+
+    /// One look: what is due, and the work that follows from it.
+    async fn pass(&mut self) -> Next {
+        if !self.write_reports().await {
+            return Next::After(REPORT_RETRY);
+        }
+        let now = Clock.monotonic();
+        let routes = self.routes(now);
+        self.calls.retain(|call| routes.legs.iter().any(|leg| leg.endpoint == *call));
+        if routes.legs.is_empty() {
+            return self.pause(&routes).await;
+        }
+        if self.make_due {
+            match self.common.spool.make_due(self.account, Clock.wall()).await {
+                Ok(_) => self.make_due = false,
+                Err(error) => {
+                    tracing::error!(account = %self.account, reason = %error, "queued mail could not be made due");
+                    // The call does not wait for the spool.
+                    if self.calls.is_empty() {
+                        return Next::After(REPORT_RETRY);
+                    }
+                }
+            }
+        }
+        if let Some(wait) = self.not_before.map(|until| until.since(now)).filter(|wait| !wait.is_zero()) {
+            self.end_flush();
+            return Next::After(wait);
+        }
+        self.not_before = None;
+        let may_deliver = self.may_deliver();
+        let due_in = if may_deliver { self.due_in().await } else { None };
+        if !self.calls.is_empty() || due_in.is_some_and(|wait| wait.is_zero()) {
+            return self.work(&routes, may_deliver).await;
+        }
+        if !self.record_doubtful().await {
+            return Next::After(REPORT_RETRY);
+        }
+        self.end_flush();
+        // What is delivered from now on was not waiting for the return.
+        self.returned_at = None;
+        due_in.map_or(Next::Idle, Next::After)
+    }
+
+    /// No server is there: everything goes back, and the next event of a line is the time to look again.
+    async fn pause(&mut self, routes: &Routes) -> Next {
+        let doubtful = self.contact.give_up();
+        self.give_back(doubtful);
+        self.end_flush();
+        if !self.write_reports().await {
+            return Next::After(REPORT_RETRY);
+        }
+        // A line that is up and only waits for a beat may go on without an event.
+        let is_near = |closed: &Closed| matches!(closed, Closed::BeatTooOld | Closed::NoAddress);
+        if routes.closed.iter().any(|(_, closed)| is_near(closed)) { Next::After(IDLE_RECHECK) } else { Next::Idle }
+    }
+
+    /// Nothing came that cleared the doubt about refused senders.
+    async fn record_doubtful(&mut self) -> bool {
+        let doubtful = self.contact.take_doubtful();
+        self.record(doubtful).await
+    }
+
+    fn routes(&self, now: Moment) -> Routes {
+        let directory = self.common.directory.load();
+        let line = |endpoint| self.common.lines.line(endpoint);
+        routes(&directory, self.account, &line, self.common.settings.target_rules(), now)
+    }
+
+    fn may_deliver(&self) -> bool {
+        match check_account(&self.common.directory.load(), self.account) {
+            Ok(()) => true,
+            Err(closed) => {
+                tracing::debug!(account = %self.account, reason = %closed, "nothing is delivered");
+                false
+            }
+        }
+    }
+
+    /// Until something is due; `None` if nothing waits.
+    async fn due_in(&self) -> Option<Duration> {
+        match self.common.spool.next_due(self.account).await {
+            Ok(due) => due.map(|due| (due - Clock.wall()).to_std().unwrap_or(Duration::ZERO)),
+            Err(error) => {
+                tracing::error!(account = %self.account, reason = %error, "the queue could not be read");
+                Some(REPORT_RETRY)
+            }
+        }
+    }
+
+    /// Serves every server that has something to get.
+    async fn work(&mut self, routes: &Routes, may_deliver: bool) -> Next {
+        let Some(place) = self.place().await else { return Next::Again };
+        let mut has_worked = false;
+        for leg in &routes.legs {
+            let is_call = self.calls.contains(&leg.endpoint);
+            if !is_call && !leg.takes_mail {
+                continue;
+            }
+            let end = self.serve(leg, is_call, may_deliver && leg.takes_mail).await;
+            self.common.edit_view(self.account, |view| view.is_delivering = false);
+            has_worked |= !matches!(end, LegEnd::NothingDue);
+            self.handle_end(leg, end);
+        }
+        drop(place);
+        if has_worked { Next::Again } else { Next::After(IDLE_RECHECK) }
+    }
+
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            place = Arc::clone(&self.common.places).acquire_owned() => place.ok(),
+            () = self.common.shutdown.cancelled() => None,
+        }
+    }
+
+    /// What follows from the end of a connection: when the next one may be made, and what the page says.
+    fn handle_end(&mut self, leg: &Leg, end: LegEnd) {
+        let now = Clock.monotonic();
+        let (failure, problem) = match end {
+            LegEnd::NothingDue | LegEnd::Worked => return,
+            LegEnd::Stopped(why) => {
+                tracing::info!(account = %self.account, peer = %leg.target, reason = %why, "delivery stopped");
+                return;
+            }
+            LegEnd::Spool => {
+                self.not_before = Some(now + REPORT_RETRY);
+                return;
+            }
+            LegEnd::NotOpened(OpenFailure::Handshake(why)) if !self.is_plain(now) => {
+                tracing::warn!(account = %self.account, peer = %leg.target, reason = %why, "TLS failed, plain next");
+                self.plain_until = Some(now + PLAIN_AFTER_FAILED_HANDSHAKE);
+                return;
+            }
+            LegEnd::NotOpened(failure @ OpenFailure::Identity(_)) => (ConnectionFailure::Identity, failure.to_string()),
+            LegEnd::NotOpened(failure) => (ConnectionFailure::Other, failure.to_string()),
+            LegEnd::Identity(why) => (ConnectionFailure::Identity, why),
+            LegEnd::Broken(why) => (ConnectionFailure::Other, why),
+        };
+        let is_returning = self.common.lines.line(leg.endpoint).is_some_and(|line| line.state == LineState::Returning);
+        let failure = match failure {
+            ConnectionFailure::Other if is_returning => ConnectionFailure::WhileReturning,
+            ConnectionFailure::Other | ConnectionFailure::Identity | ConnectionFailure::WhileReturning => failure,
+        };
+        self.failures = self.failures.saturating_add(1);
+        let wait = self.common.settings.retry.after_connection(self.failures, failure);
+        self.not_before = Some(now + wait);
+        tracing::warn!(account = %self.account, peer = %leg.target, reason = %problem, retry_in_ms = wait.as_millis(), "delivery failed");
+        self.common.edit_view(self.account, |view| view.last_problem = Some(problem));
+    }
+
+    fn is_plain(&self, now: Moment) -> bool {
+        self.plain_until.is_some_and(|until| now < until)
+    }
+
+    /// One connection to one server, if there is anything to do.
+    async fn serve(&mut self, leg: &Leg, is_call: bool, may_deliver: bool) -> LegEnd {
+        let mut batch = VecDeque::new();
+        if !is_call {
+            match self.claim(leg).await {
+                Some(claimed) if claimed.is_empty() => {
+                    return if self.record_doubtful().await { LegEnd::NothingDue } else { LegEnd::Spool };
+                }
+                Some(claimed) => batch = claimed,
+                None => return LegEnd::Spool,
+            }
+        }
+        self.common.edit_view(self.account, |view| view.is_delivering = true);
+        let end = match self.open(leg).await {
+            Err(failure) => LegEnd::NotOpened(failure),
+            Ok(opened) => {
+                // Called only once nothing more can fail before MAIL.
+                self.greeted(leg, &opened);
+                self.converse(leg, opened, &mut batch, may_deliver).await
+            }
+        };
+        self.give_back(batch.into());
+        if self.write_reports().await { end } else { LegEnd::Spool }
+    }
+
+    async fn open(&self, leg: &Leg) -> Result<Opened, OpenFailure> {
+        let opening = Opening {
+            settings: &self.common.settings,
+            leg,
+            tls: &self.common.tls,
+            is_plain: self.is_plain(Clock.monotonic()),
+        };
+        tokio::select! {
+            opened = opening.run() => opened,
+            why = self.until_closed(leg) => Err(OpenFailure::Unreachable(why)),
+        }
+    }
+
+    /// Waits until the line stops to vouch for this address; whoever waits for an answer from there gives up.
+    async fn until_closed(&self, leg: &Leg) -> String {
+        let bell = self.common.bell(self.account);
+        loop {
+            if let Err(why) = may_call(&self.common, leg) {
+                return why;
+            }
+            tokio::select! {
+                () = bell.notified() => {}
+                () = self.common.shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    fn greeted(&mut self, leg: &Leg, opened: &Opened) {
+        self.calls.retain(|call| *call != leg.endpoint);
+        self.greeted = Some((leg.endpoint, Clock.monotonic()));
+        self.common.lines.primary_greeted(leg.endpoint);
+        let tls = opened.tls.as_ref().map(crate::delivery::tls::TlsFacts::summary);
+        tracing::info!(account = %self.account, peer = %leg.target, tls = tls.as_deref(), "the primary greeted us");
+        self.common.edit_view(self.account, |view| view.last_tls = tls);
+    }
+
+    /// Messages one after the other until nothing is due or the connection has to end.
+    async fn converse(
+        &mut self,
+        leg: &Leg,
+        opened: Opened,
+        batch: &mut VecDeque<Claimed>,
+        may_deliver: bool,
+    ) -> LegEnd {
+        let common = Arc::clone(&self.common);
+        let begun = Connection::begin(opened, &common.settings.hostname, common.settings.timeouts).await;
+        let mut connection = match begun {
+            Ok(connection) => connection,
+            Err(why) => return LegEnd::Broken(why),
+        };
+        self.contact.handle_connected();
+        let mut end = LegEnd::Worked;
+        for _ in 0..MESSAGES_PER_CONNECTION_MAX {
+            if !may_deliver {
+                break;
+            }
+            if batch.is_empty() {
+                match self.next_batch(leg).await {
+                    Some(claimed) => *batch = claimed,
+                    None => return LegEnd::Spool,
+                }
+            }
+            if let Err(why) = may_send(&common, leg) {
+                end = LegEnd::Stopped(why);
+                break;
+            }
+            let Some(message) = batch.pop_front() else { break };
+            if let Some(reason) = self.deliver(&mut connection, leg, message).await {
+                if !matches!(reason, LegEnd::Identity(_)) {
+                    return reason;
+                }
+                end = reason;
+                break;
+            }
+            if self.progress.as_ref().is_some_and(Progress::must_pause) {
+                end = LegEnd::Broken("it deferred three messages in a row".to_owned());
+                break;
+            }
+        }
+        // A server that beats no longer vouch for is not waited for.
+        if !matches!(end, LegEnd::Stopped(_)) || common.shutdown.is_cancelled() {
+            connection.quit().await;
+        }
+        end
+    }
+
+    /// What came so far is recorded before more is claimed.
+    async fn next_batch(&mut self, leg: &Leg) -> Option<VecDeque<Claimed>> {
+        if self.record_doubtful().await { self.claim(leg).await } else { None }
+    }
+
+    /// One message; `Some` if the connection has to end.
+    async fn deliver(&mut self, connection: &mut Connection, leg: &Leg, message: Claimed) -> Option<LegEnd> {
+        let common = Arc::clone(&self.common);
+        let may_go_on = || may_send(&common, leg).is_ok();
+        let attempt = connection.deliver(&message, common.spool.as_ref(), &may_go_on).await;
+        let recorded = match self.contact.handle_attempt(message, &attempt) {
+            Contact::Good(settled) => self.record(settled).await,
+            Contact::Doubtful => true,
+            Contact::Identity(messages) => {
+                self.give_back(messages);
+                return Some(LegEnd::Identity("it refuses every sender".to_owned()));
+            }
+        };
+        match attempt.ended {
+            Some(why) => Some(LegEnd::Broken(why)),
+            None => (!recorded).then_some(LegEnd::Spool),
+        }
+    }
+
+    /// The next portion; `None` if the spool failed.
+    async fn claim(&mut self, leg: &Leg) -> Option<VecDeque<Claimed>> {
+        match self.common.spool.claim(claim_query(self.account, leg, Clock.wall())).await {
+            Ok(claimed) => {
+                if !claimed.is_empty() && self.progress.is_none() {
+                    let line = self.common.lines.line(leg.endpoint).filter(|line| line.state == LineState::Returning);
+                    self.returned_at = self.returned_at.or(line.and_then(|line| line.last_beat));
+                    self.progress = Some(Progress::new(Clock.wall()));
+                    self.common.edit_view(self.account, |view| view.delivered_now = 0);
+                }
+                Some(claimed.into())
+            }
+            Err(error) => {
+                tracing::error!(account = %self.account, reason = %error, "mail could not be claimed");
+                None
+            }
+        }
+    }
+
+    /// Records what became of messages. `false` if the spool did not take it: it is kept and written first next time.
+    async fn record(&mut self, settled: Vec<Settled>) -> bool {
+        let now = Clock.wall();
+        for Settled { message, verdicts } in settled {
+            self.log(&message, &verdicts);
+            if let Some(progress) = &mut self.progress {
+                progress.count(&verdicts, &mut self.returned_at, Clock.monotonic());
+            }
+            self.unreported.push(self.report(&message, verdicts, now));
+        }
+        let delivered = self.progress.as_ref().map_or(0, Progress::delivered);
+        let recorded = self.write_reports().await;
+        let has_delivered = delivered > self.common.view(self.account).delivered_now;
+        if has_delivered {
+            self.failures = 0;
+        }
+        self.common.edit_view(self.account, |view| {
+            view.delivered_now = delivered;
+            if has_delivered {
+                view.last_problem = None;
+            }
+        });
+        recorded
+    }
+
+    fn report(&self, message: &Claimed, verdicts: Vec<(u32, Verdict)>, now: WallTime) -> Report {
+        let attempts = |ordinal: u32| {
+            message.recipients.iter().find(|known| known.ordinal == ordinal).map_or(0, |known| known.attempts)
+        };
+        let times = &self.common.settings.retry;
+        let outcomes = verdicts
+            .into_iter()
+            .map(|(ordinal, verdict)| (ordinal, outcome(verdict, attempts(ordinal), times, now)))
+            .collect();
+        Report { id: message.id, outcomes }
+    }
+
+    fn log(&self, message: &Claimed, verdicts: &[(u32, Verdict)]) {
+        for (ordinal, verdict) in verdicts {
+            let (result, reply) = match verdict {
+                Verdict::Delivered(reply) => ("delivered", reply),
+                Verdict::Deferred(reply) | Verdict::MailboxFull(reply) => ("deferred", reply),
+                Verdict::Refused(reply) => ("refused", reply),
+            };
+            tracing::info!(
+                account = %self.account, spool_id = %message.id, ordinal, result, code = reply.code,
+                reply = %reply.text, "delivery attempt ended"
+            );
+        }
+    }
+
+    /// Claims that no attempt came to: back to the queue.
+    fn give_back(&mut self, messages: Vec<Claimed>) {
+        self.unreported.extend(messages.into_iter().map(|message| Report { id: message.id, outcomes: Vec::new() }));
+    }
+
+    /// Writes what is known. `false` if the spool did not take it.
+    async fn write_reports(&mut self) -> bool {
+        if self.unreported.is_empty() {
+            return true;
+        }
+        match self.common.spool.report(self.unreported.clone(), Clock.wall()).await {
+            Ok(()) => {
+                self.unreported.clear();
+                true
+            }
+            Err(error) => {
+                tracing::error!(account = %self.account, reason = %error, "outcomes could not be written, kept in memory");
+                false
+            }
+        }
+    }
+
+    fn end_flush(&mut self) {
+        let Some(progress) = self.progress.take() else { return };
+        let summary = progress.summary(Clock.wall());
+        self.common.edit_view(self.account, |view| {
+            view.delivered_now = 0;
+            if summary.is_some() {
+                view.last = summary;
+            }
+        });
+    }
+}
+
+/// The check before each MAIL.
+fn may_send(common: &Common, leg: &Leg) -> Result<(), String> {
+    if common.shutdown.is_cancelled() {
+        return Err(CLOSING_DOWN.to_owned());
+    }
+    let line = common.lines.line(leg.endpoint);
+    let rules = common.settings.target_rules();
+    check_connection(&common.directory.load(), leg, line.as_ref(), rules, Clock.monotonic())
+        .map_err(|closed| closed.to_string())
+}
+
+/// The check while a server is called, for which a suspended account is no hindrance.
+fn may_call(common: &Common, leg: &Leg) -> Result<(), String> {
+    if common.shutdown.is_cancelled() {
+        return Err(CLOSING_DOWN.to_owned());
+    }
+    let line = common.lines.line(leg.endpoint);
+    let rules = common.settings.target_rules();
+    check_line(&common.directory.load(), leg, line.as_ref(), rules, Clock.monotonic())
+        .map_err(|closed| closed.to_string())
+}

@@ -1,0 +1,14 @@
+//! Delivery over real loopback sockets against a primary that answers as the test says.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests may fail loudly"
+)]
+
+mod flush;
+mod replies;
+mod support;
+mod wire;
