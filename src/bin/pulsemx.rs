@@ -38,6 +38,8 @@ enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look for what is wrong with this installation; exit code 0 fine, 1 warning, 2 broken
+    Doctor,
     /// The heartbeat client, as in pulsemx-beat
     #[command(subcommand, hide = true)]
     Beat(BeatCommand),
@@ -66,7 +68,7 @@ fn main() -> ExitCode {
         Command::Beat(command) => return client::run_command(command),
         Command::Config(ConfigCommand::Show { example: true, .. }) => {
             print!("{}", example::example());
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         command => tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -75,7 +77,7 @@ fn main() -> ExitCode {
             .and_then(|runtime| runtime.block_on(carry_out(command, arguments.config, arguments.json))),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(message) => {
             eprintln!("pulsemx: {message}");
             ExitCode::FAILURE
@@ -83,14 +85,16 @@ fn main() -> ExitCode {
     }
 }
 
-async fn carry_out(command: Command, config: Option<PathBuf>, json: bool) -> Result<(), String> {
+async fn carry_out(command: Command, config: Option<PathBuf>, json: bool) -> Result<ExitCode, String> {
     let path = config.as_deref();
-    match command {
-        Command::Serve { check_config: true } | Command::Config(ConfigCommand::Check) => run::check(path).map_err(|e| e.to_string()),
-        Command::Serve { check_config: false } => run::serve(path).await.map_err(|e| e.to_string()),
-        Command::Demo(options) => demo::run(options).await.map_err(|e| e.to_string()),
-        Command::Config(ConfigCommand::Show { defaults, .. }) => run::show_config(path, defaults, json).map_err(|e| e.to_string()),
-        Command::Operator(command) => run::command(path, command.into(), json).await.map_err(|e| e.to_string()),
+    let done = match command {
+        Command::Serve { check_config: true } | Command::Config(ConfigCommand::Check) => run::check(path),
+        Command::Serve { check_config: false } => run::serve(path).await,
+        Command::Config(ConfigCommand::Show { defaults, .. }) => run::show_config(path, defaults, json),
+        Command::Operator(command) => run::command(path, command.into(), json).await,
+        Command::Doctor => return run::doctor(path, json).await.map(ExitCode::from).map_err(|e| e.to_string()),
+        Command::Demo(options) => return demo::run(options).await.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string()),
         Command::Beat(_) => Ok(()),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string())
 }

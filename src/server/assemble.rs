@@ -12,7 +12,8 @@ use super::keeper::{Keeper, open_keys};
 use super::{listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle};
 use crate::base::{AccountId, Clock, SpoolIds};
-use crate::certificate::{self, CertificateError, CertificateHandle};
+use crate::certificate::driver::CertificateError;
+use crate::certificate::{self, CertificateHandle};
 use crate::config::Config;
 use crate::control::desk::Running;
 use crate::control::driver::ControlError;
@@ -57,6 +58,9 @@ pub enum StartError {
     /// A TCP socket.
     #[error("{0}")]
     Listen(String),
+    /// Delivery's TLS.
+    #[error(transparent)]
+    Delivery(#[from] delivery::driver::StartError),
     /// The certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -220,7 +224,7 @@ pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, Star
         Arc::clone(&liveness) as Arc<dyn Lines>,
         Arc::clone(&store) as Arc<dyn SpoolStore>,
         shutdown.clone(),
-    );
+    )?;
     readiness.ready("delivery");
     let beats = BeatServer::start(
         heartbeat::server::Settings { interval: config.heartbeat_interval },
@@ -344,7 +348,9 @@ impl RunningServer {
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.smtp_server.stopped().await;
-        self.deliveries.drain().await;
+        if !self.deliveries.drain().await {
+            tracing::warn!("a delivery did not end in time; its message is tried again after the next start");
+        }
         self.web_server.stopped().await;
         self.liveness_stop.cancel();
         // Liveness writes what it knows within its next tick of 100 ms.

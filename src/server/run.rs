@@ -12,6 +12,7 @@ use crate::config::checked::Surroundings;
 use crate::config::{Config, ConfigError, Written};
 use crate::control::driver::{ControlError, ask};
 use crate::control::{CommandError, Reply, Request, print};
+use crate::doctor;
 
 /// Why a command failed; printed as one line, exit code 1.
 #[derive(Debug, thiserror::Error)]
@@ -152,4 +153,43 @@ pub fn show_config(path: Option<&Path>, all: bool, json: bool) -> Result<(), Run
         }
     }
     Ok(())
+}
+
+/// Looks at the installation and prints what it finds. Exit code 0 fine, 1 warning, 2 broken.
+///
+/// # Errors
+/// As [`configuration`]: without a readable one there is nothing to look at.
+pub async fn doctor(path: Option<&Path>, json: bool) -> Result<u8, RunError> {
+    let (_, config) = configuration(path)?;
+    let settings = doctor::Settings {
+        hostname: config.hostname.clone(),
+        data_dir: config.data_dir.clone(),
+        database: config.database(),
+        smtp_listen: super::listen::expand(&config.smtp_listen),
+        web_listen: super::listen::expand(&config.web_listen),
+    };
+    let findings = doctor::examine(&settings).await;
+    if json {
+        println!("{}", serde_json::json!({ "findings": findings, "worst": doctor::worst(&findings) }));
+    } else {
+        for warning in &config.warnings {
+            println!("note     {warning}");
+        }
+        for finding in &findings {
+            let level = match finding.level {
+                doctor::Level::Fine => "fine",
+                doctor::Level::Warning => "warning",
+                doctor::Level::Broken => "BROKEN",
+            };
+            println!("{level:8} {}: {}", finding.what, print::safe(&finding.words));
+            if let Some(remedy) = &finding.remedy {
+                println!("         -> {remedy}");
+            }
+        }
+    }
+    Ok(match doctor::worst(&findings) {
+        doctor::Level::Fine => 0,
+        doctor::Level::Warning => 1,
+        doctor::Level::Broken => 2,
+    })
 }

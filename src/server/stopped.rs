@@ -6,7 +6,7 @@ use crate::account::{AccountStore, DirectoryHandle};
 use crate::base::Clock;
 use crate::config::Config;
 use crate::control::{CommandError, Desk, Reply, Request};
-use crate::store::sqlite::{Settings, SqliteStore};
+use crate::store::sqlite::SqliteStore;
 
 /// Carries out `request` on the stored state.
 ///
@@ -20,8 +20,7 @@ pub async fn answer(config: &Config, request: Request) -> Result<Reply, CommandE
             path.display()
         )));
     }
-    let settings = Settings { path };
-    let store = tokio::task::spawn_blocking(move || SqliteStore::open_read_only(settings))
+    let store = tokio::task::spawn_blocking(move || SqliteStore::open_read_only(&path))
         .await
         .map_err(|e| CommandError::new(e.to_string()))?
         .map_err(|e| CommandError::new(e.to_string()))?;
