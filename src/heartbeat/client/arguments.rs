@@ -1,1 +1,146 @@
-//! x
+//! The arguments of `pulsemx-beat run`, also for other binaries that offer the same command.
+
+use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::cadence::{INTERVAL_MAX, INTERVAL_MIN};
+use super::driver::{ClientError, Options};
+use crate::base::parse_duration;
+use crate::heartbeat::token::Token;
+
+/// Longest first line of a token file that is looked at, octets.
+const TOKEN_LINE_OCTETS_MAX: u64 = 256;
+
+/// Sends heartbeats until it is stopped, then says goodbye.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArguments {
+    /// Heartbeat server of your backup MX
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: String,
+    /// Name of your account there, for the lines that this command prints
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+    /// File whose first line is the heartbeat token; only its owner may read it (mode 0600)
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// Keep this interval (1s to 60s) whatever the server would like
+    #[arg(long, value_name = "DURATION", value_parser = interval)]
+    pub interval: Option<Duration>,
+    /// Own address to send from
+    #[arg(long, value_name = "ADDRESS")]
+    pub bind: Option<IpAddr>,
+    /// Look whether the mail server there greets, and tell the backup MX
+    #[arg(long, value_name = "HOST:PORT")]
+    pub mail: Option<String>,
+    /// Print nothing but errors that end the command
+    #[arg(long)]
+    pub quiet: bool,
+    /// Print each change as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text).map_err(|error| error.to_string())?;
+    if (INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("an interval lies between 1s and 60s".to_owned())
+    }
+}
+
+impl RunArguments {
+    /// Reads the token and checks what was typed.
+    ///
+    /// # Errors
+    /// What is wrong with the token file or the addresses, with the command that mends it.
+    pub fn options(&self) -> Result<Options, ClientError> {
+        for address in std::iter::once(&self.server).chain(&self.mail) {
+            let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+            if port.is_none_or(|port| port.parse::<u16>().is_err()) {
+                return Err(ClientError::NoPort(address.clone()));
+            }
+        }
+        Ok(Options {
+            server: self.server.clone(),
+            token: read_token(&self.token_file)?,
+            interval: self.interval,
+            bind: self.bind,
+            mail: self.mail.clone(),
+        })
+    }
+}
+
+/// Reads the token of a file that only its owner may read.
+///
+/// # Errors
+/// [`ClientError::TokenFile`], [`ClientError::TokenFileOpen`], [`ClientError::Token`].
+pub fn read_token(path: &Path) -> Result<Token, ClientError> {
+    let failed = |source| ClientError::TokenFile { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    refuse_open_file(path, &file.metadata().map_err(failed)?)?;
+    let mut line = Zeroizing::new(String::new());
+    let limited = std::io::Read::take(file, TOKEN_LINE_OCTETS_MAX);
+    BufReader::new(limited).read_line(&mut line).map_err(failed)?;
+    Token::parse(&line).map_err(|source| ClientError::Token { path: path.to_owned(), source })
+}
+
+#[cfg(unix)]
+fn refuse_open_file(path: &Path, metadata: &std::fs::Metadata) -> Result<(), ClientError> {
+    use std::os::unix::fs::PermissionsExt;
+    if metadata.permissions().mode() & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(ClientError::TokenFileOpen { path: path.to_owned() })
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_open_file(_: &Path, _: &std::fs::Metadata) -> Result<(), ClientError> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token_file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn the_first_line_of_the_token_file_is_the_token() {
+        let token = Token::from_octets([5; 32]);
+        let file = token_file(&format!("{}\n# made today\n", *token.text()));
+        assert_eq!(*read_token(file.path()).unwrap().text(), *token.text());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_token_file_that_others_may_read_is_refused_with_the_remedy() {
+        use std::os::unix::fs::PermissionsExt;
+        let file = token_file(&Token::from_octets([5; 32]).text());
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o640)).unwrap();
+        let message = read_token(file.path()).unwrap_err().to_string();
+        assert!(message.contains(&format!("chmod 600 {}", file.path().display())), "{message}");
+    }
+
+    #[test]
+    fn a_wrong_token_is_named_without_being_shown() {
+        let file = token_file("pmb1-secretsecret");
+        let message = read_token(file.path()).unwrap_err().to_string();
+        assert!(message.contains("pmb1-") && !message.contains("secretsecret"), "{message}");
+    }
+
+    #[test]
+    fn intervals_outside_1_s_to_60_s_are_refused() {
+        assert_eq!(interval("1s"), Ok(Duration::from_secs(1)));
+        assert!(interval("900ms").is_err() && interval("61s").is_err() && interval("5").is_err());
+    }
+}

@@ -1,1 +1,216 @@
-//! x
+//! Socket, clock and signals of the client: moves datagrams between the server and the machine. No tokio.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use super::arguments::RunArguments;
+use super::cadence::{Client, ClientEvent, ClientKeys, ClientSettings, MailReport};
+use super::mail;
+use super::report::{Report, Reporter};
+use super::route::{Route, RouteEvent};
+use crate::base::{Clock, Moment, WallTime};
+use crate::heartbeat::datagram::SHORT_OCTETS;
+use crate::heartbeat::token::{Token, TokenError};
+
+/// How long the client waits for a datagram before it looks at the stop flag again.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+/// The wall clock went on by so much more than the running clock: the machine was suspended.
+const SUSPENDED: Duration = Duration::from_secs(2);
+
+/// What keeps a client from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No file, or not ours.
+    #[error("cannot read the token file {}: {source}", path.display())]
+    TokenFile {
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// Others may read it.
+    #[error("others can read the token file {0}; run: chmod 600 {0}", path.display())]
+    TokenFileOpen {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The first line is no token.
+    #[error("the first line of {} is no token: {source}", path.display())]
+    Token {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: TokenError,
+    },
+    /// The address has no port.
+    #[error("'{0}' is no HOST:PORT")]
+    NoPort(String),
+    /// No random bytes.
+    #[error("the system has no random numbers")]
+    NoRandomness,
+    /// No thread for the look at the mail server.
+    #[error("cannot watch the mail server: {0}")]
+    Mail(#[source] std::io::Error),
+}
+
+/// What a client needs to run.
+#[derive(Debug)]
+pub struct Options {
+    /// `HOST:PORT` of the heartbeat server.
+    pub server: String,
+    /// The secret.
+    pub token: Token,
+    /// A fixed interval.
+    pub interval: Option<Duration>,
+    /// Own address to send from.
+    pub bind: Option<IpAddr>,
+    /// `HOST:PORT` of the local mail server to look at.
+    pub mail: Option<String>,
+}
+
+/// Sends heartbeats until `stop` is set, then says goodbye; prints changes as the arguments say.
+///
+/// # Errors
+/// As [`RunArguments::options`] and [`run`].
+pub fn run_command(arguments: &RunArguments, stop: &AtomicBool) -> Result<(), ClientError> {
+    let options = arguments.options()?;
+    let name = arguments.account.as_deref().map(|account| format!("{account}: ")).unwrap_or_default();
+    run(&options, stop, |report| {
+        use std::io::Write;
+        let line = match (arguments.quiet, arguments.json) {
+            (true, _) => return,
+            (false, true) => report.json(),
+            (false, false) => format!("{name}{}", report.text()),
+        };
+        // A closed pipe must not stop the beats.
+        let _ = writeln!(std::io::stdout(), "{line}");
+    })
+}
+
+/// Sends heartbeats until `stop` is set, then says goodbye: at most 0.7 s later it returns. Blocks its thread.
+///
+/// # Errors
+/// [`ClientError::NoRandomness`], [`ClientError::Mail`]. A server that cannot be found or does not answer is no error.
+pub fn run(options: &Options, stop: &AtomicBool, report: impl FnMut(&Report)) -> Result<(), ClientError> {
+    let mut seed = [0u8; 32];
+    getrandom::fill(&mut seed).map_err(|_| ClientError::NoRandomness)?;
+    let mail = options.mail.clone().map(mail::watch).transpose().map_err(ClientError::Mail)?;
+    let clock = Clock;
+    let now = clock.monotonic();
+    let settings = ClientSettings { interval: options.interval };
+    let mut running = Running {
+        client: Client::new(ClientKeys::new(&options.token), settings, seed, now),
+        route: Route::new(options.server.clone(), options.bind),
+        mail,
+        clock,
+        seen: (now, clock.wall()),
+        reporter: Reporter::default(),
+        report,
+    };
+    while running.step(stop) {}
+    Ok(())
+}
+
+struct Running<F> {
+    client: Client,
+    route: Route,
+    mail: Option<Receiver<MailReport>>,
+    clock: Clock,
+    seen: (Moment, WallTime),
+    reporter: Reporter,
+    report: F,
+}
+
+impl<F: FnMut(&Report)> Running<F> {
+    /// One turn of the loop; false when the goodbye is over.
+    fn step(&mut self, stop: &AtomicBool) -> bool {
+        let now = self.clock.monotonic();
+        self.notice_suspend(now);
+        if stop.load(Ordering::Relaxed) {
+            self.client.say_goodbye(None, now);
+        } else {
+            self.follow_route(now);
+        }
+        if let Some(report) = self.mail.as_ref().and_then(|mail| mail.try_iter().last()) {
+            self.client.handle_mail(report, now);
+        }
+        self.client.handle_timeout(now);
+        self.transmit();
+        self.pass_on_events();
+        let Some(due) = self.client.poll_timeout() else { return false };
+        let wait = due.since(now).min(WAIT_MAX);
+        if !wait.is_zero() {
+            self.receive(wait);
+            self.pass_on_events();
+        }
+        true
+    }
+
+    fn notice_suspend(&mut self, now: Moment) {
+        let wall = self.clock.wall();
+        let (before, before_wall) = std::mem::replace(&mut self.seen, (now, wall));
+        let passed = (wall - before_wall).to_std().unwrap_or(Duration::ZERO);
+        if passed.saturating_sub(now.since(before)) > SUSPENDED {
+            self.client.handle_resume(now);
+        }
+    }
+
+    fn follow_route(&mut self, now: Moment) {
+        let had_socket = self.route.socket().is_some();
+        match self.route.turn(now) {
+            Some(RouteEvent::Ready) if had_socket => {}
+            Some(RouteEvent::Ready | RouteEvent::Changed) => self.client.handle_change(now),
+            Some(RouteEvent::Failed(why)) => self.say(Report::Unreachable(why)),
+            None => {}
+        }
+    }
+
+    fn transmit(&mut self) {
+        while let Some(octets) = self.client.poll_transmit() {
+            // Whatever fails here looks like a lost datagram and is mended like one.
+            let _ = self.route.socket().map(|socket| socket.send(&octets));
+        }
+    }
+
+    /// Waits for a datagram; an answer to it leaves at once.
+    fn receive(&mut self, wait: Duration) {
+        let Some(socket) = self.route.socket().filter(|socket| socket.set_read_timeout(Some(wait)).is_ok()) else {
+            std::thread::sleep(wait);
+            return;
+        };
+        // One octet more than the server's datagrams have, so that a longer one is seen to be too long.
+        let mut buffer = [0u8; SHORT_OCTETS + 1];
+        match socket.recv(&mut buffer) {
+            Ok(length) => {
+                let now = self.clock.monotonic();
+                self.client.handle_datagram(buffer.get(..length).unwrap_or_default(), now);
+                self.transmit();
+            }
+            Err(error) => match error.kind() {
+                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut | std::io::ErrorKind::Interrupted => {}
+                // Such as "port unreachable", which comes at once: not to be asked again and again.
+                _ => std::thread::sleep(wait.min(Duration::from_millis(20))),
+            },
+        }
+    }
+
+    fn pass_on_events(&mut self) {
+        while let Some(event) = self.client.poll_event() {
+            if event == ClientEvent::NewSocketWanted {
+                self.route.renew();
+            }
+            if let Some(report) = self.reporter.handle_event(&event) {
+                (self.report)(&report);
+            }
+        }
+    }
+
+    fn say(&mut self, report: Report) {
+        if let Some(report) = self.reporter.admit(report) {
+            (self.report)(&report);
+        }
+    }
+}

@@ -9,4 +9,6 @@ mod mail;
 mod random;
 mod route;
 
+pub use arguments::RunArguments;
 pub use cadence::{Client, ClientEvent, ClientKeys, ClientSettings, MailReport};
+pub use driver::{ClientError, Options, run, run_command};

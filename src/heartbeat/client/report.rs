@@ -1,1 +1,176 @@
-//! x
+//! What a person is told of the heartbeats: one line for each change, as text or as JSON.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use super::cadence::ClientEvent;
+use crate::heartbeat::datagram::{ReplyFlags, ReplyState};
+
+/// Something worth a line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// The server says what the line is.
+    Standing {
+        /// The state there.
+        state: ReplyState,
+        /// The own address as seen there.
+        address: IpAddr,
+        /// Messages waiting.
+        waiting: u32,
+        /// Another address claims to be us, too.
+        is_contested: bool,
+    },
+    /// Two beats were not answered.
+    Unanswered,
+    /// The server cannot be found or reached.
+    Unreachable(String),
+    /// Another machine uses the token.
+    Superseded,
+    /// The end.
+    Goodbye {
+        /// Whether the server took it.
+        is_acknowledged: bool,
+    },
+}
+
+impl Report {
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Standing { state, address, waiting, is_contested } => {
+                let warning = if *is_contested { ", but another address claims to be this machine" } else { "" };
+                format!("{} as {address}, {waiting} waiting{warning}", state.as_str())
+            }
+            Self::Unanswered => "the server does not answer; beats go on".to_owned(),
+            Self::Unreachable(why) => format!("{why}; tried again"),
+            Self::Superseded => {
+                "another machine uses this token; stop one of the two (this one now only asks once a minute)".to_owned()
+            }
+            Self::Goodbye { is_acknowledged: true } => "goodbye said, mail is kept from now on".to_owned(),
+            Self::Goodbye { is_acknowledged: false } => {
+                "goodbye sent but not acknowledged; the server notices within 20 s".to_owned()
+            }
+        }
+    }
+
+    /// For machines: one object on one line.
+    #[must_use]
+    pub fn json(&self) -> String {
+        match self {
+            Self::Standing { state, address, waiting, is_contested } => format!(
+                r#"{{"event":"standing","state":"{}","address":"{address}","waiting":{waiting},"contested":{is_contested}}}"#,
+                state.as_str()
+            ),
+            Self::Unanswered => r#"{"event":"unanswered"}"#.to_owned(),
+            Self::Unreachable(why) => format!(r#"{{"event":"unreachable","reason":"{}"}}"#, escaped(why)),
+            Self::Superseded => r#"{"event":"superseded"}"#.to_owned(),
+            Self::Goodbye { is_acknowledged } => format!(r#"{{"event":"goodbye","acknowledged":{is_acknowledged}}}"#),
+        }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, letter| {
+        match letter {
+            '"' | '\\' => out.extend(['\\', letter]),
+            // Writing to a string does not fail.
+            _ if letter.is_control() => drop(write!(out, "\\u{:04x}", u32::from(letter))),
+            _ => out.push(letter),
+        }
+        out
+    })
+}
+
+/// Leaves out what was said before.
+#[derive(Debug, Default)]
+pub struct Reporter {
+    last: Option<Report>,
+}
+
+impl Reporter {
+    /// What a client's event is worth saying, if anything.
+    pub fn handle_event(&mut self, event: &ClientEvent) -> Option<Report> {
+        let report = match event {
+            ClientEvent::Replied(reply) if reply.flags.has(ReplyFlags::SUPERSEDED) => return None,
+            ClientEvent::Replied(reply) if reply.flags.has(ReplyFlags::GOODBYE_DONE) => return None,
+            ClientEvent::Replied(reply) => Report::Standing {
+                state: reply.state,
+                address: reply.observed.ip(),
+                waiting: reply.waiting,
+                is_contested: reply.flags.has(ReplyFlags::CONTESTED),
+            },
+            ClientEvent::Unanswered => Report::Unanswered,
+            ClientEvent::NewSocketWanted => return None,
+            ClientEvent::Superseded => Report::Superseded,
+            ClientEvent::Ended { is_acknowledged } => Report::Goodbye { is_acknowledged: *is_acknowledged },
+        };
+        self.admit(report)
+    }
+
+    /// Passes on what is new. A waiting count that only changes between two numbers above 0 is not.
+    pub fn admit(&mut self, report: Report) -> Option<Report> {
+        let without_count = |report: &Report| match report {
+            Report::Standing { state, address, waiting, is_contested } => Report::Standing {
+                state: *state,
+                address: *address,
+                waiting: (*waiting).min(1),
+                is_contested: *is_contested,
+            },
+            Report::Unanswered | Report::Unreachable(_) | Report::Superseded | Report::Goodbye { .. } => report.clone(),
+        };
+        let essence = Some(without_count(&report));
+        if self.last == essence {
+            return None;
+        }
+        self.last = essence;
+        Some(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(state: ReplyState, waiting: u32) -> Report {
+        Report::Standing { state, address: "203.0.113.7".parse().unwrap(), waiting, is_contested: false }
+    }
+
+    #[test]
+    fn each_change_is_one_line_and_repetition_is_none() {
+        let mut reporter = Reporter::default();
+        let said: Vec<String> = [
+            standing(ReplyState::Returning, 12),
+            standing(ReplyState::Online, 12),
+            standing(ReplyState::Online, 5),
+            standing(ReplyState::Online, 0),
+            standing(ReplyState::Online, 0),
+            Report::Unanswered,
+            standing(ReplyState::Online, 0),
+        ]
+        .into_iter()
+        .filter_map(|report| reporter.admit(report))
+        .map(|report| report.text())
+        .collect();
+        assert_eq!(
+            said,
+            [
+                "returning as 203.0.113.7, 12 waiting",
+                "online as 203.0.113.7, 12 waiting",
+                "online as 203.0.113.7, 0 waiting",
+                "the server does not answer; beats go on",
+                "online as 203.0.113.7, 0 waiting",
+            ]
+        );
+    }
+
+    #[test]
+    fn json_stays_one_line_whatever_the_system_says() {
+        let report = Report::Unreachable("a \"quoted\"\nline \\".to_owned());
+        assert_eq!(report.json(), r#"{"event":"unreachable","reason":"a \"quoted\"\u000aline \\"}"#);
+        assert_eq!(
+            standing(ReplyState::Online, 3).json(),
+            r#"{"event":"standing","state":"online","address":"203.0.113.7","waiting":3,"contested":false}"#
+        );
+    }
+}

@@ -1,1 +1,135 @@
-//! x
+//! The socket to the server: finds the address of its name on a thread of its own and notices changed routes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::Duration;
+
+use crate::base::Moment;
+
+/// Between two looks at the own address towards the server.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two tries to find the server while there is no socket.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+type Found = std::io::Result<Vec<SocketAddr>>;
+
+pub(super) struct Route {
+    server: String,
+    bind: Option<IpAddr>,
+    socket: Option<UdpSocket>,
+    looking: Option<Receiver<Found>>,
+    /// Which of the server's addresses is tried next.
+    turn: usize,
+    next_look: Moment,
+    own: Option<IpAddr>,
+}
+
+/// What [`Route::turn`] found.
+#[derive(Debug)]
+pub(super) enum RouteEvent {
+    /// A first or another socket is there.
+    Ready,
+    /// The own address towards the server is another.
+    Changed,
+    /// No address of the server can be reached.
+    Failed(String),
+}
+
+impl Route {
+    pub(super) fn new(server: String, bind: Option<IpAddr>) -> Self {
+        let mut route =
+            Self { server, bind, socket: None, looking: None, turn: 0, next_look: Moment::default(), own: None };
+        route.renew();
+        route
+    }
+
+    /// Wants another socket, with the name looked up again. The old one serves until then.
+    pub(super) fn renew(&mut self) {
+        if self.looking.is_some() {
+            return;
+        }
+        let (found, looking) = channel();
+        let server = self.server.clone();
+        let look = move || {
+            // The receiver is gone when the client has ended.
+            let _ = found.send(server.to_socket_addrs().map(Iterator::collect));
+        };
+        if std::thread::Builder::new().name("resolve".to_owned()).spawn(look).is_ok() {
+            self.looking = Some(looking);
+        }
+    }
+
+    pub(super) const fn socket(&self) -> Option<&UdpSocket> {
+        self.socket.as_ref()
+    }
+
+    /// Goes on with what is under way.
+    pub(super) fn turn(&mut self, now: Moment) -> Option<RouteEvent> {
+        if let Some(looking) = &self.looking {
+            match looking.try_recv() {
+                Ok(found) => {
+                    self.looking = None;
+                    self.next_look = now + RETRY_EVERY;
+                    return Some(self.connect(found));
+                }
+                Err(TryRecvError::Disconnected) => self.looking = None,
+                Err(TryRecvError::Empty) => {}
+            }
+        }
+        if now < self.next_look {
+            return None;
+        }
+        self.next_look = now + LOOK_EVERY;
+        let Some(socket) = &self.socket else {
+            self.renew();
+            return None;
+        };
+        let own = probe(socket, self.bind)?;
+        if self.own == Some(own) {
+            return None;
+        }
+        self.renew();
+        // Told once: the socket to come knows the new address.
+        self.own = Some(own);
+        Some(RouteEvent::Changed)
+    }
+
+    fn connect(&mut self, found: Found) -> RouteEvent {
+        let addresses = match found {
+            Ok(addresses) if !addresses.is_empty() => addresses,
+            Ok(_) => return RouteEvent::Failed(format!("'{}' has no address", self.server)),
+            Err(error) => return RouteEvent::Failed(format!("cannot find '{}': {error}", self.server)),
+        };
+        let mut last = String::new();
+        for step in 0..addresses.len() {
+            let place = self.turn.wrapping_add(step) % addresses.len();
+            let Some(address) = addresses.get(place) else { continue };
+            match open(*address, self.bind) {
+                Ok(socket) => {
+                    self.own = socket.local_addr().ok().map(|own| own.ip());
+                    self.socket = Some(socket);
+                    self.turn = place.wrapping_add(1);
+                    return RouteEvent::Ready;
+                }
+                Err(error) => last = format!("cannot send to {address}: {error}"),
+            }
+        }
+        RouteEvent::Failed(last)
+    }
+}
+
+fn open(server: SocketAddr, bind: Option<IpAddr>) -> std::io::Result<UdpSocket> {
+    let any = match server {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(bind.unwrap_or(any), 0))?;
+    socket.connect(server)?;
+    Ok(socket)
+}
+
+/// The own address that the system would send from now.
+fn probe(socket: &UdpSocket, bind: Option<IpAddr>) -> Option<IpAddr> {
+    let fresh = open(socket.peer_addr().ok()?, bind).ok()?;
+    fresh.local_addr().ok().map(|own| own.ip())
+}
