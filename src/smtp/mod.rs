@@ -33,3 +33,7 @@ pub trait StoredListener: Send + Sync {
     /// A message with recipients of these accounts was committed.
     fn mail_stored(&self, accounts: &[AccountId]);
 }
+
+#[cfg(test)]
+#[path = "../../tests/conformance/support/fakes.rs"]
+mod fakes;

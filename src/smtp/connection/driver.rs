@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -48,7 +47,7 @@ pub(in crate::smtp) struct Connection {
 }
 
 /// Serves one peer to the end.
-pub(in crate::smtp) async fn serve(host: Arc<Host>, stream: TcpStream, peer: SocketAddr) {
+pub(in crate::smtp) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(host: Arc<Host>, stream: S, peer: SocketAddr) {
     let now = host.now();
     let session = Session::new(Arc::clone(&host.settings), peer.ip(), host.tls.is_some(), now);
     let timer = Box::pin(sleep_until(host.instant(session.poll_timeout())));
@@ -58,7 +57,7 @@ pub(in crate::smtp) async fn serve(host: Arc<Host>, stream: TcpStream, peer: Soc
 }
 
 impl Connection {
-    async fn run(mut self, mut stream: TcpStream) {
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut self, mut stream: S) {
         match self.converse(&mut stream).await {
             End::Closed => linger(&mut stream).await,
             End::Gone => {}
@@ -75,7 +74,7 @@ impl Connection {
         }
     }
 
-    async fn handshake(&mut self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: S) -> Option<TlsStream<S>> {
         let acceptor = self.host.tls.clone()?;
         // Nothing that was read before the handshake may be taken for a command after it.
         self.input.clear();
@@ -274,3 +273,6 @@ impl World for Host {
         self.clock.wall()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! RFC 5321 §4.1.1.3: RCPT.
+
+use crate::support::Server;
+
+#[test]
+fn a_customers_mailbox_is_taken_in_any_case_of_the_domain() {
+    let server = Server::start();
+    let mut peer = server.greeted();
+    peer.ask("MAIL FROM:<a@sender.example>", 250);
+    for path in ["Otto.Normal+tag@FIRMA.Example", "b@firma.example.", "\"quoted string\"@firma.example"] {
+        assert!(peer.ask(&format!("RCPT TO:<{path}>"), 250).starts_with("250 2.1.5"), "{path}");
+    }
+    peer.ask("DATA", 354);
+    peer.ask(".", 250);
+    let stored: Vec<String> =
+        server.only_message().message.recipients.iter().map(|recipient| recipient.mailbox.to_string()).collect();
+    assert_eq!(
+        stored,
+        ["Otto.Normal+tag@firma.example", "b@firma.example", "\"quoted string\"@firma.example"],
+        "local-parts keep their spelling"
+    );
+}
+
+#[test]
+fn a_recipient_named_twice_is_stored_once() {
+    let server = Server::start();
+    let mut peer = server.greeted();
+    peer.ask("MAIL FROM:<a@sender.example>", 250);
+    peer.ask("RCPT TO:<b@firma.example>", 250);
+    peer.ask("RCPT TO:<b@Firma.Example>", 250);
+    peer.ask("DATA", 354);
+    peer.ask(".", 250);
+    assert_eq!(server.only_message().message.recipients.len(), 1);
+}
+
+#[test]
+fn one_message_may_go_to_two_customers() {
+    let server = Server::start();
+    let mut peer = server.greeted();
+    peer.ask("MAIL FROM:<a@sender.example>", 250);
+    peer.ask("RCPT TO:<b@firma.example>", 250);
+    peer.ask("RCPT TO:<c@verein.example>", 250);
+    peer.ask("DATA", 354);
+    peer.ask(".", 250);
+    assert_eq!(server.spool.told(), [crate::base::AccountId(1), crate::base::AccountId(2)]);
+}

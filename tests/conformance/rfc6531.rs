@@ -1,0 +1,28 @@
+//! RFC 6531: SMTPUTF8.
+
+use crate::support::Server;
+
+/// RFC 6531 §3.4.
+#[test]
+fn an_international_address_is_taken_with_the_parameter() {
+    let server = Server::start();
+    let mut peer = server.greeted();
+    peer.ask("MAIL FROM:<jürgen@sender.example> SMTPUTF8", 250);
+    peer.ask("RCPT TO:<jörg@firma.example>", 250);
+    peer.ask("DATA", 354);
+    peer.ask("x\r\n.", 250);
+    let message = server.only_message().message;
+    assert!(message.smtputf8);
+    assert_eq!(message.recipients[0].mailbox.to_string(), "jörg@firma.example");
+    // RFC 6531 §4.3.
+    assert!(String::from_utf8(message.trace.to_vec()).unwrap().contains(" with UTF8SMTP "));
+}
+
+/// RFC 6531 §3.5.
+#[test]
+fn an_international_address_without_the_parameter_is_refused() {
+    let mut peer = Server::start().greeted();
+    assert!(peer.ask("MAIL FROM:<jürgen@sender.example>", 553).starts_with("553 5.6.7"));
+    peer.ask("MAIL FROM:<a@sender.example>", 250);
+    assert!(peer.ask("RCPT TO:<jörg@firma.example>", 553).starts_with("553 5.6.7"));
+}
