@@ -1,0 +1,1 @@
+//! The pages in a real browser, where one is installed: layout, policy, live updates, scripts off.

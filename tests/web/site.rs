@@ -1,0 +1,208 @@
+//! A running site over fakes, and a client that speaks just enough HTTP.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulsemx::account::{AccountStore, Change, DirectoryHandle, SignInLink};
+use pulsemx::base::{AccountId, PersonId};
+use pulsemx::liveness::LineState;
+use pulsemx::web::{Readiness, Settings, WebError, WebRooms, WebServer, sign_in};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use crate::fakes::{self, FakeAccounts, FakeFlushes, FakeLines, FakeLog, FakeSpool};
+
+pub struct Site {
+    pub origin: String,
+    pub accounts: Arc<FakeAccounts>,
+    pub lines: Arc<FakeLines>,
+    pub log: Arc<FakeLog>,
+    pub spool: Arc<FakeSpool>,
+    pub flushes: Arc<FakeFlushes>,
+    pub stored: broadcast::Sender<AccountId>,
+    pub readiness: Arc<Readiness>,
+    pub shutdown: CancellationToken,
+    pub server: WebServer,
+    address: SocketAddr,
+}
+
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// What follows `begin` up to the next quote.
+    pub fn attribute(&self, begin: &str) -> String {
+        let at = self.body.find(begin).unwrap_or_else(|| panic!("{begin} is not on the page")) + begin.len();
+        self.body[at..].split('"').next().unwrap().to_owned()
+    }
+}
+
+impl Site {
+    /// Firma is online, nothing is held.
+    pub async fn open() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    /// Firma is offline with fourteen messages and a history.
+    pub async fn busy() -> Self {
+        let site = Self::open().await;
+        site.go_offline();
+        site
+    }
+
+    pub fn go_offline(&self) {
+        *self.lines.line.lock().unwrap() = Some(fakes::line(LineState::Offline, 74));
+        *self.spool.messages.lock().unwrap() = fakes::busy_spool();
+        *self.log.rows.lock().unwrap() = fakes::history(Some(69));
+        *self.flushes.view.lock().unwrap() = fakes::flushed();
+    }
+
+    pub async fn with(settings: Settings) -> Self {
+        Self::listen("127.0.0.1:0", settings, None).await.unwrap()
+    }
+
+    pub async fn try_listen(address: &str, tls: Option<Arc<rustls::ServerConfig>>) -> Result<Self, WebError> {
+        Self::listen(address, Settings::default(), tls).await
+    }
+
+    async fn listen(
+        address: &str,
+        settings: Settings,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> Result<Self, WebError> {
+        let (accounts, lines, log, spool, flushes) = fakes::fakes();
+        let readiness = Arc::new(Readiness::new(&["store"]));
+        let stored = broadcast::channel(64).0;
+        let rooms = WebRooms {
+            directory: DirectoryHandle::new(fakes::directory()),
+            accounts: accounts.clone(),
+            lines: lines.clone(),
+            log: log.clone(),
+            spool: spool.clone(),
+            flushes: flushes.clone(),
+            stored: stored.clone(),
+            readiness: readiness.clone(),
+        };
+        let shutdown = CancellationToken::new();
+        let listener = std::net::TcpListener::bind(address).unwrap();
+        let server = WebServer::start(settings, vec![listener], rooms, tls, &shutdown)?;
+        let address = server.addresses()[0];
+        let origin = format!("http://{address}");
+        Ok(Self { origin, accounts, lines, log, spool, flushes, stored, readiness, shutdown, server, address })
+    }
+
+    /// The cookie of a new session.
+    pub fn signed_in(&self, person: PersonId) -> String {
+        let (text, hash) = sign_in::new_secret().unwrap();
+        self.accounts.sessions.lock().unwrap().insert(hash, (person, fakes::ago(-3_600)));
+        format!("pulsemx={text}")
+    }
+
+    /// The secret of a new link.
+    pub async fn link(&self, person: PersonId) -> String {
+        let (text, secret_hash) = sign_in::new_secret().unwrap();
+        let link = SignInLink { secret_hash, person, expires_at: fakes::ago(-3_600) };
+        let change = Change { at: fakes::ago(0), who: "operator".to_owned() };
+        self.accounts.add_link(link, change).await.unwrap();
+        text
+    }
+
+    /// The form token of a session, as its page shows it.
+    pub async fn token(&self, cookie: &str) -> String {
+        self.get("/", cookie).await.attribute("name=\"csrf\" value=\"")
+    }
+
+    pub async fn get(&self, path: &str, cookie: &str) -> Reply {
+        self.send("GET", path, cookie, &[], "").await
+    }
+
+    pub async fn post(&self, path: &str, cookie: &str, body: &str) -> Reply {
+        self.post_from(&self.origin, path, cookie, body).await
+    }
+
+    pub async fn post_from(&self, origin: &str, path: &str, cookie: &str, body: &str) -> Reply {
+        self.send("POST", path, cookie, &[("Origin", origin)], body).await
+    }
+
+    pub async fn send(&self, method: &str, path: &str, cookie: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        let mut stream = self.request(method, path, cookie, headers, body).await;
+        let mut octets = Vec::new();
+        // A server that refuses a long body may reset the connection behind its answer.
+        let _ = stream.read_to_end(&mut octets).await;
+        let text = String::from_utf8(octets).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Reply { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    async fn request(&self, method: &str, path: &str, cookie: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
+        let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {}\r\n", self.address);
+        if !cookie.is_empty() {
+            head.push_str(&format!("Cookie: {cookie}\r\n"));
+        }
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if method == "POST" {
+            let form = "Content-Type: application/x-www-form-urlencoded";
+            head.push_str(&format!("{form}\r\nContent-Length: {}\r\n", body.len()));
+        }
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+        let _ = stream.write_all(body.as_bytes()).await;
+        stream
+    }
+
+    /// Opens an event stream.
+    pub async fn stream(&self, path: &str, cookie: &str) -> EventStream {
+        let stream = self.request("GET", path, cookie, &[], "").await;
+        let mut stream = EventStream { stream, buffer: String::new() };
+        let head = stream.until("\r\n\r\n").await;
+        assert!(head.contains("text/event-stream"), "{head}");
+        stream
+    }
+}
+
+pub struct EventStream {
+    stream: TcpStream,
+    buffer: String,
+}
+
+impl EventStream {
+    async fn until(&mut self, end: &str) -> String {
+        loop {
+            if let Some(at) = self.buffer.find(end) {
+                let rest = self.buffer.split_off(at + end.len());
+                return std::mem::replace(&mut self.buffer, rest);
+            }
+            let mut octets = vec![0; 64 * 1024];
+            let n = self.stream.read(&mut octets).await.unwrap();
+            assert!(n > 0, "the stream ended");
+            self.buffer.push_str(std::str::from_utf8(&octets[..n]).unwrap());
+        }
+    }
+
+    pub async fn event(&mut self) -> serde_json::Value {
+        let text = self.until("\n\n").await;
+        let data = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+        serde_json::from_str(data).unwrap()
+    }
+
+    pub async fn event_within_300_ms(&mut self) -> serde_json::Value {
+        tokio::time::timeout(Duration::from_millis(300), self.event()).await.expect("news within 300 ms")
+    }
+}
