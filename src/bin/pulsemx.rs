@@ -65,7 +65,7 @@ enum ConfigCommand {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
-        Command::Beat(command) => return client::run_command(command),
+        Command::Beat(command) => return client::carry_out(&command),
         Command::Config(ConfigCommand::Show { example: true, .. }) => {
             print!("{}", example::example());
             Ok(ExitCode::SUCCESS)

@@ -15,6 +15,13 @@ use crate::heartbeat::token::Token;
 /// Longest first line of a token file that is looked at, octets.
 const TOKEN_LINE_OCTETS_MAX: u64 = 256;
 
+/// What the client can do.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum BeatCommand {
+    /// Send heartbeats until stopped, then say goodbye
+    Run(RunArguments),
+}
+
 /// Sends heartbeats until it is stopped, then says goodbye.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArguments {

@@ -2,11 +2,15 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use super::arguments::RunArguments;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::arguments::{BeatCommand, RunArguments};
 use super::cadence::{Client, ClientEvent, ClientKeys, ClientSettings, MailReport};
 use super::mail;
 use super::report::{Report, Reporter};
@@ -88,6 +92,29 @@ pub fn run_command(arguments: &RunArguments, stop: &AtomicBool) -> Result<(), Cl
         // A closed pipe must not stop the beats.
         let _ = writeln!(std::io::stdout(), "{line}");
     })
+}
+
+/// Exit code for what the user has to mend.
+const USAGE: u8 = 2;
+
+/// The whole client as a process: carries out `command` until SIGTERM or SIGINT and says what went wrong.
+#[must_use]
+pub fn carry_out(command: &BeatCommand) -> ExitCode {
+    let BeatCommand::Run(arguments) = command;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&stop)) {
+            eprintln!("pulsemx-beat: cannot watch for signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    match run_command(arguments, &stop) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pulsemx-beat: {error}");
+            ExitCode::from(USAGE)
+        }
+    }
 }
 
 /// Sends heartbeats until `stop` is set, then says goodbye: at most 0.7 s later it returns. Blocks its thread.

@@ -9,6 +9,6 @@ mod mail;
 mod random;
 mod route;
 
-pub use arguments::RunArguments;
+pub use arguments::{BeatCommand, RunArguments};
 pub use cadence::{Client, ClientEvent, ClientKeys, ClientSettings, MailReport};
-pub use driver::{ClientError, Options, run, run_command};
+pub use driver::{ClientError, Options, carry_out, run, run_command};
