@@ -20,13 +20,30 @@ pub enum MailHost {
     Literal(String),
 }
 
-/// A mailbox: `local-part@domain` (RFC 5321 §4.1.2).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+/// A mailbox: `local-part@domain` (RFC 5321 §4.1.2). Two are equal when their domains are, however they are spelled.
+#[derive(Clone, Debug)]
 pub struct Mailbox {
     /// As written.
     pub local_part: LocalPart,
-    /// Normalised.
+    /// Normalised, for comparison.
     pub host: MailHost,
+    /// The domain as written, without a final dot: what goes out again.
+    spelling: String,
+}
+
+impl PartialEq for Mailbox {
+    fn eq(&self, other: &Self) -> bool {
+        self.local_part == other.local_part && self.host == other.host
+    }
+}
+
+impl Eq for Mailbox {}
+
+impl std::hash::Hash for Mailbox {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.local_part.hash(state);
+        self.host.hash(state);
+    }
 }
 
 /// The sender of an envelope.
@@ -149,7 +166,8 @@ impl Mailbox {
         } else {
             MailHost::Name(DomainName::parse(domain)?)
         };
-        Ok(Self { local_part: LocalPart(local.to_owned()), host })
+        let spelling = domain.strip_suffix('.').unwrap_or(domain).to_owned();
+        Ok(Self { local_part: LocalPart(local.to_owned()), host, spelling })
     }
 
     /// The domain, unless the mailbox lives at an address literal.
@@ -170,10 +188,7 @@ impl fmt::Display for LocalPart {
 
 impl fmt::Display for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            MailHost::Name(name) => write!(f, "{}@{name}", self.local_part),
-            MailHost::Literal(literal) => write!(f, "{}@{literal}", self.local_part),
-        }
+        write!(f, "{}@{}", self.local_part, self.spelling)
     }
 }
 
@@ -213,7 +228,10 @@ mod tests {
         ] {
             assert_eq!(Mailbox::parse(text, false).unwrap().to_string(), text);
         }
-        assert_eq!(Mailbox::parse("a@FIRMA.Example.", false).unwrap().to_string(), "a@firma.example");
+        let shouted = Mailbox::parse("a@FIRMA.Example.", false).unwrap();
+        assert_eq!(shouted.to_string(), "a@FIRMA.Example");
+        assert_eq!(shouted, Mailbox::parse("a@firma.example", false).unwrap());
+        assert_eq!(shouted.domain().unwrap().as_str(), "firma.example");
     }
 
     #[test]

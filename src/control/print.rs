@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn ages_and_sizes_read_like_speech() {
-        let at = |s| chrono::Utc.timestamp_opt(1_800_000_000 + s, 0).unwrap();
+        let at = |s: i64| chrono::Utc.timestamp_opt(1_800_000_000 + s, 0).unwrap();
         assert_eq!(age(at(0), at(5)), "5 s");
         assert_eq!(age(at(0), at(192)), "3:12 min");
         assert_eq!(age(at(0), at(3 * 3_600 + 420)), "3:07 h");

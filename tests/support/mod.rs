@@ -1,5 +1,5 @@
 //! What the scenarios share: the real binaries as processes, a blocking sender, a recording mail server, and waiting.
-#![allow(dead_code, reason = "each scenario crate uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each scenario crate uses a part")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
