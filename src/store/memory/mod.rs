@@ -1,0 +1,3 @@
+//! In memory.
+/// x
+pub struct MemoryStore;

@@ -1,0 +1,97 @@
+//! Moves committed pages from the log into the database, away from the thread that commits.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::error::{OpenError, describe};
+use super::open;
+use super::writer::Counters;
+
+/// How often the log is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Pages of 4 KiB in the log that are worth a checkpoint: 4 MiB, four times the engine's own habit, since the copy
+/// runs beside the commits.
+const PAGES_WORTH: i64 = 1024;
+/// Pages in the log beyond which commits have to wait for a checkpoint that lets it begin anew: 256 MiB.
+const PAGES_MAX: i64 = 65_536;
+/// Looks without a commit after which the log is emptied.
+const QUIET_LOOKS: u32 = 20;
+
+/// The handle of the thread.
+pub(super) struct Checkpointer {
+    stop: Sender<()>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Checkpointer {
+    /// Starts the thread with a connection of its own.
+    pub(super) fn start(path: &Path, counters: Arc<Counters>) -> Result<Self, OpenError> {
+        let connection = open::writing(path)?;
+        // A checkpoint that cannot have the file at once is tried again at the next look.
+        connection.busy_timeout(Duration::from_millis(200)).map_err(|error| OpenError::engine(path, error))?;
+        let (stop, stopped) = channel();
+        let name = path.to_owned();
+        let thread = std::thread::Builder::new()
+            .name("store-checkpoint".to_owned())
+            .spawn(move || look_after(&name, &connection, &counters, &stopped))
+            .map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+        Ok(Self { stop, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Empties the log and ends the thread.
+    pub(super) fn stop(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = self.stop.send(());
+            if thread.join().is_err() {
+                tracing::error!("the thread that checkpoints the store ended badly");
+            }
+        }
+    }
+}
+
+/// Pages in the log, and those of them that are in the database already.
+fn checkpoint(connection: &Connection, statement: &'static str) -> rusqlite::Result<(i64, i64)> {
+    connection.prepare_cached(statement)?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
+const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
+const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
+const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+fn look_after(path: &Path, connection: &Connection, counters: &Counters, stopped: &Receiver<()>) {
+    let mut commits = 0;
+    let mut quiet_looks = 0;
+    while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let now = counters.read().commits;
+        quiet_looks = if now == commits { quiet_looks + 1 } else { 0 };
+        commits = now;
+        if quiet_looks > QUIET_LOOKS {
+            continue;
+        }
+        if let Err(error) = look(connection, quiet_looks == QUIET_LOOKS) {
+            tracing::warn!(database = %path.display(), error = %describe(&error, path), "checkpoint failed");
+        }
+    }
+    if let Err(error) = checkpoint(connection, TRUNCATE) {
+        tracing::warn!(database = %path.display(), error = %describe(&error, path), "last checkpoint failed");
+    }
+}
+
+fn look(connection: &Connection, is_quiet: bool) -> rusqlite::Result<()> {
+    let (pages, done) = checkpoint(connection, LOOK)?;
+    if is_quiet && pages > 0 {
+        checkpoint(connection, TRUNCATE)?;
+    } else if pages > PAGES_MAX {
+        checkpoint(connection, RESTART)?;
+    } else if pages - done >= PAGES_WORTH {
+        checkpoint(connection, PASSIVE)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The embedded engine: one SQLite file, one thread that writes, a few connections that read.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `open` | finds, locks and opens the file, and checks that a commit is a sync |
+//! | `migrate` | brings the schema up to date |
+//! | `writer`, `job` | join waiting operations into one commit |
+//! | `checkpoint` | moves the log into the file, off the commit path |
+//! | `readers` | read beside the writer |
+//! | `usage` | what accounts hold, in memory |
+//! | `account`, `account_read`, `transition`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list` | the SQL |
+
+mod account;
+mod account_read;
+mod checkpoint;
+mod error;
+mod job;
+mod migrate;
+mod open;
+mod readers;
+mod row;
+mod spool;
+mod spool_claim;
+mod spool_intake;
+mod spool_list;
+mod spool_report;
+mod transition;
+mod usage;
+mod writer;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+
+use checkpoint::Checkpointer;
+use error::WriteFailure;
+use job::{Terms, Work};
+use readers::Readers;
+use usage::UsageTable;
+use writer::{Counters, Writer};
+
+pub use error::OpenError;
+pub(in crate::store) use usage::Standing;
+pub use writer::Statistics;
+
+/// Where the store is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The database file; its directory is made if it is missing.
+    pub path: PathBuf,
+}
+
+/// The store on disk. Implements the traits of the account, liveness and spool rooms.
+///
+/// Reads need a tokio runtime around them (they run on its blocking threads); writes do not.
+pub struct SqliteStore {
+    readers: Readers,
+    /// Absent when opened for reading only.
+    writing: Option<Writing>,
+    usage: Arc<UsageTable>,
+    counters: Arc<Counters>,
+}
+
+struct Writing {
+    writer: Writer,
+    checkpointer: Checkpointer,
+    lock: Mutex<Option<File>>,
+}
+
+impl SqliteStore {
+    /// Opens or makes the database, upgrades its schema and starts its threads. Blocks meanwhile.
+    ///
+    /// # Errors
+    /// [`OpenError`] names the file and what to do. Nothing was changed, unless a schema step had been finished.
+    pub fn open(settings: Settings) -> Result<Arc<Self>, OpenError> {
+        let path = settings.path;
+        open::prepare(&path)?;
+        let lock = open::lock(&path)?;
+        let mut connection = open::writing(&path)?;
+        migrate::migrate(&mut connection, &path, migrate::MIGRATIONS)?;
+        let usage = Arc::new(UsageTable::default());
+        usage.load(&connection).map_err(|error| OpenError::engine(&path, error))?;
+        let counters = Arc::new(Counters::default());
+        let readers = Readers::open(&path, open::reading)?;
+        let checkpointer = Checkpointer::start(&path, Arc::clone(&counters))?;
+        let writer = Writer::start(path.clone(), connection, Arc::clone(&usage), Arc::clone(&counters))
+            .map_err(|source| OpenError::File { path, source })?;
+        let writing = Writing { writer, checkpointer, lock: Mutex::new(Some(lock)) };
+        Ok(Arc::new(Self { readers, writing: Some(writing), usage, counters }))
+    }
+
+    /// Opens the database of a stopped server for commands that look. Writes nothing; every change fails.
+    ///
+    /// # Errors
+    /// [`OpenError`], also when the schema is not exactly the one of this version.
+    pub fn open_read_only(path: &Path) -> Result<Arc<Self>, OpenError> {
+        let connection = open::stopped(path)?;
+        migrate::require_newest(&connection, path)?;
+        let usage = Arc::new(UsageTable::default());
+        usage.load(&connection).map_err(|error| OpenError::engine(path, error))?;
+        drop(connection);
+        let readers = Readers::open(path, open::stopped)?;
+        Ok(Arc::new(Self { readers, writing: None, usage, counters: Arc::new(Counters::default()) }))
+    }
+
+    /// How much was written since the start.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.counters.read()
+    }
+
+    /// Commits and syncs what was queued, moves the log into the file, ends the threads and gives up the lock.
+    /// Blocks meanwhile; later calls fail or do nothing. Also done on drop.
+    pub fn close(&self) {
+        if let Some(writing) = &self.writing {
+            writing.writer.stop();
+        }
+        self.readers.close();
+        if let Some(writing) = &self.writing {
+            writing.checkpointer.stop();
+            drop(writing.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        }
+    }
+
+    async fn write<T, E, F>(&self, terms: Terms, operation: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<WriteFailure> + Send + 'static,
+        F: FnOnce(&mut Work<'_>) -> Result<T, E> + Send + 'static,
+    {
+        match &self.writing {
+            Some(writing) => writing.writer.submit(terms, operation).await,
+            None => Err(WriteFailure::ReadOnly.into()),
+        }
+    }
+
+    async fn read<T, E, F>(&self, question: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<rusqlite::Error> + From<WriteFailure> + Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    {
+        self.readers.read(question).await
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("statistics", &self.statistics()).finish_non_exhaustive()
+    }
+}

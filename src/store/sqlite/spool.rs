@@ -1,0 +1,119 @@
+//! The spool's trait on this engine: which operation has which durability.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::job::{Durability, Terms};
+use super::{SqliteStore, spool_claim, spool_intake, spool_list, spool_report};
+use crate::account::Change;
+use crate::base::{AccountId, SpoolId, WallTime};
+use crate::spool::{
+    ClaimQuery, Claimed, CommitError, IntakeStatus, ListPage, ListQuery, MessageDetail, NewMessage, Report,
+    RetrySelection, SpoolError, SpoolStore, Tally, Usage,
+};
+
+#[async_trait]
+impl SpoolStore for SqliteStore {
+    async fn intake_chunk(&self, id: SpoolId, ordinal: u32, bytes: Bytes) -> Result<(), SpoolError> {
+        // Unsynced: the commit of the message syncs the log that holds this piece (see `writer`).
+        let terms = Terms { octets: bytes.len(), ..Terms::LAZY };
+        self.write(terms, move |work| spool_intake::chunk(work, id, ordinal, &bytes)).await
+    }
+
+    async fn intake_commit(&self, message: NewMessage) -> Result<(), CommitError> {
+        let octets = message.tail.iter().map(Bytes::len).sum();
+        let terms = Terms { durability: Durability::Synced, octets, is_for_caller: true, is_message: true };
+        self.write(terms, move |work| spool_intake::commit(work, &message)).await
+    }
+
+    async fn intake_abandon(&self, id: SpoolId) -> Result<(), SpoolError> {
+        self.write(Terms::LAZY, move |work| spool_intake::abandon(work, id)).await
+    }
+
+    async fn intake_status(&self, id: SpoolId) -> Result<IntakeStatus, SpoolError> {
+        self.read(move |db| Ok(spool_list::status(db, id)?)).await
+    }
+
+    async fn claim(&self, query: ClaimQuery) -> Result<Vec<Claimed>, SpoolError> {
+        let terms = Terms { is_for_caller: true, ..Terms::LAZY };
+        self.write(terms, move |work| spool_claim::claim(work, &query)).await
+    }
+
+    async fn report(&self, reports: Vec<Report>, now: WallTime) -> Result<(), SpoolError> {
+        self.write(Terms::LAZY, move |work| {
+            reports.iter().try_for_each(|report| spool_report::report(work, report, now))
+        })
+        .await
+    }
+
+    async fn next_due(&self, account: AccountId) -> Result<Option<WallTime>, SpoolError> {
+        self.read(move |db| Ok(spool_claim::next_due(db, account)?)).await
+    }
+
+    async fn make_due(&self, account: AccountId, now: WallTime) -> Result<u64, SpoolError> {
+        let mut all = 0;
+        loop {
+            let changed: u64 =
+                self.write(Terms::LAZY, move |work| spool_claim::make_due(work, account, now)).await?;
+            all += changed;
+            if changed < spool_claim::DUE_BATCH {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn body_chunk(&self, id: SpoolId, ordinal: u32) -> Result<Bytes, SpoolError> {
+        self.read(move |db| spool_list::chunk(db, id, ordinal)).await
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<ListPage, SpoolError> {
+        self.read(move |db| Ok(spool_list::list(db, &query)?)).await
+    }
+
+    async fn show(&self, id: SpoolId) -> Result<Option<MessageDetail>, SpoolError> {
+        self.read(move |db| Ok(spool_list::message(db, id.as_i64(), None)?)).await
+    }
+
+    async fn retry(&self, selection: RetrySelection, change: Change) -> Result<u64, SpoolError> {
+        let (selection, change) = (Arc::new(selection), Arc::new(change));
+        let mut all = 0;
+        let mut after = None;
+        loop {
+            let (selection, change) = (Arc::clone(&selection), Arc::clone(&change));
+            let step: spool_claim::RetryStep = self
+                .write(Terms::SYNCED, move |work| spool_claim::retry(work, &selection, after, &change))
+                .await?;
+            all += step.changed;
+            after = step.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn usage(&self, account: AccountId) -> Usage {
+        self.usage.of(account)
+    }
+
+    async fn tally(&self, account: AccountId) -> Result<Tally, SpoolError> {
+        self.read(move |db| Ok(spool_list::tally(db, account)?)).await
+    }
+
+    async fn recover(&self) -> Result<u64, SpoolError> {
+        self.write(Terms::SYNCED, |work| spool_claim::recover(work)).await
+    }
+
+    async fn purge_delivered(&self, delivered_before: WallTime) -> Result<u64, SpoolError> {
+        let mut all = 0;
+        loop {
+            let removed: u64 =
+                self.write(Terms::LAZY, move |work| spool_report::purge(work, delivered_before)).await?;
+            all += removed;
+            if removed < spool_report::PURGE_BATCH {
+                return Ok(all);
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! How a message becomes ours: its pieces, then message and recipients in one step.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::Misuse;
+use super::job::Work;
+use super::row;
+use super::usage::Standing;
+use crate::base::{AccountId, SpoolId};
+use crate::spool::{BodyType, CHUNK_OCTETS_MAX, CommitError, NewMessage, SpoolError};
+
+/// `body` as stored.
+pub(super) const fn body_word(body: BodyType) -> &'static str {
+    match body {
+        BodyType::SevenBit => "7bit",
+        BodyType::EightBitMime => "8bitmime",
+    }
+}
+
+fn is_stored(db: &Connection, id: SpoolId) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM message WHERE id = ?1")?.exists([id.as_i64()])
+}
+
+/// Stores one piece ahead. A piece that comes again replaces itself.
+pub(super) fn chunk(work: &mut Work<'_>, id: SpoolId, ordinal: u32, octets: &Bytes) -> Result<(), SpoolError> {
+    if octets.len() > CHUNK_OCTETS_MAX {
+        return Err(Misuse("a piece of content is too long").into());
+    }
+    if is_stored(work.connection, id)? {
+        return Err(Misuse("the message is complete; its content does not change any more").into());
+    }
+    work.ahead.note(id.as_i64());
+    write_chunk(work.connection, id, ordinal, octets)?;
+    Ok(())
+}
+
+fn write_chunk(db: &Connection, id: SpoolId, ordinal: u32, octets: &Bytes) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO chunk (message, ordinal, octets) VALUES (?1, ?2, ?3)
+         ON CONFLICT (message, ordinal) DO UPDATE SET octets = excluded.octets",
+    )?
+    .execute(params![id.as_i64(), ordinal, &octets[..]])
+    .map(drop)
+}
+
+/// Removes the pieces of a message that will not come. A complete message is left alone.
+pub(super) fn abandon(work: &mut Work<'_>, id: SpoolId) -> Result<(), SpoolError> {
+    if !is_stored(work.connection, id)? {
+        delete_chunks(work.connection, id.as_i64())?;
+        work.ahead.forget(id.as_i64());
+    }
+    Ok(())
+}
+
+/// Removes the content of a message.
+pub(super) fn delete_chunks(db: &Connection, message: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM chunk WHERE message = ?1")?.execute([message]).map(drop)
+}
+
+/// Makes the message ours. The same message again is ours already; another one of that id is refused.
+pub(super) fn commit(work: &mut Work<'_>, message: &NewMessage) -> Result<(), CommitError> {
+    let db = work.connection;
+    let id = message.id.as_i64();
+    if let Some(same) = already_stored(db, message)? {
+        return if same { Ok(()) } else { Err(Misuse("another message has this spool id").into()) };
+    }
+    require_whole(work, message)?;
+    insert_message(db, message)?;
+    for (recipient, ordinal) in message.recipients.iter().zip(0i64..) {
+        let Some(domain) = recipient.mailbox.domain() else {
+            return Err(Misuse("a recipient lives at an address literal").into());
+        };
+        db.prepare_cached(
+            "INSERT INTO recipient (message, ordinal, account, mailbox, domain, state, due_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6)",
+        )?
+        .execute(params![
+            id,
+            ordinal,
+            recipient.account.0,
+            recipient.mailbox.to_string(),
+            domain.as_str(),
+            row::stored_time(message.accepted_at)
+        ])?;
+    }
+    for (piece, ordinal) in message.tail.iter().zip(message.chunks_ahead..) {
+        write_chunk(db, message.id, ordinal, piece)?;
+    }
+    count_accepted(work, message)?;
+    work.ahead.forget(id);
+    Ok(())
+}
+
+/// Whether this id is stored, and then whether it is the same message.
+fn already_stored(db: &Connection, message: &NewMessage) -> rusqlite::Result<Option<bool>> {
+    db.prepare_cached(
+        "SELECT sha256 = ?2 AND octets = ?3
+                AND (SELECT count(*) FROM recipient WHERE message = m.id) = ?4 FROM message AS m WHERE id = ?1",
+    )?
+    .query_row(
+        params![
+            message.id.as_i64(),
+            message.sha256,
+            row::stored_count(message.octets),
+            i64::try_from(message.recipients.len()).unwrap_or(i64::MAX)
+        ],
+        |row| row.get(0),
+    )
+    .optional()
+}
+
+/// Refuses a message of which something is missing: whole or not at all.
+fn require_whole(work: &Work<'_>, message: &NewMessage) -> Result<(), CommitError> {
+    let id = message.id.as_i64();
+    if message.recipients.is_empty() {
+        return Err(Misuse("a message has at least one recipient").into());
+    }
+    if message.tail.iter().any(|piece| piece.len() > CHUNK_OCTETS_MAX) {
+        return Err(Misuse("a piece of content is too long").into());
+    }
+    if work.ahead.is_doubtful(id) {
+        return Err(Misuse("content that was written ahead may be lost, since a sync failed meanwhile").into());
+    }
+    let (pieces, octets): (i64, i64) = work
+        .connection
+        .prepare_cached("SELECT count(*), coalesce(sum(length(octets)), 0) FROM chunk WHERE message = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let tail: usize = message.tail.iter().map(Bytes::len).sum();
+    let whole = row::count(octets).saturating_add(u64::try_from(tail).unwrap_or(u64::MAX));
+    if pieces != i64::from(message.chunks_ahead) || whole != message.octets {
+        return Err(Misuse("the pieces of the content are not what the message says").into());
+    }
+    Ok(())
+}
+
+fn insert_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()> {
+    let tail = i64::try_from(message.tail.len()).unwrap_or(i64::MAX);
+    db.prepare_cached(
+        "INSERT INTO message (id, accepted_at, reverse_path, smtputf8, body, trace, sha256, octets, chunks, subject,
+                              header_from, message_id, peer, helo, tls)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    )?
+    .execute(params![
+        message.id.as_i64(),
+        row::stored_time(message.accepted_at),
+        message.reverse_path.to_string(),
+        message.smtputf8,
+        body_word(message.body),
+        &message.trace[..],
+        message.sha256,
+        row::stored_count(message.octets),
+        i64::from(message.chunks_ahead).saturating_add(tail),
+        message.header.subject,
+        message.header.from,
+        message.header.message_id,
+        message.peer.to_string(),
+        message.helo,
+        message.tls
+    ])
+    .map(drop)
+}
+
+fn count_accepted(work: &mut Work<'_>, message: &NewMessage) -> rusqlite::Result<()> {
+    let mut accounts: Vec<AccountId> = message.recipients.iter().map(|recipient| recipient.account).collect();
+    accounts.sort_unstable();
+    for same in accounts.chunk_by(|a, b| a == b) {
+        let Some(account) = same.first().copied() else { continue };
+        work.connection
+            .prepare_cached(
+                "INSERT INTO tally (account, accepted) VALUES (?1, ?2)
+                 ON CONFLICT (account) DO UPDATE SET accepted = accepted + excluded.accepted",
+            )?
+            .execute(params![account.0, i64::try_from(same.len()).unwrap_or(i64::MAX)])?;
+        work.usage.moved(account, row::stored_count(message.octets), Standing::Done, Standing::Waiting);
+    }
+    Ok(())
+}

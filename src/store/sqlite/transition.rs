@@ -1,0 +1,148 @@
+//! The history of the lines: written once, read by everybody.
+
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Row, params};
+
+use super::job::Terms;
+use super::row::{self, odd, parsed, parsed_optional, readable};
+use super::SqliteStore;
+use crate::base::{AccountId, EndpointId};
+use crate::liveness::{
+    AddressChange, Cause, HistoryRow, LineState, LogError, Transition, TransitionLog, WatchedEndpoint,
+};
+
+/// Rows of history in one answer, at most.
+const HISTORY_ROWS_MAX: u32 = 1_000;
+
+fn append(db: &Connection, line: &HistoryRow) -> rusqlite::Result<()> {
+    match line {
+        HistoryRow::State(line) => append_state(db, line),
+        HistoryRow::Address(line) => append_address(db, line),
+    }
+}
+
+/// The row is written only if the server is still there; the same holds for [`append_address`].
+fn append_state(db: &Connection, line: &Transition) -> rusqlite::Result<()> {
+    let written = db
+        .prepare_cached(
+            "INSERT INTO history (account, endpoint, kind, at, from_value, to_value, cause, since, address)
+             SELECT account, id, 'state', ?2, ?3, ?4, ?5, ?6, ?7 FROM endpoint WHERE id = ?1",
+        )?
+        .execute(params![
+            line.endpoint.0,
+            row::stored_time(line.at),
+            line.from.as_str(),
+            line.to.as_str(),
+            line.cause.as_str(),
+            row::stored_time(line.since),
+            line.address.map(|address| address.to_string())
+        ])?;
+    if written > 0 {
+        db.prepare_cached(
+            "INSERT INTO line (endpoint, state, since) VALUES (?1, ?2, ?3)
+             ON CONFLICT (endpoint) DO UPDATE SET state = excluded.state, since = excluded.since",
+        )?
+        .execute(params![line.endpoint.0, line.to.as_str(), row::stored_time(line.since)])?;
+    }
+    Ok(())
+}
+
+fn append_address(db: &Connection, line: &AddressChange) -> rusqlite::Result<()> {
+    let to = line.to.to_string();
+    db.prepare_cached(
+        "INSERT INTO history (account, endpoint, kind, at, from_value, to_value)
+         SELECT account, id, 'address', ?2, ?3, ?4 FROM endpoint WHERE id = ?1",
+    )?
+    .execute(params![
+        line.endpoint.0,
+        row::stored_time(line.at),
+        line.from.map(|address| address.to_string()),
+        to
+    ])?;
+    let update = match line.to {
+        IpAddr::V4(_) => "UPDATE endpoint SET address_v4 = ?2 WHERE id = ?1",
+        IpAddr::V6(_) => "UPDATE endpoint SET address_v6 = ?2 WHERE id = ?1",
+    };
+    db.prepare_cached(update)?.execute(params![line.endpoint.0, to]).map(drop)
+}
+
+fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
+    let account = AccountId(row.get(0)?);
+    let endpoint = EndpointId(row.get(1)?);
+    let at = row::time(row.get(3)?);
+    match row.get::<_, String>(2)?.as_str() {
+        "state" => Ok(HistoryRow::State(Transition {
+            account,
+            endpoint,
+            from: parsed(row, 4, str::parse::<LineState>)?,
+            to: parsed(row, 5, str::parse::<LineState>)?,
+            cause: parsed(row, 6, |word| Cause::from_stored(word).ok_or("not a cause"))?,
+            at,
+            since: row::time(row.get(7)?),
+            address: parsed_optional(row, 8)?,
+        })),
+        "address" => Ok(HistoryRow::Address(AddressChange {
+            account,
+            endpoint,
+            from: parsed_optional(row, 4)?,
+            to: parsed(row, 5, str::parse::<IpAddr>)?,
+            at,
+        })),
+        other => Err(odd(2, other)),
+    }
+}
+
+/// A server whose stored state is odd is watched like a new one: it must be heard again either way.
+fn watched(row: &Row<'_>) -> rusqlite::Result<WatchedEndpoint> {
+    let stored: Option<String> = row.get(2)?;
+    let state = stored.map(|word| word.parse::<LineState>()).transpose().unwrap_or_else(|error| {
+        tracing::error!(table = "line", %error, "odd row is kept and skipped");
+        None
+    });
+    let since: Option<i64> = row.get(3)?;
+    Ok(WatchedEndpoint {
+        account: AccountId(row.get(0)?),
+        endpoint: EndpointId(row.get(1)?),
+        state: state.unwrap_or(LineState::New),
+        since: since.filter(|_| state.is_some_and(|state| state != LineState::New)).map(row::time),
+    })
+}
+
+#[async_trait]
+impl TransitionLog for SqliteStore {
+    async fn append(&self, rows: Vec<HistoryRow>) -> Result<(), LogError> {
+        self.write(Terms::SYNCED, move |work| {
+            for line in &rows {
+                append(work.connection, line)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn load(&self) -> Result<Vec<WatchedEndpoint>, LogError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT e.account, e.id, l.state, l.since FROM endpoint AS e
+                 LEFT JOIN line AS l ON l.endpoint = e.id ORDER BY e.id",
+            )?;
+            let rows = statement.query_map([], watched)?;
+            Ok(readable("line", rows)?)
+        })
+        .await
+    }
+
+    async fn history(&self, account: AccountId, limit: u32) -> Result<Vec<HistoryRow>, LogError> {
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(
+                "SELECT account, endpoint, kind, at, from_value, to_value, cause, since, address FROM history
+                 WHERE account = ?1 ORDER BY id DESC LIMIT ?2",
+            )?;
+            let rows = statement.query_map(params![account.0, limit.min(HISTORY_ROWS_MAX)], history_row)?;
+            Ok(readable("history", rows)?)
+        })
+        .await
+    }
+}

@@ -1,0 +1,317 @@
+//! The one thread that writes: it joins all waiting operations into one commit, so that a sync is paid once.
+//!
+//! A lone operation never waits for company: the group is what has arrived while the last commit was synced.
+//!
+//! **Two durabilities.** A group with mail or changes of accounts is committed with `synchronous=FULL`; one of claims
+//! and reports alone with `NORMAL`, which survives the death of the process. What was committed that way is synced at
+//! the latest [`LAZY_MAX`] later, by a commit of one row with `FULL`: cheaper than a checkpoint, which would copy pages
+//! on this thread. A sync covers the whole log file and a commit in the log counts only if everything before it is
+//! intact (checksums are chained), so a synced commit vouches for all unsynced ones before it. That is why pieces of
+//! content may be written lazily ahead of their message.
+//!
+//! **A failed sync.** The kernel may drop the pages it could not write and report success the next time. So after
+//! such a failure the log is never extended: the connection is closed, a new one copies the log into the database and
+//! begins an empty log, and until that has worked nothing is acknowledged. Messages whose pieces were written before
+//! the failure are refused (the sender comes again).
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::error::{WriteFailure, describe, is_doubtful};
+use super::job::{Ahead, Call, Durability, Job, Terms, Work};
+use super::open;
+use super::usage::{UsageChanges, UsageTable};
+use crate::base::{Clock, Moment};
+
+/// Operations that may wait at once; senders beyond wait in their own task. Sixteen groups.
+pub(super) const WAITING_MAX: usize = 4096;
+/// Operations in one commit, at most: beyond this a larger group gains nothing (measured 64 to 256 per commit).
+const GROUP_MAX: usize = 256;
+/// Octets of content in one commit after which no further operation joins, so that large bodies do not hold up others.
+const GROUP_OCTETS_MAX: usize = 4 * 1024 * 1024;
+/// A commit without a sync is followed by a synced one within this time.
+pub(super) const LAZY_MAX: Duration = Duration::from_millis(50);
+
+/// How much was written since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Statistics {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Those of them that were synced before they were answered.
+    pub synced_commits: u64,
+    /// Messages stored.
+    pub messages: u64,
+}
+
+/// The same, while it changes.
+#[derive(Default, Debug)]
+pub(super) struct Counters {
+    commits: AtomicU64,
+    synced_commits: AtomicU64,
+    messages: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn read(&self) -> Statistics {
+        Statistics {
+            commits: self.commits.load(Ordering::Relaxed),
+            synced_commits: self.synced_commits.load(Ordering::Relaxed),
+            messages: self.messages.load(Ordering::Relaxed),
+        }
+    }
+}
+
+enum Order {
+    Do(Box<dyn Job>),
+    Stop,
+}
+
+/// The handle by which operations reach the thread.
+pub(super) struct Writer {
+    queue: Sender<Order>,
+    places: Arc<Semaphore>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread on an open connection.
+    pub(super) fn start(
+        path: PathBuf,
+        connection: Connection,
+        usage: Arc<UsageTable>,
+        counters: Arc<Counters>,
+    ) -> std::io::Result<Self> {
+        let (queue, orders) = channel();
+        let desk = Desk {
+            path,
+            connection: Some(connection),
+            is_synchronous: true,
+            unsynced_since: None,
+            ahead: Ahead::default(),
+            claims: 0,
+            usage,
+            counters,
+            clock: Clock,
+        };
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || desk.work(&orders))?;
+        Ok(Self { queue, places: Arc::new(Semaphore::new(WAITING_MAX)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues an operation and waits until its group is committed.
+    pub(super) async fn submit<T, E, F>(&self, terms: Terms, operation: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<WriteFailure> + Send + 'static,
+        F: FnOnce(&mut Work<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| WriteFailure::Closed)?;
+        let (caller, answer) = oneshot::channel();
+        let call = Call { terms, operation: Some(operation), result: None, caller, _place: place };
+        self.queue.send(Order::Do(Box::new(call))).map_err(|_| WriteFailure::Closed)?;
+        answer.await.unwrap_or_else(|_| {
+            Err(WriteFailure::Unknown("the store was closed before the commit was answered".to_owned()).into())
+        })
+    }
+
+    /// Lets what was queued be committed and synced, then ends the thread.
+    pub(super) fn stop(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = self.queue.send(Order::Stop);
+            if thread.join().is_err() {
+                tracing::error!("the thread that writes the store ended badly");
+            }
+        }
+    }
+}
+
+/// What the thread owns.
+struct Desk {
+    path: PathBuf,
+    /// Absent after a failure, until a new one is sound.
+    connection: Option<Connection>,
+    /// Whether the connection commits with FULL now.
+    is_synchronous: bool,
+    /// When the oldest commit without a sync was made.
+    unsynced_since: Option<Moment>,
+    ahead: Ahead,
+    claims: i64,
+    usage: Arc<UsageTable>,
+    counters: Arc<Counters>,
+    clock: Clock,
+}
+
+impl Desk {
+    fn work(mut self, orders: &Receiver<Order>) {
+        while let Some(first) = self.wait(orders) {
+            let (group, is_last) = gather(first, orders);
+            self.commit_and_answer(group);
+            if is_last {
+                break;
+            }
+        }
+        self.sync_outstanding();
+    }
+
+    /// The next operation; syncs what is outstanding when its time has come. `None` to stop.
+    fn wait(&mut self, orders: &Receiver<Order>) -> Option<Box<dyn Job>> {
+        loop {
+            let order = match self.unsynced_since {
+                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(since) => {
+                    let waited = self.clock.monotonic().since(since);
+                    orders.recv_timeout(LAZY_MAX.saturating_sub(waited))
+                }
+            };
+            match order {
+                Ok(Order::Do(job)) => return Some(job),
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.sync_outstanding(),
+            }
+        }
+    }
+
+    fn sync_outstanding(&mut self) {
+        if self.unsynced_since.is_some() {
+            let mark = |connection: &Connection| {
+                connection.prepare_cached("UPDATE sync_mark SET marks = marks + 1 WHERE id = 1")?.execute([]).map(drop)
+            };
+            if let Err(failure) = self.in_transaction(true, |_, connection| mark(connection)) {
+                tracing::error!(%failure, "claims and reports could not be synced; a power cut may repeat deliveries");
+            }
+        }
+    }
+
+    fn commit_and_answer(&mut self, mut group: Vec<Box<dyn Job>>) {
+        let is_overdue =
+            self.unsynced_since.is_some_and(|since| self.clock.monotonic().since(since) >= LAZY_MAX);
+        let is_synced = is_overdue || group.iter().any(|job| job.terms().durability == Durability::Synced);
+        let mut kept: Vec<UsageChanges> = Vec::new();
+        let mut messages = 0;
+        let outcome = self.in_transaction(is_synced, |desk, connection| {
+            for job in &mut group {
+                let mut usage = UsageChanges::default();
+                connection.prepare_cached("SAVEPOINT operation")?.execute([])?;
+                let is_kept = job.run(&mut Work {
+                    connection,
+                    usage: &mut usage,
+                    ahead: &mut desk.ahead,
+                    claims: &mut desk.claims,
+                });
+                if is_kept {
+                    kept.push(usage);
+                    messages += u64::from(job.terms().is_message);
+                } else {
+                    connection.prepare_cached("ROLLBACK TO operation")?.execute([])?;
+                }
+                connection.prepare_cached("RELEASE operation")?.execute([])?;
+            }
+            Ok(())
+        });
+        match &outcome {
+            Ok(()) => {
+                self.usage.apply(kept.into_iter());
+                self.counters.messages.fetch_add(messages, Ordering::Relaxed);
+            }
+            Err(failure) => tracing::error!(database = %self.path.display(), operations = group.len(), %failure, "commit failed"),
+        }
+        for job in group {
+            job.answer(&outcome);
+        }
+    }
+
+    /// Runs `work` in one transaction. After a failure the connection is given up.
+    fn in_transaction(
+        &mut self,
+        is_synced: bool,
+        work: impl FnOnce(&mut Self, &Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), WriteFailure> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.reopen()?,
+        };
+        let not_stored = |desk: &Self, error: &rusqlite::Error| WriteFailure::NotStored(describe(error, &desk.path));
+        let prepared = self.set_synchronous(&connection, is_synced).and_then(|()| connection.execute_batch("BEGIN IMMEDIATE"));
+        if let Err(error) = prepared {
+            return Err(not_stored(self, &error));
+        }
+        if let Err(error) = work(self, &connection) {
+            // Dropping the connection rolls back whatever the engine has not rolled back by itself.
+            self.ahead.doubt_all();
+            return Err(not_stored(self, &error));
+        }
+        if connection.is_autocommit() {
+            self.ahead.doubt_all();
+            return Err(WriteFailure::NotStored(format!("{} rolled the group back", self.path.display())));
+        }
+        if let Err(error) = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
+            self.ahead.doubt_all();
+            let is_rolled_back = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
+            let text = describe(&error, &self.path);
+            let is_certain = is_rolled_back && !is_doubtful(&error);
+            return Err(if is_certain { WriteFailure::NotStored(text) } else { WriteFailure::Unknown(text) });
+        }
+        self.count_commit(is_synced);
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn count_commit(&mut self, is_synced: bool) {
+        self.counters.commits.fetch_add(1, Ordering::Relaxed);
+        if is_synced {
+            self.counters.synced_commits.fetch_add(1, Ordering::Relaxed);
+            self.unsynced_since = None;
+        } else if self.unsynced_since.is_none() {
+            self.unsynced_since = Some(self.clock.monotonic());
+        }
+    }
+
+    /// Must be called outside a transaction: inside one the engine ignores it.
+    fn set_synchronous(&mut self, connection: &Connection, is_synced: bool) -> rusqlite::Result<()> {
+        if self.is_synchronous != is_synced {
+            connection.pragma_update(None, "synchronous", if is_synced { "FULL" } else { "NORMAL" })?;
+            self.is_synchronous = is_synced;
+        }
+        Ok(())
+    }
+
+    /// A new connection over a log that begins anew; see the head of this file.
+    fn reopen(&mut self) -> Result<Connection, WriteFailure> {
+        let connection = open::writing(&self.path).map_err(|error| WriteFailure::NotStored(error.to_string()))?;
+        let is_busy: i64 = connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            .map_err(|error| WriteFailure::NotStored(describe(&error, &self.path)))?;
+        if is_busy != 0 {
+            let text = format!("{} cannot begin a new log while it is being read", self.path.display());
+            return Err(WriteFailure::NotStored(text));
+        }
+        self.is_synchronous = true;
+        self.unsynced_since = None;
+        tracing::warn!(database = %self.path.display(), "database reopened after a failure");
+        Ok(connection)
+    }
+}
+
+/// What has arrived meanwhile, up to the size of a group. True when the thread is to end after it.
+fn gather(first: Box<dyn Job>, orders: &Receiver<Order>) -> (Vec<Box<dyn Job>>, bool) {
+    let mut octets = first.terms().octets;
+    let mut group = vec![first];
+    while group.len() < GROUP_MAX && octets < GROUP_OCTETS_MAX {
+        match orders.try_recv() {
+            Ok(Order::Do(job)) => {
+                octets += job.terms().octets;
+                group.push(job);
+            }
+            Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return (group, true),
+            Err(TryRecvError::Empty) => break,
+        }
+    }
+    (group, false)
+}
