@@ -32,7 +32,8 @@ fn tls_1_2_is_spoken_as_well() {
     assert!(server.only_message().message.tls.is_some_and(|tls| tls.starts_with("TLSv1_2 ")));
 }
 
-/// RFC 3207 §4.1: the client waits for the 220; what follows STARTTLS in clear is an injection.
+/// RFC 3207 §4.1: the client waits for the 220; what follows STARTTLS in clear is an injection
+/// (RFC 3207 §6).
 #[test]
 fn commands_behind_starttls_end_the_session_and_are_never_obeyed() {
     let server = Server::start();
