@@ -28,12 +28,12 @@ pub fn admit(
     octets: u64,
     around: &Surroundings<'_>,
 ) -> Result<NewRecipient, Reply> {
-    let mailbox = match path {
+    let recipient = match path {
         ForwardPath::Routed(_) => return Err(reply::ROUTED),
-        ForwardPath::Postmaster => around.settings.postmaster.as_ref().ok_or(reply::NO_POSTMASTER)?,
-        ForwardPath::Mailbox(mailbox) => mailbox,
+        ForwardPath::Postmaster => operator(around)?,
+        ForwardPath::Mailbox(mailbox) if is_our_postmaster(mailbox, around.settings) => operator(around)?,
+        ForwardPath::Mailbox(mailbox) => served(mailbox, reply::NOT_SERVED, around)?,
     };
-    let recipient = served(mailbox, path, around)?;
     if accepted.len() >= RECIPIENTS_MAX && !accepted.contains(&recipient) {
         return Err(reply::TOO_MANY_RECIPIENTS);
     }
@@ -50,11 +50,22 @@ pub fn has_room(account: AccountId, octets: u64, around: &Surroundings<'_>) -> b
     held < around.settings.account_octets_max.0 && held.saturating_add(octets) <= around.settings.account_octets_max.0
 }
 
-fn served(mailbox: &Mailbox, path: &ForwardPath, around: &Surroundings<'_>) -> Result<NewRecipient, Reply> {
-    // A postmaster whose domain is gone is the operator's mistake: the sender comes again.
-    let stranger = if *path == ForwardPath::Postmaster { reply::NO_POSTMASTER } else { reply::NOT_SERVED };
-    let domain = mailbox.domain().ok_or_else(|| stranger.clone())?;
-    let served = around.directory.served(domain).ok_or(stranger)?;
+/// `postmaster@` our own host name is the operator's, as `<Postmaster>` is.
+fn is_our_postmaster(mailbox: &Mailbox, settings: &Settings) -> bool {
+    mailbox.domain() == Some(&settings.hostname) && mailbox.local_part.as_str().eq_ignore_ascii_case("postmaster")
+}
+
+/// The mailbox that the operator named. One in a domain that is not served is the operator's mistake: senders come
+/// again until it is mended.
+fn operator(around: &Surroundings<'_>) -> Result<NewRecipient, Reply> {
+    let mailbox = around.settings.postmaster.as_ref().ok_or(reply::NO_POSTMASTER)?;
+    served(mailbox, reply::NO_POSTMASTER, around)
+}
+
+fn served(mailbox: &Mailbox, stranger: Reply, around: &Surroundings<'_>) -> Result<NewRecipient, Reply> {
+    let Some(served) = mailbox.domain().and_then(|domain| around.directory.served(domain)) else {
+        return Err(stranger);
+    };
     if names_a_route(&mailbox.local_part) {
         return Err(reply::ROUTED);
     }

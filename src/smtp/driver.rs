@@ -192,3 +192,27 @@ fn turn_away(stream: TcpStream) {
         let _ = stream.write_all(&output);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_ipv6_listener_leaves_ipv4_to_another() {
+        let v6 = bind("[::1]:0".parse().unwrap()).unwrap();
+        assert!(socket2::SockRef::from(&v6).only_v6().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_second_server_on_one_port_is_told() {
+        let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let taken = first.local_addr().unwrap();
+        assert!(matches!(bind(taken), Err(BindError::InUse(address)) if address == taken));
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_named() {
+        let error = bind("192.0.2.1:0".parse().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("192.0.2.1"), "{error}");
+    }
+}

@@ -1,4 +1,4 @@
-//! Never a relay: every known way to make a server send mail on to somebody else.
+//! Never a relay: every known way to make a server send mail on to somebody else (RFC 2505 §2.11 and later finds).
 
 use crate::support::{Server, Target};
 

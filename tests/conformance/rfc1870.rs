@@ -7,7 +7,7 @@ use crate::support::{Server, Target};
 #[test]
 fn the_limit_is_announced() {
     let reply = Target::start().connect().ask("EHLO sender.example", 250);
-    assert!(reply.lines().any(|line| line[4..].starts_with("SIZE")), "{reply}");
+    assert!(reply.lines().any(|line| line.get(4..).is_some_and(|word| word.starts_with("SIZE"))), "{reply}");
 }
 
 /// RFC 1870 §6.1.

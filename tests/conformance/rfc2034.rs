@@ -2,7 +2,8 @@
 
 use crate::support::{Sender, Server};
 
-/// RFC 2034 §4: every 2yz, 4yz and 5yz but those to EHLO and the greeting begins with a code of the same class.
+/// RFC 2034 §4: every 2yz, 4yz and 5yz but those to EHLO and the greeting begins with a code of the same class,
+/// in the form of RFC 3463 §3.
 #[test]
 fn replies_carry_an_enhanced_status_code_of_their_class() {
     let server = Server::start();

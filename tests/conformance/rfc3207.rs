@@ -19,7 +19,21 @@ fn a_message_over_tls_is_stored_with_the_facts_of_its_session() {
     assert!(peer.is_closed());
 }
 
-/// RFC 3207 §4.1: the client waits for the 220; what follows STARTTLS in clear is an injection.
+/// Hosts without TLS 1.3 are encrypted too; older versions than 1.2 are not spoken (RFC 8996 §4).
+#[test]
+fn tls_1_2_is_spoken_as_well() {
+    let server = Server::start();
+    let mut peer = server.greeted();
+    peer.ask("STARTTLS", 220);
+    let mut peer = peer.encrypt_with(server.client_config(&[&rustls::version::TLS12]));
+    peer.ask("EHLO sender.example", 250);
+    peer.open_content();
+    peer.ask("x\r\n.", 250);
+    assert!(server.only_message().message.tls.is_some_and(|tls| tls.starts_with("TLSv1_2 ")));
+}
+
+/// RFC 3207 §4.1: the client waits for the 220; what follows STARTTLS in clear is an injection
+/// (RFC 3207 §6).
 #[test]
 fn commands_behind_starttls_end_the_session_and_are_never_obeyed() {
     let server = Server::start();

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::account::{Account, AccountStatus, Domain};
 use crate::base::{ByteCount, SpoolIds};
@@ -431,4 +433,43 @@ fn a_timeout_takes_stored_pieces_back() {
     talk.say(&"x".repeat(100_000));
     talk.session.handle_timeout();
     assert_eq!((talk.say(""), talk.last, talk.abandoned.len()), (vec![421], "close", 1));
+}
+
+proptest! {
+    #[test]
+    fn no_order_of_commands_takes_a_stranger_or_acknowledges_without_a_commit(
+        lines in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "EHLO a.example\r\n", "HELO a.example\r\n", "MAIL FROM:<>\r\n", "MAIL FROM:<a@b.example> SIZE=5\r\n",
+                "RCPT TO:<b@firma.example>\r\n", "RCPT TO:<c@verein.example>\r\n", "RCPT TO:<x@elsewhere.example>\r\n",
+                "RCPT TO:<x%elsewhere.example@firma.example>\r\n", "DATA\r\n", "text\r\n", ".\r\n", "..\r\n", "bare\n",
+                "RSET\r\n", "NOOP\r\n", "XYZZY\r\n", "STARTTLS\r\n", "\r\n",
+            ]),
+            0..40,
+        ),
+        cut in 0usize..400,
+        commits in any::<bool>(),
+    ) {
+        let wire: String = lines.concat();
+        let (first, second) = wire.split_at(cut.min(wire.len()));
+        let mut talk = talk();
+        talk.commit_as = if commits { Committed::Stored } else { Committed::NotStored };
+        talk.say(first);
+        let mut replies = talk.replies.clone();
+        talk.say(second);
+        replies.push_str(&talk.replies);
+        let acknowledged = replies.matches(" held for ").count();
+        prop_assert_eq!(acknowledged, if commits { talk.committed.len() } else { 0 });
+        for message in &talk.committed {
+            prop_assert!(!message.recipients.is_empty());
+            for recipient in &message.recipients {
+                let domain = recipient.mailbox.domain().unwrap();
+                prop_assert!(talk.world.directory.served(domain).is_some_and(|s| s.account.id == recipient.account));
+                prop_assert!(!recipient.mailbox.local_part.as_str().contains('%'));
+            }
+            let content = message.tail.concat();
+            prop_assert_eq!(content.windows(2).filter(|w| *w == b"\r\n").count(), content.iter().filter(|o| **o == b'\n').count());
+            prop_assert_eq!(message.octets, content.len() as u64);
+        }
+    }
 }

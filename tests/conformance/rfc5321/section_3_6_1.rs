@@ -1,4 +1,4 @@
-//! RFC 5321 §3.6.1: source routes. The attempts to relay by them are in `admission.rs`.
+//! RFC 5321 §3.6.1 and RFC 5321 appendix C: source routes. The attempts to relay by them are in `admission.rs`.
 
 use crate::support::Server;
 

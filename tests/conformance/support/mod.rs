@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::runtime::Runtime;
@@ -90,11 +90,11 @@ impl Server {
     }
 
     /// Trusts exactly this server's certificate.
-    pub(crate) fn client_config(&self) -> Arc<ClientConfig> {
+    pub(crate) fn client_config(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.data.path().join("tls/cert.pem")).unwrap()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
@@ -216,8 +216,12 @@ impl Sender {
 
     /// The handshake behind the 220 to STARTTLS.
     pub(crate) fn encrypt(self, server: &Server) -> Self {
+        self.encrypt_with(server.client_config(&[&rustls::version::TLS13]))
+    }
+
+    pub(crate) fn encrypt_with(self, config: Arc<ClientConfig>) -> Self {
         let name = ServerName::try_from(HOSTNAME).unwrap();
-        let connection = ClientConnection::new(server.client_config(), name).unwrap();
+        let connection = ClientConnection::new(config, name).unwrap();
         let mut stream = StreamOwned::new(connection, self.tcp.try_clone().unwrap());
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).unwrap();
