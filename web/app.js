@@ -43,7 +43,7 @@
     if (!strip.is_beating && last) gap(last, t, Math.min(2000, step / 2));
     const path = (times, from, how) => times.filter(at => at >= begin).map(at => `M${((at - begin) / strip.window * 600).toFixed(1)} ${from}${how}`).join('');
     document.getElementById('beats')?.setAttribute('d', path(beats, 14, 'V46'));
-    document.getElementById('missed')?.setAttribute('d', path(missed, 40, 'v0'));
+    document.getElementById('missed')?.setAttribute('d', path(missed, 37, 'l5 8m-5 0l5-8'));
     const age = document.getElementById('beat-age');
     if (age && last) put(age, span(t - last));
   };

@@ -29,7 +29,15 @@ async fn every_page(site: &Site) -> Vec<(String, Reply)> {
     let id = site.spool.messages.lock().unwrap()[4].row.id;
     let secret = sign_in::new_secret().unwrap().0;
     let mut pages = Vec::new();
-    let paths = ["/", "/a/firma", "/a/firma/spool", "/a/firma/spool?filter=refused", "/a/firma/spool?filter=delivered", "/nowhere", "/a/firma/spool/zzz"];
+    let paths = [
+        "/",
+        "/a/firma",
+        "/a/firma/spool",
+        "/a/firma/spool?filter=refused",
+        "/a/firma/spool?filter=delivered",
+        "/nowhere",
+        "/a/firma/spool/zzz",
+    ];
     for path in paths.map(str::to_owned).into_iter().chain([format!("/a/firma/spool/{id}")]) {
         for lang in ["de", "en"] {
             let sep = if path.contains('?') { '&' } else { '?' };
@@ -218,7 +226,15 @@ async fn every_answer_carries_the_hardening_headers() {
     pages.push(("health".to_owned(), site.get("/healthz", "").await));
     for (path, page) in &pages {
         let policy = page.header("content-security-policy").unwrap_or_else(|| panic!("{path} has no policy"));
-        for part in ["default-src 'none'", "script-src 'self';", "style-src 'self';", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'", "require-trusted-types-for 'script'"] {
+        for part in [
+            "default-src 'none'",
+            "script-src 'self';",
+            "style-src 'self';",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "require-trusted-types-for 'script'",
+        ] {
             assert!(policy.contains(part), "{path}: {part}");
         }
         assert!(!policy.contains("unsafe"));
@@ -245,7 +261,17 @@ async fn hostile_text_is_text_on_every_page() {
     }
     let mut seen = 0;
     for (path, page) in every_page(&site).await {
-        for banned in ["<script>alert", "<img", "<svg/onload", "onerror=\"", "\u{202e}", "style=\"", "<style", "onclick", "javascript:"] {
+        for banned in [
+            "<script>alert",
+            "<img",
+            "<svg/onload",
+            "onerror=\"",
+            "\u{202e}",
+            "style=\"",
+            "<style",
+            "onclick",
+            "javascript:",
+        ] {
             assert!(!page.body.contains(banned), "{path} holds {banned}");
         }
         seen += page.body.matches("alert(1)").count();
@@ -301,7 +327,8 @@ async fn the_list_shows_what_its_filter_says_and_goes_on_where_it_ended() {
         let page = site.get(&path, &cookie).await;
         seen += page.body.matches("@x.example</bdi></a>").count();
         let Some(begin) = page.body.find("after=").filter(|_| page.body.contains("rel=\"next\"")) else { break };
-        let after: String = page.body[page.body.rfind("&amp;after=").unwrap_or(begin) + 11..].chars().take(13).collect();
+        let after: String =
+            page.body[page.body.rfind("&amp;after=").unwrap_or(begin) + 11..].chars().take(13).collect();
         path = format!("/a/firma/spool?filter=waiting&after={after}");
     }
     assert_eq!(seen, 120);
