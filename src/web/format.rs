@@ -85,7 +85,7 @@ pub(super) fn span(duration: Duration, locale: Locale) -> String {
 /// A span that is a setting: whole minutes without their seconds.
 pub(super) fn round_span(duration: Duration, locale: Locale) -> String {
     let seconds = duration.as_secs();
-    if seconds >= 60 && seconds < 3_600 && seconds.is_multiple_of(60) {
+    if (60..3_600).contains(&seconds) && seconds.is_multiple_of(60) {
         return format!("{} min", seconds / 60);
     }
     span(duration, locale)

@@ -293,7 +293,7 @@ fn flush(facts: &StatusFacts<'_>) -> (String, String, Option<Stamp>) {
     if facts.flush.is_delivering && facts.flush.delivered_now > 0 {
         return (locale.delivered_now(&format::count(facts.flush.delivered_now, locale)), String::new(), None);
     }
-    let Some(last) = &facts.flush.last else { return (locale.flush_none().to_owned(), String::new(), None) };
+    let Some(last) = &facts.flush.last else { return (String::new(), locale.flush_none().to_owned(), None) };
     let span = format::short_span(format::between(last.started_at, last.ended_at), locale);
     let mut detail = locale.flush_rest(last.deferred, last.refused);
     if let Some(first) = last.first_delivery_after {

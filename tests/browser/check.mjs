@@ -54,7 +54,11 @@ async function open(shot) {
   await to('Page.navigate', { url: shot.url });
   await loaded;
   await pause(250);
-  const evaluate = async expression => (await to('Runtime.evaluate', { expression, returnByValue: true })).result.value;
+  const evaluate = async expression => {
+    const { result, exceptionDetails } = await to('Runtime.evaluate', { expression, returnByValue: true });
+    if (exceptionDetails) wrong(`${expression}: ${exceptionDetails.exception?.description}`);
+    return result.value;
+  };
   return { to, wrong, evaluate };
 }
 
@@ -66,7 +70,7 @@ async function photograph(shot) {
     const found = await page.evaluate(expression);
     if (found !== wanted) page.wrong(`${expression} is ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
   }
-  const small = await page.evaluate(`JSON.stringify([...document.querySelectorAll('a,button,summary')].map(e=>[e.textContent.trim().slice(0,20),e.getBoundingClientRect()]).filter(([t,r])=>r.width>2&&r.height>0&&(r.height<18)).map(([t])=>t))`);
+  const small = await page.evaluate(`JSON.stringify([...document.querySelectorAll('a,button,summary')].filter(e => { const r = e.getBoundingClientRect(); return r.width > 2 && r.height > 0 && r.height < (getComputedStyle(e).display === 'inline' ? 15 : 24); }).map(e => e.textContent.trim().slice(0, 20) + ' ' + e.getBoundingClientRect().height))`);
   if (small !== '[]') page.wrong(`targets too small: ${small}`);
   const height = Math.min(4000, await page.evaluate('document.documentElement.scrollHeight'));
   const { data } = await page.to('Page.captureScreenshot', { format: 'png', captureBeyondViewport: true, clip: { x: 0, y: 0, width: shot.width, height, scale: 1 } });
@@ -96,7 +100,10 @@ async function watch(shot) {
 }
 
 try {
-  for (const shot of shots) await (shot.until ? watch : photograph)(shot);
+  const still = shots.filter(shot => !shot.until);
+  const worker = async () => { for (let shot; (shot = still.shift());) await photograph(shot); };
+  await Promise.all([worker(), worker(), worker(), worker()]);
+  for (const shot of shots.filter(shot => shot.until)) await watch(shot);
 } catch (error) {
   problems.push(String(error.stack));
 }

@@ -468,7 +468,10 @@ pub fn flushed() -> FlushView {
     }
 }
 
-pub fn fakes() -> (Arc<FakeAccounts>, Arc<FakeLines>, Arc<FakeLog>, Arc<FakeSpool>, Arc<FakeFlushes>) {
+/// One of each table.
+pub type Fakes = (Arc<FakeAccounts>, Arc<FakeLines>, Arc<FakeLog>, Arc<FakeSpool>, Arc<FakeFlushes>);
+
+pub fn fakes() -> Fakes {
     (
         Arc::default(),
         Arc::new(FakeLines { line: Mutex::new(Some(line(LineState::Online, 2))), events: broadcast::channel(64).0 }),

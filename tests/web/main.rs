@@ -431,6 +431,49 @@ async fn a_form_of_a_megabyte_is_refused() {
     assert_eq!(reply.status, 403);
 }
 
+#[tokio::test]
+async fn a_public_address_speaks_tls_only_and_its_cookie_is_bound_to_the_host() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let pair = rcgen::generate_simple_self_signed(vec!["mx2.example".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(pair.signing_key.serialize_der()).unwrap();
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(ring.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![pair.cert.der().clone()], key)
+        .unwrap();
+    let site = Site::try_listen("0.0.0.0:0", Some(Arc::new(server))).await.unwrap();
+    let address = ("127.0.0.1", site.server.addresses()[0].port());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(pair.cert.der().clone()).unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let secret = site.link(OWNER).await;
+    let mut stream = connector
+        .connect("mx2.example".try_into().unwrap(), tokio::net::TcpStream::connect(address).await.unwrap())
+        .await
+        .unwrap();
+    let request = format!(
+        "POST /sign-in/{secret} HTTP/1.0\r\nHost: mx2.example\r\nOrigin: https://mx2.example\r\nContent-Length: 0\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = String::new();
+    let _ = stream.read_to_string(&mut reply).await;
+    assert!(reply.contains(" 303 ") && reply.contains("set-cookie: __Host-pulsemx="), "{reply}");
+    assert!(reply.contains("; Secure"), "{reply}");
+
+    let mut plain = tokio::net::TcpStream::connect(address).await.unwrap();
+    plain.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut octets = Vec::new();
+    let _ = plain.read_to_end(&mut octets).await;
+    assert!(!octets.starts_with(b"HTTP"), "no plain HTTP on a public address");
+}
+
 struct Buttons(std::sync::Mutex<Vec<String>>);
 
 impl DemoControls for Buttons {
