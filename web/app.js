@@ -43,9 +43,11 @@
     if (!strip.is_beating && last) gap(last, t, Math.min(2000, step / 2));
     const path = (times, from, how) => times.filter(at => at >= begin).map(at => `M${((at - begin) / strip.window * 600).toFixed(1)} ${from}${how}`).join('');
     document.getElementById('beats')?.setAttribute('d', path(beats, 14, 'V46'));
-    document.getElementById('missed')?.setAttribute('d', path(missed, 40, 'v0'));
+    document.getElementById('missed')?.setAttribute('d', path(missed, 37, 'l5 8m-5 0l5-8'));
     const age = document.getElementById('beat-age');
     if (age && last) put(age, span(t - last));
+    const at = document.querySelector('[data-t=last_beat] time');
+    if (at && strip.is_beating && last) { at.dataset.ms = last; put(at, local(last, 'clock')); }
   };
   const tick = () => { all('[data-since][data-ms]').forEach(el => put(el, span(now() - el.dataset.ms))); draw(); };
 
@@ -114,6 +116,11 @@
     event.preventDefault();
     root.dataset.theme = link.dataset.look;
     fetch(link.href);
+  }));
+  /* A demo button needs no new page: the stream brings what it did. */
+  all('form[data-quiet]').forEach(form => form.addEventListener('submit', event => {
+    event.preventDefault();
+    fetch(form.action, { method: 'POST', body: new URLSearchParams(new FormData(form)), redirect: 'manual' });
   }));
   stamps(document);
   tick();

@@ -82,6 +82,15 @@ pub(super) fn span(duration: Duration, locale: Locale) -> String {
     }
 }
 
+/// A span that is a setting: whole minutes without their seconds.
+pub(super) fn round_span(duration: Duration, locale: Locale) -> String {
+    let seconds = duration.as_secs();
+    if (60..3_600).contains(&seconds) && seconds.is_multiple_of(60) {
+        return format!("{} min", seconds / 60);
+    }
+    span(duration, locale)
+}
+
 /// A span that is over and may be short: `0.6 s`, else as [`span`].
 pub(super) fn short_span(duration: Duration, locale: Locale) -> String {
     if duration >= Duration::from_secs(60) {

@@ -216,6 +216,7 @@ pub(super) async fn spool(
     let template = SpoolTemplate {
         shell,
         tone: if usage.waiting == 0 { "ok" } else { "warn" },
+        icon: if usage.waiting == 0 { "ok" } else { "wait" },
         headline: l.spool_headline(usage.waiting),
         filters: spool_view::filter_links(word, usage, l),
         filter: word,
@@ -359,7 +360,7 @@ pub(super) async fn sign_in_redeem(State(door): State<Door>, Path(secret): Path<
             set_cookie(&mut response, &session::session_cookie(door.scheme, &session_secret, lifetime));
             Ok(response)
         }
-        Err(error) if matches!(error, AccountError::LinkSpent) => Err(door.link_spent(&visit)),
+        Err(AccountError::LinkSpent) => Err(door.link_spent(&visit)),
         Err(error) => Err(door.failed(&visit, &error)),
     }
 }

@@ -18,8 +18,9 @@ const ADDRESS_BELONGS_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub(super) struct HistoryItem {
     pub(super) at: Stamp,
-    /// Colour and icon: `bad`, `ok`, `none`.
+    /// Colour: `bad`, `ok`, `off`, `none`.
     pub(super) tone: &'static str,
+    pub(super) icon: &'static str,
     pub(super) title: String,
     /// Set while an outage runs: its begin, and the text becomes a running span.
     pub(super) running_since: Option<i64>,
@@ -129,6 +130,7 @@ fn item(event: &Event, now: WallTime, locale: Locale) -> HistoryItem {
             HistoryItem {
                 at: format::day(outage.since, locale),
                 tone: if is_running { "bad" } else { "off" },
+                icon: if is_running { "bad" } else { "off" },
                 title: if is_running { span } else { locale.outage(&span) },
                 running_since: is_running.then(|| outage.since.timestamp_millis()),
                 detail: locale.outage_detail(cause(outage.cause, locale), address.as_deref()),
@@ -137,6 +139,7 @@ fn item(event: &Event, now: WallTime, locale: Locale) -> HistoryItem {
         Event::FirstBeat(at) => HistoryItem {
             at: format::day(*at, locale),
             tone: "ok",
+            icon: "ok",
             title: locale.first_beat().to_owned(),
             running_since: None,
             detail: String::new(),
@@ -144,6 +147,7 @@ fn item(event: &Event, now: WallTime, locale: Locale) -> HistoryItem {
         Event::Address(change) => HistoryItem {
             at: format::day(change.at, locale),
             tone: "none",
+            icon: "swap",
             title: if change.from.is_some() { locale.address_changed() } else { locale.address_learned() }.to_owned(),
             running_since: None,
             detail: match change.from {

@@ -84,6 +84,7 @@ pub(super) struct AccountsTemplate {
 pub(super) struct SpoolTemplate {
     pub(super) shell: Shell,
     pub(super) tone: &'static str,
+    pub(super) icon: &'static str,
     pub(super) headline: String,
     pub(super) filters: Vec<FilterLink>,
     pub(super) filter: &'static str,

@@ -161,6 +161,7 @@ impl Door {
     ///
     /// # Errors
     /// The page to answer with: not signed in, or no such page. An account of others is no such page.
+    #[expect(clippy::result_large_err, reason = "the error is the answer itself and is moved once")]
     pub(super) fn account(&self, visit: &Visit, name: &str) -> Result<(Viewer, Account), Response> {
         let Some(viewer) = visit.viewer.clone() else { return Err(self.signed_out(visit)) };
         let directory = self.app.rooms.directory.load();
@@ -174,6 +175,7 @@ impl Door {
     ///
     /// # Errors
     /// The page that refuses it.
+    #[expect(clippy::result_large_err, reason = "the error is the answer itself and is moved once")]
     pub(super) fn check_button(&self, visit: &Visit, headers: &HeaderMap, button: &Button) -> Result<(), Response> {
         let has_token = visit.viewer.as_ref().is_some_and(|v| session::is_form_token(&button.csrf, &v.secret));
         if has_token && self.provenance(headers).is_own_page(self.scheme) {

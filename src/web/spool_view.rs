@@ -50,6 +50,7 @@ pub(super) fn filter_links(current: &str, usage: Usage, locale: Locale) -> Vec<F
 pub(super) struct SpoolLine {
     pub(super) id: String,
     pub(super) tone: &'static str,
+    pub(super) icon: &'static str,
     pub(super) state: &'static str,
     pub(super) note: String,
     pub(super) from: String,
@@ -64,7 +65,16 @@ pub(super) struct SpoolLine {
     pub(super) attempts: String,
 }
 
-/// Colour and icon of a recipient's state.
+const fn icon(state: RecipientState) -> &'static str {
+    match state {
+        RecipientState::Queued => "wait",
+        RecipientState::Claimed => "info",
+        RecipientState::Delivered => "ok",
+        RecipientState::Refused => "bad",
+    }
+}
+
+/// Colour of a recipient's state.
 const fn tone(state: RecipientState) -> &'static str {
     match state {
         RecipientState::Queued => "warn",
@@ -106,6 +116,7 @@ pub(super) fn line(row: &MessageRow, may_see_header: bool, now: WallTime, locale
     SpoolLine {
         id: row.id.to_string(),
         tone: tone(state),
+        icon: icon(state),
         state: locale.recipient_state(state),
         note: lead.map(|r| reply(r, locale)).unwrap_or_default(),
         from: if is_bounce { "<>".to_owned() } else { format::visible(&row.reverse_path) },
@@ -125,6 +136,7 @@ pub(super) fn line(row: &MessageRow, may_see_header: bool, now: WallTime, locale
 pub(super) struct RecipientLine {
     pub(super) mailbox: String,
     pub(super) tone: &'static str,
+    pub(super) icon: &'static str,
     pub(super) state: &'static str,
     pub(super) attempts: String,
     pub(super) last_at: Option<Stamp>,
@@ -169,6 +181,7 @@ pub(super) fn message(
         .map(|r| RecipientLine {
             mailbox: format::visible(&r.mailbox),
             tone: tone(r.state),
+            icon: icon(r.state),
             state: locale.recipient_state(r.state),
             attempts: locale.attempts(r.attempts),
             last_at: r.last_attempt_at.map(|at| format::day(at, locale)),

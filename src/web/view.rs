@@ -293,7 +293,7 @@ fn flush(facts: &StatusFacts<'_>) -> (String, String, Option<Stamp>) {
     if facts.flush.is_delivering && facts.flush.delivered_now > 0 {
         return (locale.delivered_now(&format::count(facts.flush.delivered_now, locale)), String::new(), None);
     }
-    let Some(last) = &facts.flush.last else { return (locale.flush_none().to_owned(), String::new(), None) };
+    let Some(last) = &facts.flush.last else { return (String::new(), locale.flush_none().to_owned(), None) };
     let span = format::short_span(format::between(last.started_at, last.ended_at), locale);
     let mut detail = locale.flush_rest(last.deferred, last.refused);
     if let Some(first) = last.first_delivery_after {
@@ -333,7 +333,8 @@ fn server_facts(facts: &StatusFacts<'_>) -> Vec<Fact> {
             let tone = if tenths >= 100 { "warn" } else { "" };
             list.push(fact(locale.fact_loss(), locale.percent(tenths), tone));
         }
-        match line.mail_ok {
+        // What the client said before it fell silent is no news.
+        match line.mail_ok.filter(|_| line.state.is_deliverable()) {
             Some(true) => list.push(fact(locale.fact_mail_ok(), locale.mail_ok_yes().to_owned(), "ok")),
             Some(false) => list.push(fact(locale.fact_mail_ok(), locale.mail_ok_no().to_owned(), "warn")),
             None => {}
@@ -362,12 +363,12 @@ fn strip(facts: &StatusFacts<'_>) -> Strip {
         previous = Some(end);
     }
     Strip {
-        beats_path: path(&beats, begin, window, "V46"),
-        missed_path: path(&missed, begin, window, "v0"),
+        beats_path: path(&beats, begin, window, 14, "V46"),
+        missed_path: path(&missed, begin, window, 37, "l5 8m-5 0l5-8"),
         interval: step,
         window: millis(window),
         is_beating,
-        begin: format!("{}{}{}", locale.ago_before(), format::span(window, locale), locale.ago_after()),
+        begin: format!("{}{}{}", locale.ago_before(), format::round_span(window, locale), locale.ago_after()),
         label: locale.strip_label(missed.len()),
         beats,
     }
@@ -384,9 +385,8 @@ fn gap(from: i64, to: i64, step: i64, begin: i64, is_open: bool) -> Vec<i64> {
     (skip + 1..).map(|k| from + k * step).take_while(|due| due + grace <= to).take(STRIP_BEATS_MAX as usize).collect()
 }
 
-fn path(times: &[i64], begin: i64, window: Duration, draw: &str) -> String {
+fn path(times: &[i64], begin: i64, window: Duration, base: u8, draw: &str) -> String {
     let mut path = String::new();
-    let base = if draw.starts_with('V') { 14 } else { 40 };
     for at in times {
         path.push_str(&format!("M{} {base}{draw}", place(*at, begin, window)));
     }

@@ -183,7 +183,7 @@ texts! {
     header_from: "Von (Kopfzeile)", "From (header)";
     message_id: "Message-ID", "Message-ID";
     accepted_at: "Angenommen", "Accepted";
-    from_host: "Eingeliefert von", "Received from";
+    sending_host: "Eingeliefert von", "Received from";
     incoming_tls: "Verschlüsselt empfangen", "Encrypted on receipt";
     no: "nein", "no";
     digest: "SHA-256", "SHA-256";
@@ -202,7 +202,7 @@ texts! {
 
     // sign-in and errors
     sign_in: "Anmelden", "Sign in";
-    sign_in_title: "Willkommen zurück", "Welcome back";
+    sign_in_title: "Willkommen", "Welcome";
     sign_in_text: "Dieser Link meldet Sie einmal in diesem Browser an.", "This link signs you in once, in this browser.";
     sign_in_spent_title: "Dieser Link gilt nicht mehr", "This link is not valid any more";
     sign_in_spent_text: "Er wurde schon benutzt oder ist abgelaufen. Lassen Sie sich einen neuen geben.", "It was used already or has run out. Ask for a new one.";

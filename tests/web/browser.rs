@@ -1,1 +1,216 @@
 //! The pages in a real browser, where one is installed: layout, policy, live updates, scripts off.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pulsemx::liveness::{LineEvent, LineState};
+use pulsemx::web::{DemoButton, DemoControls, Settings, sign_in};
+use serde_json::{Value, json};
+
+use crate::fakes::{self, FIRMA, OPERATOR, OWNER, line};
+use crate::site::Site;
+
+fn installed(names: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
+        .find(|file| file.is_file())
+}
+
+struct Story;
+
+impl DemoControls for Story {
+    fn buttons(&self) -> Vec<DemoButton> {
+        [
+            ("drop-line", "Drop the line"),
+            ("change-address", "Change address"),
+            ("refuse-452", "Refuse with 452"),
+            ("refuse-550", "Refuse with 550"),
+        ]
+        .map(|(id, label)| DemoButton { id: id.to_owned(), label: label.to_owned() })
+        .into()
+    }
+    fn press(&self, _: &str) {}
+    fn story(&self) -> Vec<String> {
+        [
+            "Three mails went straight to the customer.",
+            "The customer's line dropped.",
+            "12 mails were accepted for it, <b>one</b> with a hostile subject.",
+        ]
+        .map(str::to_owned)
+        .into()
+    }
+}
+
+/// One site per state, all alive at once.
+async fn sites() -> Vec<(&'static str, Site)> {
+    let new = Site::open().await;
+    *new.lines.line.lock().unwrap() = Some(line(LineState::New, 0));
+    let online = Site::busy().await;
+    *online.lines.line.lock().unwrap() = Some(line(LineState::Online, 2));
+    online.spool.messages.lock().unwrap().clear();
+    *online.log.rows.lock().unwrap() = fakes::history(None);
+    let suspect = Site::busy().await;
+    *suspect.lines.line.lock().unwrap() = Some(line(LineState::Suspect, 13));
+    suspect.spool.messages.lock().unwrap().drain(..11);
+    *suspect.log.rows.lock().unwrap() = fakes::history(None);
+    let offline = Site::busy().await;
+    let delivering = Site::busy().await;
+    *delivering.lines.line.lock().unwrap() = Some(line(LineState::Returning, 1));
+    delivering.spool.messages.lock().unwrap().drain(1..7);
+    let mut flush = fakes::flushed();
+    (flush.is_delivering, flush.delivered_now) = (true, 6);
+    *delivering.flushes.view.lock().unwrap() = flush;
+    let trouble = Site::busy().await;
+    *trouble.lines.line.lock().unwrap() = Some(line(LineState::Online, 1));
+    trouble.flushes.view.lock().unwrap().last_problem = Some(fakes::HOSTILE.to_owned());
+    let demo = Site::with(Settings { demo_controls: Some(Arc::new(Story)), ..Settings::default() }).await;
+    demo.go_offline();
+    vec![
+        ("new", new),
+        ("online", online),
+        ("suspect", suspect),
+        ("offline", offline),
+        ("delivering", delivering),
+        ("trouble", trouble),
+        ("demo", demo),
+    ]
+}
+
+fn shot(name: String, url: String, cookie: &str, width: u32, dark: bool) -> Value {
+    json!({ "name": name, "url": url, "cookie": cookie, "width": width, "dark": dark, "zone": "Europe/Berlin" })
+}
+
+fn shots(sites: &[(&'static str, Site)]) -> Vec<Value> {
+    // The gate looks at each page on a desktop and a telephone; who asks for pictures gets every look.
+    let step = if std::env::var_os("PULSEMX_SHOTS").is_some() { 1 } else { 3 };
+    let mut all = Vec::new();
+    for (n, (name, site)) in sites.iter().enumerate() {
+        let cookie = site.signed_in(OWNER);
+        let looks =
+            [("de", 1280, n % 2 == 1), ("en", 1280, n % 2 == 0), ("de", 360, n % 2 == 0), ("en", 360, n % 2 == 1)];
+        for (lang, width, dark) in looks.into_iter().step_by(step) {
+            let look = if dark { "dark" } else { "light" };
+            all.push(shot(
+                format!("status-{name}-{lang}-{width}-{look}"),
+                format!("{}/?lang={lang}", site.origin),
+                &cookie,
+                width,
+                dark,
+            ));
+        }
+    }
+    let site = &sites[3].1;
+    let cookie = site.signed_in(OWNER);
+    let (hostile, refused) = {
+        let messages = site.spool.messages.lock().unwrap();
+        (messages[4].row.id, messages[0].row.id)
+    };
+    for (width, dark) in [(1280, false), (1280, true), (360, false), (360, true)].into_iter().step_by(step) {
+        let look = if dark { "dark" } else { "light" };
+        let lang = if dark { "en" } else { "de" };
+        let at = |path: &str| format!("{}{path}{}lang={lang}", site.origin, if path.contains('?') { '&' } else { '?' });
+        all.push(shot(format!("spool-{lang}-{width}-{look}"), at("/a/firma/spool"), &cookie, width, dark));
+        all.push(shot(
+            format!("spool-empty-{width}-{look}"),
+            at("/a/firma/spool?filter=delivered"),
+            &cookie,
+            width,
+            dark,
+        ));
+        all.push(shot(
+            format!("message-hostile-{width}-{look}"),
+            at(&format!("/a/firma/spool/{hostile}")),
+            &cookie,
+            width,
+            dark,
+        ));
+        all.push(shot(
+            format!("message-refused-{width}-{look}"),
+            at(&format!("/a/firma/spool/{refused}?retried=1")),
+            &cookie,
+            width,
+            dark,
+        ));
+        let operator = site.signed_in(OPERATOR);
+        all.push(shot(format!("accounts-{width}-{look}"), at("/"), &operator, width, dark));
+        let secret = sign_in::new_secret().unwrap().0;
+        all.push(shot(format!("sign-in-{width}-{look}"), at(&format!("/sign-in/{secret}")), "", width, dark));
+        let mut out = shot(format!("signed-out-{width}-{look}"), at("/"), "", width, dark);
+        out["status"] = json!(401);
+        all.push(out);
+    }
+    let mut no_script = shot("no-script".to_owned(), format!("{}/?lang=de", site.origin), &cookie, 1280, false);
+    no_script["noScript"] = json!(true);
+    all.push(no_script);
+    all
+}
+
+/// Runs the browser; calls `go` when it asks for the change of the world. Returns what was wrong.
+fn browse(node: &Path, chromium: &Path, shots: &[Value], mut go: impl FnMut()) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut child = Command::new(node)
+        .arg(root.join("tests/browser/check.mjs"))
+        .arg(chromium)
+        .arg(root.join("target/screenshots"))
+        .arg(Value::from(shots).to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut wrong = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if line.starts_with("GO ") {
+            go();
+        } else {
+            println!("{line}");
+            wrong.extend(line.strip_prefix("WRONG ").map(str::to_owned));
+        }
+    }
+    child.wait().unwrap();
+    wrong
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_shows_every_page_without_a_fault_and_follows_within_300_ms() {
+    let (Some(node), Some(chromium)) =
+        (installed(&["node"]), installed(&["chromium", "chromium-browser", "google-chrome"]))
+    else {
+        println!("no browser or no node here: nothing was looked at");
+        return;
+    };
+    let sites = sites().await;
+    let live = Site::open().await;
+    let mut shots = shots(&sites);
+    if let Ok(only) = std::env::var("PULSEMX_SHOTS") {
+        shots.retain(|shot| shot["name"].as_str().unwrap().contains(&only));
+    }
+    let mut watch = shot("live".to_owned(), format!("{}/?lang=en", live.origin), &live.signed_in(OWNER), 1280, false);
+    watch["until"] = json!("offline");
+    watch["expect"] = json!({
+        "document.querySelector('.figure b').textContent": "13",
+        "document.querySelector('.steps [aria-current]').textContent": "Offline, mail is held",
+        "document.querySelector('.tabs .pill').hidden": false,
+        "document.querySelectorAll('[data-list=history] li').length > 3": true,
+        "document.title": "Offline: firma",
+        "document.querySelectorAll('[data-list=facts] dd').length > 3": true,
+        "/\\d:\\d\\d min/.test(document.getElementById('headline').textContent)": true,
+        "(document.querySelector('[data-look=dark]').click(), document.documentElement.dataset.theme)": "dark",
+    });
+    shots.push(watch);
+    let went = std::sync::atomic::AtomicBool::new(false);
+    let wrong = tokio::task::block_in_place(|| {
+        browse(&node, &chromium, &shots, || {
+            live.go_offline();
+            let row = live.log.rows.lock().unwrap()[0].clone();
+            live.lines.events.send(LineEvent::Changed(row)).unwrap();
+            live.stored.send(FIRMA).unwrap();
+            went.store(true, Ordering::Relaxed);
+        })
+    });
+    assert!(went.load(Ordering::Relaxed), "the browser never opened the live page");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

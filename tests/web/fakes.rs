@@ -309,13 +309,24 @@ pub fn line(state: LineState, silent: i64) -> LineView {
         recent_beats: if never {
             Vec::new()
         } else {
-            (0..60).rev().filter(|n| *n != 23).map(|n| last - chrono::Duration::milliseconds(n * 5_000 + n % 3 * 90)).collect()
+            (0..60)
+                .rev()
+                .filter(|n| *n != 23)
+                .map(|n| last - chrono::Duration::milliseconds(n * 5_000 + n % 3 * 90))
+                .collect()
         },
     }
 }
 
 /// A message with one recipient of `account`.
-pub fn message(ids: &SpoolIds, account: AccountId, seconds_ago: i64, from: &str, to: &str, subject: &str) -> MessageDetail {
+pub fn message(
+    ids: &SpoolIds,
+    account: AccountId,
+    seconds_ago: i64,
+    from: &str,
+    to: &str,
+    subject: &str,
+) -> MessageDetail {
     let accepted_at = ago(seconds_ago);
     MessageDetail {
         row: MessageRow {
@@ -352,10 +363,16 @@ pub fn message(ids: &SpoolIds, account: AccountId, seconds_ago: i64, from: &str,
 pub fn busy_spool() -> Vec<MessageDetail> {
     let ids = SpoolIds::default();
     let mut all = Vec::new();
-    let mut add = |ago: i64, from: &str, to: &str, subject: &str| all.push(message(&ids, FIRMA, ago, from, to, subject));
+    let mut add =
+        |ago: i64, from: &str, to: &str, subject: &str| all.push(message(&ids, FIRMA, ago, from, to, subject));
     add(9_000, "scan@drucker.example", "archiv@firma.example", "Scan vom 24. November");
     add(68, "einkauf@lieferant.example", "auftrag@firma.example", "Bestellung 4711");
-    add(64, "k.sommer@notar-beispiel.example", "geschaeftsleitung@firma.example", "=?UTF-8?Q?Vertragsentwurf_zur_Pr=C3=BCfung?=");
+    add(
+        64,
+        "k.sommer@notar-beispiel.example",
+        "geschaeftsleitung@firma.example",
+        "=?UTF-8?Q?Vertragsentwurf_zur_Pr=C3=BCfung?=",
+    );
     add(60, "noreply@bank.example", "buchhaltung@firma.example", "Kontoauszug 11/2026");
     add(57, "a\"><script>alert(1)</script>@evil.example", "service@firma.example", HOSTILE);
     add(49, "", "versand@firma.example", "Undelivered Mail Returned to Sender");
@@ -365,15 +382,22 @@ pub fn busy_spool() -> Vec<MessageDetail> {
     add(29, "termin@praxis-beispiel.example", "auftrag@firma.example", "Re: Termin am Donnerstag");
     add(21, "alice@kunde.example", "service@firma.example", "Wo bleibt meine Lieferung?");
     add(17, "bob@kunde.example", "service@firma.example", "=?iso-8859-1?Q?R=FCckfrage?=");
-    add(9, "a.very.long.local.part.that.never.seems.to.end.because.it.is.made.by.a.machine@bounces.list.example", "info@firma.example", "Averyveryverylongwordwithoutanyspacewhichmustnotbreakthelayoutofthetableonasmalltelephone");
+    add(
+        9,
+        "a.very.long.local.part.that.never.seems.to.end.because.it.is.made.by.a.machine@bounces.list.example",
+        "info@firma.example",
+        "Averyveryverylongwordwithoutanyspacewhichmustnotbreakthelayoutofthetableonasmalltelephone",
+    );
     add(3, "carol@kunde.example", "auftrag@firma.example", "Danke");
     let refused = &mut all[0].row.recipients[0];
     refused.state = RecipientState::Refused;
     refused.attempts = 2;
     refused.due_at = None;
     refused.last_attempt_at = Some(ago(8_800));
-    refused.last_reply = Some(DeliveryReply { code: Some(552), text: "5.2.2 <archiv@firma.example>: mailbox full".to_owned() });
-    let more = RecipientRow { ordinal: 1, mailbox: "einkauf@firma.example".to_owned(), ..all[1].row.recipients[0].clone() };
+    refused.last_reply =
+        Some(DeliveryReply { code: Some(552), text: "5.2.2 <archiv@firma.example>: mailbox full".to_owned() });
+    let more =
+        RecipientRow { ordinal: 1, mailbox: "einkauf@firma.example".to_owned(), ..all[1].row.recipients[0].clone() };
     all[1].row.recipients.push(more);
     let odd = &mut all[4].row.recipients[0];
     odd.attempts = 1;
@@ -444,7 +468,10 @@ pub fn flushed() -> FlushView {
     }
 }
 
-pub fn fakes() -> (Arc<FakeAccounts>, Arc<FakeLines>, Arc<FakeLog>, Arc<FakeSpool>, Arc<FakeFlushes>) {
+/// One of each table.
+pub type Fakes = (Arc<FakeAccounts>, Arc<FakeLines>, Arc<FakeLog>, Arc<FakeSpool>, Arc<FakeFlushes>);
+
+pub fn fakes() -> Fakes {
     (
         Arc::default(),
         Arc::new(FakeLines { line: Mutex::new(Some(line(LineState::Online, 2))), events: broadcast::channel(64).0 }),

@@ -29,7 +29,15 @@ async fn every_page(site: &Site) -> Vec<(String, Reply)> {
     let id = site.spool.messages.lock().unwrap()[4].row.id;
     let secret = sign_in::new_secret().unwrap().0;
     let mut pages = Vec::new();
-    let paths = ["/", "/a/firma", "/a/firma/spool", "/a/firma/spool?filter=refused", "/a/firma/spool?filter=delivered", "/nowhere", "/a/firma/spool/zzz"];
+    let paths = [
+        "/",
+        "/a/firma",
+        "/a/firma/spool",
+        "/a/firma/spool?filter=refused",
+        "/a/firma/spool?filter=delivered",
+        "/nowhere",
+        "/a/firma/spool/zzz",
+    ];
     for path in paths.map(str::to_owned).into_iter().chain([format!("/a/firma/spool/{id}")]) {
         for lang in ["de", "en"] {
             let sep = if path.contains('?') { '&' } else { '?' };
@@ -218,7 +226,15 @@ async fn every_answer_carries_the_hardening_headers() {
     pages.push(("health".to_owned(), site.get("/healthz", "").await));
     for (path, page) in &pages {
         let policy = page.header("content-security-policy").unwrap_or_else(|| panic!("{path} has no policy"));
-        for part in ["default-src 'none'", "script-src 'self';", "style-src 'self';", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'", "require-trusted-types-for 'script'"] {
+        for part in [
+            "default-src 'none'",
+            "script-src 'self';",
+            "style-src 'self';",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "require-trusted-types-for 'script'",
+        ] {
             assert!(policy.contains(part), "{path}: {part}");
         }
         assert!(!policy.contains("unsafe"));
@@ -245,7 +261,17 @@ async fn hostile_text_is_text_on_every_page() {
     }
     let mut seen = 0;
     for (path, page) in every_page(&site).await {
-        for banned in ["<script>alert", "<img", "<svg/onload", "onerror=\"", "\u{202e}", "style=\"", "<style", "onclick", "javascript:"] {
+        for banned in [
+            "<script>alert",
+            "<img",
+            "<svg/onload",
+            "onerror=\"",
+            "\u{202e}",
+            "style=\"",
+            "<style",
+            "onclick",
+            "javascript:",
+        ] {
             assert!(!page.body.contains(banned), "{path} holds {banned}");
         }
         seen += page.body.matches("alert(1)").count();
@@ -301,7 +327,8 @@ async fn the_list_shows_what_its_filter_says_and_goes_on_where_it_ended() {
         let page = site.get(&path, &cookie).await;
         seen += page.body.matches("@x.example</bdi></a>").count();
         let Some(begin) = page.body.find("after=").filter(|_| page.body.contains("rel=\"next\"")) else { break };
-        let after: String = page.body[page.body.rfind("&amp;after=").unwrap_or(begin) + 11..].chars().take(13).collect();
+        let after: String =
+            page.body[page.body.rfind("&amp;after=").unwrap_or(begin) + 11..].chars().take(13).collect();
         path = format!("/a/firma/spool?filter=waiting&after={after}");
     }
     assert_eq!(seen, 120);
@@ -402,6 +429,49 @@ async fn a_form_of_a_megabyte_is_refused() {
     let cookie = site.signed_in(OWNER);
     let reply = site.post("/a/firma/retry", &cookie, &format!("csrf={}", "a".repeat(1_000_000))).await;
     assert_eq!(reply.status, 403);
+}
+
+#[tokio::test]
+async fn a_public_address_speaks_tls_only_and_its_cookie_is_bound_to_the_host() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let pair = rcgen::generate_simple_self_signed(vec!["mx2.example".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(pair.signing_key.serialize_der()).unwrap();
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(ring.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![pair.cert.der().clone()], key)
+        .unwrap();
+    let site = Site::try_listen("0.0.0.0:0", Some(Arc::new(server))).await.unwrap();
+    let address = ("127.0.0.1", site.server.addresses()[0].port());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(pair.cert.der().clone()).unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let secret = site.link(OWNER).await;
+    let mut stream = connector
+        .connect("mx2.example".try_into().unwrap(), tokio::net::TcpStream::connect(address).await.unwrap())
+        .await
+        .unwrap();
+    let request = format!(
+        "POST /sign-in/{secret} HTTP/1.0\r\nHost: mx2.example\r\nOrigin: https://mx2.example\r\nContent-Length: 0\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = String::new();
+    let _ = stream.read_to_string(&mut reply).await;
+    assert!(reply.contains(" 303 ") && reply.contains("set-cookie: __Host-pulsemx="), "{reply}");
+    assert!(reply.contains("; Secure"), "{reply}");
+
+    let mut plain = tokio::net::TcpStream::connect(address).await.unwrap();
+    plain.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut octets = Vec::new();
+    let _ = plain.read_to_end(&mut octets).await;
+    assert!(!octets.starts_with(b"HTTP"), "no plain HTTP on a public address");
 }
 
 struct Buttons(std::sync::Mutex<Vec<String>>);

@@ -1,0 +1,115 @@
+// Opens the pages named on the command line in Chromium and says what is wrong with them.
+// Usage: node check.mjs CHROMIUM OUT_FOLDER SHOTS_JSON. Speaks the DevTools protocol over a pipe, so nothing has to be installed.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const [chromium, out, shotsJson] = process.argv.slice(2);
+const shots = JSON.parse(shotsJson);
+mkdirSync(out, { recursive: true });
+const profile = mkdtempSync(join(tmpdir(), 'pulsemx-browser-'));
+const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--hide-scrollbars', `--user-data-dir=${profile}`, '--remote-debugging-pipe', 'about:blank'];
+const browser = spawn(chromium, flags, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
+const pending = new Map(), listeners = [];
+let serial = 0, buffer = '';
+browser.stdio[4].on('data', chunk => {
+  buffer += chunk;
+  for (let end; (end = buffer.indexOf('\0')) >= 0; buffer = buffer.slice(end + 1)) {
+    const message = JSON.parse(buffer.slice(0, end));
+    if (message.id) { const { ok, no } = pending.get(message.id); pending.delete(message.id); message.error ? no(new Error(message.error.message)) : ok(message.result); }
+    else listeners.forEach(hear => hear(message));
+  }
+});
+const call = (method, params = {}, sessionId) => new Promise((ok, no) => {
+  const id = ++serial;
+  pending.set(id, { ok, no });
+  browser.stdio[3].write(JSON.stringify({ id, method, params, sessionId }) + '\0');
+});
+const pause = ms => new Promise(ok => setTimeout(ok, ms));
+
+const problems = [];
+async function open(shot) {
+  const { browserContextId } = await call('Target.createBrowserContext');
+  const { targetId } = await call('Target.createTarget', { url: 'about:blank', browserContextId });
+  const { sessionId } = await call('Target.attachToTarget', { targetId, flatten: true });
+  const to = (method, params) => call(method, params, sessionId);
+  const wrong = what => problems.push(`${shot.name}: ${what}`);
+  listeners.push(message => {
+    if (message.sessionId !== sessionId) return;
+    const { method, params } = message;
+    if (method === 'Runtime.exceptionThrown') wrong(`script failed: ${params.exceptionDetails.exception?.description}`);
+    if (method === 'Log.entryAdded' && params.entry.level === 'error' && !(shot.status && params.entry.text.includes(`${shot.status}`))) wrong(`log: ${params.entry.text}`);
+    if (method === 'Page.javascriptDialogOpening') { wrong(`dialog: ${params.message}`); to('Page.handleJavaScriptDialog', { accept: false }); }
+  });
+  for (const domain of ['Page', 'Runtime', 'Log', 'Network']) await to(`${domain}.enable`);
+  const [name, value] = (shot.cookie || '').split('=');
+  if (name) await to('Network.setCookie', { url: shot.url, name, value });
+  await to('Emulation.setDeviceMetricsOverride', { width: shot.width, height: shot.height || 900, deviceScaleFactor: 1, mobile: shot.width < 500 });
+  await to('Emulation.setEmulatedMedia', { features: [{ name: 'prefers-color-scheme', value: shot.dark ? 'dark' : 'light' }] });
+  if (shot.zone) await to('Emulation.setTimezoneOverride', { timezoneId: shot.zone });
+  if (shot.noScript) await to('Emulation.setScriptExecutionDisabled', { value: true });
+  const loaded = new Promise(ok => listeners.push(m => m.sessionId === sessionId && m.method === 'Page.loadEventFired' && ok()));
+  await to('Page.navigate', { url: shot.url });
+  await loaded;
+  await pause(250);
+  const evaluate = async expression => {
+    const { result, exceptionDetails } = await to('Runtime.evaluate', { expression, returnByValue: true });
+    if (exceptionDetails) wrong(`${expression}: ${exceptionDetails.exception?.description}`);
+    return result.value;
+  };
+  return { to, wrong, evaluate };
+}
+
+async function photograph(shot) {
+  const page = await open(shot);
+  const width = await page.evaluate('document.documentElement.scrollWidth');
+  if (width > shot.width) page.wrong(`scrolls sideways, ${width} px of ${shot.width}`);
+  for (const [expression, wanted] of Object.entries(shot.expect || {})) {
+    const found = await page.evaluate(expression);
+    if (found !== wanted) page.wrong(`${expression} is ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
+  }
+  const small = await page.evaluate(`JSON.stringify([...document.querySelectorAll('a,button,summary')].filter(e => { const r = e.getBoundingClientRect(); return r.width > 2 && r.height > 0 && r.height < (getComputedStyle(e).display === 'inline' ? 15 : 24); }).map(e => e.textContent.trim().slice(0, 20) + ' ' + e.getBoundingClientRect().height))`);
+  if (small !== '[]') page.wrong(`targets too small: ${small}`);
+  const height = Math.min(4000, await page.evaluate('document.documentElement.scrollHeight'));
+  const { data } = await page.to('Page.captureScreenshot', { format: 'png', captureBeyondViewport: true, clip: { x: 0, y: 0, width: shot.width, height, scale: 1 } });
+  writeFileSync(join(out, `${shot.name}.png`), Buffer.from(data, 'base64'));
+}
+
+// The page is open and quiet; the test changes the world when it reads GO, and the page has to follow.
+async function watch(shot) {
+  const page = await open(shot);
+  await page.evaluate('window.marker = 1');
+  const begin = Date.now();
+  process.stdout.write(`GO ${shot.name}\n`);
+  while (await page.evaluate('document.body.dataset.state') !== shot.until) {
+    if (Date.now() - begin > 5000) return page.wrong(`never showed ${shot.until}`);
+    await pause(5);
+  }
+  const took = Date.now() - begin;
+  process.stdout.write(`TOOK ${shot.name} ${took}\n`);
+  if (took > 300) page.wrong(`showed ${shot.until} after ${took} ms`);
+  if (await page.evaluate('window.marker') !== 1) page.wrong('was loaded again');
+  for (const [expression, wanted] of Object.entries(shot.expect || {})) {
+    const found = await page.evaluate(expression);
+    if (found !== wanted) page.wrong(`${expression} is ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
+  }
+  const { data } = await page.to('Page.captureScreenshot', { format: 'png', captureBeyondViewport: true });
+  writeFileSync(join(out, `${shot.name}.png`), Buffer.from(data, 'base64'));
+}
+
+try {
+  const still = shots.filter(shot => !shot.until);
+  const worker = async () => { for (let shot; (shot = still.shift());) await photograph(shot); };
+  await Promise.all([worker(), worker(), worker(), worker()]);
+  for (const shot of shots.filter(shot => shot.until)) await watch(shot);
+} catch (error) {
+  problems.push(String(error.stack));
+}
+await Promise.race([call('Browser.close').catch(() => {}), pause(2000)]);
+browser.kill();
+await pause(300);
+rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+problems.forEach(problem => process.stdout.write(`WRONG ${problem}\n`));
+process.exit(problems.length ? 1 : 0);
