@@ -15,22 +15,22 @@ use pulsemx::heartbeat::server::{BeatEvent, BeatListener, OpenedBeatKey, Setting
 use pulsemx::heartbeat::token::Token;
 use pulsemx::liveness::{Board, Cause, HistoryRow, LineState, LineView, Output, WatchedEndpoint};
 
-pub const ACCOUNT: AccountId = AccountId(1);
-pub const ENDPOINT: EndpointId = EndpointId(1);
-pub const HOME: &str = "203.0.113.7:40000";
+pub(crate) const ACCOUNT: AccountId = AccountId(1);
+pub(crate) const ENDPOINT: EndpointId = EndpointId(1);
+pub(crate) const HOME: &str = "203.0.113.7:40000";
 const SCAN_EVERY: u64 = 100;
 /// Beyond the saturation of the clock at its start.
 const START: u64 = 3_600_000;
 
 /// A small generator with a seed that failures can name.
 #[derive(Clone)]
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bf0_3635)
     }
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -38,21 +38,21 @@ impl Dice {
         z ^ (z >> 31)
     }
     /// From `low` up to and without `high`.
-    pub fn range(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn range(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low).max(1)
     }
-    pub fn chance(&mut self, per_mille: u64) -> bool {
+    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
         self.range(0, 1_000) < per_mille
     }
-    pub fn octets(&mut self) -> [u8; 32] {
+    pub(crate) fn octets(&mut self) -> [u8; 32] {
         std::array::from_fn(|_| self.next().to_be_bytes()[0])
     }
 }
 
 /// The listener: the board behind a lock, and a count of what it was told.
-pub struct Watch {
-    pub board: Mutex<Board>,
-    pub told: Mutex<Vec<BeatEvent>>,
+pub(crate) struct Watch {
+    pub(crate) board: Mutex<Board>,
+    pub(crate) told: Mutex<Vec<BeatEvent>>,
 }
 
 impl BeatListener for Watch {
@@ -65,14 +65,14 @@ impl BeatListener for Watch {
     }
 }
 
-pub fn wall(now: Moment) -> WallTime {
+pub(crate) fn wall(now: Moment) -> WallTime {
     chrono::Utc.timestamp_millis_opt(1_795_492_800_000 + i64::try_from(now.as_millis()).unwrap()).unwrap()
 }
 
-pub struct Node {
-    pub client: Client,
-    pub address: SocketAddr,
-    pub events: Vec<ClientEvent>,
+pub(crate) struct Node {
+    pub(crate) client: Client,
+    pub(crate) address: SocketAddr,
+    pub(crate) events: Vec<ClientEvent>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord, Clone, Debug)]
@@ -87,31 +87,31 @@ struct Packet {
 
 /// One client's datagram on its way, as a wire tapper sees it.
 #[derive(Clone)]
-pub struct Tapped {
-    pub sent: u64,
-    pub source: SocketAddr,
-    pub octets: Vec<u8>,
+pub(crate) struct Tapped {
+    pub(crate) sent: u64,
+    pub(crate) source: SocketAddr,
+    pub(crate) octets: Vec<u8>,
 }
 
-pub struct World {
-    pub seed: u64,
-    pub dice: Dice,
-    pub now: u64,
-    pub nodes: Vec<Node>,
-    pub watch: Watch,
-    pub table: Table,
-    pub token: Token,
-    pub is_line_up: bool,
-    pub loss_per_mille: u64,
-    pub latency_ms: (u64, u64),
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) dice: Dice,
+    pub(crate) now: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) watch: Watch,
+    pub(crate) table: Table,
+    pub(crate) token: Token,
+    pub(crate) is_line_up: bool,
+    pub(crate) loss_per_mille: u64,
+    pub(crate) latency_ms: (u64, u64),
     /// Everything that clients sent.
-    pub tapped: Vec<Tapped>,
+    pub(crate) tapped: Vec<Tapped>,
     /// Sending time of the newest client datagram that arrived.
-    pub newest_arrived: u64,
+    pub(crate) newest_arrived: u64,
     /// `(decided at, row)`.
-    pub rows: Vec<(u64, HistoryRow)>,
+    pub(crate) rows: Vec<(u64, HistoryRow)>,
     /// Answers that arrived: `(at, source)`.
-    pub answers: Vec<(u64, SocketAddr)>,
+    pub(crate) answers: Vec<(u64, SocketAddr)>,
     stored_address: Option<IpAddr>,
     network: BinaryHeap<Reverse<Packet>>,
     packets: u64,
@@ -119,7 +119,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let token = Token::from_octets(dice.octets());
         let watched = WatchedEndpoint { account: ACCOUNT, endpoint: ENDPOINT, state: LineState::New, since: None };
@@ -150,7 +150,7 @@ impl World {
         world
     }
 
-    pub fn add_client(&mut self, address: &str, interval: Option<Duration>) {
+    pub(crate) fn add_client(&mut self, address: &str, interval: Option<Duration>) {
         let keys = ClientKeys::new(&self.token);
         let seed = self.dice.octets();
         let client = Client::new(keys, ClientSettings { interval }, seed, self.moment());
@@ -158,23 +158,23 @@ impl World {
     }
 
     /// A world that has been ONLINE for a while.
-    pub fn online(seed: u64) -> Self {
+    pub(crate) fn online(seed: u64) -> Self {
         let mut world = Self::new(seed);
         world.run_for(12_000);
         assert_eq!(world.line().state, LineState::Online, "seed {seed}");
         world
     }
 
-    pub fn moment(&self) -> Moment {
+    pub(crate) fn moment(&self) -> Moment {
         Moment::from_millis(self.now)
     }
 
-    pub fn line(&self) -> LineView {
+    pub(crate) fn line(&self) -> LineView {
         self.watch.board.lock().unwrap().line(ENDPOINT, self.moment()).unwrap()
     }
 
     /// `(decided at, from, to, cause)` of each state row.
-    pub fn states(&self) -> Vec<(u64, LineState, LineState, Cause)> {
+    pub(crate) fn states(&self) -> Vec<(u64, LineState, LineState, Cause)> {
         self.rows
             .iter()
             .filter_map(|(at, row)| match row {
@@ -184,7 +184,7 @@ impl World {
             .collect()
     }
 
-    pub fn address_changes(&self) -> Vec<(u64, IpAddr)> {
+    pub(crate) fn address_changes(&self) -> Vec<(u64, IpAddr)> {
         self.rows
             .iter()
             .filter_map(|(at, row)| match row {
@@ -194,13 +194,13 @@ impl World {
             .collect()
     }
 
-    pub fn run_for(&mut self, millis: u64) {
+    pub(crate) fn run_for(&mut self, millis: u64) {
         let end = self.now + millis;
         while self.step(end) {}
     }
 
     /// Runs until `is_so`, `limit` ms at most; whether it came true.
-    pub fn run_until(&mut self, limit: u64, is_so: impl Fn(&Self) -> bool) -> bool {
+    pub(crate) fn run_until(&mut self, limit: u64, is_so: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + limit;
         while !is_so(self) {
             if !self.step(end) {
@@ -211,7 +211,7 @@ impl World {
     }
 
     /// A datagram reaches the server from `source`, whoever sent it. What comes back, and whether anybody was told.
-    pub fn inject(&mut self, source: SocketAddr, octets: &[u8]) -> (Option<Vec<u8>>, usize) {
+    pub(crate) fn inject(&mut self, source: SocketAddr, octets: &[u8]) -> (Option<Vec<u8>>, usize) {
         let told = self.watch.told.lock().unwrap().len();
         let moment = self.moment();
         let source = Source { peer: source, socket: 0 };
@@ -226,12 +226,12 @@ impl World {
     }
 
     /// Puts a datagram on its way to the server.
-    pub fn send_later(&mut self, delay: u64, sent: u64, source: SocketAddr, octets: Vec<u8>) {
+    pub(crate) fn send_later(&mut self, delay: u64, sent: u64, source: SocketAddr, octets: Vec<u8>) {
         self.push(Packet { arrives: self.now + delay, number: 0, sent, peer: source, is_to_server: true, octets });
     }
 
     /// The server process ends and starts again with what its store holds.
-    pub fn restart_server(&mut self) {
+    pub(crate) fn restart_server(&mut self) {
         let last = self.states().last().map(|(_, _, to, _)| *to).unwrap_or(LineState::New);
         let since = (last != LineState::New).then(|| wall(self.moment()));
         let watched = WatchedEndpoint { account: ACCOUNT, endpoint: ENDPOINT, state: last, since };
@@ -291,18 +291,21 @@ impl World {
         true
     }
 
-    pub fn drain_client(&mut self, place: usize) {
+    pub(crate) fn drain_client(&mut self, place: usize) {
         while let Some(octets) = self.nodes[place].client.poll_transmit() {
             let source = self.nodes[place].address;
             self.tapped.push(Tapped { sent: self.now, source, octets: octets.clone() });
             self.transmit(source, true, octets);
         }
         while let Some(event) = self.nodes[place].client.poll_event() {
+            let moment = self.moment();
             let node = &mut self.nodes[place];
+            node.events.push(event);
             if event == ClientEvent::NewSocketWanted {
                 node.address.set_port(node.address.port() % 60_000 + 1_024);
+                node.client.handle_new_socket(moment);
+                self.drain_client(place);
             }
-            node.events.push(event);
         }
     }
 
@@ -347,6 +350,6 @@ impl World {
     }
 }
 
-pub fn line_settings() -> pulsemx::liveness::Settings {
+pub(crate) fn line_settings() -> pulsemx::liveness::Settings {
     pulsemx::liveness::Settings { interval: Duration::from_secs(5), misses: 3, grace: Duration::from_secs(2) }
 }

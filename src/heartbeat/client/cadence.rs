@@ -269,6 +269,15 @@ impl Client {
         self.send_soon(now);
     }
 
+    /// Another socket took the place of the old one, whose replies are lost now: the beat under way is sent again.
+    pub fn handle_new_socket(&mut self, now: Moment) {
+        let Some(beat) = self.beat.as_ref().filter(|beat| !beat.is_answered) else { return };
+        let fifth = self.interval.as_millis().max(5) / 5;
+        let copy = now.since(beat.first_sent).as_millis().div_ceil(fifth);
+        let copy = u8::try_from(copy).unwrap_or(COPY_MAX).min(COPY_MAX);
+        self.send_beat(copy, now);
+    }
+
     /// The machine was suspended: nothing that was known before is believed.
     pub fn handle_resume(&mut self, now: Moment) {
         self.renew_boot();
