@@ -14,5 +14,6 @@ mod attack;
 mod loopback;
 mod movement;
 mod outage;
+mod protocol;
 mod restart;
 mod world;
