@@ -11,6 +11,8 @@
 )]
 
 mod attack;
+mod binary;
+mod keys;
 mod loopback;
 mod movement;
 mod outage;

@@ -1,5 +1,7 @@
 //! A line that falls silent, and one that only loses datagrams.
 
+use std::time::Duration;
+
 use pulsemx::heartbeat::client::ClientEvent;
 use pulsemx::heartbeat::datagram::ClientDatagram;
 use pulsemx::liveness::{Cause, LineState};
@@ -125,5 +127,21 @@ fn goodbye_is_offline_at_once_and_nothing_of_that_run_counts_afterwards() {
         }
         world.add_client("203.0.113.7:41000", None);
         assert!(world.run_until(12_000, |world| world.line().state == LineState::Online), "seed {seed}");
+    }
+}
+
+#[test]
+fn an_interval_that_the_user_fixed_is_kept_by_both_ends() {
+    for (seconds, window) in [(1, 5_000), (60, 182_000)] {
+        let mut world = World::new(seconds);
+        world.nodes.clear();
+        world.add_client("203.0.113.7:40000", Some(Duration::from_secs(seconds)));
+        world.run_for(seconds * 2_000 + 2_000);
+        let line = world.line();
+        assert_eq!((line.state, line.interval), (LineState::Online, Duration::from_secs(seconds)));
+        world.is_line_up = false;
+        assert!(world.run_until(window + 1_000, |world| world.line().state == LineState::Offline));
+        let base = world.line().last_beat.unwrap().as_millis();
+        assert!((base + window..=base + window + 200).contains(&world.now), "{seconds} s");
     }
 }

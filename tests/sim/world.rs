@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::TimeZone;
 use pulsemx::base::{AccountId, EndpointId, Moment, WallTime};
 use pulsemx::heartbeat::client::{Client, ClientEvent, ClientKeys, ClientSettings};
-use pulsemx::heartbeat::datagram::{ClientBody, ClientDatagram, Locator};
+use pulsemx::heartbeat::datagram::{ClientBody, ClientDatagram};
 use pulsemx::heartbeat::server::path::Source;
 use pulsemx::heartbeat::server::{BeatEvent, BeatListener, OpenedBeatKey, Settings, Standing, Table};
 use pulsemx::heartbeat::token::Token;
@@ -244,18 +244,27 @@ impl World {
     }
 
     fn load_keys(&mut self) {
+        let key = self.key(&self.token);
+        self.replace_keys(vec![key]);
+    }
+
+    pub(crate) fn replace_keys(&mut self, keys: Vec<OpenedBeatKey>) {
         let now = self.moment();
-        let key = OpenedBeatKey {
-            locator: Locator(self.token.locator().0),
+        self.table.replace_keys(keys, now, wall(now));
+    }
+
+    /// The current key of `token`.
+    pub(crate) fn key(&self, token: &Token) -> OpenedBeatKey {
+        OpenedBeatKey {
+            locator: token.locator(),
             account: ACCOUNT,
             endpoint: ENDPOINT,
-            c2s: self.token.client_to_server(),
-            s2c: self.token.server_to_client(),
-            move_key: self.token.move_key().verifying_key().to_bytes(),
+            c2s: token.client_to_server(),
+            s2c: token.server_to_client(),
+            move_key: token.move_key().verifying_key().to_bytes(),
             expires_at: None,
             stored_addresses: self.stored_address.into_iter().collect(),
-        };
-        self.table.replace_keys(vec![key], now, wall(now));
+        }
     }
 
     /// Goes to the next thing that happens, not beyond `end`; false when that is reached.
