@@ -62,10 +62,9 @@ async fn rows_that_the_log_refused_are_written_later_in_order_and_told_only_then
     liveness.primary_greeted(EndpointId(2));
     assert_eq!(liveness.line(EndpointId(2)).unwrap().state, LineState::Online);
     for expected in [LineState::Returning, LineState::Online] {
-        match events.recv().await.unwrap() {
-            LineEvent::Changed(HistoryRow::State(row)) => assert_eq!(row.to, expected),
-            other => panic!("{other:?}"),
-        }
+        let event = events.recv().await.unwrap();
+        let LineEvent::Changed(HistoryRow::State(row)) = event else { panic!("{event:?}") };
+        assert_eq!(row.to, expected);
         assert!(!log.written.lock().unwrap().is_empty());
     }
     assert_eq!(log.history(AccountId(1), 9).await.unwrap().len(), 2);

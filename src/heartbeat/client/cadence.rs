@@ -32,7 +32,8 @@ const REPLY_WITHIN: Duration = Duration::from_secs(10);
 const JITTER: Duration = Duration::from_millis(100);
 /// Datagrams remembered for their replies; at an interval of 1 s fewer than 90 fall into [`REPLY_WITHIN`].
 const SENT_MAX: usize = 256;
-/// Unanswered beats after which only the twin is sent, a new socket is wanted, a new boot id is drawn.
+/// Intervals without a word from the server after which only the twin is sent; unanswered beats after which a new
+/// socket is wanted, a new boot id is drawn.
 const FULL_COPIES_BEATS: u32 = 3;
 const NEW_SOCKET_BEATS: u32 = 2;
 const NEW_BOOT_BEATS: u32 = 4;
@@ -151,7 +152,7 @@ pub struct Client {
     next_beat: Moment,
     wants_extra: bool,
     unanswered: u32,
-    last_reply: Moment,
+    last_heard: Moment,
     is_calm: bool,
     has_changed: bool,
     mail: Option<MailReport>,
@@ -192,7 +193,7 @@ impl Client {
             next_beat,
             wants_extra: false,
             unanswered: 0,
-            last_reply: now,
+            last_heard: now,
             is_calm: false,
             has_changed: false,
             mail: None,
@@ -268,6 +269,15 @@ impl Client {
         self.send_soon(now);
     }
 
+    /// Another socket took the place of the old one, whose replies are lost now: the beat under way is sent again.
+    pub fn handle_new_socket(&mut self, now: Moment) {
+        let Some(beat) = self.beat.as_ref().filter(|beat| !beat.is_answered) else { return };
+        let fifth = self.interval.as_millis().max(5) / 5;
+        let copy = now.since(beat.first_sent).as_millis().div_ceil(fifth);
+        let copy = u8::try_from(copy).unwrap_or(COPY_MAX).min(COPY_MAX);
+        self.send_beat(copy, now);
+    }
+
     /// The machine was suspended: nothing that was known before is believed.
     pub fn handle_resume(&mut self, now: Moment) {
         self.renew_boot();
@@ -290,7 +300,7 @@ impl Client {
     fn handle_reply(&mut self, reply: &Reply, now: Moment) {
         let Some((beat, _)) = self.take(reply.seq, now) else { return };
         self.learn_time(reply.server_time, reply.seq, now);
-        self.last_reply = now;
+        self.last_heard = now;
         self.unanswered = 0;
         self.is_calm = reply.flags.has(ReplyFlags::CALM);
         self.events.push_back(ClientEvent::Replied(*reply));
@@ -351,6 +361,7 @@ impl Client {
         } else {
             let Some(taken) = self.take(challenge.seq, now) else { return };
             self.learn_time(challenge.server_time, challenge.seq, now);
+            self.hear_again(now);
             taken
         };
         let mut header = self.header(copy, now);
@@ -360,6 +371,14 @@ impl Client {
         let signer = challenge.wants_signature.then_some(&self.keys.signer);
         let octets = ClientDatagram { header, body }.encode(&self.keys.c2s, signer);
         self.send(octets, beat, copy, now);
+    }
+
+    /// The server was heard: the beat under way gets all its copies, however long the silence was before.
+    fn hear_again(&mut self, now: Moment) {
+        self.last_heard = now;
+        if let Some(beat) = self.beat.as_mut().filter(|_| self.mode == Mode::Running && !self.is_calm) {
+            beat.copies_left = COPY_MAX.saturating_sub(beat.copy);
+        }
     }
 
     /// Uses up the one reply that a datagram may have; which beat and copy it was.
@@ -380,9 +399,9 @@ impl Client {
         if self.mode == Mode::Running && self.beat.as_ref().is_some_and(|beat| !beat.is_answered) {
             self.count_unanswered();
         }
-        let copies_left = if self.mode == Mode::Superseded || now.since(self.last_reply) > SINGLE_AFTER {
+        let copies_left = if self.mode == Mode::Superseded || now.since(self.last_heard) > SINGLE_AFTER {
             0
-        } else if self.is_calm || self.unanswered >= FULL_COPIES_BEATS {
+        } else if self.is_calm || now.since(self.last_heard) > self.interval * FULL_COPIES_BEATS {
             1
         } else {
             COPY_MAX

@@ -188,7 +188,7 @@ impl<F: FnMut(&Report)> Running<F> {
     fn follow_route(&mut self, now: Moment) {
         let had_socket = self.route.socket().is_some();
         match self.route.turn(now) {
-            Some(RouteEvent::Ready) if had_socket => {}
+            Some(RouteEvent::Ready) if had_socket => self.client.handle_new_socket(now),
             Some(RouteEvent::Ready | RouteEvent::Changed) => self.client.handle_change(now),
             Some(RouteEvent::Failed(why)) => self.say(Report::Unreachable(why)),
             None => {}
@@ -216,11 +216,9 @@ impl<F: FnMut(&Report)> Running<F> {
                 self.client.handle_datagram(buffer.get(..length).unwrap_or_default(), now);
                 self.transmit();
             }
-            Err(error) => match error.kind() {
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut | std::io::ErrorKind::Interrupted => {}
-                // Such as "port unreachable", which comes at once: not to be asked again and again.
-                _ => std::thread::sleep(wait.min(Duration::from_millis(20))),
-            },
+            Err(error) if is_only_quiet(&error) => {}
+            // Such as "port unreachable", which comes at once: not to be asked again and again.
+            Err(_) => std::thread::sleep(wait.min(Duration::from_millis(20))),
         }
     }
 
@@ -240,4 +238,10 @@ impl<F: FnMut(&Report)> Running<F> {
             (self.report)(&report);
         }
     }
+}
+
+/// Whether nothing came within the time, or a signal did.
+fn is_only_quiet(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }

@@ -1,6 +1,6 @@
 //! Looks at the local mail server on a thread of its own, so that a slow greeting delays no beat.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -40,17 +40,15 @@ fn look(address: &str) -> MailReport {
     let begun = clock.monotonic();
     let code = match greeting_code(address) {
         Ok(code) => code,
-        Err(error) => match error.kind() {
-            std::io::ErrorKind::TimedOut | std::io::ErrorKind::WouldBlock => TIMED_OUT,
-            _ => REFUSED,
-        },
+        Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => TIMED_OUT,
+        Err(_) => REFUSED,
     };
     let millis = u16::try_from(clock.monotonic().since(begun).as_millis()).unwrap_or(u16::MAX);
     MailReport { is_ok: (200..300).contains(&code), code, millis }
 }
 
 fn greeting_code(address: &str) -> std::io::Result<u16> {
-    let address = address.to_socket_addrs()?.next().ok_or(std::io::ErrorKind::NotFound)?;
+    let address = address.to_socket_addrs()?.next().ok_or(ErrorKind::NotFound)?;
     let mut stream = TcpStream::connect_timeout(&address, GREETING_TIMEOUT)?;
     stream.set_read_timeout(Some(GREETING_TIMEOUT))?;
     stream.set_write_timeout(Some(GREETING_TIMEOUT))?;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
@@ -15,6 +16,9 @@ use crate::heartbeat::datagram::DATAGRAM_OCTETS_MAX;
 
 /// Receive buffer asked of the kernel, octets: about 30,000 beats, so that a pause of the process loses none.
 const RECEIVE_BUFFER_OCTETS: usize = 4 * 1024 * 1024;
+
+/// Pause after a failed receive, so that a failure that stays does not burn a core.
+const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why an address for heartbeats could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +144,7 @@ impl BeatServer {
                 Err(error) => {
                     // An ICMP error of an earlier reply, or short memory: neither ends the service.
                     tracing::debug!(%error, "heartbeat socket");
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(ERROR_PAUSE).await;
                     continue;
                 }
             };

@@ -36,6 +36,9 @@ const SESSION_SILENCE_MAX: Duration = Duration::from_secs(3_600);
 const REPLACED_FOR: Duration = Duration::from_secs(3_600);
 const REPLACED_MAX: usize = 16;
 const REPLACED_AT_LEAST: Duration = Duration::from_secs(10);
+/// After an old address defended itself nobody else is heard for so long: as long as its client's budget of answers
+/// to checks needs, so that a clone that tries again and again does not wear it out.
+const CONTESTED_FOR: Duration = Duration::from_secs(10);
 const SUPERSEDED_EVERY: Duration = Duration::from_secs(1);
 
 /// One run of one client.
@@ -123,6 +126,8 @@ struct Session {
     heard: Moment,
     interval: Duration,
     candidate: Option<Candidate>,
+    /// When the address last defended itself.
+    contested: Option<Moment>,
 }
 
 /// Somebody who proved another address while the old one was alive a moment ago.
@@ -303,6 +308,7 @@ impl Path {
         let is_contested = session.candidate.as_ref().is_some_and(refuted);
         if is_contested {
             session.candidate = None;
+            session.contested = Some(genuine.now);
         }
         let flags = ReplyFlags::PROVEN.with(ReplyFlags::CONTESTED, is_contested);
         if header.flags.has(ClientFlags::GOODBYE) {
@@ -339,7 +345,8 @@ impl Path {
         events.push(BeatKind::Opened { address });
         events.push(stamp.beat(&window));
         let (source, interval) = (stamp.source, stamp.interval());
-        self.state = State::Open(Session { run, window, source, heard: now, interval, candidate: None });
+        self.state =
+            State::Open(Session { run, window, source, heard: now, interval, candidate: None, contested: None });
         Outcome { events, answer: Answer::Reply(stamp.facts(ReplyFlags::PROVEN, Some(&window))) }
     }
 
@@ -400,7 +407,8 @@ impl Session {
 
     /// The first claimant is heard; others have to wait until it is settled.
     fn begin_move(&mut self, genuine: &Genuine<'_>, run: Run) {
-        if self.candidate.is_none() {
+        let was_contested = self.contested.is_some_and(|at| genuine.now.since(at) < CONTESTED_FOR);
+        if self.candidate.is_none() && !was_contested {
             self.candidate = Some(Candidate {
                 run,
                 source: genuine.source,

@@ -1,0 +1,147 @@
+//! Replays, forgeries, flipped bits, stolen copies.
+
+use std::net::SocketAddr;
+
+use pulsemx::heartbeat::datagram::{Reason, ServerDatagram};
+use pulsemx::liveness::LineState;
+
+use crate::world::{Dice, HOME, World};
+
+fn stranger(dice: &mut Dice) -> SocketAddr {
+    let [a, b, c, ..] = dice.octets();
+    SocketAddr::from(([198, 51, a.max(1), b], u16::from(c) + 1_024))
+}
+
+#[test]
+fn a_replay_from_any_source_changes_nothing_and_gets_no_answer() {
+    for seed in 0..30 {
+        let mut world = World::online(seed);
+        world.run_for(60_000);
+        let mut dice = Dice::new(seed);
+        for tapped in world.tapped.clone() {
+            for source in [tapped.source, HOME.parse().unwrap(), stranger(&mut dice)] {
+                let (answer, told) = world.inject(source, &tapped.octets);
+                assert_eq!(told, 0, "seed {seed}");
+                // One still on its way is no replay yet, and from elsewhere it may cause a challenge.
+                if tapped.sent + 60 < world.now {
+                    assert_eq!(answer, None, "seed {seed}");
+                }
+            }
+        }
+        assert_eq!((world.states().len(), world.line().state), (2, LineState::Online), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_recording_of_another_run_gets_challenges_at_most_and_opens_nothing() {
+    for seed in 0..30 {
+        let mut world = World::online(seed);
+        world.run_for(30_000);
+        let recording = world.tapped.clone();
+        world.restart_server();
+        let mut challenges = 0;
+        for tapped in &recording {
+            let (answer, told) = world.inject(tapped.source, &tapped.octets);
+            assert_eq!(told, 0, "seed {seed}");
+            match answer.map(|octets| ServerDatagram::decode(&octets).unwrap()) {
+                Some(ServerDatagram::Challenge(challenge)) => {
+                    assert_eq!(challenge.reason, Reason::BootUnknown);
+                    challenges += 1;
+                }
+                Some(ServerDatagram::Reply(reply)) => panic!("replied to a recording, seed {seed}: {reply:?}"),
+                None => {}
+            }
+        }
+        assert!(challenges <= 2, "seed {seed}: {challenges} challenges within a moment");
+        assert_eq!(world.line().last_beat, None, "seed {seed}");
+    }
+}
+
+#[test]
+fn any_flipped_bit_means_silence() {
+    for seed in 0..3 {
+        let mut world = World::online(seed);
+        world.is_line_up = false;
+        world.run_for(12_000);
+        // The last are fresh: without the flip they would count.
+        let fresh: Vec<_> = world.tapped.iter().rev().take(2).cloned().collect();
+        let answer = world.tapped.iter().find(|tapped| tapped.octets.len() == 160).cloned().unwrap();
+        for tapped in fresh.iter().chain([&answer]) {
+            for bit in 0..tapped.octets.len() * 8 {
+                let mut octets = tapped.octets.clone();
+                octets[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(world.inject(tapped.source, &octets), (None, 0), "bit {bit}, seed {seed}");
+            }
+        }
+        let (reply, told) = world.inject(fresh[0].source, &fresh[0].octets);
+        assert!(reply.is_some() && told == 1, "the unchanged one still counts, seed {seed}");
+    }
+}
+
+#[test]
+fn noise_of_any_length_means_silence() {
+    let mut world = World::online(1);
+    let mut dice = Dice::new(99);
+    for round in 0..20_000 {
+        let length = usize::try_from(dice.range(0, 300)).unwrap();
+        let mut octets: Vec<u8> = (0..length).map(|_| dice.next().to_be_bytes()[0]).collect();
+        if round % 2 == 0 {
+            // With the right head and the right locator, but without the key.
+            let head = world.tapped[0].octets[..12].to_vec();
+            let end = length.min(12);
+            octets[..end].copy_from_slice(&head[..end]);
+        }
+        let source = stranger(&mut dice);
+        assert_eq!(world.inject(source, &octets), (None, 0), "round {round}");
+        assert_eq!(world.inject(HOME.parse().unwrap(), &octets), (None, 0), "round {round}");
+    }
+}
+
+#[test]
+fn copies_that_win_the_race_from_elsewhere_move_nothing_and_use_up_nothing() {
+    for seed in 0..100 {
+        let mut world = World::online(seed);
+        let mut dice = Dice::new(seed);
+        let thief = stranger(&mut dice);
+        let mut seen = world.tapped.len();
+        for _ in 0..2_400 {
+            world.run_for(25);
+            while seen < world.tapped.len() {
+                let tapped = world.tapped[seen].clone();
+                seen += 1;
+                let source = if dice.chance(500) { thief } else { stranger(&mut dice) };
+                let (answer, told) = world.inject(source, &tapped.octets);
+                assert_eq!(told, 0, "seed {seed}");
+                if let Some(octets) = answer {
+                    // The thief hands the challenge on to the client, from the server's address.
+                    let moment = world.moment();
+                    world.nodes[0].client.handle_datagram(&octets, moment);
+                    world.drain_client(0);
+                }
+            }
+            assert_eq!(world.line().address, Some(HOME.parse::<SocketAddr>().unwrap().ip()), "seed {seed}");
+        }
+        assert_eq!((world.states().len(), world.address_changes().len()), (2, 1), "seed {seed}");
+        assert_eq!(world.line().state, LineState::Online, "seed {seed}");
+    }
+}
+
+#[test]
+fn any_order_of_a_recorded_session_from_any_sources_leaves_the_address_as_it_is() {
+    for seed in 0..50 {
+        let mut world = World::online(seed);
+        world.is_line_up = false;
+        world.run_for(40_000);
+        let mut dice = Dice::new(seed);
+        let recording = world.tapped.clone();
+        for _ in 0..recording.len() * 4 {
+            let place = usize::try_from(dice.range(0, recording.len() as u64)).unwrap();
+            let tapped = &recording[place];
+            let source = if dice.chance(500) { tapped.source } else { stranger(&mut dice) };
+            world.inject(source, &tapped.octets);
+        }
+        assert_eq!(world.address_changes().len(), 1, "seed {seed}");
+        let home = HOME.parse::<SocketAddr>().unwrap().ip();
+        assert_eq!(world.line().address, Some(home), "seed {seed}");
+    }
+}

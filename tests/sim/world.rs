@@ -1,0 +1,364 @@
+//! The world of the simulation: a clock, a network, clients, one server.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use chrono::TimeZone;
+use pulsemx::base::{AccountId, EndpointId, Moment, WallTime};
+use pulsemx::heartbeat::client::{Client, ClientEvent, ClientKeys, ClientSettings};
+use pulsemx::heartbeat::datagram::{ClientBody, ClientDatagram};
+use pulsemx::heartbeat::server::path::Source;
+use pulsemx::heartbeat::server::{BeatEvent, BeatListener, OpenedBeatKey, Settings, Standing, Table};
+use pulsemx::heartbeat::token::Token;
+use pulsemx::liveness::{Board, Cause, HistoryRow, LineState, LineView, Output, WatchedEndpoint};
+
+pub(crate) const ACCOUNT: AccountId = AccountId(1);
+pub(crate) const ENDPOINT: EndpointId = EndpointId(1);
+pub(crate) const HOME: &str = "203.0.113.7:40000";
+const SCAN_EVERY: u64 = 100;
+/// Beyond the saturation of the clock at its start.
+const START: u64 = 3_600_000;
+
+/// A small generator with a seed that failures can name.
+#[derive(Clone)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bf0_3635)
+    }
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    /// From `low` up to and without `high`.
+    pub(crate) fn range(&mut self, low: u64, high: u64) -> u64 {
+        low + self.next() % (high - low).max(1)
+    }
+    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
+        self.range(0, 1_000) < per_mille
+    }
+    pub(crate) fn octets(&mut self) -> [u8; 32] {
+        std::array::from_fn(|_| self.next().to_be_bytes()[0])
+    }
+}
+
+/// The listener: the board behind a lock, and a count of what it was told.
+pub(crate) struct Watch {
+    pub(crate) board: Mutex<Board>,
+    pub(crate) told: Mutex<Vec<BeatEvent>>,
+}
+
+impl BeatListener for Watch {
+    fn handle(&self, event: &BeatEvent) -> Standing {
+        self.told.lock().unwrap().push(event.clone());
+        self.board.lock().unwrap().handle_event(event, wall(event.at))
+    }
+    fn standing(&self, endpoint: EndpointId) -> Standing {
+        self.board.lock().unwrap().standing(endpoint)
+    }
+}
+
+pub(crate) fn wall(now: Moment) -> WallTime {
+    chrono::Utc.timestamp_millis_opt(1_795_492_800_000 + i64::try_from(now.as_millis()).unwrap()).unwrap()
+}
+
+pub(crate) struct Node {
+    pub(crate) client: Client,
+    pub(crate) address: SocketAddr,
+    pub(crate) events: Vec<ClientEvent>,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord, Clone, Debug)]
+struct Packet {
+    arrives: u64,
+    number: u64,
+    sent: u64,
+    peer: SocketAddr,
+    is_to_server: bool,
+    octets: Vec<u8>,
+}
+
+/// One client's datagram on its way, as a wire tapper sees it.
+#[derive(Clone)]
+pub(crate) struct Tapped {
+    pub(crate) sent: u64,
+    pub(crate) source: SocketAddr,
+    pub(crate) octets: Vec<u8>,
+}
+
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) dice: Dice,
+    pub(crate) now: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) watch: Watch,
+    pub(crate) table: Table,
+    pub(crate) token: Token,
+    pub(crate) is_line_up: bool,
+    pub(crate) loss_per_mille: u64,
+    pub(crate) latency_ms: (u64, u64),
+    /// Everything that clients sent.
+    pub(crate) tapped: Vec<Tapped>,
+    /// Sending time of the newest client datagram that arrived.
+    pub(crate) newest_arrived: u64,
+    /// `(decided at, row)`.
+    pub(crate) rows: Vec<(u64, HistoryRow)>,
+    /// Answers that arrived: `(at, source)`.
+    pub(crate) answers: Vec<(u64, SocketAddr)>,
+    stored_address: Option<IpAddr>,
+    network: BinaryHeap<Reverse<Packet>>,
+    packets: u64,
+    next_scan: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let token = Token::from_octets(dice.octets());
+        let watched = WatchedEndpoint { account: ACCOUNT, endpoint: ENDPOINT, state: LineState::New, since: None };
+        let start = Moment::from_millis(START);
+        let board = Board::new(line_settings(), vec![watched], start, wall(start));
+        let mut world = Self {
+            seed,
+            now: START,
+            nodes: Vec::new(),
+            watch: Watch { board: Mutex::new(board), told: Mutex::default() },
+            table: Table::new(Settings { interval: Duration::from_secs(5) }, dice.octets()),
+            token,
+            is_line_up: true,
+            loss_per_mille: 0,
+            latency_ms: (5, 60),
+            tapped: Vec::new(),
+            newest_arrived: 0,
+            rows: Vec::new(),
+            answers: Vec::new(),
+            stored_address: None,
+            network: BinaryHeap::new(),
+            packets: 0,
+            next_scan: START,
+            dice,
+        };
+        world.load_keys();
+        world.add_client(HOME, None);
+        world
+    }
+
+    pub(crate) fn add_client(&mut self, address: &str, interval: Option<Duration>) {
+        let keys = ClientKeys::new(&self.token);
+        let seed = self.dice.octets();
+        let client = Client::new(keys, ClientSettings { interval }, seed, self.moment());
+        self.nodes.push(Node { client, address: address.parse().unwrap(), events: Vec::new() });
+    }
+
+    /// A world that has been ONLINE for a while.
+    pub(crate) fn online(seed: u64) -> Self {
+        let mut world = Self::new(seed);
+        world.run_for(12_000);
+        assert_eq!(world.line().state, LineState::Online, "seed {seed}");
+        world
+    }
+
+    pub(crate) fn moment(&self) -> Moment {
+        Moment::from_millis(self.now)
+    }
+
+    pub(crate) fn line(&self) -> LineView {
+        self.watch.board.lock().unwrap().line(ENDPOINT, self.moment()).unwrap()
+    }
+
+    /// `(decided at, from, to, cause)` of each state row.
+    pub(crate) fn states(&self) -> Vec<(u64, LineState, LineState, Cause)> {
+        self.rows
+            .iter()
+            .filter_map(|(at, row)| match row {
+                HistoryRow::State(row) => Some((*at, row.from, row.to, row.cause)),
+                HistoryRow::Address(_) => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn address_changes(&self) -> Vec<(u64, IpAddr)> {
+        self.rows
+            .iter()
+            .filter_map(|(at, row)| match row {
+                HistoryRow::Address(row) => Some((*at, row.to)),
+                HistoryRow::State(_) => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn run_for(&mut self, millis: u64) {
+        let end = self.now + millis;
+        while self.step(end) {}
+    }
+
+    /// Runs until `is_so`, `limit` ms at most; whether it came true.
+    pub(crate) fn run_until(&mut self, limit: u64, is_so: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        while !is_so(self) {
+            if !self.step(end) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A datagram reaches the server from `source`, whoever sent it. What comes back, and whether anybody was told.
+    pub(crate) fn inject(&mut self, source: SocketAddr, octets: &[u8]) -> (Option<Vec<u8>>, usize) {
+        let told = self.watch.told.lock().unwrap().len();
+        let moment = self.moment();
+        let source = Source { peer: source, socket: 0 };
+        let answer = self.table.handle_datagram(octets, source, (moment, wall(moment)), &self.watch);
+        if let Some(answer) = &answer {
+            assert!(answer.octets.len() <= octets.len(), "amplified, seed {}", self.seed);
+            assert_eq!(answer.to, source.peer);
+        }
+        self.collect();
+        let told = self.watch.told.lock().unwrap().len() - told;
+        (answer.map(|answer| answer.octets), told)
+    }
+
+    /// Puts a datagram on its way to the server.
+    pub(crate) fn send_later(&mut self, delay: u64, sent: u64, source: SocketAddr, octets: Vec<u8>) {
+        self.push(Packet { arrives: self.now + delay, number: 0, sent, peer: source, is_to_server: true, octets });
+    }
+
+    /// The server process ends and starts again with what its store holds.
+    pub(crate) fn restart_server(&mut self) {
+        let last = self.states().last().map(|(_, _, to, _)| *to).unwrap_or(LineState::New);
+        let since = (last != LineState::New).then(|| wall(self.moment()));
+        let watched = WatchedEndpoint { account: ACCOUNT, endpoint: ENDPOINT, state: last, since };
+        let now = self.moment();
+        self.stored_address = self.address_changes().last().map(|(_, to)| *to);
+        *self.watch.board.lock().unwrap() = Board::new(line_settings(), vec![watched], now, wall(now));
+        let seed = self.dice.octets();
+        self.table = Table::new(Settings { interval: Duration::from_secs(5) }, seed);
+        self.load_keys();
+    }
+
+    fn load_keys(&mut self) {
+        let key = self.key(&self.token);
+        self.replace_keys(vec![key]);
+    }
+
+    pub(crate) fn replace_keys(&mut self, keys: Vec<OpenedBeatKey>) {
+        let now = self.moment();
+        self.table.replace_keys(keys, now, wall(now));
+    }
+
+    /// The current key of `token`.
+    pub(crate) fn key(&self, token: &Token) -> OpenedBeatKey {
+        OpenedBeatKey {
+            locator: token.locator(),
+            account: ACCOUNT,
+            endpoint: ENDPOINT,
+            c2s: token.client_to_server(),
+            s2c: token.server_to_client(),
+            move_key: token.move_key().verifying_key().to_bytes(),
+            expires_at: None,
+            stored_addresses: self.stored_address.into_iter().collect(),
+        }
+    }
+
+    /// Goes to the next thing that happens, not beyond `end`; false when that is reached.
+    fn step(&mut self, end: u64) -> bool {
+        let network = self.network.peek().map(|Reverse(packet)| packet.arrives);
+        let clients = self.nodes.iter().filter_map(|node| node.client.poll_timeout()).map(Moment::as_millis).min();
+        let table = self.table.poll_timeout().map(Moment::as_millis);
+        let next = [network, clients, table, Some(self.next_scan)].into_iter().flatten().min().unwrap();
+        if next > end {
+            self.now = end;
+            return false;
+        }
+        self.now = self.now.max(next);
+        while self.network.peek().is_some_and(|Reverse(packet)| packet.arrives <= self.now) {
+            let Reverse(packet) = self.network.pop().unwrap();
+            self.arrive(packet);
+        }
+        let moment = self.moment();
+        for out in self.table.handle_timeout((moment, wall(moment)), &self.watch) {
+            self.transmit(out.to, false, out.octets);
+        }
+        for place in 0..self.nodes.len() {
+            if self.nodes[place].client.poll_timeout().is_some_and(|at| at <= moment) {
+                self.nodes[place].client.handle_timeout(moment);
+            }
+            self.drain_client(place);
+        }
+        if self.now >= self.next_scan {
+            self.watch.board.lock().unwrap().scan(moment, wall(moment));
+            self.next_scan = self.now + SCAN_EVERY;
+        }
+        self.collect();
+        true
+    }
+
+    pub(crate) fn drain_client(&mut self, place: usize) {
+        while let Some(octets) = self.nodes[place].client.poll_transmit() {
+            let source = self.nodes[place].address;
+            self.tapped.push(Tapped { sent: self.now, source, octets: octets.clone() });
+            self.transmit(source, true, octets);
+        }
+        while let Some(event) = self.nodes[place].client.poll_event() {
+            let moment = self.moment();
+            let node = &mut self.nodes[place];
+            node.events.push(event);
+            if event == ClientEvent::NewSocketWanted {
+                node.address.set_port(node.address.port() % 60_000 + 1_024);
+                node.client.handle_new_socket(moment);
+                self.drain_client(place);
+            }
+        }
+    }
+
+    fn transmit(&mut self, peer: SocketAddr, is_to_server: bool, octets: Vec<u8>) {
+        if !self.is_line_up || self.dice.chance(self.loss_per_mille) {
+            return;
+        }
+        let delay = self.dice.range(self.latency_ms.0, self.latency_ms.1);
+        self.push(Packet { arrives: self.now + delay, number: 0, sent: self.now, peer, is_to_server, octets });
+    }
+
+    fn push(&mut self, mut packet: Packet) {
+        self.packets += 1;
+        packet.number = self.packets;
+        self.network.push(Reverse(packet));
+    }
+
+    fn arrive(&mut self, packet: Packet) {
+        if packet.is_to_server {
+            self.newest_arrived = self.newest_arrived.max(packet.sent);
+            if ClientDatagram::decode(&packet.octets)
+                .is_some_and(|datagram| matches!(datagram.body, ClientBody::Answer { .. }))
+            {
+                self.answers.push((self.now, packet.peer));
+            }
+            if let (Some(answer), _) = self.inject(packet.peer, &packet.octets) {
+                self.transmit(packet.peer, false, answer);
+            }
+        } else if let Some(place) = self.nodes.iter().position(|node| node.address == packet.peer) {
+            let moment = self.moment();
+            self.nodes[place].client.handle_datagram(&packet.octets, moment);
+            self.drain_client(place);
+        }
+    }
+
+    fn collect(&mut self) {
+        for output in self.watch.board.lock().unwrap().take_outputs() {
+            if let Output::Row(row) = output {
+                self.rows.push((self.now, row));
+            }
+        }
+    }
+}
+
+pub(crate) fn line_settings() -> pulsemx::liveness::Settings {
+    pulsemx::liveness::Settings { interval: Duration::from_secs(5), misses: 3, grace: Duration::from_secs(2) }
+}
