@@ -9,8 +9,8 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::flush::driver::Worker;
-use super::flush::{Common, Wake};
+use super::board::Common;
+use super::flush::{Wake, Worker};
 use super::settings::Settings;
 use super::tls::client_config;
 use super::view::{FlushView, Flushes};

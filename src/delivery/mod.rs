@@ -5,6 +5,7 @@
 //! `driver` all of them. Between a claim and its report a message is in one task only; what a task drops without a
 //! report returns to the queue at the next start.
 
+pub mod board;
 pub mod connection;
 pub mod content;
 pub mod dialogue;

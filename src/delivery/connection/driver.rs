@@ -29,6 +29,8 @@ pub struct Attempt {
     pub is_mail_accepted: bool,
     /// MAIL was answered with 5yz.
     pub is_mail_refused: bool,
+    /// MAIL was answered with 530: TLS or a login is wanted first (RFC 3207 §4, RFC 4954 §6).
+    pub is_login_wanted: bool,
     /// Set when the connection is of no use any more: why.
     pub ended: Option<String>,
 }
@@ -180,6 +182,7 @@ impl Connection {
         let is_accepted = reply.class() == 2;
         attempt.is_mail_accepted |= is_accepted;
         attempt.is_mail_refused |= reply.class() == 5;
+        attempt.is_login_wanted |= reply.code == 530;
         self.needs_rset = is_accepted;
         if !is_accepted && !is_pipelined {
             return Ok(None);
