@@ -266,12 +266,12 @@ async fn our_own_listener_is_never_delivered_to() {
     let world = World::with(|_, heard| polite(heard, &[]), own).await;
     world.store(1, ONE, b"x\r\n");
     world.come_back();
-    world.deliveries.mail_stored(&[ACCOUNT]);
-    tokio::task::yield_now().await;
+    world.bell.until("a problem on the page", || world.view().last_problem.is_some()).await;
     world.shutdown.cancel();
     assert!(world.deliveries.drain().await);
     assert_eq!(world.primary.connections(), 0);
     assert!(world.spool.all_are(Queued));
+    assert!(world.view().last_problem.unwrap().ends_with("is this service itself"));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
     reason = "tests may fail loudly"
 )]
 
+mod chaos;
 mod flush;
 mod replies;
 mod support;

@@ -191,12 +191,14 @@ impl Talk {
         }
         let mut input = Vec::new();
         let mut is_data = false;
+        let mut scanned = 0;
         loop {
             if is_data {
-                if let Some((content, used)) = end_of_data(&input) {
+                if let Some((content, used)) = end_of_data(&input, scanned) {
                     self.keep(content);
                     input.drain(..used);
                     is_data = false;
+                    scanned = 0;
                     self.act(&mut stream, &Heard::Content).await?;
                     self.bell.ring();
                     continue;
@@ -208,6 +210,7 @@ impl Talk {
                 self.bell.ring();
                 let act = (self.manner)(self.number, &Heard::Line(line));
                 is_data = matches!(&act, Act::Say(text) if text.starts_with(b"354"));
+                scanned = 0;
                 if !do_act(&mut stream, act).await? {
                     return Some(stream);
                 }
@@ -215,6 +218,7 @@ impl Talk {
             }
             let mut octets = [0; 65536];
             let n = stream.read(&mut octets).await.ok().filter(|n| *n > 0)?;
+            scanned = input.len().saturating_sub(4);
             input.extend_from_slice(&octets[..n]);
             if is_data {
                 self.act(&mut stream, &Heard::Part).await?;
@@ -257,9 +261,13 @@ async fn do_act<S: AsyncWrite + Unpin>(stream: &mut S, act: Act) -> Option<bool>
     Some(true)
 }
 
-/// Content with the dots undone, and how much input it took.
-fn end_of_data(input: &[u8]) -> Option<(Vec<u8>, usize)> {
-    let end = if input.starts_with(b".\r\n") { 0 } else { memchr::memmem::find(input, b"\r\n.\r\n")? + 2 };
+/// Content with the dots undone, and how much input it took. Nothing ends before `scanned`.
+fn end_of_data(input: &[u8], scanned: usize) -> Option<(Vec<u8>, usize)> {
+    let end = if input.starts_with(b".\r\n") {
+        0
+    } else {
+        scanned + memchr::memmem::find(&input[scanned..], b"\r\n.\r\n")? + 2
+    };
     let mut content = Vec::with_capacity(end);
     for line in input[..end].split_inclusive(|b| *b == b'\n') {
         content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));

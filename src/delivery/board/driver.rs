@@ -109,6 +109,11 @@ impl Common {
         !slot.is_running
     }
 
+    /// The worker is gone without having retired; the next reason to look starts another one.
+    pub fn abandon(&self, account: AccountId) {
+        self.slots().entry(account).or_default().is_running = false;
+    }
+
     /// The check before each MAIL.
     ///
     /// # Errors

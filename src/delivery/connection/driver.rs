@@ -14,7 +14,7 @@ use crate::delivery::content::{ContentEncoder, ContentFault};
 use crate::delivery::dialogue::{Script, Transaction, script};
 use crate::delivery::opening::Opened;
 use crate::delivery::order::next_transaction;
-use crate::delivery::outcome::{Verdict, is_goodbye, silence, words};
+use crate::delivery::outcome::{Verdict, is_goodbye, judge, silence, words};
 use crate::delivery::settings::Timeouts;
 use crate::delivery::stream::WireStream;
 use crate::delivery::wire::{Capabilities, Reply};
@@ -31,6 +31,9 @@ pub struct Attempt {
     pub is_mail_refused: bool,
     /// MAIL was answered with 530: TLS or a login is wanted first (RFC 3207 §4, RFC 4954 §6).
     pub is_login_wanted: bool,
+    /// The message was refused before its final dot, by us or in the middle of its content: nothing is wrong with
+    /// the server, but the connection had to end.
+    pub is_withheld: bool,
     /// Set when the connection is of no use any more: why.
     pub ended: Option<String>,
 }
@@ -57,7 +60,7 @@ impl Lost {
 enum BodyEnd {
     Replied(Reply),
     Lost(Lost),
-    /// Not sent to its end, for a reason of ours.
+    /// Not sent to its end, for a reason of ours or one that the server gave in the middle.
     Withheld(Verdict),
 }
 
@@ -142,11 +145,15 @@ impl Connection {
                 self.needs_rset = false;
             }
             BodyEnd::Lost(Lost(reply)) => {
-                attempt.ended = Some(reply.text.clone());
+                attempt.ended = Some(match reply.code {
+                    Some(code) => format!("the primary closed the connection with {code} {}", reply.text),
+                    None => reply.text.clone(),
+                });
                 transaction.settle(&Verdict::Deferred(reply));
             }
             BodyEnd::Withheld(verdict) => {
-                attempt.ended = Some("a message was withheld before its final dot".to_owned());
+                attempt.is_withheld = matches!(verdict, Verdict::Refused(_));
+                attempt.ended = Some("a message could not be sent to its end".to_owned());
                 transaction.settle(&verdict);
             }
         }
@@ -267,9 +274,7 @@ impl Connection {
             Err(_) => return Err(BodyEnd::Lost(Lost::because("the primary takes no more content"))),
         };
         match self.hear(self.timeouts.quit).await {
-            Ok(reply) if matches!(reply.class(), 4 | 5) => {
-                Err(BodyEnd::Withheld(crate::delivery::outcome::judge(&reply, true)))
-            }
+            Ok(reply) if matches!(reply.class(), 4 | 5) => Err(BodyEnd::Withheld(judge(&reply, true))),
             Ok(_) | Err(_) => Err(BodyEnd::Lost(Lost::because(&format!("the connection broke during content: {why}")))),
         }
     }

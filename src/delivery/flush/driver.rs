@@ -167,6 +167,10 @@ impl Worker {
         if !self.write_reports().await {
             return Next::After(REPORT_RETRY);
         }
+        let refused_target = |closed: &Closed| matches!(closed, Closed::Target(_)).then(|| closed.to_string());
+        if let Some(problem) = routes.closed.iter().find_map(|(_, closed)| refused_target(closed)) {
+            self.common.edit_view(self.account, |view| view.last_problem = Some(problem));
+        }
         // A line that is up and only waits for a beat may go on without an event.
         let is_near = |closed: &Closed| matches!(closed, Closed::BeatTooOld | Closed::NoAddress);
         if routes.closed.iter().any(|(_, closed)| is_near(closed)) { Next::After(IDLE_RECHECK) } else { Next::Idle }
@@ -378,7 +382,8 @@ impl Worker {
         if !recorded {
             return Some(LegEnd::Spool);
         }
-        attempt.ended.map(LegEnd::Broken)
+        // A refusal is recorded, so that the next connection does not meet it again.
+        if attempt.is_withheld { Some(LegEnd::Worked) } else { attempt.ended.map(LegEnd::Broken) }
     }
 
     /// The next portion; `None` if the spool failed.
@@ -486,5 +491,14 @@ impl Worker {
                 view.last = summary;
             }
         });
+    }
+}
+
+impl Drop for Worker {
+    /// A fault of ours ends this worker, not the account's delivery.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.common.abandon(self.account);
+        }
     }
 }
