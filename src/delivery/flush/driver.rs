@@ -18,7 +18,7 @@ use crate::delivery::opening::{Opened, Opening};
 use crate::delivery::order::{MESSAGES_PER_CONNECTION_MAX, claim_query};
 use crate::delivery::outcome::{Verdict, outcome};
 use crate::delivery::route::{Closed, Leg, Routes, check_account, routes};
-use crate::delivery::schedule::{IDLE_RECHECK, REPORT_RETRY};
+use crate::delivery::schedule::{BEAT_RECHECK, IDLE_RECHECK, REPORT_RETRY};
 use crate::delivery::tls::TlsFacts;
 use crate::liveness::LineState;
 use crate::spool::{Claimed, Report};
@@ -173,7 +173,7 @@ impl Worker {
         }
         // A line that is up and only waits for a beat may go on without an event.
         let is_near = |closed: &Closed| matches!(closed, Closed::BeatTooOld | Closed::NoAddress);
-        if routes.closed.iter().any(|(_, closed)| is_near(closed)) { Next::After(IDLE_RECHECK) } else { Next::Idle }
+        if routes.closed.iter().any(|(_, closed)| is_near(closed)) { Next::After(BEAT_RECHECK) } else { Next::Idle }
     }
 
     /// Nothing came that cleared the doubt about refused senders.
@@ -215,10 +215,11 @@ impl Worker {
         let mut has_worked = false;
         for leg in &routes.legs {
             let is_call = self.calls.contains(&leg.endpoint);
-            if !is_call && !leg.takes_mail {
+            let gets_mail = may_deliver && leg.takes_mail;
+            if !is_call && !gets_mail {
                 continue;
             }
-            let end = self.serve(leg, is_call, may_deliver && leg.takes_mail).await;
+            let end = self.serve(leg, is_call, gets_mail).await;
             self.common.edit_view(self.account, |view| view.is_delivering = false);
             has_worked |= !matches!(end, LegEnd::NothingDue);
             self.handle_end(leg, end);
@@ -236,7 +237,12 @@ impl Worker {
 
     /// What follows from the end of a connection: when the next one may be made, and what the page says.
     fn handle_end(&mut self, leg: &Leg, end: LegEnd) {
-        let is_returning = self.common.lines.line(leg.endpoint).is_some_and(|line| line.state == LineState::Returning);
+        let line = self.common.lines.line(leg.endpoint);
+        let is_returning =
+            self.calls.contains(&leg.endpoint) || line.is_some_and(|line| line.state == LineState::Returning);
+        if end == LegEnd::Worked {
+            self.common.edit_view(self.account, |view| view.last_problem = None);
+        }
         if let LegEnd::Stopped(why) = &end {
             tracing::info!(account = %self.account, peer = %leg.target, reason = %why, "delivery stopped");
         }
@@ -279,8 +285,10 @@ impl Worker {
             is_plain: self.patience.is_plain(Clock.monotonic()),
         };
         tokio::select! {
-            opened = opening.run() => opened.map_err(LegEnd::NotOpened),
+            // The line may have changed while this account waited for a place.
+            biased;
             why = self.until_closed(leg) => Err(LegEnd::Stopped(why)),
+            opened = opening.run() => opened.map_err(LegEnd::NotOpened),
         }
     }
 
