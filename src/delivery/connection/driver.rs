@@ -25,6 +25,8 @@ use crate::spool::{BodyType, Claimed, DeliveryReply, SpoolError, SpoolStore};
 pub struct Attempt {
     /// Recipients that were decided; the attempt never came to the others.
     pub verdicts: Vec<(u32, Verdict)>,
+    /// MAIL was answered with anything but a goodbye.
+    pub is_mail_answered: bool,
     /// MAIL was answered with 2yz.
     pub is_mail_accepted: bool,
     /// MAIL was answered with 5yz.
@@ -187,6 +189,7 @@ impl Connection {
         let reply = self.ask(first, limits.mail).await?;
         transaction.handle_mail(&reply);
         let is_accepted = reply.class() == 2;
+        attempt.is_mail_answered = true;
         attempt.is_mail_accepted |= is_accepted;
         attempt.is_mail_refused |= reply.class() == 5;
         attempt.is_login_wanted |= reply.code == 530;

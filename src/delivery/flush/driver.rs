@@ -347,7 +347,8 @@ impl Worker {
                 break;
             }
             let Some(message) = batch.pop_front() else { break };
-            match self.deliver(&mut connection, leg, message).await {
+            let has_delivered = self.delivered() > delivered_before;
+            match self.deliver(&mut connection, leg, message, has_delivered).await {
                 None => {}
                 Some(reason @ LegEnd::Identity(_)) => {
                     end = reason;
@@ -374,11 +375,22 @@ impl Worker {
         if self.record_doubtful().await { self.claim(leg).await } else { None }
     }
 
-    /// One message; `Some` if the connection has to end.
-    async fn deliver(&mut self, connection: &mut Connection, leg: &Leg, message: Claimed) -> Option<LegEnd> {
+    /// One message; `Some` if the connection has to end. `has_delivered`: this connection delivered others.
+    async fn deliver(
+        &mut self,
+        connection: &mut Connection,
+        leg: &Leg,
+        message: Claimed,
+        has_delivered: bool,
+    ) -> Option<LegEnd> {
         let common = Arc::clone(&self.common);
         let may_go_on = || common.may_send(leg).is_ok();
         let attempt = connection.deliver(&message, common.spool.as_ref(), &may_go_on).await;
+        if has_delivered && !attempt.is_mail_answered && attempt.ended.is_some() {
+            // Closed between two messages: no attempt of this one, which keeps its place.
+            self.give_back(vec![message]);
+            return attempt.ended.map(LegEnd::Broken);
+        }
         let recorded = match self.contact.handle_attempt(message, &attempt) {
             Contact::Good(settled) => self.record(settled).await,
             Contact::Doubtful => true,
