@@ -9,14 +9,14 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::flush::driver::Worker;
-use super::flush::{Common, Wake};
+use super::board::Common;
+use super::flush::{Wake, Worker};
 use super::settings::Settings;
 use super::tls::client_config;
 use super::view::{FlushView, Flushes};
 use crate::account::DirectoryHandle;
-use crate::base::AccountId;
-use crate::liveness::{HistoryRow, LineEvent, Lines};
+use crate::base::{AccountId, EndpointId};
+use crate::liveness::{HistoryRow, LineEvent, LineState, Lines};
 use crate::spool::SpoolStore;
 
 /// Longest wait for running messages at shutdown; what is not done by then returns to the queue at the next start.
@@ -116,10 +116,11 @@ impl Deliveries {
     fn look_everywhere(&self) {
         let directory = self.common.directory.load();
         for account in directory.accounts() {
-            let returning =
-                |id| self.common.lines.line(id).is_some_and(|line| line.state == crate::liveness::LineState::Returning);
-            let calls = directory.endpoints_of(account.id).into_iter().map(|e| e.id).filter(|id| returning(*id));
-            self.wake(account.id, Wake { calls: calls.collect(), reset: true, ..Wake::look() });
+            let returning = |id| self.common.lines.line(id).is_some_and(|line| line.state == LineState::Returning);
+            let calls: Vec<EndpointId> =
+                directory.endpoints_of(account.id).into_iter().map(|e| e.id).filter(|id| returning(*id)).collect();
+            let make_due = !calls.is_empty();
+            self.wake(account.id, Wake { calls, make_due, reset: true, ..Wake::look() });
         }
     }
 

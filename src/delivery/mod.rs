@@ -2,9 +2,10 @@
 //!
 //! The plain values decide (`target`, `route`, `order`, `schedule`, `outcome`, `dialogue`, `content`, `wire`);
 //! the drivers move octets: `stream` one socket, `opening` and `connection` one SMTP connection, `flush` one account,
-//! `driver` all of them. Between a claim and its report a message is in one task only; what a task drops without a
-//! report returns to the queue at the next start.
+//! `board` what all accounts share, `driver` all of them. Between a claim and its report a message is in one task
+//! only; what a task drops without a report returns to the queue at the next start.
 
+pub mod board;
 pub mod connection;
 pub mod content;
 pub mod dialogue;

@@ -26,6 +26,10 @@ pub const PLAIN_AFTER_FAILED_HANDSHAKE: Duration = Duration::from_secs(600);
 /// Between attempts to write a report that the spool did not take.
 pub const REPORT_RETRY: Duration = Duration::from_secs(1);
 
+/// A line that is online but whose beats vouch for no address yet (after our own restart) is looked at again with
+/// each interval of its beats: the beat that does vouch is no event.
+pub const BEAT_RECHECK: Duration = Duration::from_secs(5);
+
 /// When something is due that nobody may deliver now (its server is away), the queue is looked at again so often.
 pub const IDLE_RECHECK: Duration = Duration::from_secs(60);
 

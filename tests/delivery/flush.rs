@@ -7,9 +7,9 @@ use pulsemx::account::AccountStatus;
 use pulsemx::base::Clock;
 use pulsemx::delivery::Flushes;
 use pulsemx::liveness::LineState;
-use pulsemx::spool::RecipientState::{Claimed, Delivered, Queued};
+use pulsemx::spool::RecipientState::{Claimed, Delivered, Queued, Refused};
 
-use crate::support::{ACCOUNT, Act, Heard, TRACE, World, directory, polite, say};
+use crate::support::{ACCOUNT, Act, Heard, Mail, Primary, TRACE, World, directory, polite, say};
 
 const ONE: &[&str] = &["a@firma.example"];
 
@@ -180,11 +180,110 @@ async fn a_server_that_refuses_two_senders_first_is_held_and_a_single_refused_se
         heard => polite(heard, &[]),
     })
     .await;
-    let bad = world.spool.store(&crate::support::Mail { id: 1, from: "bad@a.example", to: ONE, content: b"1\r\n" });
+    let bad = world.spool.store(&Mail { id: 1, from: "bad@a.example", to: ONE, content: b"1\r\n" });
     let good = world.store(2, ONE, b"2\r\n");
     world.come_back();
     world.bell.until("delivery", || world.spool.states(good) == [Delivered]).await;
-    world.bell.until("refusal", || world.spool.states(bad) == [pulsemx::spool::RecipientState::Refused]).await;
+    world.bell.until("refusal", || world.spool.states(bad) == [Refused]).await;
     assert_eq!(world.spool.attempts(good), 1, "the first contact counted for nobody");
     assert_eq!(world.spool.attempts(bad), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_hangs_is_given_up_when_the_address_changes() {
+    // The old address takes the connection and never says anything; the limit for a greeting is 5 minutes.
+    let patient = |settings: &mut pulsemx::delivery::Settings, _: &Primary| settings.timeouts = Default::default();
+    let world = World::with(|_, _| Act::Nothing, patient).await;
+    let at = std::net::SocketAddr::new("127.0.0.2".parse().unwrap(), world.primary.address.port());
+    let manner = std::sync::Arc::new(|_: usize, heard: &Heard| polite(heard, &[]));
+    let moved = Primary::start(at, world.bell.clone(), manner).await;
+    let id = world.store(1, ONE, b"x\r\n");
+    world.come_back();
+    world.bell.until("the hanging call", || world.primary.connections() == 1).await;
+    world.lines.move_to(at.ip());
+    world.until_all(Delivered).await;
+    assert_eq!(moved.contents().len(), 1);
+    assert_eq!(world.spool.attempts(id), 1, "the hanging call was no attempt");
+}
+
+#[tokio::test]
+async fn a_retry_by_a_person_ends_the_wait_of_the_account() {
+    let hour = |settings: &mut pulsemx::delivery::Settings, _: &Primary| {
+        settings.retry = pulsemx::delivery::RetryTimes::new(vec![Duration::from_secs(3600)]);
+    };
+    let world =
+        World::with(|connection, heard| if connection == 0 { Act::Close } else { polite(heard, &[]) }, hour).await;
+    world.store(1, ONE, b"x\r\n");
+    world.lines.become_state(LineState::Online, world.primary.address.ip());
+    world.bell.until("a problem on the page", || world.view().last_problem.is_some()).await;
+    assert!(world.spool.all_are(Queued));
+    world.deliveries.mail_stored(&[ACCOUNT]);
+    world.deliveries.retry(ACCOUNT);
+    world.until_all(Delivered).await;
+    assert_eq!(world.primary.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_closes_after_each_message_gets_the_next_one_at_once() {
+    let hour = |settings: &mut pulsemx::delivery::Settings, _: &Primary| {
+        settings.retry = pulsemx::delivery::RetryTimes::new(vec![Duration::from_secs(3600)]);
+    };
+    let used = std::sync::Mutex::new(std::collections::HashSet::new());
+    let world = World::with(
+        move |connection, heard| match heard {
+            Heard::Line(line) if line.starts_with("MAIL") && !used.lock().unwrap().insert(connection) => Act::Close,
+            heard => polite(heard, &[]),
+        },
+        hour,
+    )
+    .await;
+    let ids: Vec<_> = (1..=3).map(|id| world.store(id, ONE, b"x\r\n")).collect();
+    world.lines.become_state(LineState::Online, world.primary.address.ip());
+    world.until_all(Delivered).await;
+    assert_eq!(world.primary.connections(), 3);
+    assert!(ids.iter().all(|id| world.spool.attempts(*id) == 1), "nothing was deferred by the end of a connection");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_login_holds_the_mail() {
+    let world = World::new(|connection, heard| match heard {
+        Heard::Line(line) if line.starts_with("MAIL") && connection == 0 => say("530 5.7.0 log in first"),
+        heard => polite(heard, &["PIPELINING"]),
+    })
+    .await;
+    let id = world.store(1, ONE, b"x\r\n");
+    world.come_back();
+    world.until_all(Delivered).await;
+    assert_eq!(world.spool.attempts(id), 1);
+    assert_eq!(world.primary.connections(), 2);
+}
+
+#[tokio::test]
+async fn our_own_listener_is_never_delivered_to() {
+    let own = |settings: &mut pulsemx::delivery::Settings, primary: &Primary| {
+        settings.own_addresses = vec![std::net::SocketAddr::new("0.0.0.0".parse().unwrap(), primary.address.port())];
+    };
+    let world = World::with(|_, heard| polite(heard, &[]), own).await;
+    world.store(1, ONE, b"x\r\n");
+    world.come_back();
+    world.bell.until("a problem on the page", || world.view().last_problem.is_some()).await;
+    world.shutdown.cancel();
+    assert!(world.deliveries.drain().await);
+    assert_eq!(world.primary.connections(), 0);
+    assert!(world.spool.all_are(Queued));
+    assert!(world.view().last_problem.unwrap().ends_with("is this service itself"));
+}
+
+#[tokio::test]
+async fn a_server_with_our_own_name_is_a_loop_and_gets_nothing() {
+    let world = World::new(|connection, heard| match heard {
+        Heard::Connect if connection == 0 => say("220 mx.pulse.example ESMTP"),
+        heard => polite(heard, &[]),
+    })
+    .await;
+    let id = world.store(1, ONE, b"x\r\n");
+    world.come_back();
+    world.until_all(Delivered).await;
+    assert_eq!(world.spool.attempts(id), 1);
+    assert_eq!(world.primary.connections(), 2);
 }

@@ -4,10 +4,12 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     missing_docs,
     reason = "tests may fail loudly"
 )]
 
+mod chaos;
 mod flush;
 mod replies;
 mod support;

@@ -169,3 +169,19 @@ async fn smtputf8_mail_is_not_offered_to_a_server_without_it() {
     assert!(world.spool.reply(id, 0).unwrap().text.starts_with("5.6.7"));
     assert_eq!(world.primary.count("MAIL"), 0);
 }
+
+#[tokio::test]
+async fn a_server_that_refuses_in_the_middle_of_the_content_is_heard() {
+    let world = World::new(|_, heard| match heard {
+        Heard::Part => Act::SayAndClose(b"552 5.3.4 too big\r\n".to_vec()),
+        heard => polite(heard, &["PIPELINING"]),
+    })
+    .await;
+    // More than the buffers of both sockets hold, so that the end of the connection is noticed while sending.
+    let id = world.spool.store_made(&crate::support::Mail { id: 1, from: "", to: ONE, content: b"" }, 400);
+    world.come_back();
+    world.bell.until("an outcome", || world.spool.attempts(id) == 1).await;
+    // Where the kernel drops the reply together with the connection, the message is tried again.
+    let state = world.spool.states(id);
+    assert!(state == [Refused] || world.spool.reply(id, 0).is_some_and(|reply| reply.code.is_none()), "{state:?}");
+}

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use pulsemx::account::{Account, AccountStatus, Change, Directory, DirectoryHandle, Domain, Endpoint};
 use pulsemx::base::{AccountId, Clock, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::delivery::{Deliveries, FlushView, Flushes, RetryTimes, Settings, Timeouts};
-use pulsemx::liveness::{Cause, HistoryRow, LineEvent, LineState, LineView, Lines, Transition};
+use pulsemx::liveness::{AddressChange, Cause, HistoryRow, LineEvent, LineState, LineView, Lines, Transition};
 use pulsemx::spool::{
     BodyType, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DeliveryReply, IntakeStatus, ListPage, ListQuery,
     MessageDetail, NewMessage, Outcome, RecipientState, Report, RetrySelection, SpoolError, SpoolStore, Tally, Usage,
@@ -78,7 +78,7 @@ pub(crate) fn say(text: &str) -> Act {
     Act::Say(format!("{text}\r\n").into_bytes())
 }
 
-type Manner = Arc<dyn Fn(usize, &Heard) -> Act + Send + Sync>;
+pub(crate) type Manner = Arc<dyn Fn(usize, &Heard) -> Act + Send + Sync>;
 
 /// What a well-behaved server with these EHLO keywords says.
 pub(crate) fn polite(heard: &Heard, keywords: &[&str]) -> Act {
@@ -121,8 +121,9 @@ pub(crate) struct Primary {
 }
 
 impl Primary {
-    async fn start(bell: Bell, manner: Manner) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// Listens on this address; port 0 for any.
+    pub(crate) async fn start(at: SocketAddr, bell: Bell, manner: Manner) -> Self {
+        let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let log = Arc::new(Mutex::new(Log::default()));
         let primary = Self { address, log: Arc::clone(&log) };
@@ -135,10 +136,10 @@ impl Primary {
                 let talk = Talk { log: Arc::clone(&log), bell: bell.clone(), manner: Arc::clone(&manner), number };
                 let tls = tls.clone();
                 tokio::spawn(async move {
-                    if let Some(socket) = talk.plain(socket).await {
-                        if let Ok(stream) = tls.accept(socket).await {
-                            talk.serve(stream, false).await;
-                        }
+                    if let Some(socket) = talk.plain(socket).await
+                        && let Ok(stream) = tls.accept(socket).await
+                    {
+                        talk.serve(stream, false).await;
                     }
                     talk.bell.ring();
                 });
@@ -190,12 +191,14 @@ impl Talk {
         }
         let mut input = Vec::new();
         let mut is_data = false;
+        let mut scanned = 0;
         loop {
             if is_data {
-                if let Some((content, used)) = end_of_data(&input) {
+                if let Some((content, used)) = end_of_data(&input, scanned) {
                     self.keep(content);
                     input.drain(..used);
                     is_data = false;
+                    scanned = 0;
                     self.act(&mut stream, &Heard::Content).await?;
                     self.bell.ring();
                     continue;
@@ -207,6 +210,7 @@ impl Talk {
                 self.bell.ring();
                 let act = (self.manner)(self.number, &Heard::Line(line));
                 is_data = matches!(&act, Act::Say(text) if text.starts_with(b"354"));
+                scanned = 0;
                 if !do_act(&mut stream, act).await? {
                     return Some(stream);
                 }
@@ -214,6 +218,7 @@ impl Talk {
             }
             let mut octets = [0; 65536];
             let n = stream.read(&mut octets).await.ok().filter(|n| *n > 0)?;
+            scanned = input.len().saturating_sub(4);
             input.extend_from_slice(&octets[..n]);
             if is_data {
                 self.act(&mut stream, &Heard::Part).await?;
@@ -256,9 +261,13 @@ async fn do_act<S: AsyncWrite + Unpin>(stream: &mut S, act: Act) -> Option<bool>
     Some(true)
 }
 
-/// Content with the dots undone, and how much input it took.
-fn end_of_data(input: &[u8]) -> Option<(Vec<u8>, usize)> {
-    let end = if input.starts_with(b".\r\n") { 0 } else { memchr::memmem::find(input, b"\r\n.\r\n")? + 2 };
+/// Content with the dots undone, and how much input it took. Nothing ends before `scanned`.
+fn end_of_data(input: &[u8], scanned: usize) -> Option<(Vec<u8>, usize)> {
+    let end = if input.starts_with(b".\r\n") {
+        0
+    } else {
+        scanned + memchr::memmem::find(&input[scanned..], b"\r\n.\r\n")? + 2
+    };
     let mut content = Vec::with_capacity(end);
     for line in input[..end].split_inclusive(|b| *b == b'\n') {
         content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
@@ -553,6 +562,17 @@ impl FakeLines {
         edit(&mut self.view.lock().unwrap());
     }
 
+    /// A fresh beat from another address, as the event of a move.
+    pub(crate) fn move_to(&self, to: IpAddr) {
+        let mut from = None;
+        self.edit(|view| {
+            from = view.address.replace(to);
+            view.last_beat = Some(Clock.monotonic());
+        });
+        let row = AddressChange { account: ACCOUNT, endpoint: ENDPOINT, from, to, at: Clock.wall() };
+        let _ = self.events.send(LineEvent::Changed(HistoryRow::Address(row)));
+    }
+
     /// A fresh beat from this address, and the event of a change to `state`.
     pub(crate) fn become_state(&self, state: LineState, address: IpAddr) {
         let mut from = LineState::Offline;
@@ -626,8 +646,16 @@ pub(crate) fn directory(port: u16, status: AccountStatus) -> Directory {
 
 impl World {
     pub(crate) async fn new(manner: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static) -> Self {
+        Self::with(manner, |_, _| {}).await
+    }
+
+    /// With other settings than the impatient ones of these tests.
+    pub(crate) async fn with(
+        manner: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static,
+        edit: impl FnOnce(&mut Settings, &Primary),
+    ) -> Self {
         let bell = Bell::default();
-        let primary = Primary::start(bell.clone(), Arc::new(manner)).await;
+        let primary = Primary::start("127.0.0.1:0".parse().unwrap(), bell.clone(), Arc::new(manner)).await;
         let spool = Arc::new(Spool { bell: bell.clone(), ..Spool::default() });
         let lines = Arc::new(FakeLines::new(bell.clone()));
         let directory = DirectoryHandle::new(directory(primary.address.port(), AccountStatus::Active));
@@ -637,6 +665,7 @@ impl World {
         settings.retry = RetryTimes::new([20, 40, 60].map(Duration::from_millis).to_vec());
         let limit = Duration::from_secs(5);
         settings.timeouts = Timeouts { connect: limit, greeting: limit, command: limit, ..Timeouts::default() };
+        edit(&mut settings, &primary);
         let deliveries = Deliveries::start(
             settings,
             directory.clone(),
@@ -647,6 +676,10 @@ impl World {
         .unwrap();
         let world = Self { primary, spool, lines, deliveries, directory, shutdown, bell };
         world.watch_views();
+        // The look at every account at the start is over before the test moves a line.
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
         world
     }
 

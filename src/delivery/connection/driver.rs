@@ -14,7 +14,7 @@ use crate::delivery::content::{ContentEncoder, ContentFault};
 use crate::delivery::dialogue::{Script, Transaction, script};
 use crate::delivery::opening::Opened;
 use crate::delivery::order::next_transaction;
-use crate::delivery::outcome::{Verdict, is_goodbye, silence, words};
+use crate::delivery::outcome::{Verdict, is_goodbye, judge, silence, words};
 use crate::delivery::settings::Timeouts;
 use crate::delivery::stream::WireStream;
 use crate::delivery::wire::{Capabilities, Reply};
@@ -25,10 +25,17 @@ use crate::spool::{BodyType, Claimed, DeliveryReply, SpoolError, SpoolStore};
 pub struct Attempt {
     /// Recipients that were decided; the attempt never came to the others.
     pub verdicts: Vec<(u32, Verdict)>,
+    /// MAIL was answered with anything but a goodbye.
+    pub is_mail_answered: bool,
     /// MAIL was answered with 2yz.
     pub is_mail_accepted: bool,
     /// MAIL was answered with 5yz.
     pub is_mail_refused: bool,
+    /// MAIL was answered with 530: TLS or a login is wanted first (RFC 3207 §4, RFC 4954 §6).
+    pub is_login_wanted: bool,
+    /// The message was refused before its final dot, by us or in the middle of its content: nothing is wrong with
+    /// the server, but the connection had to end.
+    pub is_withheld: bool,
     /// Set when the connection is of no use any more: why.
     pub ended: Option<String>,
 }
@@ -55,7 +62,7 @@ impl Lost {
 enum BodyEnd {
     Replied(Reply),
     Lost(Lost),
-    /// Not sent to its end, for a reason of ours.
+    /// Not sent to its end, for a reason of ours or one that the server gave in the middle.
     Withheld(Verdict),
 }
 
@@ -140,11 +147,15 @@ impl Connection {
                 self.needs_rset = false;
             }
             BodyEnd::Lost(Lost(reply)) => {
-                attempt.ended = Some(reply.text.clone());
+                attempt.ended = Some(match reply.code {
+                    Some(code) => format!("the primary closed the connection with {code} {}", reply.text),
+                    None => reply.text.clone(),
+                });
                 transaction.settle(&Verdict::Deferred(reply));
             }
             BodyEnd::Withheld(verdict) => {
-                attempt.ended = Some("a message was withheld before its final dot".to_owned());
+                attempt.is_withheld = matches!(verdict, Verdict::Refused(_));
+                attempt.ended = Some("a message could not be sent to its end".to_owned());
                 transaction.settle(&verdict);
             }
         }
@@ -178,8 +189,10 @@ impl Connection {
         let reply = self.ask(first, limits.mail).await?;
         transaction.handle_mail(&reply);
         let is_accepted = reply.class() == 2;
+        attempt.is_mail_answered = true;
         attempt.is_mail_accepted |= is_accepted;
         attempt.is_mail_refused |= reply.class() == 5;
+        attempt.is_login_wanted |= reply.code == 530;
         self.needs_rset = is_accepted;
         if !is_accepted && !is_pipelined {
             return Ok(None);
@@ -264,9 +277,7 @@ impl Connection {
             Err(_) => return Err(BodyEnd::Lost(Lost::because("the primary takes no more content"))),
         };
         match self.hear(self.timeouts.quit).await {
-            Ok(reply) if matches!(reply.class(), 4 | 5) => {
-                Err(BodyEnd::Withheld(crate::delivery::outcome::judge(&reply, true)))
-            }
+            Ok(reply) if matches!(reply.class(), 4 | 5) => Err(BodyEnd::Withheld(judge(&reply, true))),
             Ok(_) | Err(_) => Err(BodyEnd::Lost(Lost::because(&format!("the connection broke during content: {why}")))),
         }
     }

@@ -57,7 +57,7 @@ impl FirstContact {
         let sender = |settled: &Settled| -> ReversePath { settled.message.reverse_path.clone() };
         let is_other_sender = self.doubtful.first().is_some_and(|first| sender(first) != sender(&settled));
         self.doubtful.push(settled);
-        if is_other_sender {
+        if is_other_sender || attempt.is_login_wanted {
             Contact::Identity(self.give_up())
         } else if self.doubtful.len() > DOUBTFUL_MAX {
             Contact::Good(self.take_doubtful())
@@ -125,6 +125,13 @@ mod tests {
         let Contact::Good(settled) = contact.handle_attempt(message(2, ""), &taken) else { panic!("good") };
         assert_eq!(settled.len(), 2);
         assert!(matches!(contact.handle_attempt(message(3, "c@x.example"), &refused()), Contact::Good(_)));
+    }
+
+    #[test]
+    fn a_server_that_wants_a_login_is_misconfigured_and_refuses_nobody() {
+        let wanted = Attempt { is_login_wanted: true, ..refused() };
+        let contact = FirstContact::default().handle_attempt(message(1, ""), &wanted);
+        assert!(matches!(contact, Contact::Identity(messages) if messages.len() == 1));
     }
 
     #[test]

@@ -1,117 +1,27 @@
 //! Runs the delivery of one account: looks what is due, claims, sends over one connection, reports, waits.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use super::contact::{Contact, FirstContact, Settled};
+use super::patience::{LegEnd, Patience};
 use super::progress::Progress;
 use super::wake::Wake;
-use crate::account::DirectoryHandle;
 use crate::base::{AccountId, Clock, EndpointId, Moment, WallTime};
+use crate::delivery::board::Common;
 use crate::delivery::connection::Connection;
-use crate::delivery::opening::{OpenFailure, Opened, Opening};
+use crate::delivery::opening::{Opened, Opening};
 use crate::delivery::order::{MESSAGES_PER_CONNECTION_MAX, claim_query};
 use crate::delivery::outcome::{Verdict, outcome};
-use crate::delivery::route::{Closed, Leg, Routes, check_account, check_connection, check_line, routes};
-use crate::delivery::schedule::{ConnectionFailure, IDLE_RECHECK, PLAIN_AFTER_FAILED_HANDSHAKE, REPORT_RETRY};
-use crate::delivery::settings::Settings;
-use crate::delivery::view::FlushView;
-use crate::liveness::{LineState, Lines};
-use crate::spool::{Claimed, Report, SpoolStore};
-
-const CLOSING_DOWN: &str = "the service is closing down";
-
-/// What all accounts share.
-pub struct Common {
-    /// Settings of the room.
-    pub settings: Settings,
-    /// Accounts and servers.
-    pub directory: DirectoryHandle,
-    /// Beats.
-    pub lines: Arc<dyn Lines>,
-    /// Mail.
-    pub spool: Arc<dyn SpoolStore>,
-    /// Client side of TLS.
-    pub tls: Arc<ClientConfig>,
-    /// Places for connections.
-    pub places: Arc<Semaphore>,
-    /// Accounts whose view changed.
-    pub changes: broadcast::Sender<AccountId>,
-    /// No new MAIL once cancelled.
-    pub shutdown: CancellationToken,
-    /// One for each account that ever had something to do.
-    pub slots: Mutex<HashMap<AccountId, Slot>>,
-}
-
-/// The account's place on the board.
-#[derive(Debug, Default)]
-pub struct Slot {
-    wake: Option<Wake>,
-    is_running: bool,
-    bell: Arc<Notify>,
-    view: FlushView,
-}
-
-impl Common {
-    fn slots(&self) -> MutexGuard<'_, HashMap<AccountId, Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Leaves a reason to look. `true` if nobody is looking: the caller starts a [`Worker`].
-    pub fn wake(&self, account: AccountId, wake: Wake) -> bool {
-        let mut slots = self.slots();
-        let slot = slots.entry(account).or_default();
-        slot.wake.get_or_insert_default().merge(wake);
-        slot.bell.notify_one();
-        !std::mem::replace(&mut slot.is_running, true)
-    }
-
-    /// How delivery to the account stands.
-    #[must_use]
-    pub fn view(&self, account: AccountId) -> FlushView {
-        self.slots().get(&account).map(|slot| slot.view.clone()).unwrap_or_default()
-    }
-
-    fn edit_view(&self, account: AccountId, edit: impl FnOnce(&mut FlushView)) {
-        let mut slots = self.slots();
-        let view = &mut slots.entry(account).or_default().view;
-        let before = view.clone();
-        edit(view);
-        if *view != before {
-            drop(slots);
-            // Nobody listens: nobody needs to know.
-            let _ = self.changes.send(account);
-        }
-    }
-
-    fn has_wake(&self, account: AccountId) -> bool {
-        self.slots().get(&account).is_some_and(|slot| slot.wake.is_some())
-    }
-
-    fn take_wake(&self, account: AccountId) -> Option<Wake> {
-        self.slots().get_mut(&account)?.wake.take()
-    }
-
-    fn bell(&self, account: AccountId) -> Arc<Notify> {
-        Arc::clone(&self.slots().entry(account).or_default().bell)
-    }
-
-    /// Ends the worker unless a reason to look came in the meantime.
-    fn retire(&self, account: AccountId) -> bool {
-        let mut slots = self.slots();
-        let slot = slots.entry(account).or_default();
-        if slot.wake.is_none() {
-            slot.is_running = false;
-        }
-        !slot.is_running
-    }
-}
+use crate::delivery::route::{Closed, Leg, Routes, check_account, routes};
+use crate::delivery::schedule::{BEAT_RECHECK, IDLE_RECHECK, REPORT_RETRY};
+use crate::delivery::tls::TlsFacts;
+use crate::liveness::LineState;
+use crate::spool::{Claimed, Report};
 
 /// When to look again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,25 +34,6 @@ enum Next {
     After(Duration),
 }
 
-/// How the work for one server ended.
-#[derive(Debug)]
-enum LegEnd {
-    /// Nothing is due there.
-    NothingDue,
-    /// Something was done; there may be more.
-    Worked,
-    /// No connection.
-    NotOpened(OpenFailure),
-    /// The connection broke, or its server asked for patience.
-    Broken(String),
-    /// The server is not ours, or refuses us.
-    Identity(String),
-    /// Beats stopped to vouch for it, or we are closing down.
-    Stopped(String),
-    /// The spool failed.
-    Spool,
-}
-
 /// The delivery of one account. Holds its claims until they are reported.
 pub struct Worker {
     common: Arc<Common>,
@@ -152,9 +43,7 @@ pub struct Worker {
     /// The last server that greeted us, and when.
     greeted: Option<(EndpointId, Moment)>,
     make_due: bool,
-    failures: u32,
-    not_before: Option<Moment>,
-    plain_until: Option<Moment>,
+    patience: Patience,
     unreported: Vec<Report>,
     progress: Option<Progress>,
     contact: FirstContact,
@@ -171,9 +60,7 @@ impl Worker {
             returned_at: None,
             greeted: None,
             make_due: false,
-            failures: 0,
-            not_before: None,
-            plain_until: None,
+            patience: Patience::default(),
             unreported: Vec::new(),
             progress: None,
             contact: FirstContact::default(),
@@ -219,8 +106,7 @@ impl Worker {
         self.returned_at = wake.returned_at.or(self.returned_at);
         self.make_due |= wake.make_due;
         if wake.reset {
-            self.failures = 0;
-            self.not_before = None;
+            self.patience.handle_event();
         }
     }
 
@@ -255,11 +141,10 @@ impl Worker {
                 }
             }
         }
-        if let Some(wait) = self.not_before.map(|until| until.since(now)).filter(|wait| !wait.is_zero()) {
+        if let Some(wait) = self.patience.wait(now) {
             self.end_flush();
             return Next::After(wait);
         }
-        self.not_before = None;
         let may_deliver = self.may_deliver();
         let due_in = if may_deliver { self.due_in().await } else { None };
         if !self.calls.is_empty() || due_in.is_some_and(|wait| wait.is_zero()) {
@@ -282,9 +167,13 @@ impl Worker {
         if !self.write_reports().await {
             return Next::After(REPORT_RETRY);
         }
+        let refused_target = |closed: &Closed| matches!(closed, Closed::Target(_)).then(|| closed.to_string());
+        if let Some(problem) = routes.closed.iter().find_map(|(_, closed)| refused_target(closed)) {
+            self.common.edit_view(self.account, |view| view.last_problem = Some(problem));
+        }
         // A line that is up and only waits for a beat may go on without an event.
         let is_near = |closed: &Closed| matches!(closed, Closed::BeatTooOld | Closed::NoAddress);
-        if routes.closed.iter().any(|(_, closed)| is_near(closed)) { Next::After(IDLE_RECHECK) } else { Next::Idle }
+        if routes.closed.iter().any(|(_, closed)| is_near(closed)) { Next::After(BEAT_RECHECK) } else { Next::Idle }
     }
 
     /// Nothing came that cleared the doubt about refused senders.
@@ -326,10 +215,11 @@ impl Worker {
         let mut has_worked = false;
         for leg in &routes.legs {
             let is_call = self.calls.contains(&leg.endpoint);
-            if !is_call && !leg.takes_mail {
+            let gets_mail = may_deliver && leg.takes_mail;
+            if !is_call && !gets_mail {
                 continue;
             }
-            let end = self.serve(leg, is_call, may_deliver && leg.takes_mail).await;
+            let end = self.serve(leg, is_call, gets_mail).await;
             self.common.edit_view(self.account, |view| view.is_delivering = false);
             has_worked |= !matches!(end, LegEnd::NothingDue);
             self.handle_end(leg, end);
@@ -347,41 +237,19 @@ impl Worker {
 
     /// What follows from the end of a connection: when the next one may be made, and what the page says.
     fn handle_end(&mut self, leg: &Leg, end: LegEnd) {
-        let now = Clock.monotonic();
-        let (failure, problem) = match end {
-            LegEnd::NothingDue | LegEnd::Worked => return,
-            LegEnd::Stopped(why) => {
-                tracing::info!(account = %self.account, peer = %leg.target, reason = %why, "delivery stopped");
-                return;
-            }
-            LegEnd::Spool => {
-                self.not_before = Some(now + REPORT_RETRY);
-                return;
-            }
-            LegEnd::NotOpened(OpenFailure::Handshake(why)) if !self.is_plain(now) => {
-                tracing::warn!(account = %self.account, peer = %leg.target, reason = %why, "TLS failed, plain next");
-                self.plain_until = Some(now + PLAIN_AFTER_FAILED_HANDSHAKE);
-                return;
-            }
-            LegEnd::NotOpened(failure @ OpenFailure::Identity(_)) => (ConnectionFailure::Identity, failure.to_string()),
-            LegEnd::NotOpened(failure) => (ConnectionFailure::Other, failure.to_string()),
-            LegEnd::Identity(why) => (ConnectionFailure::Identity, why),
-            LegEnd::Broken(why) => (ConnectionFailure::Other, why),
-        };
-        let is_returning = self.common.lines.line(leg.endpoint).is_some_and(|line| line.state == LineState::Returning);
-        let failure = match failure {
-            ConnectionFailure::Other if is_returning => ConnectionFailure::WhileReturning,
-            ConnectionFailure::Other | ConnectionFailure::Identity | ConnectionFailure::WhileReturning => failure,
-        };
-        self.failures = self.failures.saturating_add(1);
-        let wait = self.common.settings.retry.after_connection(self.failures, failure);
-        self.not_before = Some(now + wait);
-        tracing::warn!(account = %self.account, peer = %leg.target, reason = %problem, retry_in_ms = wait.as_millis(), "delivery failed");
+        let line = self.common.lines.line(leg.endpoint);
+        let is_returning =
+            self.calls.contains(&leg.endpoint) || line.is_some_and(|line| line.state == LineState::Returning);
+        if end == LegEnd::Worked {
+            self.common.edit_view(self.account, |view| view.last_problem = None);
+        }
+        if let LegEnd::Stopped(why) = &end {
+            tracing::info!(account = %self.account, peer = %leg.target, reason = %why, "delivery stopped");
+        }
+        let times = &self.common.settings.retry;
+        let Some(problem) = self.patience.handle_end(end, is_returning, times, Clock.monotonic()) else { return };
+        tracing::warn!(account = %self.account, peer = %leg.target, reason = %problem, "delivery failed");
         self.common.edit_view(self.account, |view| view.last_problem = Some(problem));
-    }
-
-    fn is_plain(&self, now: Moment) -> bool {
-        self.plain_until.is_some_and(|until| now < until)
     }
 
     /// One connection to one server, if there is anything to do.
@@ -398,7 +266,7 @@ impl Worker {
         }
         self.common.edit_view(self.account, |view| view.is_delivering = true);
         let end = match self.open(leg).await {
-            Err(failure) => LegEnd::NotOpened(failure),
+            Err(end) => end,
             Ok(opened) => {
                 // Called only once nothing more can fail before MAIL.
                 self.greeted(leg, &opened);
@@ -409,16 +277,18 @@ impl Worker {
         if self.write_reports().await { end } else { LegEnd::Spool }
     }
 
-    async fn open(&self, leg: &Leg) -> Result<Opened, OpenFailure> {
+    async fn open(&self, leg: &Leg) -> Result<Opened, LegEnd> {
         let opening = Opening {
             settings: &self.common.settings,
             leg,
             tls: &self.common.tls,
-            is_plain: self.is_plain(Clock.monotonic()),
+            is_plain: self.patience.is_plain(Clock.monotonic()),
         };
         tokio::select! {
-            opened = opening.run() => opened,
-            why = self.until_closed(leg) => Err(OpenFailure::Unreachable(why)),
+            // The line may have changed while this account waited for a place.
+            biased;
+            why = self.until_closed(leg) => Err(LegEnd::Stopped(why)),
+            opened = opening.run() => opened.map_err(LegEnd::NotOpened),
         }
     }
 
@@ -426,7 +296,7 @@ impl Worker {
     async fn until_closed(&self, leg: &Leg) -> String {
         let bell = self.common.bell(self.account);
         loop {
-            if let Err(why) = may_call(&self.common, leg) {
+            if let Err(why) = self.common.may_call(leg) {
                 return why;
             }
             tokio::select! {
@@ -440,7 +310,7 @@ impl Worker {
         self.calls.retain(|call| *call != leg.endpoint);
         self.greeted = Some((leg.endpoint, Clock.monotonic()));
         self.common.lines.primary_greeted(leg.endpoint);
-        let tls = opened.tls.as_ref().map(crate::delivery::tls::TlsFacts::summary);
+        let tls = opened.tls.as_ref().map(TlsFacts::summary);
         tracing::info!(account = %self.account, peer = %leg.target, tls = tls.as_deref(), "the primary greeted us");
         self.common.edit_view(self.account, |view| view.last_tls = tls);
     }
@@ -460,6 +330,7 @@ impl Worker {
             Err(why) => return LegEnd::Broken(why),
         };
         self.contact.handle_connected();
+        let delivered_before = self.delivered();
         let mut end = LegEnd::Worked;
         for _ in 0..MESSAGES_PER_CONNECTION_MAX {
             if !may_deliver {
@@ -471,17 +342,21 @@ impl Worker {
                     None => return LegEnd::Spool,
                 }
             }
-            if let Err(why) = may_send(&common, leg) {
+            if let Err(why) = common.may_send(leg) {
                 end = LegEnd::Stopped(why);
                 break;
             }
             let Some(message) = batch.pop_front() else { break };
-            if let Some(reason) = self.deliver(&mut connection, leg, message).await {
-                if !matches!(reason, LegEnd::Identity(_)) {
-                    return reason;
+            let has_delivered = self.delivered() > delivered_before;
+            match self.deliver(&mut connection, leg, message, has_delivered).await {
+                None => {}
+                Some(reason @ LegEnd::Identity(_)) => {
+                    end = reason;
+                    break;
                 }
-                end = reason;
-                break;
+                // Many servers close after so many messages: what was delivered shows that all is well.
+                Some(LegEnd::Broken(_)) if self.delivered() > delivered_before => return LegEnd::Worked,
+                Some(reason) => return reason,
             }
             if self.progress.as_ref().is_some_and(Progress::must_pause) {
                 end = LegEnd::Broken("it deferred three messages in a row".to_owned());
@@ -500,23 +375,35 @@ impl Worker {
         if self.record_doubtful().await { self.claim(leg).await } else { None }
     }
 
-    /// One message; `Some` if the connection has to end.
-    async fn deliver(&mut self, connection: &mut Connection, leg: &Leg, message: Claimed) -> Option<LegEnd> {
+    /// One message; `Some` if the connection has to end. `has_delivered`: this connection delivered others.
+    async fn deliver(
+        &mut self,
+        connection: &mut Connection,
+        leg: &Leg,
+        message: Claimed,
+        has_delivered: bool,
+    ) -> Option<LegEnd> {
         let common = Arc::clone(&self.common);
-        let may_go_on = || may_send(&common, leg).is_ok();
+        let may_go_on = || common.may_send(leg).is_ok();
         let attempt = connection.deliver(&message, common.spool.as_ref(), &may_go_on).await;
+        if has_delivered && !attempt.is_mail_answered && attempt.ended.is_some() {
+            // Closed between two messages: no attempt of this one, which keeps its place.
+            self.give_back(vec![message]);
+            return attempt.ended.map(LegEnd::Broken);
+        }
         let recorded = match self.contact.handle_attempt(message, &attempt) {
             Contact::Good(settled) => self.record(settled).await,
             Contact::Doubtful => true,
             Contact::Identity(messages) => {
                 self.give_back(messages);
-                return Some(LegEnd::Identity("it refuses every sender".to_owned()));
+                return Some(LegEnd::Identity("it refuses us before it has accepted anything".to_owned()));
             }
         };
-        match attempt.ended {
-            Some(why) => Some(LegEnd::Broken(why)),
-            None => (!recorded).then_some(LegEnd::Spool),
+        if !recorded {
+            return Some(LegEnd::Spool);
         }
+        // A refusal is recorded, so that the next connection does not meet it again.
+        if attempt.is_withheld { Some(LegEnd::Worked) } else { attempt.ended.map(LegEnd::Broken) }
     }
 
     /// The next portion; `None` if the spool failed.
@@ -548,11 +435,11 @@ impl Worker {
             }
             self.unreported.push(self.report(&message, verdicts, now));
         }
-        let delivered = self.progress.as_ref().map_or(0, Progress::delivered);
+        let delivered = self.delivered();
         let recorded = self.write_reports().await;
         let has_delivered = delivered > self.common.view(self.account).delivered_now;
         if has_delivered {
-            self.failures = 0;
+            self.patience.handle_delivered();
         }
         self.common.edit_view(self.account, |view| {
             view.delivered_now = delivered;
@@ -611,6 +498,10 @@ impl Worker {
         }
     }
 
+    fn delivered(&self) -> u64 {
+        self.progress.as_ref().map_or(0, Progress::delivered)
+    }
+
     fn end_flush(&mut self) {
         let Some(progress) = self.progress.take() else { return };
         let summary = progress.summary(Clock.wall());
@@ -623,24 +514,11 @@ impl Worker {
     }
 }
 
-/// The check before each MAIL.
-fn may_send(common: &Common, leg: &Leg) -> Result<(), String> {
-    if common.shutdown.is_cancelled() {
-        return Err(CLOSING_DOWN.to_owned());
+impl Drop for Worker {
+    /// A fault of ours ends this worker, not the account's delivery.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.common.abandon(self.account);
+        }
     }
-    let line = common.lines.line(leg.endpoint);
-    let rules = common.settings.target_rules();
-    check_connection(&common.directory.load(), leg, line.as_ref(), rules, Clock.monotonic())
-        .map_err(|closed| closed.to_string())
-}
-
-/// The check while a server is called, for which a suspended account is no hindrance.
-fn may_call(common: &Common, leg: &Leg) -> Result<(), String> {
-    if common.shutdown.is_cancelled() {
-        return Err(CLOSING_DOWN.to_owned());
-    }
-    let line = common.lines.line(leg.endpoint);
-    let rules = common.settings.target_rules();
-    check_line(&common.directory.load(), leg, line.as_ref(), rules, Clock.monotonic())
-        .map_err(|closed| closed.to_string())
 }

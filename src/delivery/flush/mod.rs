@@ -2,8 +2,9 @@
 
 pub mod contact;
 pub mod driver;
+pub mod patience;
 pub mod progress;
 pub mod wake;
 
-pub use driver::Common;
+pub use driver::Worker;
 pub use wake::Wake;

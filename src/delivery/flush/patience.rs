@@ -1,0 +1,116 @@
+//! After a connection has ended: when may the next one be made, and what is told to people?
+
+use std::time::Duration;
+
+use crate::base::Moment;
+use crate::delivery::opening::OpenFailure;
+use crate::delivery::schedule::{ConnectionFailure, PLAIN_AFTER_FAILED_HANDSHAKE, REPORT_RETRY, RetryTimes};
+
+/// How the work for one server ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LegEnd {
+    /// Nothing is due there.
+    NothingDue,
+    /// Something was done; there may be more.
+    Worked,
+    /// No connection.
+    NotOpened(OpenFailure),
+    /// The connection broke, or its server asked for patience.
+    Broken(String),
+    /// The server is not ours, or refuses us.
+    Identity(String),
+    /// Beats stopped to vouch for it, or we are closing down.
+    Stopped(String),
+    /// The spool failed.
+    Spool,
+}
+
+/// The waits of one account that its failures impose.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Patience {
+    failures: u32,
+    not_before: Option<Moment>,
+    plain_until: Option<Moment>,
+}
+
+impl Patience {
+    /// Something happened that makes another try worthwhile.
+    pub const fn handle_event(&mut self) {
+        self.failures = 0;
+        self.not_before = None;
+    }
+
+    /// Mail was delivered.
+    pub const fn handle_delivered(&mut self) {
+        self.failures = 0;
+    }
+
+    /// A connection has ended. Returns the problem to show, if there is one.
+    pub fn handle_end(&mut self, end: LegEnd, is_returning: bool, times: &RetryTimes, now: Moment) -> Option<String> {
+        let other = if is_returning { ConnectionFailure::WhileReturning } else { ConnectionFailure::Other };
+        let (failure, problem) = match end {
+            LegEnd::NothingDue | LegEnd::Worked | LegEnd::Stopped(_) => return None,
+            LegEnd::Spool => {
+                self.not_before = Some(now + REPORT_RETRY);
+                return None;
+            }
+            LegEnd::NotOpened(failure @ OpenFailure::Handshake(_)) if !self.is_plain(now) => {
+                self.plain_until = Some(now + PLAIN_AFTER_FAILED_HANDSHAKE);
+                return Some(failure.to_string());
+            }
+            LegEnd::NotOpened(failure @ OpenFailure::Identity(_)) => (ConnectionFailure::Identity, failure.to_string()),
+            LegEnd::NotOpened(failure) => (other, failure.to_string()),
+            LegEnd::Identity(why) => (ConnectionFailure::Identity, OpenFailure::Identity(why).to_string()),
+            LegEnd::Broken(why) => (other, why),
+        };
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(now + times.after_connection(self.failures, failure));
+        Some(problem)
+    }
+
+    /// How long the account still waits.
+    #[must_use]
+    pub fn wait(&self, now: Moment) -> Option<Duration> {
+        self.not_before.map(|until| until.since(now)).filter(|wait| !wait.is_zero())
+    }
+
+    /// Whether the next connection stays in plain text.
+    #[must_use]
+    pub fn is_plain(&self, now: Moment) -> bool {
+        self.plain_until.is_some_and(|until| now < until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(patience: &mut Patience, end: LegEnd, is_returning: bool) -> Option<u64> {
+        let now = Moment::from_millis(1_000_000);
+        patience.handle_end(end, is_returning, &RetryTimes::default(), now);
+        patience.wait(now).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn failures_make_the_account_wait_longer_and_an_event_ends_it() {
+        let mut patience = Patience::default();
+        let broken = || LegEnd::Broken("x".to_owned());
+        assert_eq!(end(&mut patience, broken(), false), Some(5));
+        assert_eq!(end(&mut patience, broken(), false), Some(15));
+        patience.handle_event();
+        assert_eq!(end(&mut patience, LegEnd::Worked, false), None);
+        assert_eq!(end(&mut patience, broken(), false), Some(5));
+        patience.handle_delivered();
+        assert_eq!(end(&mut patience, broken(), true), Some(1));
+    }
+
+    #[test]
+    fn a_failed_handshake_costs_no_wait_once() {
+        let mut patience = Patience::default();
+        let failed = || LegEnd::NotOpened(OpenFailure::Handshake("x".to_owned()));
+        assert_eq!(end(&mut patience, failed(), false), None);
+        assert!(patience.is_plain(Moment::from_millis(1_000_000)));
+        assert_eq!(end(&mut patience, failed(), false), Some(5));
+        assert!(!patience.is_plain(Moment::from_millis(1_000_000) + PLAIN_AFTER_FAILED_HANDSHAKE));
+    }
+}
