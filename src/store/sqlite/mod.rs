@@ -14,6 +14,7 @@ mod account;
 mod account_read;
 mod checkpoint;
 mod error;
+mod integrity;
 mod job;
 mod migrate;
 mod open;
