@@ -163,11 +163,20 @@ impl Mailbox {
             MailHost::Literal(literal(domain)?)
         } else if !smtputf8 && !domain.is_ascii() {
             return Err(MailboxError::NeedsSmtpUtf8);
+        } else if domain.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>')) {
+            // IDNA maps some of these away, but the spelling goes out again as it is.
+            return Err(MailboxError::Domain(DomainNameError::BadCharacter));
         } else {
             MailHost::Name(DomainName::parse(domain)?)
         };
         let spelling = domain.strip_suffix('.').unwrap_or(domain).to_owned();
         Ok(Self { local_part: LocalPart(local.to_owned()), host, spelling })
+    }
+
+    /// The domain or literal as the sender wrote it, for the wire.
+    #[must_use]
+    pub fn domain_as_written(&self) -> &str {
+        &self.spelling
     }
 
     /// The domain, unless the mailbox lives at an address literal.

@@ -84,11 +84,7 @@ fn address(mailbox: &Mailbox, smtputf8: bool) -> Result<Address, Unsendable> {
     if !smtputf8 && !local.is_ascii() {
         return Err(Unsendable::NeedsSmtpUtf8);
     }
-    let host = match &mailbox.host {
-        MailHost::Name(name) => name.as_str(),
-        MailHost::Literal(literal) => literal.as_str(),
-    };
-    Ok(Address::new_dangerous(local, host))
+    Ok(Address::new_dangerous(local, mailbox.domain_as_written()))
 }
 
 /// Where one recipient stands in the transaction.
