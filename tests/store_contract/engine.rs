@@ -15,38 +15,38 @@ use pulsemx::spool::{
 use pulsemx::store::sqlite::Settings;
 use pulsemx::store::{MemoryStore, SqliteStore};
 
-pub trait Everything: AccountStore + TransitionLog + SpoolStore {}
+pub(crate) trait Everything: AccountStore + TransitionLog + SpoolStore {}
 impl<T: AccountStore + TransitionLog + SpoolStore> Everything for T {}
 
 /// An engine that may be stopped and started again. `restart` of the memory engine keeps the value.
-pub enum Engine {
+pub(crate) enum Engine {
     Memory(MemoryStore),
     Sqlite { store: Arc<SqliteStore>, directory: tempfile::TempDir },
 }
 
 impl Engine {
-    pub fn memory() -> Self {
+    pub(crate) fn memory() -> Self {
         Self::Memory(MemoryStore::new())
     }
 
-    pub fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pulsemx.db");
         Self::Sqlite { store: SqliteStore::open(Settings { path }).unwrap(), directory }
     }
 
-    pub fn store(&self) -> &dyn Everything {
+    pub(crate) fn store(&self) -> &dyn Everything {
         match self {
             Self::Memory(store) => store,
             Self::Sqlite { store, .. } => &**store,
         }
     }
 
-    pub fn path(directory: &tempfile::TempDir) -> PathBuf {
+    pub(crate) fn path(directory: &tempfile::TempDir) -> PathBuf {
         directory.path().join("pulsemx.db")
     }
 
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         if let Self::Sqlite { store, directory } = self {
             store.close();
             *store = SqliteStore::open(Settings { path: Self::path(directory) }).unwrap();
@@ -67,19 +67,19 @@ macro_rules! for_each_engine {
 }
 pub(crate) use for_each_engine;
 
-pub fn at(second: i64) -> WallTime {
+pub(crate) fn at(second: i64) -> WallTime {
     chrono::Utc.timestamp_opt(1_800_000_000 + second, 123_456_789).unwrap()
 }
 
-pub fn change(second: i64) -> Change {
+pub(crate) fn change(second: i64) -> Change {
     Change { at: at(second), who: "operator".to_owned() }
 }
 
-pub fn name(text: &str) -> DomainName {
+pub(crate) fn name(text: &str) -> DomainName {
     DomainName::parse(text).unwrap()
 }
 
-pub fn key(locator: u8) -> BeatKeyRecord {
+pub(crate) fn key(locator: u8) -> BeatKeyRecord {
     BeatKeyRecord {
         endpoint: EndpointId(0),
         locator: [locator; 8],
@@ -91,7 +91,7 @@ pub fn key(locator: u8) -> BeatKeyRecord {
     }
 }
 
-pub fn new_account(text: &str, locator: u8) -> NewAccount {
+pub(crate) fn new_account(text: &str, locator: u8) -> NewAccount {
     NewAccount {
         name: text.parse().unwrap(),
         host: name(&format!("{text}.dyn.example")),
@@ -101,15 +101,15 @@ pub fn new_account(text: &str, locator: u8) -> NewAccount {
     }
 }
 
-pub async fn account(store: &dyn Everything, text: &str, locator: u8) -> (AccountId, EndpointId) {
+pub(crate) async fn account(store: &dyn Everything, text: &str, locator: u8) -> (AccountId, EndpointId) {
     store.create_account(new_account(text, locator), change(0)).await.unwrap()
 }
 
-pub fn id(number: i64) -> SpoolId {
+pub(crate) fn id(number: i64) -> SpoolId {
     SpoolId::from_i64(number)
 }
 
-pub fn message(number: i64, recipients: &[(AccountId, &str)]) -> NewMessage {
+pub(crate) fn message(number: i64, recipients: &[(AccountId, &str)]) -> NewMessage {
     let content = Bytes::from(format!("Subject: {number}\r\n\r\nhello\r\n"));
     NewMessage {
         id: id(number),
@@ -136,39 +136,39 @@ pub fn message(number: i64, recipients: &[(AccountId, &str)]) -> NewMessage {
     }
 }
 
-pub fn query(account: AccountId, second: i64) -> ClaimQuery {
+pub(crate) fn query(account: AccountId, second: i64) -> ClaimQuery {
     ClaimQuery { account, domains: Vec::new(), now: at(second), messages_max: 100, octets_max: u64::MAX }
 }
 
-pub async fn claim(store: &dyn Everything, account: AccountId, second: i64) -> Vec<Claimed> {
+pub(crate) async fn claim(store: &dyn Everything, account: AccountId, second: i64) -> Vec<Claimed> {
     store.claim(query(account, second)).await.unwrap()
 }
 
-pub fn numbers(claimed: &[Claimed]) -> Vec<i64> {
+pub(crate) fn numbers(claimed: &[Claimed]) -> Vec<i64> {
     claimed.iter().map(|message| message.id.as_i64()).collect()
 }
 
-pub fn reply(code: u16) -> DeliveryReply {
+pub(crate) fn reply(code: u16) -> DeliveryReply {
     DeliveryReply { code: Some(code), text: format!("reply {code}") }
 }
 
-pub fn delivered() -> Outcome {
+pub(crate) fn delivered() -> Outcome {
     Outcome::Delivered { reply: reply(250) }
 }
 
-pub fn refused() -> Outcome {
+pub(crate) fn refused() -> Outcome {
     Outcome::Refused { reply: reply(550) }
 }
 
-pub fn deferred(second: i64) -> Outcome {
+pub(crate) fn deferred(second: i64) -> Outcome {
     Outcome::Deferred { until: at(second), reply: reply(451) }
 }
 
-pub async fn report(store: &dyn Everything, number: i64, outcomes: &[(u32, Outcome)], second: i64) {
+pub(crate) async fn report(store: &dyn Everything, number: i64, outcomes: &[(u32, Outcome)], second: i64) {
     store.report(vec![Report { id: id(number), outcomes: outcomes.to_vec() }], at(second)).await.unwrap();
 }
 
-pub async fn assert_balanced(store: &dyn Everything, account: AccountId) {
+pub(crate) async fn assert_balanced(store: &dyn Everything, account: AccountId) {
     let tally = store.tally(account).await.unwrap();
     assert!(tally.is_balanced(), "{tally:?}");
 }
