@@ -52,7 +52,7 @@ fn no_acknowledged_message_is_lost_by_fifty_kills() {
     let mut server = Server::start("1s", "");
     let primary = Primary::listen("127.0.12.1", 0);
     let token = server.add_account("firma", primary.address.port());
-    let _beats = Beats::start(&server, "firma", &token, "127.0.12.1", None);
+    let _beats = Beats::start(&server, "firma", &token, "127.0.12.1", Some("1s"));
     let stop = Arc::new(AtomicBool::new(false));
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let counter = Arc::new(AtomicU64::new(0));

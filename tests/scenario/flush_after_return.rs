@@ -12,7 +12,7 @@ fn mail_of_an_outage_reaches_the_returned_primary_within_two_seconds() {
     let primary = Primary::listen("127.0.8.1", 0);
     let token = server.add_account("firma", primary.address.port());
     assert_eq!(server.state("firma"), "new");
-    let beats = Beats::start(&server, "firma", &token, "127.0.8.1", None);
+    let beats = Beats::start(&server, "firma", &token, "127.0.8.1", Some("1s"));
     server.wait_state("firma", "online", SOON);
 
     let mut sender = Sender::connect(server.smtp).unwrap();
@@ -33,7 +33,7 @@ fn mail_of_an_outage_reaches_the_returned_primary_within_two_seconds() {
 
     let primary = Primary::listen("127.0.8.2", port);
     let back = now();
-    let _beats = Beats::start(&server, "firma", &token, "127.0.8.2", None);
+    let _beats = Beats::start(&server, "firma", &token, "127.0.8.2", Some("1s"));
     wait_for("everything is delivered", SOON, || (primary.arrived().len() == 20).then_some(()));
     let arrived = primary.arrived();
     let first = arrived[0].at - back;
@@ -58,8 +58,8 @@ fn two_accounts_never_get_each_others_mail() {
     let server = Server::start("1s", "");
     let (one, two) = (Primary::listen("127.0.8.3", 0), Primary::listen("127.0.8.4", 0));
     let tokens = [server.add_account("eins", one.address.port()), server.add_account("zwei", two.address.port())];
-    let _one = Beats::start(&server, "eins", &tokens[0], "127.0.8.3", None);
-    let _two = Beats::start(&server, "zwei", &tokens[1], "127.0.8.4", None);
+    let _one = Beats::start(&server, "eins", &tokens[0], "127.0.8.3", Some("1s"));
+    let _two = Beats::start(&server, "zwei", &tokens[1], "127.0.8.4", Some("1s"));
     let mut sender = Sender::connect(server.smtp).unwrap();
     for line in ["MAIL FROM:<>", "RCPT TO:<a@eins.example>", "RCPT TO:<b@zwei.example>"] {
         assert!(sender.ask(line).unwrap().starts_with("250"), "{line}");

@@ -23,7 +23,7 @@ fn a_restart_keeps_states_and_mail_and_delivers_once_beats_are_proven_again() {
     let mut server = Server::start("1s", "");
     let primary = Primary::listen("127.0.10.2", 0);
     let token = server.add_account("firma", primary.address.port());
-    let _beats = Beats::start(&server, "firma", &token, "127.0.10.2", None);
+    let _beats = Beats::start(&server, "firma", &token, "127.0.10.2", Some("1s"));
     server.wait_state("firma", "online", SOON);
     primary.refuse(Some("451 4.3.0 not now"));
     let mut sender = Sender::connect(server.smtp).unwrap();
@@ -47,7 +47,7 @@ fn a_restart_keeps_states_and_mail_and_delivers_once_beats_are_proven_again() {
 fn a_silent_customer_goes_offline_after_a_full_window_of_the_restarted_server() {
     let mut server = Server::start("1s", "");
     let token = server.add_account("firma", 25);
-    let beats = Beats::start(&server, "firma", &token, "127.0.10.3", None);
+    let beats = Beats::start(&server, "firma", &token, "127.0.10.3", Some("1s"));
     server.wait_state("firma", "online", SOON);
     server.kill();
     beats.kill();

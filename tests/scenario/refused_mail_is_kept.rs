@@ -11,7 +11,7 @@ fn a_refused_message_is_kept_shown_and_delivered_on_retry() {
     let server = Server::start("1s", "");
     let primary = Primary::listen("127.0.11.1", 0);
     let token = server.add_account("firma", primary.address.port());
-    let _beats = Beats::start(&server, "firma", &token, "127.0.11.1", None);
+    let _beats = Beats::start(&server, "firma", &token, "127.0.11.1", Some("1s"));
     server.wait_state("firma", "online", SOON);
     primary.refuse(Some("550 5.1.1 no such user"));
     let mut sender = Sender::connect(server.smtp).unwrap();
@@ -34,7 +34,7 @@ fn a_full_disk_at_the_primary_only_delays() {
     let server = Server::start("1s", "");
     let primary = Primary::listen("127.0.11.2", 0);
     let token = server.add_account("firma", primary.address.port());
-    let _beats = Beats::start(&server, "firma", &token, "127.0.11.2", None);
+    let _beats = Beats::start(&server, "firma", &token, "127.0.11.2", Some("1s"));
     server.wait_state("firma", "online", SOON);
     primary.refuse(Some("452 4.3.1 disk full"));
     let mut sender = Sender::connect(server.smtp).unwrap();

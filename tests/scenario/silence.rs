@@ -48,12 +48,12 @@ fn every_one_of_many_silent_customers_is_neutralised_in_time() {
 fn a_short_silence_is_no_outage() {
     let server = Server::start("1s", "");
     let token = server.add_account("firma", 25);
-    let beats = Beats::start(&server, "firma", &token, "127.0.9.100", None);
+    let beats = Beats::start(&server, "firma", &token, "127.0.9.100", Some("1s"));
     server.wait_state("firma", "online", Duration::from_secs(10));
     beats.kill();
     // At 1 s beats and 2 s grace: SUSPECT after 3 s, OFFLINE after 5 s.
     server.wait_state("firma", "suspect", Duration::from_secs(5));
-    let _again = Beats::start(&server, "firma", &token, "127.0.9.100", None);
+    let _again = Beats::start(&server, "firma", &token, "127.0.9.100", Some("1s"));
     let seen = wait_for("the state after the short silence", Duration::from_secs(5), || {
         let state = server.state("firma");
         (state != "suspect").then_some(state)

@@ -1,3 +1,105 @@
-//! In memory.
-/// x
-pub struct MemoryStore;
+//! A store in memory with the same rules as the one on disk: for tests of other rooms and for the demo.
+//!
+//! Nothing survives the value. Everything is under one lock, so each call is one step.
+
+mod account;
+mod spool;
+mod transition;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::account::{Account, AuditEntry, BeatKeyRecord, Change, Domain, Endpoint, Person, Role};
+use crate::base::{AccountId, DomainName, EndpointId, PersonId, SpoolId, WallTime};
+use crate::liveness::{HistoryRow, LineState};
+use crate::spool::{DeliveryReply, NewMessage, RecipientState};
+
+/// The store in memory. Implements the traits of the account, liveness and spool rooms.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore(Arc<Mutex<Tables>>);
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Something that a caller may not ask for.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(&'static str);
+
+type Boxed = Box<dyn std::error::Error + Send + Sync>;
+
+fn misuse(sentence: &'static str) -> Boxed {
+    Box::new(Misuse(sentence))
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    accounts: BTreeMap<AccountId, Account>,
+    endpoints: BTreeMap<EndpointId, Endpoint>,
+    domains: BTreeMap<DomainName, Domain>,
+    beat_keys: Vec<BeatKeyRecord>,
+    people: BTreeMap<PersonId, Person>,
+    memberships: BTreeMap<(PersonId, AccountId), Role>,
+    links: HashMap<[u8; 32], (PersonId, WallTime)>,
+    sessions: HashMap<[u8; 32], (PersonId, WallTime)>,
+    audit: Vec<AuditEntry>,
+    history: Vec<(AccountId, EndpointId, HistoryRow)>,
+    lines: HashMap<EndpointId, (LineState, WallTime)>,
+    messages: BTreeMap<SpoolId, Stored>,
+    chunks: BTreeMap<(SpoolId, u32), Bytes>,
+    counters: HashMap<AccountId, Counter>,
+    /// Last number given to an account, endpoint or person: none is given twice.
+    last_row: i64,
+    last_claim: u64,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Counter {
+    accepted: u64,
+    delivered: u64,
+}
+
+#[derive(Debug)]
+struct Stored {
+    /// Its `tail` is in the table of chunks.
+    message: NewMessage,
+    chunks: u32,
+    /// By ordinal.
+    recipients: Vec<Held>,
+    delivered_at: Option<WallTime>,
+}
+
+#[derive(Debug)]
+struct Held {
+    account: AccountId,
+    state: RecipientState,
+    due_at: WallTime,
+    attempts: u32,
+    claim: u64,
+    last_reply: Option<DeliveryReply>,
+    last_attempt_at: Option<WallTime>,
+    /// Gone with its account; its place in the envelope stays empty.
+    is_removed: bool,
+}
+
+impl Tables {
+    fn next_row(&mut self) -> i64 {
+        self.last_row += 1;
+        self.last_row
+    }
+
+    fn note(&mut self, change: &Change, account: Option<AccountId>, what: String) {
+        self.audit.push(AuditEntry { at: change.at, who: change.who.clone(), account, what });
+    }
+}

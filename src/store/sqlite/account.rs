@@ -88,7 +88,8 @@ fn person_named(db: &Connection, name: &str, is_operator: bool) -> rusqlite::Res
 
 fn create(db: &Connection, new: &NewAccount, change: &Change) -> Changed<(AccountId, EndpointId)> {
     let name = new.name.as_str();
-    let known = db.query_row("SELECT id FROM account WHERE name = ?1", [name], |row| row.get::<_, i64>(0)).optional()?;
+    let known =
+        db.query_row("SELECT id FROM account WHERE name = ?1", [name], |row| row.get::<_, i64>(0)).optional()?;
     if known.is_some() {
         return Err(AccountError::NameTaken(new.name.clone()));
     }
@@ -251,10 +252,9 @@ impl AccountStore for SqliteStore {
     async fn remove_domain(&self, account: AccountId, domain: DomainName, change: Change) -> Changed<()> {
         self.write(Terms::SYNCED, move |work| {
             account_name(work.connection, account)?;
-            let removed = work.connection.execute(
-                "DELETE FROM domain WHERE name = ?1 AND account = ?2",
-                params![domain.as_str(), account.0],
-            )?;
+            let removed = work
+                .connection
+                .execute("DELETE FROM domain WHERE name = ?1 AND account = ?2", params![domain.as_str(), account.0])?;
             if removed == 0 {
                 return Err(AccountError::NoDomain(domain));
             }
@@ -309,10 +309,8 @@ impl AccountStore for SqliteStore {
         session_expires_at: WallTime,
         now: WallTime,
     ) -> Changed<PersonId> {
-        self.write(Terms::SYNCED, move |work| {
-            redeem(work.connection, link_hash, session_hash, session_expires_at, now)
-        })
-        .await
+        self.write(Terms::SYNCED, move |work| redeem(work.connection, link_hash, session_hash, session_expires_at, now))
+            .await
     }
 
     async fn session(&self, secret_hash: [u8; 32], now: WallTime) -> Changed<Option<WebSession>> {

@@ -24,10 +24,7 @@ pub(super) const fn role_word(role: Role) -> &'static str {
 }
 
 fn role(word: &str) -> Result<Role, &'static str> {
-    [Role::Viewer, Role::Technician, Role::Owner]
-        .into_iter()
-        .find(|role| role_word(*role) == word)
-        .ok_or("not a role")
+    [Role::Viewer, Role::Technician, Role::Owner].into_iter().find(|role| role_word(*role) == word).ok_or("not a role")
 }
 
 fn status(word: &str) -> Result<AccountStatus, &'static str> {
@@ -58,8 +55,8 @@ fn accounts(db: &Connection) -> rusqlite::Result<Vec<Account>> {
 }
 
 fn endpoints(db: &Connection) -> rusqlite::Result<Vec<Endpoint>> {
-    let mut statement =
-        db.prepare_cached("SELECT id, account, host, smtp_port, address_v4, address_v6, pin FROM endpoint ORDER BY id")?;
+    let mut statement = db
+        .prepare_cached("SELECT id, account, host, smtp_port, address_v4, address_v6, pin FROM endpoint ORDER BY id")?;
     let rows = statement.query_map([], |row| {
         Ok(Endpoint {
             id: EndpointId(row.get(0)?),
@@ -124,8 +121,7 @@ pub(super) fn person(db: &Connection, person: PersonId) -> rusqlite::Result<Opti
         .query_row([person.0], |row| Ok(Person { id: person, name: row.get(0)?, is_operator: row.get(1)? }))
         .optional()?;
     let Some(known) = known else { return Ok(None) };
-    let mut statement =
-        db.prepare_cached("SELECT account, role FROM membership WHERE person = ?1 ORDER BY account")?;
+    let mut statement = db.prepare_cached("SELECT account, role FROM membership WHERE person = ?1 ORDER BY account")?;
     let rows = statement.query_map([person.0], |row| {
         Ok(Membership { person, account: AccountId(row.get(0)?), role: parsed(row, 1, role)? })
     })?;
@@ -142,11 +138,7 @@ pub(super) fn session(db: &Connection, hash: [u8; 32], now: WallTime) -> rusqlit
 }
 
 /// The newest audit rows.
-pub(super) fn audit_rows(
-    db: &Connection,
-    account: Option<AccountId>,
-    limit: u32,
-) -> rusqlite::Result<Vec<AuditEntry>> {
+pub(super) fn audit_rows(db: &Connection, account: Option<AccountId>, limit: u32) -> rusqlite::Result<Vec<AuditEntry>> {
     let limit = limit.min(AUDIT_ROWS_MAX);
     let entry = |row: &Row<'_>| {
         Ok(AuditEntry {

@@ -43,7 +43,6 @@ use usage::UsageTable;
 use writer::{Counters, Writer};
 
 pub use error::OpenError;
-pub(in crate::store) use usage::Standing;
 pub use writer::Statistics;
 
 /// Where the store is.

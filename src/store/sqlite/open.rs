@@ -127,13 +127,11 @@ fn configured(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
 fn require_durable(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let engine = |error| OpenError::engine(path, error);
     let not_durable = |setting, found| OpenError::NotDurable { path: path.to_owned(), setting, found };
-    let journal: String =
-        connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(engine)?;
+    let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(engine)?;
     if journal != "wal" {
         return Err(not_durable("journal_mode", journal));
     }
-    let synchronous: i64 =
-        connection.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(engine)?;
+    let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(engine)?;
     if synchronous != SYNCHRONOUS_FULL {
         return Err(not_durable("synchronous", synchronous.to_string()));
     }

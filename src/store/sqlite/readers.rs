@@ -57,7 +57,9 @@ impl Readers {
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             Ok(answer)
         });
-        asked.await.unwrap_or_else(|error| Err(WriteFailure::NotStored(format!("a read was broken off: {error}")).into()))
+        asked
+            .await
+            .unwrap_or_else(|error| Err(WriteFailure::NotStored(format!("a read was broken off: {error}")).into()))
     }
 
     /// Ends the pool: waiting and later questions fail.

@@ -37,11 +37,7 @@ pub(super) struct OddColumn {
 /// Makes the error of a column that holds an odd value.
 pub(super) fn odd(column: usize, text: impl Display) -> rusqlite::Error {
     let text: String = text.to_string().chars().take(80).collect();
-    rusqlite::Error::FromSqlConversionFailure(
-        column,
-        rusqlite::types::Type::Text,
-        Box::new(OddColumn { column, text }),
-    )
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(OddColumn { column, text }))
 }
 
 /// Reads a text column through its parser.

@@ -55,8 +55,7 @@ impl SpoolStore for SqliteStore {
     async fn make_due(&self, account: AccountId, now: WallTime) -> Result<u64, SpoolError> {
         let mut all = 0;
         loop {
-            let changed: u64 =
-                self.write(Terms::LAZY, move |work| spool_claim::make_due(work, account, now)).await?;
+            let changed: u64 = self.write(Terms::LAZY, move |work| spool_claim::make_due(work, account, now)).await?;
             all += changed;
             if changed < spool_claim::DUE_BATCH {
                 return Ok(all);
@@ -82,9 +81,8 @@ impl SpoolStore for SqliteStore {
         let mut after = None;
         loop {
             let (selection, change) = (Arc::clone(&selection), Arc::clone(&change));
-            let step: spool_claim::RetryStep = self
-                .write(Terms::SYNCED, move |work| spool_claim::retry(work, &selection, after, &change))
-                .await?;
+            let step: spool_claim::RetryStep =
+                self.write(Terms::SYNCED, move |work| spool_claim::retry(work, &selection, after, &change)).await?;
             all += step.changed;
             after = step.next;
             if after.is_none() {
@@ -108,8 +106,7 @@ impl SpoolStore for SqliteStore {
     async fn purge_delivered(&self, delivered_before: WallTime) -> Result<u64, SpoolError> {
         let mut all = 0;
         loop {
-            let removed: u64 =
-                self.write(Terms::LAZY, move |work| spool_report::purge(work, delivered_before)).await?;
+            let removed: u64 = self.write(Terms::LAZY, move |work| spool_report::purge(work, delivered_before)).await?;
             all += removed;
             if removed < spool_report::PURGE_BATCH {
                 return Ok(all);

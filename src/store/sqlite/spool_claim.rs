@@ -19,9 +19,9 @@ pub(super) const DUE_BATCH: u64 = 1_000;
 pub(super) fn claim(work: &mut Work<'_>, query: &ClaimQuery) -> Result<Vec<Claimed>, SpoolError> {
     let claimed = choose(work.connection, query)?;
     *work.claims += 1;
-    let mut take = work.connection.prepare_cached(
-        "UPDATE recipient SET state = 'claimed', claim = ?3 WHERE message = ?1 AND ordinal = ?2",
-    )?;
+    let mut take = work
+        .connection
+        .prepare_cached("UPDATE recipient SET state = 'claimed', claim = ?3 WHERE message = ?1 AND ordinal = ?2")?;
     for message in &claimed {
         for recipient in &message.recipients {
             take.execute(params![message.id.as_i64(), recipient.ordinal, *work.claims])?;
@@ -51,7 +51,8 @@ fn choose(db: &Connection, query: &ClaimQuery) -> Result<Vec<Claimed>, SpoolErro
             continue;
         }
         let is_new = claimed.last().is_none_or(|last| last.id.as_i64() != message);
-        if is_new && (claimed.len() >= query.messages_max as usize || (octets >= query.octets_max && !claimed.is_empty()))
+        if is_new
+            && (claimed.len() >= query.messages_max as usize || (octets >= query.octets_max && !claimed.is_empty()))
         {
             break;
         }

@@ -104,11 +104,7 @@ pub(super) fn list(db: &Connection, query: &ListQuery) -> rusqlite::Result<ListP
 }
 
 /// One message with its recipients, of one account or all. `None` when it is not there or odd.
-pub(super) fn message(
-    db: &Connection,
-    id: i64,
-    account: Option<AccountId>,
-) -> rusqlite::Result<Option<MessageDetail>> {
+pub(super) fn message(db: &Connection, id: i64, account: Option<AccountId>) -> rusqlite::Result<Option<MessageDetail>> {
     let row = db
         .prepare_cached(
             "SELECT accepted_at, reverse_path, octets, subject, smtputf8, tls, header_from, message_id, peer, helo,

@@ -96,13 +96,7 @@ fn standings(recipients: &[Held]) -> BTreeMap<AccountId, Standing> {
 }
 
 /// Ends one claim. True when the recipient was delivered by it, for the first time.
-fn end(
-    db: &Connection,
-    message: i64,
-    held: &mut Held,
-    outcome: &Outcome,
-    now: WallTime,
-) -> rusqlite::Result<bool> {
+fn end(db: &Connection, message: i64, held: &mut Held, outcome: &Outcome, now: WallTime) -> rusqlite::Result<bool> {
     let is_claimed = held.state == RecipientState::Claimed;
     let (state, until, reply) = match outcome {
         Outcome::Delivered { reply } if held.state != RecipientState::Delivered => {
@@ -120,8 +114,10 @@ fn end(
     match reply {
         Some(reply) => write_end(db, message, held, until, reply, now)?,
         None => {
-            db.prepare_cached("UPDATE recipient SET state = 'queued', claim = NULL WHERE message = ?1 AND ordinal = ?2")?
-                .execute(params![message, held.ordinal])?;
+            db.prepare_cached(
+                "UPDATE recipient SET state = 'queued', claim = NULL WHERE message = ?1 AND ordinal = ?2",
+            )?
+            .execute(params![message, held.ordinal])?;
         }
     }
     Ok(state == RecipientState::Delivered)

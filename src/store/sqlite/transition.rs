@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 
+use super::SqliteStore;
 use super::job::Terms;
 use super::row::{self, odd, parsed, parsed_optional, readable};
-use super::SqliteStore;
 use crate::base::{AccountId, EndpointId};
 use crate::liveness::{
     AddressChange, Cause, HistoryRow, LineState, LogError, Transition, TransitionLog, WatchedEndpoint,

@@ -11,7 +11,7 @@ use crate::spool::{RecipientState, Usage};
 
 /// How one message counts for one account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Standing {
+pub(super) enum Standing {
     /// Nothing is owed: all delivered.
     Done,
     /// A recipient waits.
@@ -22,7 +22,7 @@ pub(crate) enum Standing {
 
 impl Standing {
     /// The standing of one more recipient joined to what was known of the others.
-    pub(crate) const fn with(self, state: RecipientState) -> Self {
+    pub(super) const fn with(self, state: RecipientState) -> Self {
         match (self, state) {
             (Self::Waiting, _) | (_, RecipientState::Queued | RecipientState::Claimed) => Self::Waiting,
             (_, RecipientState::Refused) | (Self::Refused, _) => Self::Refused,

@@ -190,8 +190,7 @@ impl Desk {
     }
 
     fn commit_and_answer(&mut self, mut group: Vec<Box<dyn Job>>) {
-        let is_overdue =
-            self.unsynced_since.is_some_and(|since| self.clock.monotonic().since(since) >= LAZY_MAX);
+        let is_overdue = self.unsynced_since.is_some_and(|since| self.clock.monotonic().since(since) >= LAZY_MAX);
         let is_synced = is_overdue || group.iter().any(|job| job.terms().durability == Durability::Synced);
         let mut kept: Vec<UsageChanges> = Vec::new();
         let mut messages = 0;
@@ -220,7 +219,9 @@ impl Desk {
                 self.usage.apply(kept.into_iter());
                 self.counters.messages.fetch_add(messages, Ordering::Relaxed);
             }
-            Err(failure) => tracing::error!(database = %self.path.display(), operations = group.len(), %failure, "commit failed"),
+            Err(failure) => {
+                tracing::error!(database = %self.path.display(), operations = group.len(), %failure, "commit failed")
+            }
         }
         for job in group {
             job.answer(&outcome);
@@ -238,7 +239,8 @@ impl Desk {
             None => self.reopen()?,
         };
         let not_stored = |desk: &Self, error: &rusqlite::Error| WriteFailure::NotStored(describe(error, &desk.path));
-        let prepared = self.set_synchronous(&connection, is_synced).and_then(|()| connection.execute_batch("BEGIN IMMEDIATE"));
+        let prepared =
+            self.set_synchronous(&connection, is_synced).and_then(|()| connection.execute_batch("BEGIN IMMEDIATE"));
         if let Err(error) = prepared {
             return Err(not_stored(self, &error));
         }

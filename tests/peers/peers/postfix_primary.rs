@@ -93,7 +93,7 @@ fn held_mail_ends_in_the_mailboxes_of_a_real_postfix_and_its_refusals_are_kept()
     }
     assert!(sender.ask("DATA").unwrap().starts_with("354"));
     assert!(sender.ask("Subject: mixed\r\n\r\nfor one of two\r\n.").unwrap().starts_with("250"));
-    let _beats = Beats::start(&server, "firma", &token, "127.0.13.3", None);
+    let _beats = Beats::start(&server, "firma", &token, "127.0.13.3", Some("1s"));
     let limit = Duration::from_secs(30);
     wait_for("nothing waits any more", limit, || (server.account("firma")["held"] == 0).then_some(()));
     let all = wait_for("Postfix has filed everything", limit, || {

@@ -33,7 +33,7 @@ fn swaks_sends_over_starttls_and_the_primary_reads_that_it_did() {
     let words = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{words}");
     assert!(words.contains("held for firma.example, primary not seen yet"), "{words}");
-    let _beats = Beats::start(&server, "firma", &token, "127.0.13.1", None);
+    let _beats = Beats::start(&server, "firma", &token, "127.0.13.1", Some("1s"));
     wait_for("the mail arrives", Duration::from_secs(10), || (primary.arrived().len() == 1).then_some(()));
     let content = String::from_utf8(primary.arrived()[0].content.clone()).unwrap();
     assert!(content.contains("with ESMTPS"), "{content}");

@@ -1,0 +1,401 @@
+//! The spool, in memory.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Held, MemoryStore, Stored, Tables, misuse};
+use crate::account::Change;
+use crate::base::{AccountId, SpoolId, WallTime};
+use crate::spool::{
+    CHUNK_OCTETS_MAX, ClaimQuery, Claimed, ClaimedRecipient, CommitError, IntakeStatus, ListCursor, ListPage,
+    ListQuery, MessageDetail, MessageRow, NewMessage, Outcome, RecipientRow, RecipientState, Report, RetrySelection,
+    SpoolError, SpoolStore, StateFilter, Tally, Usage,
+};
+
+impl Stored {
+    /// Recipients of one account or all, with their ordinals; those of removed accounts are gone.
+    fn of(&self, account: Option<AccountId>) -> impl Iterator<Item = (u32, &Held)> {
+        (0u32..)
+            .zip(&self.recipients)
+            .filter(move |(_, held)| !held.is_removed && account.is_none_or(|account| account == held.account))
+    }
+
+    fn matches(&self, filter: StateFilter, account: Option<AccountId>) -> bool {
+        let mut states = self.of(account).map(|(_, held)| held.state).peekable();
+        if states.peek().is_none() {
+            return false;
+        }
+        match filter {
+            StateFilter::Held => states.any(|state| state != RecipientState::Delivered),
+            StateFilter::Waiting => states.any(RecipientState::is_waiting),
+            StateFilter::Refused => states.any(|state| state == RecipientState::Refused),
+            StateFilter::Delivered => states.all(|state| state == RecipientState::Delivered),
+            StateFilter::Any => true,
+        }
+    }
+
+    fn mailbox(&self, ordinal: u32) -> Option<&crate::base::Mailbox> {
+        self.message.recipients.get(ordinal as usize).map(|recipient| &recipient.mailbox)
+    }
+
+    fn claimed(&self, recipients: Vec<ClaimedRecipient>) -> Claimed {
+        Claimed {
+            id: self.message.id,
+            accepted_at: self.message.accepted_at,
+            reverse_path: self.message.reverse_path.clone(),
+            smtputf8: self.message.smtputf8,
+            body: self.message.body,
+            trace: self.message.trace.clone(),
+            sha256: self.message.sha256,
+            octets: self.message.octets,
+            chunks: self.chunks,
+            recipients,
+        }
+    }
+
+    fn row(&self, account: Option<AccountId>) -> MessageRow {
+        MessageRow {
+            id: self.message.id,
+            accepted_at: self.message.accepted_at,
+            reverse_path: self.message.reverse_path.to_string(),
+            octets: self.message.octets,
+            subject: self.message.header.subject.clone(),
+            smtputf8: self.message.smtputf8,
+            tls: self.message.tls.clone(),
+            recipients: self
+                .of(account)
+                .map(|(ordinal, held)| RecipientRow {
+                    ordinal,
+                    account: held.account,
+                    mailbox: self.mailbox(ordinal).map(ToString::to_string).unwrap_or_default(),
+                    state: held.state,
+                    due_at: held.state.is_waiting().then_some(held.due_at),
+                    attempts: held.attempts,
+                    last_reply: held.last_reply.clone(),
+                    last_attempt_at: held.last_attempt_at,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Ends one claim. True when the recipient was delivered by it, for the first time.
+fn end(held: &mut Held, outcome: &Outcome, now: WallTime) -> bool {
+    let is_claimed = held.state == RecipientState::Claimed;
+    let (state, reply) = match outcome {
+        Outcome::Delivered { reply } if held.state != RecipientState::Delivered => (RecipientState::Delivered, reply),
+        Outcome::Deferred { until, reply } if is_claimed => {
+            held.due_at = *until;
+            (RecipientState::Queued, reply)
+        }
+        Outcome::Refused { reply } if is_claimed => (RecipientState::Refused, reply),
+        Outcome::Returned if is_claimed => {
+            held.state = RecipientState::Queued;
+            return false;
+        }
+        Outcome::Delivered { .. } | Outcome::Deferred { .. } | Outcome::Refused { .. } | Outcome::Returned => {
+            return false;
+        }
+    };
+    held.state = state;
+    held.attempts += 1;
+    held.last_reply = Some(reply.clone());
+    held.last_attempt_at = Some(now);
+    state == RecipientState::Delivered
+}
+
+impl Tables {
+    fn commit(&mut self, mut message: NewMessage) -> Result<(), &'static str> {
+        if let Some(stored) = self.messages.get(&message.id) {
+            let is_same = stored.message.sha256 == message.sha256
+                && stored.message.octets == message.octets
+                && stored.of(None).count() == message.recipients.len();
+            return if is_same { Ok(()) } else { Err("another message has this spool id") };
+        }
+        if message.recipients.is_empty() {
+            return Err("a message has at least one recipient");
+        }
+        if message.recipients.iter().any(|recipient| recipient.mailbox.domain().is_none()) {
+            return Err("a recipient lives at an address literal");
+        }
+        if message.recipients.iter().any(|recipient| !self.accounts.contains_key(&recipient.account)) {
+            return Err("a recipient's account is gone");
+        }
+        let ahead: Vec<usize> = self.pieces(message.id).map(|(_, bytes)| bytes.len()).collect();
+        let octets = ahead.iter().sum::<usize>() + message.tail.iter().map(Bytes::len).sum::<usize>();
+        let is_whole = ahead.len() == message.chunks_ahead as usize && octets as u64 == message.octets;
+        if !is_whole || message.tail.iter().any(|piece| piece.len() > CHUNK_OCTETS_MAX) {
+            return Err("the pieces of the content are not what the message says");
+        }
+        let mut chunks = message.chunks_ahead;
+        for piece in message.tail.drain(..) {
+            self.chunks.insert((message.id, chunks), piece);
+            chunks += 1;
+        }
+        let mut recipients = Vec::with_capacity(message.recipients.len());
+        for recipient in &message.recipients {
+            self.counters.entry(recipient.account).or_default().accepted += 1;
+            recipients.push(Held {
+                account: recipient.account,
+                state: RecipientState::Queued,
+                due_at: message.accepted_at,
+                attempts: 0,
+                claim: 0,
+                last_reply: None,
+                last_attempt_at: None,
+                is_removed: false,
+            });
+        }
+        self.messages.insert(message.id, Stored { message, chunks, recipients, delivered_at: None });
+        Ok(())
+    }
+
+    fn pieces(&self, id: SpoolId) -> impl Iterator<Item = (&(SpoolId, u32), &Bytes)> {
+        self.chunks.range((id, 0)..=(id, u32::MAX))
+    }
+
+    fn claim(&mut self, query: &ClaimQuery) -> Vec<Claimed> {
+        self.last_claim += 1;
+        let mut claimed: Vec<Claimed> = Vec::new();
+        let mut octets: u64 = 0;
+        for stored in self.messages.values_mut() {
+            let is_full = octets >= query.octets_max && !claimed.is_empty();
+            if claimed.len() >= query.messages_max as usize || is_full {
+                break;
+            }
+            let mut due = Vec::new();
+            for (ordinal, held) in stored.of(Some(query.account)) {
+                let Some(mailbox) = stored.mailbox(ordinal) else { continue };
+                let is_wanted = query.domains.is_empty() || mailbox.domain().is_some_and(|d| query.domains.contains(d));
+                if held.state == RecipientState::Queued && held.due_at <= query.now && is_wanted {
+                    due.push(ClaimedRecipient { ordinal, mailbox: mailbox.clone(), attempts: held.attempts });
+                }
+            }
+            if due.is_empty() {
+                continue;
+            }
+            for recipient in &due {
+                if let Some(held) = stored.recipients.get_mut(recipient.ordinal as usize) {
+                    held.state = RecipientState::Claimed;
+                    held.claim = self.last_claim;
+                }
+            }
+            octets = octets.saturating_add(stored.message.octets);
+            claimed.push(stored.claimed(due));
+        }
+        claimed
+    }
+
+    fn report(&mut self, report: &Report, now: WallTime) {
+        let Some(stored) = self.messages.get_mut(&report.id) else { return };
+        let named: HashSet<u32> = report.outcomes.iter().map(|(ordinal, _)| *ordinal).collect();
+        let claims: HashSet<u64> = stored
+            .of(None)
+            .filter(|(ordinal, held)| held.state == RecipientState::Claimed && named.contains(ordinal))
+            .map(|(_, held)| held.claim)
+            .collect();
+        for (ordinal, outcome) in &report.outcomes {
+            let Some(held) = stored.recipients.get_mut(*ordinal as usize).filter(|held| !held.is_removed) else {
+                continue;
+            };
+            if end(held, outcome, now) {
+                self.counters.entry(held.account).or_default().delivered += 1;
+            }
+        }
+        for (ordinal, held) in (0u32..).zip(&mut stored.recipients) {
+            let is_of_claim = named.is_empty() || claims.contains(&held.claim);
+            if is_of_claim && !named.contains(&ordinal) {
+                end(held, &Outcome::Returned, now);
+            }
+        }
+        if stored.of(None).all(|(_, held)| held.state == RecipientState::Delivered) {
+            stored.delivered_at.get_or_insert(now);
+            self.chunks.retain(|(id, _), _| *id != report.id);
+        }
+    }
+
+    fn queued(&mut self, account: AccountId) -> impl Iterator<Item = &mut Held> {
+        self.messages
+            .values_mut()
+            .flat_map(|stored| &mut stored.recipients)
+            .filter(move |held| held.account == account && held.state == RecipientState::Queued)
+    }
+
+    fn retry(&mut self, selection: &RetrySelection, change: &Change) -> u64 {
+        let mut changed = 0;
+        let mut accounts: Vec<AccountId> = Vec::new();
+        for stored in self.messages.values_mut() {
+            let account = match selection {
+                RetrySelection::Account(account) => Some(*account),
+                RetrySelection::Message(id) if *id == stored.message.id => {
+                    accounts.extend(stored.of(None).map(|(_, held)| held.account));
+                    None
+                }
+                RetrySelection::Message(_) => continue,
+            };
+            for held in &mut stored.recipients {
+                let is_meant = account.is_none_or(|account| account == held.account);
+                if is_meant && matches!(held.state, RecipientState::Queued | RecipientState::Refused) {
+                    held.state = RecipientState::Queued;
+                    held.due_at = change.at;
+                    changed += 1;
+                }
+            }
+        }
+        match selection {
+            RetrySelection::Account(account) => self.note(change, Some(*account), "queue.retry".to_owned()),
+            RetrySelection::Message(id) => {
+                accounts.sort_unstable();
+                accounts.dedup();
+                for account in accounts {
+                    self.note(change, Some(account), format!("queue.retry {id}"));
+                }
+            }
+        }
+        changed
+    }
+
+    fn list(&self, query: &ListQuery) -> ListPage {
+        let limit = query.limit.clamp(1, 1_000) as usize;
+        let mut rows: Vec<MessageRow> = self
+            .messages
+            .values()
+            .filter(|stored| query.after.is_none_or(|cursor| stored.message.id > cursor.0))
+            .filter(|stored| stored.matches(query.filter, query.account))
+            .take(limit + 1)
+            .map(|stored| stored.row(query.account))
+            .collect();
+        let is_more = rows.len() > limit;
+        rows.truncate(limit);
+        ListPage { next: rows.last().filter(|_| is_more).map(|row| ListCursor(row.id)), rows }
+    }
+}
+
+#[async_trait]
+impl SpoolStore for MemoryStore {
+    async fn intake_chunk(&self, id: SpoolId, ordinal: u32, bytes: Bytes) -> Result<(), SpoolError> {
+        let mut tables = self.tables();
+        if bytes.len() > CHUNK_OCTETS_MAX || tables.messages.contains_key(&id) {
+            return Err(SpoolError::Engine(misuse("a piece is too long or its message is complete")));
+        }
+        tables.chunks.insert((id, ordinal), bytes);
+        Ok(())
+    }
+
+    async fn intake_commit(&self, message: NewMessage) -> Result<(), CommitError> {
+        self.tables().commit(message).map_err(|sentence| CommitError::NotStored(misuse(sentence)))
+    }
+
+    async fn intake_abandon(&self, id: SpoolId) -> Result<(), SpoolError> {
+        let mut tables = self.tables();
+        if !tables.messages.contains_key(&id) {
+            tables.chunks.retain(|(owner, _), _| *owner != id);
+        }
+        Ok(())
+    }
+
+    async fn intake_status(&self, id: SpoolId) -> Result<IntakeStatus, SpoolError> {
+        let is_stored = self.tables().messages.contains_key(&id);
+        Ok(if is_stored { IntakeStatus::Committed } else { IntakeStatus::Absent })
+    }
+
+    async fn claim(&self, query: ClaimQuery) -> Result<Vec<Claimed>, SpoolError> {
+        Ok(self.tables().claim(&query))
+    }
+
+    async fn report(&self, reports: Vec<Report>, now: WallTime) -> Result<(), SpoolError> {
+        let mut tables = self.tables();
+        for report in &reports {
+            tables.report(report, now);
+        }
+        Ok(())
+    }
+
+    async fn next_due(&self, account: AccountId) -> Result<Option<WallTime>, SpoolError> {
+        Ok(self.tables().queued(account).map(|held| held.due_at).min())
+    }
+
+    async fn make_due(&self, account: AccountId, now: WallTime) -> Result<u64, SpoolError> {
+        let mut tables = self.tables();
+        let mut changed = 0;
+        for held in tables.queued(account).filter(|held| held.due_at > now) {
+            held.due_at = now;
+            changed += 1;
+        }
+        Ok(changed)
+    }
+
+    async fn body_chunk(&self, id: SpoolId, ordinal: u32) -> Result<Bytes, SpoolError> {
+        self.tables().chunks.get(&(id, ordinal)).cloned().ok_or(SpoolError::ChunkMissing(id))
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<ListPage, SpoolError> {
+        Ok(self.tables().list(&query))
+    }
+
+    async fn show(&self, id: SpoolId) -> Result<Option<MessageDetail>, SpoolError> {
+        let tables = self.tables();
+        Ok(tables.messages.get(&id).map(|stored| MessageDetail {
+            row: stored.row(None),
+            header_from: stored.message.header.from.clone(),
+            message_id: stored.message.header.message_id.clone(),
+            peer: stored.message.peer,
+            helo: stored.message.helo.clone(),
+            sha256: stored.message.sha256,
+            trace: stored.message.trace.clone(),
+        }))
+    }
+
+    async fn retry(&self, selection: RetrySelection, change: Change) -> Result<u64, SpoolError> {
+        Ok(self.tables().retry(&selection, &change))
+    }
+
+    fn usage(&self, account: AccountId) -> Usage {
+        let tables = self.tables();
+        let mut usage = Usage::default();
+        for stored in tables.messages.values() {
+            let is_waiting = stored.matches(StateFilter::Waiting, Some(account));
+            let is_refused = !is_waiting && stored.matches(StateFilter::Refused, Some(account));
+            usage.waiting += u64::from(is_waiting);
+            usage.refused += u64::from(is_refused);
+            usage.octets += if is_waiting || is_refused { stored.message.octets } else { 0 };
+        }
+        usage
+    }
+
+    async fn tally(&self, account: AccountId) -> Result<Tally, SpoolError> {
+        let tables = self.tables();
+        let counter = tables.counters.get(&account).copied().unwrap_or_default();
+        let states = || tables.messages.values().flat_map(|m| m.of(Some(account))).map(|(_, held)| held.state);
+        Ok(Tally {
+            accepted: counter.accepted,
+            delivered: counter.delivered,
+            deleted: 0,
+            waiting: states().filter(|state| state.is_waiting()).count() as u64,
+            refused: states().filter(|state| *state == RecipientState::Refused).count() as u64,
+        })
+    }
+
+    async fn recover(&self) -> Result<u64, SpoolError> {
+        let mut tables = self.tables();
+        let mut claimed = 0;
+        for held in tables.messages.values_mut().flat_map(|stored| &mut stored.recipients) {
+            if held.state == RecipientState::Claimed {
+                held.state = RecipientState::Queued;
+                claimed += 1;
+            }
+        }
+        let Tables { messages, chunks, .. } = &mut *tables;
+        chunks.retain(|(id, _), _| messages.contains_key(id));
+        Ok(claimed)
+    }
+
+    async fn purge_delivered(&self, delivered_before: WallTime) -> Result<u64, SpoolError> {
+        let mut tables = self.tables();
+        let before = tables.messages.len();
+        tables.messages.retain(|_, stored| stored.delivered_at.is_none_or(|at| at >= delivered_before));
+        Ok((before - tables.messages.len()) as u64)
+    }
+}

@@ -1,0 +1,16 @@
+//! One suite for every storage engine: what the rooms may rely on, whoever keeps the rows.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod accounts;
+mod engine;
+mod messages;
+mod model;
+mod on_disk;
+mod transitions;
