@@ -139,6 +139,9 @@ impl<F: FnMut(&Report)> Running<F> {
         }
         if let Some(report) = self.mail.as_ref().and_then(|mail| mail.try_iter().last()) {
             self.client.handle_mail(report, now);
+            if let Some(report) = self.reporter.handle_mail(report) {
+                (self.report)(&report);
+            }
         }
         self.client.handle_timeout(now);
         self.transmit();
