@@ -1,7 +1,7 @@
 //! From beats and silence to a state: is this mail server there?
 //!
 //! A [`Machine`] decides for one endpoint, the [`Board`] holds all of them with their deadlines, `driver` turns the
-//! clock. Each change becomes a [`Transition`](transition::Transition): written once to the [`TransitionLog`], then
+//! clock. Each change becomes a [`Transition`]: written once to the [`TransitionLog`], then
 //! read by everybody else.
 
 pub mod board;

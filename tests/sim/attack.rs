@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use pulsemx::heartbeat::datagram::{Reason, ServerDatagram};
+use pulsemx::heartbeat::datagram::{
+    BootId, Challenge, ClientBody, ClientDatagram, ClientFlags, Header, Reason, ServerDatagram,
+};
+use pulsemx::heartbeat::token::Token;
 use pulsemx::liveness::LineState;
 
 use crate::world::{Dice, HOME, World};
@@ -144,4 +147,68 @@ fn any_order_of_a_recorded_session_from_any_sources_leaves_the_address_as_it_is(
         let home = HOME.parse::<SocketAddr>().unwrap().ip();
         assert_eq!(world.line().address, Some(home), "seed {seed}");
     }
+}
+
+/// Asks for a challenge as an unknown run and answers it; what the server did with the answer.
+fn intrude(world: &mut World, source: SocketAddr, boot: u64, signer: Option<&Token>) -> (Option<Vec<u8>>, usize) {
+    let key = world.token.client_to_server();
+    let header = Header {
+        locator: world.token.locator(),
+        boot: BootId(boot),
+        seq: 1,
+        path: 0,
+        copy: 0,
+        flags: ClientFlags::CHANGED,
+        interval_cs: 500,
+        greeting_ms: 0,
+        echo: 0,
+        hold_ms: 0,
+        greeting_code: 0,
+        absence_min: 0,
+        replies_lost: 0,
+        version_max: 1,
+        build: 0,
+    };
+    let beat = ClientDatagram { header, body: ClientBody::Beat }.encode(&key, None);
+    let octets = world.inject(source, &beat).0.unwrap();
+    let Some(ServerDatagram::Challenge(challenge)) = ServerDatagram::decode(&octets) else { panic!("no challenge") };
+    let Challenge { cookie, server_time, wants_signature, observed, .. } = challenge;
+    assert!(wants_signature);
+    let body = ClientBody::Answer { cookie, seen: observed.ip(), signature: [0; 64] };
+    let answer = ClientDatagram { header: Header { seq: 2, echo: server_time, ..header }, body };
+    let signer = signer.map(Token::move_key);
+    world.inject(source, &answer.encode(&key, signer.as_ref()))
+}
+
+#[test]
+fn the_keys_of_a_server_without_the_token_move_nothing() {
+    let mut world = World::online(7);
+    world.is_line_up = false;
+    world.run_for(30_000);
+    assert_eq!(world.line().state, LineState::Offline);
+    let thief: SocketAddr = "198.51.100.66:66".parse().unwrap();
+    assert_eq!(intrude(&mut world, thief, 1, None), (None, 0));
+    assert_eq!(intrude(&mut world, thief, 2, Some(&Token::from_octets([8; 32]))), (None, 0));
+    // The same with the token itself is believed, so the silence was for want of the signature.
+    let token = world.token.clone();
+    assert!(intrude(&mut world, thief, 3, Some(&token)).1 > 0);
+}
+
+#[test]
+fn an_answer_older_than_5_s_or_from_another_source_is_worth_nothing() {
+    let mut world = World::new(8);
+    world.latency_ms = (1, 2);
+    assert!(world.run_until(2_000, |world| world.tapped.iter().any(|tapped| tapped.octets.len() == 160)));
+    let answer = world.tapped.last().unwrap().clone();
+    // Before it arrives from its own source, it is seen from others.
+    let mut dice = Dice::new(8);
+    for _ in 0..100 {
+        let source = stranger(&mut dice);
+        assert_eq!(world.inject(source, &answer.octets), (None, 0));
+    }
+    let mut late = World::new(8);
+    late.latency_ms = (2_600, 2_601);
+    late.run_for(60_000);
+    assert!(!late.answers.is_empty());
+    assert_eq!((late.line().state, late.states().len()), (LineState::New, 0), "round trips of more than 5 s");
 }

@@ -1,7 +1,7 @@
 //! The world of the simulation: a clock, a network, clients, one server.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -112,6 +112,8 @@ pub(crate) struct World {
     pub(crate) rows: Vec<(u64, HistoryRow)>,
     /// Answers that arrived: `(at, source)`.
     pub(crate) answers: Vec<(u64, SocketAddr)>,
+    /// Every datagram that anybody was told of.
+    counted: HashSet<Vec<u8>>,
     stored_address: Option<IpAddr>,
     network: BinaryHeap<Reverse<Packet>>,
     packets: u64,
@@ -139,6 +141,7 @@ impl World {
             newest_arrived: 0,
             rows: Vec::new(),
             answers: Vec::new(),
+            counted: HashSet::new(),
             stored_address: None,
             network: BinaryHeap::new(),
             packets: 0,
@@ -222,6 +225,9 @@ impl World {
         }
         self.collect();
         let told = self.watch.told.lock().unwrap().len() - told;
+        if told > 0 {
+            assert!(self.counted.insert(octets.to_vec()), "one datagram counted twice, seed {}", self.seed);
+        }
         (answer.map(|answer| answer.octets), told)
     }
 

@@ -84,6 +84,13 @@ pub struct MailReport {
     pub millis: u16,
 }
 
+impl MailReport {
+    /// Code for a port that nobody listens on, or a greeting that is none.
+    pub const REFUSED: u16 = 1;
+    /// Code for a greeting that did not come in time.
+    pub const TIMED_OUT: u16 = 2;
+}
+
 /// What happened, for the person who looks and for the driver.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClientEvent {

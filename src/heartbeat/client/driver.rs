@@ -134,6 +134,7 @@ pub fn run(options: &Options, stop: &AtomicBool, report: impl FnMut(&Report)) ->
         mail,
         clock,
         seen: (now, clock.wall()),
+        is_overdue: false,
         reporter: Reporter::default(),
         report,
     };
@@ -147,6 +148,8 @@ struct Running<F> {
     mail: Option<Receiver<MailReport>>,
     clock: Clock,
     seen: (Moment, WallTime),
+    /// A beat was due before there was a socket.
+    is_overdue: bool,
     reporter: Reporter,
     report: F,
 }
@@ -163,6 +166,9 @@ impl<F: FnMut(&Report)> Running<F> {
         }
         if let Some(report) = self.mail.as_ref().and_then(|mail| mail.try_iter().last()) {
             self.client.handle_mail(report, now);
+            if let Some(report) = self.reporter.handle_mail(report) {
+                (self.report)(&report);
+            }
         }
         self.client.handle_timeout(now);
         self.transmit();
@@ -189,6 +195,7 @@ impl<F: FnMut(&Report)> Running<F> {
         let had_socket = self.route.socket().is_some();
         match self.route.turn(now) {
             Some(RouteEvent::Ready) if had_socket => self.client.handle_new_socket(now),
+            Some(RouteEvent::Ready) if !self.is_overdue => {}
             Some(RouteEvent::Ready | RouteEvent::Changed) => self.client.handle_change(now),
             Some(RouteEvent::Failed(why)) => self.say(Report::Unreachable(why)),
             None => {}
@@ -198,7 +205,10 @@ impl<F: FnMut(&Report)> Running<F> {
     fn transmit(&mut self) {
         while let Some(octets) = self.client.poll_transmit() {
             // Whatever fails here looks like a lost datagram and is mended like one.
-            let _ = self.route.socket().map(|socket| socket.send(&octets));
+            match self.route.socket() {
+                Some(socket) => drop(socket.send(&octets)),
+                None => self.is_overdue = true,
+            }
         }
     }
 
@@ -225,7 +235,7 @@ impl<F: FnMut(&Report)> Running<F> {
     fn pass_on_events(&mut self) {
         while let Some(event) = self.client.poll_event() {
             if event == ClientEvent::NewSocketWanted {
-                self.route.renew();
+                self.route.renew_elsewhere();
             }
             if let Some(report) = self.reporter.handle_event(&event) {
                 (self.report)(&report);

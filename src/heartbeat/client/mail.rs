@@ -14,9 +14,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a greeting is read: one reply line (RFC 5321 §4.5.3.1.5).
 const GREETING_OCTETS_MAX: usize = 512;
-/// Codes for what is no reply code.
-const REFUSED: u16 = 1;
-const TIMED_OUT: u16 = 2;
 
 /// Starts to look at `address`; ends with the receiver.
 ///
@@ -40,8 +37,8 @@ fn look(address: &str) -> MailReport {
     let begun = clock.monotonic();
     let code = match greeting_code(address) {
         Ok(code) => code,
-        Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => TIMED_OUT,
-        Err(_) => REFUSED,
+        Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => MailReport::TIMED_OUT,
+        Err(_) => MailReport::REFUSED,
     };
     let millis = u16::try_from(clock.monotonic().since(begun).as_millis()).unwrap_or(u16::MAX);
     MailReport { is_ok: (200..300).contains(&code), code, millis }
@@ -63,7 +60,7 @@ fn greeting_code(address: &str) -> std::io::Result<u16> {
     // Polite, and of no consequence if it fails.
     let _ = stream.write_all(b"QUIT\r\n");
     let digits = greeting.first_chunk::<3>().and_then(|digits| std::str::from_utf8(digits).ok());
-    Ok(digits.and_then(|digits| digits.parse().ok()).unwrap_or(REFUSED))
+    Ok(digits.and_then(|digits| digits.parse().ok()).unwrap_or(MailReport::REFUSED))
 }
 
 #[cfg(test)]
@@ -91,8 +88,8 @@ mod tests {
         assert_eq!((fine.is_ok, fine.code), (true, 220));
         let busy = greeted_with(b"421 too busy\r\n");
         assert_eq!((busy.is_ok, busy.code), (false, 421));
-        assert_eq!(greeted_with(b"SSH-2.0\r\n").code, REFUSED);
+        assert_eq!(greeted_with(b"SSH-2.0\r\n").code, MailReport::REFUSED);
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        assert_eq!(look(&closed).code, REFUSED);
+        assert_eq!(look(&closed).code, MailReport::REFUSED);
     }
 }

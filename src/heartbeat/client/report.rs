@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::cadence::ClientEvent;
+use super::cadence::{ClientEvent, MailReport};
 use crate::heartbeat::datagram::{ReplyFlags, ReplyState};
 
 /// Something worth a line.
@@ -26,6 +26,8 @@ pub enum Report {
     Unreachable(String),
     /// Another machine uses the token.
     Superseded,
+    /// The local mail server began or ceased to greet.
+    Mail(MailReport),
     /// The end.
     Goodbye {
         /// Whether the server took it.
@@ -47,6 +49,12 @@ impl Report {
             Self::Superseded => {
                 "another machine uses this token; stop one of the two (this one now only asks once a minute)".to_owned()
             }
+            Self::Mail(mail) if mail.is_ok => format!("the mail server here greets ({})", mail.code),
+            Self::Mail(mail) => match mail.code {
+                MailReport::REFUSED => "the mail server here does not greet: no connection".to_owned(),
+                MailReport::TIMED_OUT => "the mail server here does not greet: no answer in time".to_owned(),
+                code => format!("the mail server here takes no mail now ({code})"),
+            },
             Self::Goodbye { is_acknowledged: true } => "goodbye said, mail is kept from now on".to_owned(),
             Self::Goodbye { is_acknowledged: false } => {
                 "goodbye sent but not acknowledged; the server notices within 20 s".to_owned()
@@ -65,6 +73,7 @@ impl Report {
             Self::Unanswered => r#"{"event":"unanswered"}"#.to_owned(),
             Self::Unreachable(why) => format!(r#"{{"event":"unreachable","reason":"{}"}}"#, escaped(why)),
             Self::Superseded => r#"{"event":"superseded"}"#.to_owned(),
+            Self::Mail(mail) => format!(r#"{{"event":"mail","ok":{},"code":{}}}"#, mail.is_ok, mail.code),
             Self::Goodbye { is_acknowledged } => format!(r#"{{"event":"goodbye","acknowledged":{is_acknowledged}}}"#),
         }
     }
@@ -86,6 +95,7 @@ fn escaped(text: &str) -> String {
 #[derive(Debug, Default)]
 pub struct Reporter {
     last: Option<Report>,
+    mail: Option<bool>,
 }
 
 impl Reporter {
@@ -108,6 +118,12 @@ impl Reporter {
         self.admit(report)
     }
 
+    /// A look at the local mail server.
+    pub fn handle_mail(&mut self, mail: MailReport) -> Option<Report> {
+        let before = self.mail.replace(mail.is_ok);
+        (before != Some(mail.is_ok)).then_some(Report::Mail(mail))
+    }
+
     /// Passes on what is new. A waiting count that only changes between two numbers above 0 is not.
     pub fn admit(&mut self, report: Report) -> Option<Report> {
         let without_count = |report: &Report| match report {
@@ -117,7 +133,11 @@ impl Reporter {
                 waiting: (*waiting).min(1),
                 is_contested: *is_contested,
             },
-            Report::Unanswered | Report::Unreachable(_) | Report::Superseded | Report::Goodbye { .. } => report.clone(),
+            Report::Unanswered
+            | Report::Unreachable(_)
+            | Report::Superseded
+            | Report::Mail(_)
+            | Report::Goodbye { .. } => report.clone(),
         };
         let essence = Some(without_count(&report));
         if self.last == essence {
@@ -162,6 +182,19 @@ mod tests {
                 "online as 203.0.113.7, 0 waiting",
             ]
         );
+    }
+
+    #[test]
+    fn a_mail_server_that_ceases_to_greet_is_told_once() {
+        let mut reporter = Reporter::default();
+        let said: Vec<String> = [(true, 220), (true, 220), (false, 1), (false, 2), (true, 220), (false, 421)]
+            .into_iter()
+            .filter_map(|(is_ok, code)| reporter.handle_mail(MailReport { is_ok, code, millis: 3 }))
+            .map(|report| report.text())
+            .collect();
+        assert_eq!(said.len(), 4, "{said:?}");
+        assert_eq!(said[1], "the mail server here does not greet: no connection");
+        assert_eq!(said[3], "the mail server here takes no mail now (421)");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) struct Route {
     bind: Option<IpAddr>,
     socket: Option<UdpSocket>,
     looking: Option<Receiver<Found>>,
-    /// Which of the server's addresses is tried next.
+    /// Which of the server's addresses is tried first.
     turn: usize,
     next_look: Moment,
     own: Option<IpAddr>,
@@ -43,8 +43,14 @@ impl Route {
         route
     }
 
+    /// Wants another socket to the next of the server's addresses.
+    pub(super) fn renew_elsewhere(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+        self.renew();
+    }
+
     /// Wants another socket, with the name looked up again. The old one serves until then.
-    pub(super) fn renew(&mut self) {
+    fn renew(&mut self) {
         if self.looking.is_some() {
             return;
         }
@@ -108,7 +114,7 @@ impl Route {
                 Ok(socket) => {
                     self.own = socket.local_addr().ok().map(|own| own.ip());
                     self.socket = Some(socket);
-                    self.turn = place.wrapping_add(1);
+                    self.turn = place;
                     return RouteEvent::Ready;
                 }
                 Err(error) => last = format!("cannot send to {address}: {error}"),
