@@ -87,9 +87,10 @@
     document.getElementById('headline-icon').setAttribute('href', `#i-${data.tone}`);
     all('[data-step]').forEach(e => +e.dataset.step === data.step ? e.setAttribute('aria-current', 'step') : e.removeAttribute('aria-current'));
     all('main [data-opt]').forEach(e => { if (!e.closest('[data-list]')) e.hidden = !data[e.dataset.opt]; });
-    all('main [data-t]').forEach(e => { if (!e.closest('[data-list]')) time(e, data[e.dataset.t]); });
+    all('main [data-t]').forEach(e => { if (!e.closest('[data-list]')) time(e, value(data, e.dataset.t)); });
+    data.anatomy?.segments.forEach((s, i) => { const r = all('.lane rect')[i]; r?.setAttribute('x', s.x); r?.setAttribute('width', s.width); });
     all('[data-list]').forEach(list => {
-      const name = list.dataset.list, rows = data[name] || [], made = JSON.stringify(rows);
+      const name = list.dataset.list, rows = value(data, name) || [], made = JSON.stringify(rows);
       if (seen[name] === made) return;
       seen[name] = made;
       const template = list.parentNode.querySelector(`template[data-for="${name}"]`).content.firstElementChild;

@@ -85,6 +85,8 @@ pub(super) struct StatusPage {
     pub(super) flush_at: Option<Stamp>,
     pub(super) facts: Vec<Fact>,
     pub(super) history: Vec<HistoryItem>,
+    /// Said in place of an empty history.
+    pub(super) history_empty: &'static str,
     pub(super) anatomy: Option<Anatomy>,
     /// The server's clock when this was made, ms since 1970.
     pub(super) now: i64,
@@ -136,6 +138,7 @@ pub(super) fn status(facts: &StatusFacts<'_>) -> StatusPage {
     let (headline, span, headline_after) = headline(scene, facts);
     let since = facts.line.and_then(|line| line.since).filter(|_| scene == Scene::Offline);
     let held = facts.usage.waiting;
+    let history = history::items(facts.history, facts.now, locale);
     let last_beat = facts.line.and_then(|line| line.last_beat_at);
     let running = |at: WallTime| format::span(format::between(at, facts.now), locale);
     let (flush, flush_detail, flush_at) = flush(facts);
@@ -169,7 +172,8 @@ pub(super) fn status(facts: &StatusFacts<'_>) -> StatusPage {
         flush_detail,
         flush_at,
         facts: server_facts(facts),
-        history: history::items(facts.history, facts.now, locale),
+        history_empty: if history.is_empty() { locale.history_none() } else { "" },
+        history,
         anatomy: history::last_outage(facts.history).and_then(|outage| anatomy(&outage, facts)),
         now: facts.now.timestamp_millis(),
     }
@@ -355,10 +359,14 @@ fn strip(facts: &StatusFacts<'_>) -> Strip {
     let mut missed = Vec::new();
     let newest = line.last_beat_at.map(|at| at.timestamp_millis());
     let ends = line.recent_beats.iter().map(WallTime::timestamp_millis).chain((!is_beating).then_some(now));
-    let mut previous = None;
+    let (mut previous, mut open) = (None, 0);
     for end in ends {
         if let Some(from) = previous.or(newest.filter(|_| end == now)) {
-            missed.extend(gap(from, end, step, begin, end == now));
+            let due = gap(from, end, step, begin, end == now);
+            if end == now {
+                open = due.len();
+            }
+            missed.extend(due);
         }
         previous = Some(end);
     }
@@ -369,7 +377,7 @@ fn strip(facts: &StatusFacts<'_>) -> Strip {
         window: millis(window),
         is_beating,
         begin: format!("{}{}{}", locale.ago_before(), format::round_span(window, locale), locale.ago_after()),
-        label: locale.strip_label(missed.len()),
+        label: locale.strip_label(if is_beating { missed.len() } else { open }),
         beats,
     }
 }
@@ -416,14 +424,12 @@ fn anatomy(outage: &Outage, facts: &StatusFacts<'_>) -> Option<Anatomy> {
     ];
     let x = |at: WallTime| place(at.timestamp_millis(), begin.timestamp_millis(), window);
     let segments = marks
-        .into_iter()
-        .filter(|(_, from, to)| to > from)
         .map(|(tone, from, to)| Segment {
             tone,
             x: x(from),
             width: place((begin + (to - from)).timestamp_millis(), begin.timestamp_millis(), window),
         })
-        .collect();
+        .to_vec();
     let fact = |name, value, tone| Fact { name, value, tone };
     let noticed = format::short_span(format::between(outage.since, outage.noticed_at), locale);
     let mut list = vec![
@@ -438,4 +444,151 @@ fn anatomy(outage: &Outage, facts: &StatusFacts<'_>) -> Option<Anatomy> {
         list.push(fact(locale.anatomy_first(), format::short_span(first, locale), ""));
     }
     Some(Anatomy { at: format::day(outage.since, locale), segments, facts: list })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{AccountId, EndpointId, Moment};
+    use chrono::TimeZone;
+
+    fn at(second: i64) -> WallTime {
+        chrono::Utc.timestamp_opt(1_795_492_800 + second, 0).unwrap()
+    }
+
+    /// Beats each 5 s from -295 s to `last`.
+    fn line(state: LineState, last: i64) -> LineView {
+        LineView {
+            account: AccountId(1),
+            endpoint: EndpointId(1),
+            state,
+            since: Some(at(last + 5)),
+            last_beat: Some(Moment::from_millis(1)),
+            last_beat_at: Some(at(last)),
+            address: None,
+            interval: Duration::from_secs(5),
+            missed: u32::try_from(-last / 5).unwrap(),
+            mail_ok: None,
+            loss_percent: 0.0,
+            recent_beats: (-59..=last / 5).map(|n| at(n * 5)).collect(),
+        }
+    }
+
+    fn page(line: Option<&LineView>, waiting: u64, flush: &FlushView) -> StatusPage {
+        status(&StatusFacts {
+            now: at(0),
+            locale: Locale::En,
+            account: "firma",
+            domains: &["a.example".to_owned(), "b.example".to_owned(), "c.example".to_owned()],
+            endpoint: None,
+            line,
+            usage: Usage { waiting, refused: 0, octets: waiting * 1_000 },
+            oldest_waiting: (waiting > 0).then(|| at(-69)),
+            flush,
+            history: &[],
+        })
+    }
+
+    #[test]
+    fn an_unknown_line_is_new_and_nobody_is_alarmed() {
+        let page = page(None, 0, &FlushView::default());
+        assert_eq!((page.state, page.tone, page.step), ("new", "none", None));
+        assert_eq!(page.history_empty, "Nothing has happened yet.");
+    }
+
+    #[test]
+    fn offline_counts_from_the_first_missed_beat_and_names_the_domains() {
+        let page = page(Some(&line(LineState::Offline, -75)), 14, &FlushView::default());
+        assert_eq!((page.headline_span.as_str(), page.headline_since), ("1:10 min", Some(at(-70).timestamp_millis())));
+        assert!(page.lead.contains("a.example, b.example and 1 more"), "{}", page.lead);
+        assert_eq!((page.held_count.as_str(), page.oldest_span.as_str()), ("14", "1:09 min"));
+        assert_eq!(page.strip.label, "14 heartbeats are missing");
+    }
+
+    #[test]
+    fn the_page_says_delivering_only_while_held_mail_flows_to_a_line_that_is_there() {
+        let running = FlushView { is_delivering: true, ..FlushView::default() };
+        assert_eq!(page(Some(&line(LineState::Returning, 0)), 3, &running).state, "delivering");
+        assert_eq!(page(Some(&line(LineState::Online, 0)), 3, &running).state, "delivering");
+        assert_eq!(page(Some(&line(LineState::Online, 0)), 0, &running).state, "online");
+        assert_eq!(page(Some(&line(LineState::Offline, -75)), 3, &running).state, "offline");
+    }
+
+    #[test]
+    fn a_server_that_is_there_but_takes_nothing_is_no_green_page() {
+        let stuck = FlushView { last_problem: Some("452 4.3.1 disk full".to_owned()), ..FlushView::default() };
+        assert_eq!(page(Some(&line(LineState::Online, 0)), 3, &stuck).tone, "warn");
+        assert_eq!(page(Some(&line(LineState::Online, 0)), 0, &stuck).tone, "ok", "an old problem is history");
+        let mut silent = line(LineState::Online, 0);
+        silent.mail_ok = Some(false);
+        assert_eq!(page(Some(&silent), 0, &FlushView::default()).state, "trouble");
+    }
+
+    #[test]
+    fn the_strip_marks_gaps_inside_and_the_silence_at_the_end() {
+        let mut view = line(LineState::Suspect, -15);
+        view.recent_beats.retain(|beat| *beat != at(-100) && *beat != at(-105));
+        let strip = page(Some(&view), 0, &FlushView::default()).strip;
+        assert_eq!(strip.missed_path.matches('M').count(), 4, "two inside and two at the end: {}", strip.missed_path);
+        assert_eq!(strip.label, "2 heartbeats are missing");
+        assert_eq!((strip.window, strip.interval, strip.is_beating), (300_000, 5_000, false));
+        assert_eq!(strip.begin, "5 min ago");
+        let steady = page(Some(&line(LineState::Online, 0)), 0, &FlushView::default()).strip;
+        assert_eq!((steady.missed_path.as_str(), steady.is_beating), ("", true));
+        assert!(steady.beats_path.ends_with("M600.0 14V46"), "{}", steady.beats_path);
+    }
+
+    #[test]
+    fn a_flush_is_told_with_its_time_and_what_was_left() {
+        let mut flush = FlushView {
+            last: Some(crate::delivery::view::FlushSummary {
+                started_at: at(-60),
+                ended_at: at(-60) + chrono::Duration::milliseconds(600),
+                delivered: 12,
+                deferred: 0,
+                refused: 0,
+                first_delivery_after: Some(Duration::from_millis(240)),
+            }),
+            ..FlushView::default()
+        };
+        let calm = page(None, 0, &flush);
+        assert_eq!(
+            (calm.flush.as_str(), calm.flush_detail.as_str()),
+            ("12 delivered in 0.6 s", "first after 0.3 s, nothing lost")
+        );
+        if let Some(last) = &mut flush.last {
+            (last.deferred, last.refused) = (2, 1);
+        }
+        assert!(page(None, 0, &flush).flush_detail.ends_with("2 deferred, 1 refused"));
+    }
+
+    #[test]
+    fn an_outage_is_drawn_to_scale() {
+        let outage = Outage {
+            since: at(-1_000),
+            noticed_at: at(-985),
+            returned_at: Some(at(-880)),
+            confirmed_at: None,
+            cause: crate::liveness::Cause::MissedBeats,
+            new_address: None,
+        };
+        let flush = FlushView::default();
+        let facts = StatusFacts {
+            now: at(0),
+            locale: Locale::De,
+            account: "firma",
+            domains: &[],
+            endpoint: None,
+            line: None,
+            usage: Usage::default(),
+            oldest_waiting: None,
+            flush: &flush,
+            history: &[],
+        };
+        let drawn = anatomy(&outage, &facts).unwrap();
+        let widths: Vec<&str> = drawn.segments.iter().map(|s| s.width.as_str()).collect();
+        assert_eq!(widths, ["60.0", "60.0", "420.0", "0.0", "60.0"]);
+        assert_eq!(drawn.facts[0].value, "2:00 min");
+        assert_eq!(drawn.facts[1].value, "15 s");
+    }
 }

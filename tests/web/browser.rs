@@ -61,6 +61,7 @@ async fn sites() -> Vec<(&'static str, Site)> {
     let delivering = Site::busy().await;
     *delivering.lines.line.lock().unwrap() = Some(line(LineState::Returning, 1));
     delivering.spool.messages.lock().unwrap().drain(1..7);
+    *delivering.log.rows.lock().unwrap() = fakes::history(None);
     let mut flush = fakes::flushed();
     (flush.is_delivering, flush.delivered_now) = (true, 6);
     *delivering.flushes.view.lock().unwrap() = flush;
@@ -197,6 +198,9 @@ async fn a_browser_shows_every_page_without_a_fault_and_follows_within_300_ms() 
         "document.querySelectorAll('[data-list=history] li').length > 3": true,
         "document.title": "Offline: firma",
         "document.querySelectorAll('[data-list=facts] dd').length > 3": true,
+        "document.querySelectorAll('.figures dd').length": 4,
+        "+document.querySelector('.seg-bad').getAttribute('width') > 100": true,
+        "[...document.querySelectorAll('.events ~ p')].every(p => p.hidden)": true,
         "/\\d:\\d\\d min/.test(document.getElementById('headline').textContent)": true,
         "(document.querySelector('[data-look=dark]').click(), document.documentElement.dataset.theme)": "dark",
     });
