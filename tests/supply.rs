@@ -11,8 +11,20 @@ use serde_json::Value;
 
 /// Licences that may be linked into an Apache-2.0 binary.
 const LICENCES: &[&str] = &[
-    "MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "CC0-1.0", "Unicode-3.0", "Zlib", "0BSD", "BSL-1.0",
-    "MIT-0", "Unlicense", "CDLA-Permissive-2.0", "Apache-2.0 WITH LLVM-exception",
+    "MIT",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "CC0-1.0",
+    "Unicode-3.0",
+    "Zlib",
+    "0BSD",
+    "BSL-1.0",
+    "MIT-0",
+    "Unlicense",
+    "CDLA-Permissive-2.0",
+    "Apache-2.0 WITH LLVM-exception",
 ];
 
 /// Crates that must not come in, with the reason.
@@ -27,7 +39,11 @@ const BANNED: &[(&str, &str)] = &[
 const LEAST: &[(&str, [u64; 3], &str)] = &[
     ("rustls", [0, 23, 46], "four advisories of 2026"),
     ("hickory-proto", [0, 26, 3], "forged counts, retry loop"),
-    ("lettre", [0, 11, 23], "dot-stuffing; RUSTSEC-2026-0561 is met by our own check of the wire (src/delivery/wire.rs)"),
+    (
+        "lettre",
+        [0, 11, 23],
+        "dot-stuffing; RUSTSEC-2026-0561 is met by our own check of the wire (src/delivery/wire.rs)",
+    ),
 ];
 
 fn metadata() -> Value {
@@ -43,7 +59,8 @@ fn metadata() -> Value {
 
 fn packages() -> Vec<Value> {
     let data = metadata();
-    let used: Vec<&str> = data["resolve"]["nodes"].as_array().unwrap().iter().map(|n| n["id"].as_str().unwrap()).collect();
+    let used: Vec<&str> =
+        data["resolve"]["nodes"].as_array().unwrap().iter().map(|n| n["id"].as_str().unwrap()).collect();
     data["packages"].as_array().unwrap().iter().filter(|p| used.contains(&p["id"].as_str().unwrap())).cloned().collect()
 }
 
@@ -85,13 +102,18 @@ fn banned_crates_stay_out() {
 fn crates_with_known_holes_are_new_enough() {
     for package in packages() {
         let Some((name, least, reason)) = LEAST.iter().find(|(name, ..)| package["name"] == *name) else { continue };
-        let version: Vec<u64> = package["version"].as_str().unwrap().split(['.', '-', '+']).take(3).map(|p| p.parse().unwrap()).collect();
+        let version: Vec<u64> =
+            package["version"].as_str().unwrap().split(['.', '-', '+']).take(3).map(|p| p.parse().unwrap()).collect();
         assert!(version.as_slice() >= least.as_slice(), "{name} {version:?}: {reason}");
     }
 }
 
 #[test]
 fn an_expression_of_licences_is_read_right() {
-    assert!(is_allowed("MIT OR GPL-3.0") && is_allowed("MIT/Apache-2.0") && is_allowed("(MIT OR Apache-2.0) AND Unicode-3.0"));
+    assert!(
+        is_allowed("MIT OR GPL-3.0")
+            && is_allowed("MIT/Apache-2.0")
+            && is_allowed("(MIT OR Apache-2.0) AND Unicode-3.0")
+    );
     assert!(!is_allowed("GPL-3.0-only") && !is_allowed("MIT AND GPL-3.0-only"));
 }

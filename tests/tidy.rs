@@ -7,8 +7,22 @@ use std::path::{Path, PathBuf};
 
 /// The rooms in the order of imports: a room uses only rooms above it.
 const ROOMS: &[&str] = &[
-    "base", "account", "certificate", "heartbeat", "liveness", "spool", "smtp", "delivery", "alert", "store", "web",
-    "control", "doctor", "config", "server", "demo",
+    "base",
+    "account",
+    "certificate",
+    "heartbeat",
+    "liveness",
+    "spool",
+    "smtp",
+    "delivery",
+    "alert",
+    "store",
+    "web",
+    "control",
+    "doctor",
+    "config",
+    "server",
+    "demo",
 ];
 
 /// Lines of one source file, at most; divide by meaning before.
@@ -16,9 +30,23 @@ const FILE_LINES_MAX: usize = 600;
 
 /// Words that reach for the outside world; see [`touches_the_world`].
 const WORLD: &[&str] = &[
-    "tokio::net", "tokio::spawn", "tokio::time", "tokio::fs", "tokio::task", "tokio::process", "std::fs", "std::thread",
-    "std::process", "UdpSocket", "TcpStream", "TcpListener", "UnixStream", "UnixListener", "Clock.monotonic",
-    "Clock.wall", "getrandom::fill",
+    "tokio::net",
+    "tokio::spawn",
+    "tokio::time",
+    "tokio::fs",
+    "tokio::task",
+    "tokio::process",
+    "std::fs",
+    "std::thread",
+    "std::process",
+    "UdpSocket",
+    "TcpStream",
+    "TcpListener",
+    "UnixStream",
+    "UnixListener",
+    "Clock.monotonic",
+    "Clock.wall",
+    "getrandom::fill",
 ];
 
 /// Files without the name `driver.rs` that may, each with its reason.
@@ -101,7 +129,9 @@ fn touches_the_world(name: &str) -> bool {
     name.ends_with("driver.rs")
         || name.contains("/driver/")
         || WORLDLY.iter().any(|(allowed, _)| *allowed == name)
-        || ["src/store/", "src/server/", "src/demo/", "src/bin/", "src/doctor/"].iter().any(|folder| name.starts_with(folder))
+        || ["src/store/", "src/server/", "src/demo/", "src/bin/", "src/doctor/"]
+            .iter()
+            .any(|folder| name.starts_with(folder))
 }
 
 #[test]
@@ -220,7 +250,8 @@ fn citations_of_rfcs_are_spelled_one_way() {
                 let digits: String = part.trim_start().chars().take_while(char::is_ascii_digit).collect();
                 let rest = part.trim_start().get(digits.len()..).unwrap_or("");
                 let one_blank = part.starts_with(' ') && !part.starts_with("  ");
-                let section_word = ["section", " section", ", section", " sec.", " Section"].iter().any(|w| rest.starts_with(w));
+                let section_word =
+                    ["section", " section", ", section", " sec.", " Section"].iter().any(|w| rest.starts_with(w));
                 if !digits.is_empty() && (!one_blank || section_word) {
                     faults.push(format!("{}:{}: write RFC 5321 §4.1.1.3", relative(&path), number + 1));
                 }

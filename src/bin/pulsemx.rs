@@ -93,7 +93,9 @@ async fn carry_out(command: Command, config: Option<PathBuf>, json: bool) -> Res
         Command::Config(ConfigCommand::Show { defaults, .. }) => run::show_config(path, defaults, json),
         Command::Operator(command) => run::command(path, command.into(), json).await,
         Command::Doctor => return run::doctor(path, json).await.map(ExitCode::from).map_err(|e| e.to_string()),
-        Command::Demo(options) => return demo::run(options).await.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string()),
+        Command::Demo(options) => {
+            return demo::run(options).await.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string());
+        }
         Command::Beat(_) => Ok(()),
     };
     done.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string())

@@ -107,11 +107,7 @@ impl Reader<'_> {
     }
 
     fn number<T: TryFrom<i64>>(&self, key: &str) -> Result<T, ConfigError> {
-        self.0
-            .value(key)
-            .and_then(|v| v.as_integer())
-            .and_then(|n| T::try_from(n).ok())
-            .ok_or_else(|| Self::fault(key))
+        self.0.value(key).and_then(|v| v.as_integer()).and_then(|n| T::try_from(n).ok()).ok_or_else(|| Self::fault(key))
     }
 
     fn networks(&self, key: &str) -> Result<Vec<ipnet::IpNet>, ConfigError> {
@@ -172,7 +168,10 @@ impl Config {
             detection.as_secs()
         );
         if self.heartbeat_interval <= Duration::from_secs(5) {
-            return Err(ConfigError::Contradiction(format!("{words}; the promise is {} s", NEUTRALISE_CEILING.as_secs())));
+            return Err(ConfigError::Contradiction(format!(
+                "{words}; the promise is {} s",
+                NEUTRALISE_CEILING.as_secs()
+            )));
         }
         self.warnings.push(words);
         Ok(self)
@@ -212,7 +211,9 @@ fn hostname(read: &Reader<'_>, around: &Surroundings, warnings: &mut Vec<String>
     match (configured, machine.or_else(localhost)) {
         (Some(name), _) => name,
         (None, Some(name)) => {
-            warnings.push(format!("hostname is not set; '{name}' is used. Senders see this name: set it to the one in the MX records"));
+            warnings.push(format!(
+                "hostname is not set; '{name}' is used. Senders see this name: set it to the one in the MX records"
+            ));
             name
         }
         // `localhost` is a name, so this arm is never taken; an empty default would be worse than a loud one.
@@ -236,8 +237,12 @@ fn tls_files(read: &Reader<'_>) -> Result<Option<TlsFiles>, ConfigError> {
     match (read.text("tls.cert"), read.text("tls.key")) {
         (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(ConfigError::Contradiction("tls.cert is set but tls.key is not; set both or none".to_owned())),
-        (None, Some(_)) => Err(ConfigError::Contradiction("tls.key is set but tls.cert is not; set both or none".to_owned())),
+        (Some(_), None) => {
+            Err(ConfigError::Contradiction("tls.cert is set but tls.key is not; set both or none".to_owned()))
+        }
+        (None, Some(_)) => {
+            Err(ConfigError::Contradiction("tls.key is set but tls.cert is not; set both or none".to_owned()))
+        }
     }
 }
 
@@ -246,7 +251,11 @@ fn reserved_keys(written: &Written) -> Vec<String> {
     OPTIONS
         .iter()
         .filter(|spec| spec.since == Since::Reserved)
-        .filter(|spec| written.set_value(spec.key).is_some_and(|set| super::file::parse_literal(spec.default).as_ref() != Some(set)))
+        .filter(|spec| {
+            written
+                .set_value(spec.key)
+                .is_some_and(|set| super::file::parse_literal(spec.default).as_ref() != Some(set))
+        })
         .map(|spec| format!("option {} has no effect in this version. {}", spec.key, spec.help))
         .collect()
 }
@@ -291,7 +300,9 @@ mod tests {
 
     #[test]
     fn reserved_keys_are_taken_and_said_to_be_without_effect() {
-        let config = check("hostname = \"a.example\"\n[dns]\nlisten = \"127.0.0.1:53\"\n[smtp]\nonline_mode = \"accept\"").unwrap();
+        let config =
+            check("hostname = \"a.example\"\n[dns]\nlisten = \"127.0.0.1:53\"\n[smtp]\nonline_mode = \"accept\"")
+                .unwrap();
         assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
         assert!(config.warnings[0].contains("dns.listen"));
     }

@@ -75,7 +75,13 @@ mod tests {
         let on: String = example()
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.contains(" = ") && !rest.contains("  ") && rest.split(" = ").next().is_some_and(|k| !k.contains(' ')) => rest,
+                Some(rest)
+                    if rest.contains(" = ")
+                        && !rest.contains("  ")
+                        && rest.split(" = ").next().is_some_and(|k| !k.contains(' ')) =>
+                {
+                    rest
+                }
                 _ => line,
             })
             .filter(|line| !line.ends_with("= \"\""))

@@ -101,7 +101,10 @@ impl Written {
         Ok(written)
     }
 
-    fn apply_environment(&mut self, environment: impl IntoIterator<Item = (String, String)>) -> Result<(), ConfigError> {
+    fn apply_environment(
+        &mut self,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(), ConfigError> {
         for (variable, text) in environment {
             let Some(rest) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
             let key = rest.to_ascii_lowercase().replace("__", ".");
@@ -126,8 +129,11 @@ impl Written {
                 nearest: options::nearest(key),
             });
         };
-        check(spec, &value)
-            .map_err(|problem| ConfigError::BadValue { place: place.to_owned(), key: spec.key, problem })?;
+        check(spec, &value).map_err(|problem| ConfigError::BadValue {
+            place: place.to_owned(),
+            key: spec.key,
+            problem,
+        })?;
         self.values.insert(spec.key, value);
         Ok(())
     }
@@ -170,9 +176,13 @@ pub fn parse_literal(text: &str) -> Option<Value> {
 /// A variable has no quotes: lists and numbers are read as TOML where the option wants one, else as text.
 fn value_of_variable(key: &str, text: &str) -> Value {
     let wants_text = options::find(key).is_none_or(|spec| match spec.kind {
-        Kind::Text | Kind::Name | Kind::Mailbox | Kind::Path | Kind::Duration { .. } | Kind::Size { .. } | Kind::Choice(_) => {
-            true
-        }
+        Kind::Text
+        | Kind::Name
+        | Kind::Mailbox
+        | Kind::Path
+        | Kind::Duration { .. }
+        | Kind::Size { .. }
+        | Kind::Choice(_) => true,
         Kind::Number { .. } | Kind::Flag => false,
         Kind::Addresses | Kind::Networks | Kind::Texts => !text.trim_start().starts_with('['),
     });
@@ -246,12 +256,20 @@ fn check(spec: &OptionSpec, value: &Value) -> Result<(), String> {
         }
         Kind::Number { min, max } => {
             let number = value.as_integer().ok_or_else(|| format!("expected a whole number, found {value}"))?;
-            if (min..=max).contains(&number) { Ok(()) } else { Err(format!("{number} is out of range; from {min} to {max}")) }
+            if (min..=max).contains(&number) {
+                Ok(())
+            } else {
+                Err(format!("{number} is out of range; from {min} to {max}"))
+            }
         }
         Kind::Flag => value.as_bool().map(drop).ok_or_else(|| format!("expected true or false, found {value}")),
         Kind::Choice(words) => {
             let word = text(value, "a word")?;
-            if words.contains(&word.as_str()) { Ok(()) } else { Err(format!("'{word}' is not one of {}", words.join(", "))) }
+            if words.contains(&word.as_str()) {
+                Ok(())
+            } else {
+                Err(format!("'{word}' is not one of {}", words.join(", ")))
+            }
         }
     }
 }

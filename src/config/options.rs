@@ -89,53 +89,178 @@ const DAY: u64 = 24 * HOUR;
 /// All options, in the order of the example file.
 pub const OPTIONS: &[OptionSpec] = &[
     option("version", Kind::Number { min: 1, max: 1 }, "1", "Version of this file's layout."),
-    option("hostname", Kind::Name, "", "The public name of this server, as in the customers' MX records. Without it the machine's own name is used."),
+    option(
+        "hostname",
+        Kind::Name,
+        "",
+        "The public name of this server, as in the customers' MX records. Without it the machine's own name is used.",
+    ),
     with_trial(
-        option("data_dir", Kind::Path, "", "Where the database, keys and the control socket live. Under systemd $STATE_DIRECTORY, else /var/lib/pulsemx."),
+        option(
+            "data_dir",
+            Kind::Path,
+            "",
+            "Where the database, keys and the control socket live. Under systemd $STATE_DIRECTORY, else /var/lib/pulsemx.",
+        ),
         "\"./pulsemx-data\"",
     ),
     with_trial(
         option("heartbeat.listen", Kind::Addresses, "\"[::]:5525\"", "UDP addresses for heartbeats."),
         "\"127.0.0.1:5525\"",
     ),
-    option("heartbeat.interval", Kind::Duration { min_ms: SECOND, max_ms: 60 * SECOND }, "\"5s\"", "The rhythm that clients are told to keep."),
-    option("heartbeat.misses", Kind::Number { min: 3, max: 10 }, "3", "Missed beats after which an account is neutralised."),
-    option("heartbeat.grace", Kind::Duration { min_ms: 0, max_ms: 5 * SECOND }, "\"2s\"", "Added to the last deadline for jitter. 3 x 5 s + 2 s = 17 s; the promise is 20 s at most."),
-    reserved("heartbeat.self_check", Kind::Addresses, "[]", "Addresses that tell whether our own uplink works before many accounts are neutralised."),
+    option(
+        "heartbeat.interval",
+        Kind::Duration { min_ms: SECOND, max_ms: 60 * SECOND },
+        "\"5s\"",
+        "The rhythm that clients are told to keep.",
+    ),
+    option(
+        "heartbeat.misses",
+        Kind::Number { min: 3, max: 10 },
+        "3",
+        "Missed beats after which an account is neutralised.",
+    ),
+    option(
+        "heartbeat.grace",
+        Kind::Duration { min_ms: 0, max_ms: 5 * SECOND },
+        "\"2s\"",
+        "Added to the last deadline for jitter. 3 x 5 s + 2 s = 17 s; the promise is 20 s at most.",
+    ),
+    reserved(
+        "heartbeat.self_check",
+        Kind::Addresses,
+        "[]",
+        "Addresses that tell whether our own uplink works before many accounts are neutralised.",
+    ),
     with_trial(
         option("smtp.listen", Kind::Addresses, "\"[::]:25\"", "Where senders reach the backup MX."),
         "\"127.0.0.1:2525\"",
     ),
-    option("smtp.max_size", Kind::Size { min: 64 * 1024, max: 1 << 30 }, "\"64MiB\"", "Largest message taken; advertised as SIZE."),
-    option("smtp.max_sessions", Kind::Number { min: 1, max: 100_000 }, "1000", "Sessions at one time; above it newcomers hear 421."),
-    option("smtp.max_sessions_per_peer", Kind::Number { min: 1, max: 100_000 }, "50", "Sessions at one time from one address."),
-    option("smtp.exempt_networks", Kind::Networks, "[]", "Networks to which limits by peer address do not apply. Gives no further rights."),
-    option("smtp.postmaster", Kind::Mailbox, "", "Mailbox in a served domain that gets mail for <Postmaster> and for postmaster at our own name."),
-    reserved("smtp.online_mode", Kind::Choice(&["cut-through", "defer", "accept"]), "\"accept\"", "What happens to mail while the primary is online. This version stores and relays at once (accept)."),
-    reserved("smtp.unknown_recipients", Kind::Choice(&["accept", "defer", "reject"]), "\"accept\"", "What happens to recipients nobody knows while the primary is offline. This version accepts."),
-    reserved("spool.keep", Kind::Duration { min_ms: DAY, max_ms: 365 * DAY }, "\"30d\"", "How long mail is kept for a primary that does not return. This version keeps it without limit."),
-    option("spool.keep_delivered", Kind::Duration { min_ms: HOUR, max_ms: 90 * DAY }, "\"7d\"", "How long envelopes of delivered mail stay visible."),
-    option("spool.per_account", Kind::Size { min: 1 << 20, max: 1 << 50 }, "\"2GB\"", "Content held for one account; above it senders hear 452 and come again."),
-    reserved("spool.after_5xx", Kind::Choice(&["hold", "bounce"]), "\"hold\"", "What a refusal just after a return leads to. This version keeps and shows every refused message."),
+    option(
+        "smtp.max_size",
+        Kind::Size { min: 64 * 1024, max: 1 << 30 },
+        "\"64MiB\"",
+        "Largest message taken; advertised as SIZE.",
+    ),
+    option(
+        "smtp.max_sessions",
+        Kind::Number { min: 1, max: 100_000 },
+        "1000",
+        "Sessions at one time; above it newcomers hear 421.",
+    ),
+    option(
+        "smtp.max_sessions_per_peer",
+        Kind::Number { min: 1, max: 100_000 },
+        "50",
+        "Sessions at one time from one address.",
+    ),
+    option(
+        "smtp.exempt_networks",
+        Kind::Networks,
+        "[]",
+        "Networks to which limits by peer address do not apply. Gives no further rights.",
+    ),
+    option(
+        "smtp.postmaster",
+        Kind::Mailbox,
+        "",
+        "Mailbox in a served domain that gets mail for <Postmaster> and for postmaster at our own name.",
+    ),
+    reserved(
+        "smtp.online_mode",
+        Kind::Choice(&["cut-through", "defer", "accept"]),
+        "\"accept\"",
+        "What happens to mail while the primary is online. This version stores and relays at once (accept).",
+    ),
+    reserved(
+        "smtp.unknown_recipients",
+        Kind::Choice(&["accept", "defer", "reject"]),
+        "\"accept\"",
+        "What happens to recipients nobody knows while the primary is offline. This version accepts.",
+    ),
+    reserved(
+        "spool.keep",
+        Kind::Duration { min_ms: DAY, max_ms: 365 * DAY },
+        "\"30d\"",
+        "How long mail is kept for a primary that does not return. This version keeps it without limit.",
+    ),
+    option(
+        "spool.keep_delivered",
+        Kind::Duration { min_ms: HOUR, max_ms: 90 * DAY },
+        "\"7d\"",
+        "How long envelopes of delivered mail stay visible.",
+    ),
+    option(
+        "spool.per_account",
+        Kind::Size { min: 1 << 20, max: 1 << 50 },
+        "\"2GB\"",
+        "Content held for one account; above it senders hear 452 and come again.",
+    ),
+    reserved(
+        "spool.after_5xx",
+        Kind::Choice(&["hold", "bounce"]),
+        "\"hold\"",
+        "What a refusal just after a return leads to. This version keeps and shows every refused message.",
+    ),
     reserved("spool.warn_sender_after", Kind::Text, "\"off\"", "When senders are told that their mail waits."),
-    reserved("delivery.per_account", Kind::Number { min: 1, max: 16 }, "1", "Connections to one primary. This version uses one."),
-    reserved("delivery.order", Kind::Choice(&["fresh-first", "oldest"]), "\"oldest\"", "Order of a flush. This version delivers the oldest first."),
-    option("delivery.connections", Kind::Number { min: 1, max: 10_000 }, "200", "Connections to all primaries at one time."),
-    option("delivery.allow_loopback_targets", Kind::Flag, "false", "Lets mail go to 127.0.0.0/8 and ::1. For tests and the demo only."),
-    reserved("dns.listen", Kind::Addresses, "\"[::]:53\"", "Where the dynamic names are served. This version serves no DNS."),
+    reserved(
+        "delivery.per_account",
+        Kind::Number { min: 1, max: 16 },
+        "1",
+        "Connections to one primary. This version uses one.",
+    ),
+    reserved(
+        "delivery.order",
+        Kind::Choice(&["fresh-first", "oldest"]),
+        "\"oldest\"",
+        "Order of a flush. This version delivers the oldest first.",
+    ),
+    option(
+        "delivery.connections",
+        Kind::Number { min: 1, max: 10_000 },
+        "200",
+        "Connections to all primaries at one time.",
+    ),
+    option(
+        "delivery.allow_loopback_targets",
+        Kind::Flag,
+        "false",
+        "Lets mail go to 127.0.0.0/8 and ::1. For tests and the demo only.",
+    ),
+    reserved(
+        "dns.listen",
+        Kind::Addresses,
+        "\"[::]:53\"",
+        "Where the dynamic names are served. This version serves no DNS.",
+    ),
     reserved("dns.ttl", Kind::Duration { min_ms: SECOND, max_ms: 60 * SECOND }, "\"30s\"", "TTL of a dynamic name."),
     with_trial(
-        option("web.listen", Kind::Addresses, "\"[::]:443\"", "Status pages: HTTP on a loopback address, HTTPS elsewhere."),
+        option(
+            "web.listen",
+            Kind::Addresses,
+            "\"[::]:443\"",
+            "Status pages: HTTP on a loopback address, HTTPS elsewhere.",
+        ),
         "\"127.0.0.1:8025\"",
     ),
-    option("web.public_url", Kind::Text, "", "How browsers reach the pages, for sign-in links. Made from hostname and port if absent."),
+    option(
+        "web.public_url",
+        Kind::Text,
+        "",
+        "How browsers reach the pages, for sign-in links. Made from hostname and port if absent.",
+    ),
     reserved("web.operator_listen", Kind::Addresses, "\"127.0.0.1:8443\"", "The operator's console."),
     reserved("web.languages", Kind::Texts, "[\"de\", \"en\"]", "Languages offered on the pages."),
     option("tls.cert", Kind::Path, "", "Certificate chain in PEM. Without it a self-signed certificate is made."),
     option("tls.key", Kind::Path, "", "Private key in PEM that belongs to tls.cert."),
     reserved("tls.acme", Kind::Choice(&["on", "off"]), "\"off\"", "Certificates by ACME."),
     reserved("tls.contact", Kind::Text, "", "Contact address for ACME."),
-    reserved("alerts.operator", Kind::Texts, "[]", "Where alerts for the operator go. This version writes them to the log."),
+    reserved(
+        "alerts.operator",
+        Kind::Texts,
+        "[]",
+        "Where alerts for the operator go. This version writes them to the log.",
+    ),
     reserved("metrics.listen", Kind::Addresses, "\"127.0.0.1:9464\"", "Prometheus metrics."),
     option("log.format", Kind::Choice(&["auto", "text", "json"]), "\"auto\"", "Lines for people or JSON. auto: text."),
     option("store.engine", Kind::Choice(&["sqlite"]), "\"sqlite\"", "Storage engine."),
@@ -150,11 +275,7 @@ pub fn find(key: &str) -> Option<&'static OptionSpec> {
 /// The known key that looks most like `key`.
 #[must_use]
 pub fn nearest(key: &str) -> &'static str {
-    OPTIONS
-        .iter()
-        .map(|spec| (distance(spec.key, key), spec.key))
-        .min()
-        .map_or("hostname", |(_, key)| key)
+    OPTIONS.iter().map(|spec| (distance(spec.key, key), spec.key)).min().map_or("hostname", |(_, key)| key)
 }
 
 /// Edit distance; a key written without its section counts as near.

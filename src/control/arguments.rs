@@ -150,7 +150,9 @@ impl From<OperatorCommand> for Request {
 impl From<AccountCommand> for Request {
     fn from(command: AccountCommand) -> Self {
         match command {
-            AccountCommand::Add(AccountAdd { name, domains, host, port }) => Self::AccountAdd { name, domains, host, port },
+            AccountCommand::Add(AccountAdd { name, domains, host, port }) => {
+                Self::AccountAdd { name, domains, host, port }
+            }
             AccountCommand::List => Self::AccountList,
             AccountCommand::Show { name } => Self::AccountShow { name },
             AccountCommand::Rotate { name, overlap } => Self::AccountRotate { name, overlap_s: overlap.as_secs() },

@@ -102,7 +102,9 @@ impl Desk {
             Request::AccountProof { name } => self.proof(name).await,
             Request::DomainAdd { account, domain } => self.add_domain(&account, domain, now).await,
             Request::DomainRemove { account, domain } => self.remove_domain(&account, domain, now).await,
-            Request::QueueList { account, filter, after, limit } => self.queue(account.as_ref(), filter, after, limit).await,
+            Request::QueueList { account, filter, after, limit } => {
+                self.queue(account.as_ref(), filter, after, limit).await
+            }
             Request::QueueShow { id } => self.message(&id).await,
             Request::QueueRetry { id, account } => self.retry(id, account.as_ref(), now).await,
             Request::Status => self.status().await,
@@ -110,7 +112,9 @@ impl Desk {
     }
 
     fn running(&self) -> Result<&Running, CommandError> {
-        self.running.as_ref().ok_or_else(|| CommandError::new("this command needs the running server; start it with `pulsemx serve`"))
+        self.running
+            .as_ref()
+            .ok_or_else(|| CommandError::new("this command needs the running server; start it with `pulsemx serve`"))
     }
 
     fn change(now: WallTime) -> Change {
@@ -128,8 +132,9 @@ impl Desk {
         let running = self.running()?;
         let host = match host {
             Some(host) => host,
-            None => DomainName::parse(&format!("{name}.{}", self.hostname))
-                .map_err(|_| CommandError::new("no dynamic name can be made from this account name; give one with --host"))?,
+            None => DomainName::parse(&format!("{name}.{}", self.hostname)).map_err(|_| {
+                CommandError::new("no dynamic name can be made from this account name; give one with --host")
+            })?,
         };
         domains.sort();
         domains.dedup();
@@ -144,7 +149,12 @@ impl Desk {
         Ok(Reply::Token(shown))
     }
 
-    fn token_shown(&self, account: AccountId, token: String, old_token_until: Option<WallTime>) -> Result<TokenShown, CommandError> {
+    fn token_shown(
+        &self,
+        account: AccountId,
+        token: String,
+        old_token_until: Option<WallTime>,
+    ) -> Result<TokenShown, CommandError> {
         let directory = self.directory.load();
         let gone = || CommandError::new("the account was changed at the same time; see `pulsemx account list`");
         let endpoint = *directory.endpoints_of(account).first().ok_or_else(gone)?;
@@ -191,7 +201,8 @@ impl Desk {
             }
             None => self.accounts.ensure_person("operator", true, Self::change(now)).await?,
         };
-        let (secret, secret_hash) = sign_in::new_secret().map_err(|_| CommandError::new("the system has no random numbers"))?;
+        let (secret, secret_hash) =
+            sign_in::new_secret().map_err(|_| CommandError::new("the system has no random numbers"))?;
         let expires_at = now + sign_in::LINK_LIFETIME;
         self.accounts.add_link(SignInLink { secret_hash, person, expires_at }, Self::change(now)).await?;
         Ok(Reply::Link { url: format!("{}/sign-in/{secret}", running.public_url), expires_at })
@@ -221,12 +232,19 @@ impl Desk {
         Ok(Reply::Done { message: format!("mail for {domain} is taken for account {name}"), warnings: Vec::new() })
     }
 
-    async fn remove_domain(&self, name: &AccountName, domain: DomainName, now: WallTime) -> Result<Reply, CommandError> {
+    async fn remove_domain(
+        &self,
+        name: &AccountName,
+        domain: DomainName,
+        now: WallTime,
+    ) -> Result<Reply, CommandError> {
         let running = self.running()?;
         let account = find(&self.directory.load(), name)?.id;
         self.accounts.remove_domain(account, domain.clone(), Self::change(now)).await?;
         running.keeper.reload().await?;
-        let warnings = vec![format!("senders now hear 550 for {domain}; take us out of its MX records first if that is not meant")];
+        let warnings = vec![format!(
+            "senders now hear 550 for {domain}; take us out of its MX records first if that is not meant"
+        )];
         Ok(Reply::Done { message: format!("mail for {domain} is taken no longer"), warnings })
     }
 
@@ -255,11 +273,9 @@ impl Desk {
     }
 
     async fn message(&self, id: &str) -> Result<Reply, CommandError> {
-        let detail = self
-            .spool
-            .show(spool_id(id)?)
-            .await?
-            .ok_or_else(|| CommandError::new(format!("there is no message {id}; see `pulsemx queue list --state any`")))?;
+        let detail = self.spool.show(spool_id(id)?).await?.ok_or_else(|| {
+            CommandError::new(format!("there is no message {id}; see `pulsemx queue list --state any`"))
+        })?;
         Ok(Reply::Message(Box::new(MessageDetailShown {
             message: message_shown(&self.directory.load(), &detail.row),
             peer: detail.peer,
@@ -270,13 +286,19 @@ impl Desk {
         })))
     }
 
-    async fn retry(&self, id: Option<String>, account: Option<&AccountName>, now: WallTime) -> Result<Reply, CommandError> {
+    async fn retry(
+        &self,
+        id: Option<String>,
+        account: Option<&AccountName>,
+        now: WallTime,
+    ) -> Result<Reply, CommandError> {
         let running = self.running()?;
         let directory = self.directory.load();
         let (selection, accounts) = match (id, account) {
             (Some(id), _) => {
                 let id = spool_id(&id)?;
-                let detail = self.spool.show(id).await?.ok_or_else(|| CommandError::new(format!("there is no message {id}")))?;
+                let detail =
+                    self.spool.show(id).await?.ok_or_else(|| CommandError::new(format!("there is no message {id}")))?;
                 (RetrySelection::Message(id), detail.row.recipients.iter().map(|r| r.account).collect())
             }
             (None, Some(name)) => {
@@ -295,13 +317,16 @@ impl Desk {
     async fn list_accounts(&self) -> Result<Reply, CommandError> {
         let directory = self.directory.load();
         let stored = self.stored_states().await?;
-        Ok(Reply::Accounts(directory.accounts().into_iter().map(|a| self.account_shown(&directory, a, &stored)).collect()))
+        Ok(Reply::Accounts(
+            directory.accounts().into_iter().map(|a| self.account_shown(&directory, a, &stored)).collect(),
+        ))
     }
 
     async fn status(&self) -> Result<Reply, CommandError> {
         let directory = self.directory.load();
         let stored = self.stored_states().await?;
-        let all: Vec<AccountShown> = directory.accounts().into_iter().map(|a| self.account_shown(&directory, a, &stored)).collect();
+        let all: Vec<AccountShown> =
+            directory.accounts().into_iter().map(|a| self.account_shown(&directory, a, &stored)).collect();
         let count = |state: LineState| len(all.iter().filter(|a| a.state == state).count());
         Ok(Reply::Status(StatusShown {
             hostname: self.hostname.clone(),
@@ -353,7 +378,8 @@ impl Desk {
         let flush = self.running.as_ref().map(|r| r.flushes.view(account.id)).unwrap_or_default();
         let usage = self.spool.usage(account.id);
         let endpoints = directory.endpoints_of(account.id);
-        let endpoint = line.as_ref().and_then(|l| directory.endpoint(l.endpoint)).or_else(|| endpoints.first().copied());
+        let endpoint =
+            line.as_ref().and_then(|l| directory.endpoint(l.endpoint)).or_else(|| endpoints.first().copied());
         let (state, since) = line
             .as_ref()
             .map(|l| (l.state, l.since))
@@ -433,7 +459,8 @@ fn message_shown(directory: &Directory, row: &MessageRow) -> MessageShown {
 }
 
 fn recipient_shown(row: &RecipientRow) -> RecipientShown {
-    let words = |reply: &DeliveryReply| reply.code.map_or_else(|| reply.text.clone(), |code| format!("{code} {}", reply.text));
+    let words =
+        |reply: &DeliveryReply| reply.code.map_or_else(|| reply.text.clone(), |code| format!("{code} {}", reply.text));
     RecipientShown {
         to: row.mailbox.clone(),
         state: row.state.to_string(),

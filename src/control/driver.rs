@@ -126,7 +126,9 @@ pub async fn ask(path: &Path, request: &Request) -> Result<Reply, ControlError> 
         Ok(stream) => stream,
         Err(error) => {
             return Err(match error.kind() {
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => ControlError::NotRunning(path.to_owned()),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
+                    ControlError::NotRunning(path.to_owned())
+                }
                 _ => fault(error),
             });
         }

@@ -18,7 +18,12 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::Link { url, expires_at } => format!("{url}\nvalid once, until {}\n", time(*expires_at)),
         Reply::Proof(p) => format!(
             "{}: accepted {} = delivered {} + deleted {} + waiting {} + refused {}: {}\n",
-            p.account, p.accepted, p.delivered, p.deleted, p.waiting, p.refused,
+            p.account,
+            p.accepted,
+            p.delivered,
+            p.deleted,
+            p.waiting,
+            p.refused,
             if p.balanced { "balanced" } else { "NOT BALANCED" }
         ),
         Reply::Queue(shown) => queue(shown, now),
@@ -65,7 +70,9 @@ pub fn size(octets: u64) -> String {
 /// Lays rows out in columns, two blanks apart.
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
@@ -133,14 +140,33 @@ fn account(a: &AccountShown, now: WallTime) -> String {
     let mut rows = vec![
         ("account", a.account.to_string()),
         ("state", format!("{}{since}{live}", a.state)),
-        ("last beat", a.last_beat.map_or_else(|| "none since the server started".to_owned(), |at| format!("{} ({} ago)", time(at), age(at, now)))),
-        ("mail server", format!("{}:{} as {}", a.address.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string()), a.port, a.host)),
+        (
+            "last beat",
+            a.last_beat.map_or_else(
+                || "none since the server started".to_owned(),
+                |at| format!("{} ({} ago)", time(at), age(at, now)),
+            ),
+        ),
+        (
+            "mail server",
+            format!("{}:{} as {}", a.address.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string()), a.port, a.host),
+        ),
         ("domains", names(&a.domains)),
         ("held", format!("{} messages, {} refused, {}", a.held, a.refused, size(a.held_bytes))),
         ("delivering", if a.delivering { "yes" } else { "no" }.to_owned()),
     ];
     if let Some(flush) = &a.last_flush {
-        rows.push(("last flush", format!("{} delivered, {} put off, {} refused in {} ms, ended {}", flush.delivered, flush.deferred, flush.refused, flush.took_ms, time(flush.ended_at))));
+        rows.push((
+            "last flush",
+            format!(
+                "{} delivered, {} put off, {} refused in {} ms, ended {}",
+                flush.delivered,
+                flush.deferred,
+                flush.refused,
+                flush.took_ms,
+                time(flush.ended_at)
+            ),
+        ));
     }
     if let Some(problem) = &a.last_problem {
         rows.push(("last problem", safe(problem)));
@@ -216,7 +242,13 @@ fn status(s: &StatusShown, now: WallTime) -> String {
     };
     pairs(&[
         ("server", format!("{} {}, {running}", s.hostname, s.version)),
-        ("accounts", format!("{}: {} online, {} suspect, {} offline, {} returning, {} new", s.accounts, s.online, s.suspect, s.offline, s.returning, s.new)),
+        (
+            "accounts",
+            format!(
+                "{}: {} online, {} suspect, {} offline, {} returning, {} new",
+                s.accounts, s.online, s.suspect, s.offline, s.returning, s.new
+            ),
+        ),
         ("held", format!("{} messages, {} refused, {}", s.held, s.refused, size(s.held_bytes))),
         ("delivering", format!("to {} accounts", s.delivering)),
     ])

@@ -154,7 +154,11 @@ fn open_browser(url: &str) {
     let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     if has_display || cfg!(target_os = "macos") {
         // The address is printed as well, so a machine without a browser loses nothing.
-        let _ = std::process::Command::new(program).arg(url).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn();
+        let _ = std::process::Command::new(program)
+            .arg(url)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
     }
 }
 
@@ -179,13 +183,17 @@ impl Stage {
         let server = crate::server::start(config, extras).await?;
         let mailroom = Arc::new(Mailroom::default());
         let fault = |e| DemoError::Io("the demo's mail server", e);
-        let (lines, primary) = match Primary::listen(SocketAddr::new(LINES[0], 0), "mail.firma.example", Arc::clone(&mailroom)).await {
-            Ok(primary) => (LINES, primary),
-            Err(_) => {
-                let only = SocketAddr::new(ONLY_LINE, 0);
-                ([ONLY_LINE; 2], Primary::listen(only, "mail.firma.example", Arc::clone(&mailroom)).await.map_err(fault)?)
-            }
-        };
+        let (lines, primary) =
+            match Primary::listen(SocketAddr::new(LINES[0], 0), "mail.firma.example", Arc::clone(&mailroom)).await {
+                Ok(primary) => (LINES, primary),
+                Err(_) => {
+                    let only = SocketAddr::new(ONLY_LINE, 0);
+                    (
+                        [ONLY_LINE; 2],
+                        Primary::listen(only, "mail.firma.example", Arc::clone(&mailroom)).await.map_err(fault)?,
+                    )
+                }
+            };
         let stage = Self {
             story,
             server,
@@ -260,8 +268,14 @@ impl Stage {
     }
 
     fn connect(&mut self) -> Result<(), DemoError> {
-        let line = Line::connect(self.server.heartbeat, ACCOUNT, &self.token_file(), self.lines[self.now_at % 2], self.interval)
-            .map_err(|e| DemoError::Io("the heartbeat client", e))?;
+        let line = Line::connect(
+            self.server.heartbeat,
+            ACCOUNT,
+            &self.token_file(),
+            self.lines[self.now_at % 2],
+            self.interval,
+        )
+        .map_err(|e| DemoError::Io("the heartbeat client", e))?;
         self.line = Some(line);
         Ok(())
     }
@@ -403,7 +417,9 @@ impl Stage {
                 self.story.tell(&format!("five mails sent; the last sender heard: {reply}"));
             }
             "refuse-452" => self.behave(Manner::DiskFull, "your mail server now refuses with 452, disk full"),
-            "refuse-550" => self.behave(Manner::RefuseAll, "your mail server now refuses with 550, as after a reinstallation"),
+            "refuse-550" => {
+                self.behave(Manner::RefuseAll, "your mail server now refuses with 550, as after a reinstallation")
+            }
             "accept" => {
                 self.behave(Manner::Accept, "your mail server accepts again; what it refused is tried once more");
                 self.command(Request::QueueRetry { id: None, account: Some(account_name()?) }).await?;

@@ -41,11 +41,19 @@ pub fn mails(wave: &str, count: usize, domain: &str) -> Vec<Mail> {
     ];
     (0..count)
         .map(|at| match at {
-            1 => mail(wave, at, "angreifer@fremd.example", &format!("info@{domain}"), "<script>alert(1)</script> \"><img src=x onerror=alert(2)>", false),
+            1 => mail(
+                wave,
+                at,
+                "angreifer@fremd.example",
+                &format!("info@{domain}"),
+                "<script>alert(1)</script> \"><img src=x onerror=alert(2)>",
+                false,
+            ),
             3 => mail(wave, at, "", &format!("info@{domain}"), "Undelivered Mail Returned to Sender", false),
             5 => mail(wave, at, "jörg@bücher.example", &format!("grüße@{domain}"), "Grüße aus Köln, 你好", true),
             _ => {
-                let (from, to, subject) = ordinary.get(at % ordinary.len()).copied().unwrap_or(("a@b.example", "info", "Hello"));
+                let (from, to, subject) =
+                    ordinary.get(at % ordinary.len()).copied().unwrap_or(("a@b.example", "info", "Hello"));
                 mail(wave, at, from, &format!("{to}@{domain}"), subject, false)
             }
         })

@@ -61,10 +61,8 @@ impl Count {
     /// Compares what was acknowledged, in this order, with what arrived.
     #[must_use]
     pub fn of(acknowledged: &[Mail], arrived: &[Arrived]) -> Self {
-        let matches: Vec<Option<usize>> = arrived
-            .iter()
-            .map(|arrival| acknowledged.iter().position(|mail| is_same(mail, arrival)))
-            .collect();
+        let matches: Vec<Option<usize>> =
+            arrived.iter().map(|arrival| acknowledged.iter().position(|mail| is_same(mail, arrival))).collect();
         let mut count = Self { in_order: true, ..Self::default() };
         let mut highest = None;
         for (at, mail) in acknowledged.iter().enumerate() {
@@ -94,7 +92,8 @@ impl Count {
 fn is_same(mail: &Mail, arrival: &Arrived) -> bool {
     let Some(trace) = arrival.content.strip_suffix(mail.content.as_bytes()) else { return false };
     let trace = String::from_utf8_lossy(trace);
-    let only_trace = trace.split_inclusive("\r\n").all(|line| line.starts_with("Received:") || line.starts_with(['\t', ' ']));
+    let only_trace =
+        trace.split_inclusive("\r\n").all(|line| line.starts_with("Received:") || line.starts_with(['\t', ' ']));
     arrival.reverse_path == mail.reverse_path && trace.starts_with("Received:") && only_trace
 }
 

@@ -42,7 +42,11 @@ async fn smtp(address: SocketAddr, hostname: &str) -> Finding {
         Ok(Ok((greeting, extensions))) => {
             if !greeting.contains(hostname) {
                 let words = format!("{address} greets with '{}'", greeting.trim_end());
-                return Finding::broken(WHAT, words, "another mail server listens there, or the server runs with another configuration");
+                return Finding::broken(
+                    WHAT,
+                    words,
+                    "another mail server listens there, or the server runs with another configuration",
+                );
             }
             if extensions.contains("STARTTLS") {
                 Finding::fine(WHAT, format!("{address} greets as {hostname} and offers STARTTLS"))
@@ -50,8 +54,14 @@ async fn smtp(address: SocketAddr, hostname: &str) -> Finding {
                 Finding::warning(WHAT, format!("{address} offers no STARTTLS"), "look into the log for the certificate")
             }
         }
-        Ok(Err(error)) => Finding::broken(WHAT, format!("{address}: {error}"), "is the server running? start it with `pulsemx serve`"),
-        Err(_) => Finding::broken(WHAT, format!("{address} does not answer within {} s", ANSWER_WITHIN.as_secs()), "look into the log"),
+        Ok(Err(error)) => {
+            Finding::broken(WHAT, format!("{address}: {error}"), "is the server running? start it with `pulsemx serve`")
+        }
+        Err(_) => Finding::broken(
+            WHAT,
+            format!("{address} does not answer within {} s", ANSWER_WITHIN.as_secs()),
+            "look into the log",
+        ),
     }
 }
 
@@ -92,7 +102,9 @@ async fn web(address: SocketAddr) -> Finding {
         return Finding::fine(WHAT, format!("{address} accepts"));
     }
     let ask = async {
-        stream.write_all(format!("GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+        stream
+            .write_all(format!("GET /ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())
+            .await?;
         let mut text = String::new();
         stream.take(REPLY_OCTETS_MAX).read_to_string(&mut text).await?;
         Ok::<String, std::io::Error>(text)
@@ -101,7 +113,11 @@ async fn web(address: SocketAddr) -> Finding {
         Ok(Ok(text)) if text.starts_with("HTTP/1.1 200") => Finding::fine(WHAT, format!("{address} is ready")),
         Ok(Ok(text)) => {
             let body = text.split("\r\n\r\n").nth(1).unwrap_or_default().trim().to_owned();
-            Finding::broken(WHAT, format!("{address} is not ready: {body}"), "look into the log for the part that is named")
+            Finding::broken(
+                WHAT,
+                format!("{address} is not ready: {body}"),
+                "look into the log for the part that is named",
+            )
         }
         Ok(Err(error)) => Finding::broken(WHAT, format!("{address}: {error}"), "look into the log"),
         Err(_) => Finding::broken(WHAT, format!("{address} does not answer"), "look into the log"),

@@ -17,12 +17,16 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open_read_only(&path)).await;
     let store = match opened {
         Ok(Ok(store)) => store,
-        Ok(Err(error)) => return vec![Finding::broken(WHAT, error.to_string(), "restore the last backup beside it and compare")],
+        Ok(Err(error)) => {
+            return vec![Finding::broken(WHAT, error.to_string(), "restore the last backup beside it and compare")];
+        }
         Err(error) => return vec![Finding::broken(WHAT, error.to_string(), "look into the log")],
     };
     let mut findings = vec![match store.integrity().await {
         Ok(faults) if faults.is_empty() => Finding::fine(WHAT, "passes SQLite's quick check"),
-        Ok(faults) => Finding::broken(WHAT, faults.join("; "), "stop the server, copy the data folder, restore the last backup"),
+        Ok(faults) => {
+            Finding::broken(WHAT, faults.join("; "), "stop the server, copy the data folder, restore the last backup")
+        }
         Err(error) => Finding::broken(WHAT, error.to_string(), "look into the log"),
     }];
     match store.load_directory(Clock.wall()).await {
@@ -40,7 +44,11 @@ fn keys(settings: &Settings, directory: &Directory) -> Finding {
     let path = settings.data_dir.join("seal.key");
     let key = std::fs::read(&path).ok().and_then(|octets| <[u8; 32]>::try_from(octets).ok()).map(SealKey::new);
     let Some(seal) = key else {
-        return Finding::broken(WHAT, format!("{} cannot be read", path.display()), "run as the server's user, or restore the file");
+        return Finding::broken(
+            WHAT,
+            format!("{} cannot be read", path.display()),
+            "run as the server's user, or restore the file",
+        );
     };
     let closed = directory.beat_keys().iter().filter(|k| seal.open(&k.sealed_mac_keys, &k.locator).is_err()).count();
     if closed == 0 {
@@ -69,7 +77,13 @@ async fn counts(store: &SqliteStore, directory: &Directory) -> Vec<Finding> {
         }
     }
     if findings.is_empty() {
-        findings.push(Finding::fine(WHAT, format!("accepted = delivered + deleted + waiting + refused for all {} accounts", directory.accounts().len())));
+        findings.push(Finding::fine(
+            WHAT,
+            format!(
+                "accepted = delivered + deleted + waiting + refused for all {} accounts",
+                directory.accounts().len()
+            ),
+        ));
     }
     findings
 }

@@ -132,7 +132,12 @@ impl WaitingCounts {
     }
 
     /// All accounts now, then each whose delivery moves.
-    async fn follow(self: Arc<Self>, flushes: Arc<dyn Flushes>, directory: DirectoryHandle, shutdown: CancellationToken) {
+    async fn follow(
+        self: Arc<Self>,
+        flushes: Arc<dyn Flushes>,
+        directory: DirectoryHandle,
+        shutdown: CancellationToken,
+    ) {
         let mut changes = flushes.subscribe();
         loop {
             for account in directory.load().accounts() {
@@ -167,7 +172,9 @@ impl Sockets {
             heartbeat: listen::bind_all(&config.heartbeat_listen, heartbeat::server::driver::bind)?,
             smtp: listen::bind_all(&config.smtp_listen, smtp::driver::bind).map_err(words)?,
             web: listen::bind_all(&config.web_listen, |address| {
-                std::net::TcpListener::bind(address).map_err(|e| StartError::Listen(format!("cannot listen for browsers on {address}: {e}; set web.listen")))
+                std::net::TcpListener::bind(address).map_err(|e| {
+                    StartError::Listen(format!("cannot listen for browsers on {address}: {e}; set web.listen"))
+                })
             })?,
         })
     }
@@ -207,7 +214,11 @@ pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, Star
     let shutdown = CancellationToken::new();
     let liveness_stop = CancellationToken::new();
     let liveness = Liveness::start(
-        liveness::Settings { interval: config.heartbeat_interval, misses: config.heartbeat_misses, grace: config.heartbeat_grace },
+        liveness::Settings {
+            interval: config.heartbeat_interval,
+            misses: config.heartbeat_misses,
+            grace: config.heartbeat_grace,
+        },
         Arc::clone(&store) as Arc<dyn TransitionLog>,
         watched,
         liveness_stop.clone(),
@@ -253,17 +264,30 @@ pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, Star
     );
     readiness.ready("smtp");
     let web_all: Vec<SocketAddr> = sockets.web.iter().filter_map(|l| l.local_addr().ok()).collect();
-    let web_server = start_web(&config, extras, sockets.web, &certificate, WebRooms {
-        directory: directory.clone(),
-        accounts: Arc::clone(&store) as _,
-        lines: Arc::clone(&liveness) as _,
-        log: Arc::clone(&store) as _,
-        spool: Arc::clone(&store) as _,
-        flushes: Arc::clone(&deliveries) as _,
-        stored: pages,
-        readiness: Arc::clone(&readiness),
-    }, &shutdown)?;
-    let keeper = Arc::new(Keeper::new(Arc::clone(&store) as _, directory.clone(), seal.clone(), Arc::clone(&liveness), Arc::clone(&beats)));
+    let web_server = start_web(
+        &config,
+        extras,
+        sockets.web,
+        &certificate,
+        WebRooms {
+            directory: directory.clone(),
+            accounts: Arc::clone(&store) as _,
+            lines: Arc::clone(&liveness) as _,
+            log: Arc::clone(&store) as _,
+            spool: Arc::clone(&store) as _,
+            flushes: Arc::clone(&deliveries) as _,
+            stored: pages,
+            readiness: Arc::clone(&readiness),
+        },
+        &shutdown,
+    )?;
+    let keeper = Arc::new(Keeper::new(
+        Arc::clone(&store) as _,
+        directory.clone(),
+        seal.clone(),
+        Arc::clone(&liveness),
+        Arc::clone(&beats),
+    ));
     let desk = Arc::new(Desk {
         accounts: Arc::clone(&store) as _,
         spool: Arc::clone(&store) as _,

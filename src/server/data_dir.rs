@@ -56,7 +56,8 @@ pub fn seal_key(folder: &Path) -> Result<SealKey, DataDirError> {
             if mode & 0o077 != 0 {
                 return Err(DataDirError::OpenToOthers(path));
             }
-            let key: [u8; SEAL_KEY_OCTETS] = octets.as_slice().try_into().map_err(|_| DataDirError::NotAKey(path.clone()))?;
+            let key: [u8; SEAL_KEY_OCTETS] =
+                octets.as_slice().try_into().map_err(|_| DataDirError::NotAKey(path.clone()))?;
             Ok(SealKey::new(key))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

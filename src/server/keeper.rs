@@ -34,7 +34,15 @@ impl Keeper {
         beats: Arc<BeatServer>,
     ) -> Self {
         let watched = directory.load().endpoints().iter().map(|e| e.id).collect();
-        Self { accounts, directory, seal, liveness, beats, watched: Mutex::new(watched), turn: tokio::sync::Mutex::new(()) }
+        Self {
+            accounts,
+            directory,
+            seal,
+            liveness,
+            beats,
+            watched: Mutex::new(watched),
+            turn: tokio::sync::Mutex::new(()),
+        }
     }
 }
 
@@ -75,7 +83,9 @@ pub fn open_keys(directory: &Directory, seal: &SealKey) -> Vec<OpenedBeatKey> {
         let Some(endpoint) = directory.endpoint(record.endpoint) else { continue };
         match OpenedBeatKey::open(record, endpoint, seal) {
             Ok(key) => opened.push(key),
-            Err(error) => tracing::error!(endpoint = %endpoint.id, account = %endpoint.account, %error, "heartbeat key not usable"),
+            Err(error) => {
+                tracing::error!(endpoint = %endpoint.id, account = %endpoint.account, %error, "heartbeat key not usable")
+            }
         }
     }
     opened

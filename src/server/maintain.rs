@@ -14,7 +14,12 @@ use crate::spool::SpoolStore;
 const ROUND: Duration = Duration::from_secs(600);
 
 /// Rounds until the shutdown; the first one at once.
-pub async fn run(spool: Arc<dyn SpoolStore>, keeper: Arc<Keeper>, keep_delivered: Duration, shutdown: CancellationToken) {
+pub async fn run(
+    spool: Arc<dyn SpoolStore>,
+    keeper: Arc<Keeper>,
+    keep_delivered: Duration,
+    shutdown: CancellationToken,
+) {
     loop {
         match spool.purge_delivered(Clock.wall() - keep_delivered).await {
             Ok(0) => {}

@@ -76,13 +76,18 @@ pub async fn serve(path: Option<&Path>) -> Result<(), RunError> {
     let is_trial = config.is_trial;
     let data_dir = config.data_dir.clone();
     let server = start(config, Extras::default()).await?;
-    for (what, addresses) in [("smtp", &server.smtp_all), ("heartbeat", &server.heartbeat_all), ("web", &server.web_all)] {
+    for (what, addresses) in
+        [("smtp", &server.smtp_all), ("heartbeat", &server.heartbeat_all), ("web", &server.web_all)]
+    {
         for address in addresses {
             println!("{what:9} {address}");
         }
     }
     println!("data      {}", data_dir.display());
-    if is_trial && let Reply::Link { url, .. } = server.desk.carry_out(Request::AccountLink { name: None }, Clock.wall()).await? {
+    if is_trial
+        && let Reply::Link { url, .. } =
+            server.desk.carry_out(Request::AccountLink { name: None }, Clock.wall()).await?
+    {
         println!("sign in   {url}");
         println!("next      pulsemx account add NAME --domain DOMAIN");
     }

@@ -7,7 +7,17 @@ use crate::support::{PULSEMX, Sender, Server, http_get, mail};
 #[test]
 fn json_is_alone_on_stdout_and_warnings_go_to_stderr() {
     let server = Server::start("1s", "");
-    let (good, out, err) = server.raw(&["account", "add", "firma", "--domain", "firma.example", "--host", "firma.dyn.example", "--port", "2525"]);
+    let (good, out, err) = server.raw(&[
+        "account",
+        "add",
+        "firma",
+        "--domain",
+        "firma.example",
+        "--host",
+        "firma.dyn.example",
+        "--port",
+        "2525",
+    ]);
     assert!(good, "{err}");
     let added: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(added["account"], "firma");

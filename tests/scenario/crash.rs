@@ -23,13 +23,22 @@ impl Random {
 }
 
 fn seed() -> u64 {
-    let seed = std::env::var("PULSEMX_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| u64::from(std::process::id()) * 7_919 + 1);
+    let seed = std::env::var("PULSEMX_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or_else(|| u64::from(std::process::id()) * 7_919 + 1);
     println!("PULSEMX_SEED={seed}");
     seed
 }
 
 /// Sends mails one after the other until told to stop; keeps the names of those that were acknowledged.
-fn send_until(stop: &AtomicBool, smtp: std::net::SocketAddr, me: u64, counter: &AtomicU64, acknowledged: &Mutex<Vec<String>>) {
+fn send_until(
+    stop: &AtomicBool,
+    smtp: std::net::SocketAddr,
+    me: u64,
+    counter: &AtomicU64,
+    acknowledged: &Mutex<Vec<String>>,
+) {
     while !stop.load(Ordering::SeqCst) {
         let Ok(mut sender) = Sender::connect(smtp) else {
             std::thread::sleep(Duration::from_millis(10));
@@ -58,7 +67,8 @@ fn no_acknowledged_message_is_lost_by_fifty_kills() {
     let counter = Arc::new(AtomicU64::new(0));
     let senders: Vec<_> = (0..SENDERS)
         .map(|me| {
-            let (stop, acknowledged, counter, smtp) = (Arc::clone(&stop), Arc::clone(&acknowledged), Arc::clone(&counter), server.smtp);
+            let (stop, acknowledged, counter, smtp) =
+                (Arc::clone(&stop), Arc::clone(&acknowledged), Arc::clone(&counter), server.smtp);
             std::thread::spawn(move || send_until(&stop, smtp, me, &counter, &acknowledged))
         })
         .collect();

@@ -42,7 +42,10 @@ fn mail_of_an_outage_reaches_the_returned_primary_within_two_seconds() {
         let content = String::from_utf8(message.content.clone()).unwrap();
         let sent = mail(&format!("held-{at}"));
         assert!(content.starts_with("Received: ") && content.ends_with(&sent), "{content}");
-        assert_eq!((message.from.as_str(), message.to.as_slice()), ("a@sender.example", ["info@firma.example".to_owned()].as_slice()));
+        assert_eq!(
+            (message.from.as_str(), message.to.as_slice()),
+            ("a@sender.example", ["info@firma.example".to_owned()].as_slice())
+        );
     }
     wait_for("the queue is empty", SOON, || (server.account("firma")["held"] == 0).then_some(()));
     let shown = server.account("firma");

@@ -45,5 +45,7 @@ fn a_full_disk_at_the_primary_only_delays() {
     });
     assert_eq!(server.account("firma")["held"], 1);
     primary.refuse(None);
-    wait_for("the next attempt, 5 s later, succeeds", Duration::from_secs(15), || (primary.arrived().len() == 1).then_some(()));
+    wait_for("the next attempt, 5 s later, succeeds", Duration::from_secs(15), || {
+        (primary.arrived().len() == 1).then_some(())
+    });
 }

@@ -36,8 +36,15 @@ fn every_one_of_many_silent_customers_is_neutralised_in_time() {
             // The last beat came at most 5.1 s before the cut, so the third miss is at least 9.9 s after it.
             let since_cut = at.elapsed();
             let offline = account["state"] == "offline";
-            assert!(!offline || since_cut > Duration::from_millis(9_800), "{name} neutralised {since_cut:?} after its cut");
-            assert!(offline || since_cut < Duration::from_secs(20), "{name} still {} {since_cut:?} after its cut", account["state"]);
+            assert!(
+                !offline || since_cut > Duration::from_millis(9_800),
+                "{name} neutralised {since_cut:?} after its cut"
+            );
+            assert!(
+                offline || since_cut < Duration::from_secs(20),
+                "{name} still {} {since_cut:?} after its cut",
+                account["state"]
+            );
             !offline
         });
         std::thread::sleep(Duration::from_millis(50));

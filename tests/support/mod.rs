@@ -74,7 +74,10 @@ impl Server {
             "hostname = \"mx2.pulsemx.example\"\ndata_dir = \"{}\"\n[heartbeat]\nlisten = \"{}\"\ninterval = \"{interval}\"\n\
              [smtp]\nlisten = \"{}\"\nexempt_networks = [\"127.0.0.0/8\"]\n[web]\nlisten = \"{}\"\n\
              [delivery]\nallow_loopback_targets = true\n{more}\n",
-            server.data().display(), server.heartbeat, server.smtp, server.web
+            server.data().display(),
+            server.heartbeat,
+            server.smtp,
+            server.web
         );
         fs::write(server.config(), text).unwrap();
         server.run();
@@ -96,13 +99,24 @@ impl Server {
     /// Starts the process and waits for its line `ready `.
     pub fn run(&mut self) {
         let mut words = self.wrapper.clone();
-        words.extend([PULSEMX.to_owned(), "--config".to_owned(), self.config().display().to_string(), "serve".to_owned()]);
+        words.extend([
+            PULSEMX.to_owned(),
+            "--config".to_owned(),
+            self.config().display().to_string(),
+            "serve".to_owned(),
+        ]);
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).unwrap();
-        let mut child =
-            Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         self.child = Some(child);
-        let ready: Vec<String> = out.lines().map_while(Result::ok).take_while(|line| !line.starts_with("ready ")).collect();
+        let ready: Vec<String> =
+            out.lines().map_while(Result::ok).take_while(|line| !line.starts_with("ready ")).collect();
         let alive = self.child.as_mut().unwrap().try_wait().unwrap().is_none();
         assert!(alive, "the server did not start: {ready:?}\n{}", self.log());
     }
@@ -128,7 +142,8 @@ impl Server {
         let mut tracer = self.child.take().unwrap();
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", tracer.id())).unwrap();
         let pid: i32 = children.split_whitespace().next().expect("strace has a child").parse().unwrap();
-        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::TERM)
+            .unwrap();
         wait_for("the traced server ends", Duration::from_secs(90), || tracer.try_wait().unwrap());
     }
 
@@ -142,7 +157,8 @@ impl Server {
 
     /// Runs `pulsemx --config F --json ...` and returns exit success, stdout and stderr.
     pub fn raw(&self, arguments: &[&str]) -> (bool, String, String) {
-        let output = Command::new(PULSEMX).arg("--config").arg(self.config()).arg("--json").args(arguments).output().unwrap();
+        let output =
+            Command::new(PULSEMX).arg("--config").arg(self.config()).arg("--json").args(arguments).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.success(), text(output.stdout), text(output.stderr))
     }
@@ -203,7 +219,16 @@ pub struct Beats {
 impl Beats {
     pub fn start(server: &Server, account: &str, token: &Path, from: &str, interval: Option<&str>) -> Self {
         let mut command = Command::new(PULSEMX_BEAT);
-        command.args(["run", "--quiet", "--server", &server.heartbeat.to_string(), "--account", account, "--bind", from]);
+        command.args([
+            "run",
+            "--quiet",
+            "--server",
+            &server.heartbeat.to_string(),
+            "--account",
+            account,
+            "--bind",
+            from,
+        ]);
         command.arg("--token-file").arg(token);
         if let Some(interval) = interval {
             command.args(["--interval", interval]);
@@ -254,7 +279,8 @@ impl Primary {
         let listener = wait_for("the primary's port", Duration::from_secs(5), || TcpListener::bind((ip, port)).ok());
         let address = listener.local_addr().unwrap();
         let primary = Self { address, arrived: Arc::default(), refusal: Arc::default(), open: Arc::new(true.into()) };
-        let (arrived, refusal, open) = (Arc::clone(&primary.arrived), Arc::clone(&primary.refusal), Arc::clone(&primary.open));
+        let (arrived, refusal, open) =
+            (Arc::clone(&primary.arrived), Arc::clone(&primary.refusal), Arc::clone(&primary.open));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if !open.load(std::sync::atomic::Ordering::SeqCst) {
@@ -337,7 +363,12 @@ fn converse(
                     }
                     content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
                 }
-                arrived.lock().unwrap().push(Arrived { from: from.clone(), to: std::mem::take(&mut to), content, at: now() });
+                arrived.lock().unwrap().push(Arrived {
+                    from: from.clone(),
+                    to: std::mem::take(&mut to),
+                    content,
+                    at: now(),
+                });
                 write.write_all(b"250 2.0.0 taken\r\n")?;
             }
             "QUIT" => {
@@ -390,20 +421,27 @@ impl Sender {
 
     /// One transaction; the reply to the final dot, or the first that is no success.
     pub fn send(&mut self, from: &str, to: &str, content: &str) -> std::io::Result<String> {
-        for (line, wanted) in [(format!("MAIL FROM:<{from}>"), "250"), (format!("RCPT TO:<{to}>"), "250"), ("DATA".to_owned(), "354")] {
+        for (line, wanted) in
+            [(format!("MAIL FROM:<{from}>"), "250"), (format!("RCPT TO:<{to}>"), "250"), ("DATA".to_owned(), "354")]
+        {
             let reply = self.ask(&line)?;
             if !reply.starts_with(wanted) {
                 return Ok(reply);
             }
         }
-        let stuffed: String = content.split_inclusive("\r\n").map(|l| if l.starts_with('.') { format!(".{l}") } else { l.to_owned() }).collect();
+        let stuffed: String = content
+            .split_inclusive("\r\n")
+            .map(|l| if l.starts_with('.') { format!(".{l}") } else { l.to_owned() })
+            .collect();
         self.ask(&format!("{stuffed}."))
     }
 }
 
 /// A small mail with a subject and a body.
 pub fn mail(id: &str) -> String {
-    format!("From: <a@sender.example>\r\nSubject: {id}\r\nMessage-ID: <{id}@sender.example>\r\n\r\nBody of {id}.\r\n.\r\n..dots\r\n")
+    format!(
+        "From: <a@sender.example>\r\nSubject: {id}\r\nMessage-ID: <{id}@sender.example>\r\n\r\nBody of {id}.\r\n.\r\n..dots\r\n"
+    )
 }
 
 /// Plain HTTP GET on loopback: status line and body.

@@ -26,11 +26,15 @@ impl Postfix {
         let main = format!(
             "compatibility_level = 3.6\nqueue_directory = {q}\ndata_directory = {d}\nmail_owner = postfix\n\
              command_directory = /usr/sbin\ndaemon_directory = /usr/lib/postfix/sbin\nmyhostname = mail.firma.example\n\
-             inet_interfaces = {ip}\ninet_protocols = ipv4\nmydestination =\nmynetworks = 127.0.0.0/8\nalias_maps =\n\
+             inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmydestination =\nmynetworks = 127.0.0.0/8\nalias_maps =\n\
              virtual_mailbox_domains = firma.example\nvirtual_mailbox_base = {m}\nvirtual_mailbox_maps = inline:{{chef@firma.example=chef, info@firma.example=info}}\n\
              virtual_uid_maps = static:65534\nvirtual_gid_maps = static:65534\nvirtual_minimum_uid = 100\n\
-             maillog_file = /dev/stdout\nsmtpd_recipient_restrictions = permit_mynetworks, reject\nsmtpd_relay_restrictions = reject_unauth_destination\n",
-            q = at("queue").display(), d = at("data").display(), m = at("mail").display()
+             maillog_file = {l}\nmaillog_file_prefixes = {f}\nsmtpd_recipient_restrictions = permit_mynetworks, reject\nsmtpd_relay_restrictions = reject_unauth_destination\n",
+            q = at("queue").display(),
+            d = at("data").display(),
+            m = at("mail").display(),
+            l = at("postfix.log").display(),
+            f = folder.path().display()
         );
         std::fs::write(at("config/main.cf"), main).unwrap();
         let master = format!(
@@ -47,9 +51,16 @@ impl Postfix {
         assert!(chown.success());
         let postfix = Self { folder, port };
         let output = postfix.command("start");
-        assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         let address = (ip.to_owned(), port);
-        wait_for("Postfix listens", Duration::from_secs(20), || std::net::TcpStream::connect((address.0.as_str(), address.1)).ok());
+        wait_for("Postfix listens", Duration::from_secs(20), || {
+            std::net::TcpStream::connect((address.0.as_str(), address.1)).ok()
+        });
         postfix
     }
 
@@ -85,7 +96,8 @@ fn held_mail_ends_in_the_mailboxes_of_a_real_postfix_and_its_refusals_are_kept()
     let mut sender = Sender::connect(server.smtp).unwrap();
     for at in 0..25 {
         let user = if at % 2 == 0 { "chef" } else { "info" };
-        let reply = sender.send("a@sender.example", &format!("{user}@firma.example"), &mail(&format!("held-{at:02}"))).unwrap();
+        let reply =
+            sender.send("a@sender.example", &format!("{user}@firma.example"), &mail(&format!("held-{at:02}"))).unwrap();
         assert!(reply.starts_with("250"), "{reply}");
     }
     for line in ["MAIL FROM:<a@sender.example>", "RCPT TO:<chef@firma.example>", "RCPT TO:<niemand@firma.example>"] {

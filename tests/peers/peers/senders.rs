@@ -44,7 +44,9 @@ fn swaks_sends_over_starttls_and_the_primary_reads_that_it_did() {
 fn swaks_hears_a_clear_word_when_it_tries_to_relay() {
     let server = Server::start("1s", "");
     server.add_account("firma", 25);
-    for recipient in ["x@elsewhere.example", "x%elsewhere.example@sub.firma.example", "@firma.example:x@elsewhere.example"] {
+    for recipient in
+        ["x@elsewhere.example", "x%elsewhere.example@sub.firma.example", "@firma.example:x@elsewhere.example"]
+    {
         let output = Command::new("swaks")
             .args(["--server", &server.smtp.ip().to_string(), "--port", &server.smtp.port().to_string()])
             .args(["--helo", "mx.sender.example", "--from", "a@sender.example", "--to", recipient])

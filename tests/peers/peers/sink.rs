@@ -39,7 +39,9 @@ fn a_spool_of_hundreds_is_flushed_into_smtp_sink() {
             .unwrap(),
     );
     let _beats = Beats::start(&server, "firma", &token, "127.0.13.2", Some("1s"));
-    wait_for("everything is delivered", Duration::from_secs(30), || (server.account("firma")["held"] == 0).then_some(()));
+    wait_for("everything is delivered", Duration::from_secs(30), || {
+        (server.account("firma")["held"] == 0).then_some(())
+    });
     let shown = server.account("firma");
     assert_eq!((shown["refused"].as_u64(), shown["last_flush"]["delivered"].as_u64()), (Some(0), Some(500)), "{shown}");
     assert!(server.is_balanced("firma"));

@@ -7,7 +7,8 @@ use std::process::Command;
 const EXPOSURE_TENTHS_MAX: &str = "15";
 
 fn unit_with_our_binary(name: &str, binary: &str, folder: &Path) -> std::path::PathBuf {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/systemd").join(name)).unwrap();
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/systemd").join(name)).unwrap();
     let shipped = format!("/usr/bin/{}", name.trim_end_matches(".service"));
     assert!(text.contains(&format!("ExecStart={shipped} ")), "{name}");
     let path = folder.join(name);
@@ -18,7 +19,9 @@ fn unit_with_our_binary(name: &str, binary: &str, folder: &Path) -> std::path::P
 #[test]
 fn units_are_understood_and_tight() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, binary) in [("pulsemx.service", crate::support::PULSEMX), ("pulsemx-beat.service", crate::support::PULSEMX_BEAT)] {
+    for (name, binary) in
+        [("pulsemx.service", crate::support::PULSEMX), ("pulsemx-beat.service", crate::support::PULSEMX_BEAT)]
+    {
         let unit = unit_with_our_binary(name, binary, folder.path());
         let verify = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().unwrap();
         let words = String::from_utf8_lossy(&verify.stderr).into_owned();
@@ -37,6 +40,11 @@ fn units_are_understood_and_tight() {
 #[test]
 fn the_example_configuration_is_accepted_by_the_server() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/pulsemx.example.toml");
-    let output = Command::new(crate::support::PULSEMX).arg("--config").arg(example).args(["serve", "--check-config"]).output().unwrap();
+    let output = Command::new(crate::support::PULSEMX)
+        .arg("--config")
+        .arg(example)
+        .args(["serve", "--check-config"])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
