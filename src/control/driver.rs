@@ -125,12 +125,9 @@ pub async fn ask(path: &Path, request: &Request) -> Result<Reply, ControlError> 
     let stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
         Err(error) => {
-            return Err(match error.kind() {
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
-                    ControlError::NotRunning(path.to_owned())
-                }
-                _ => fault(error),
-            });
+            let is_nobody =
+                matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused);
+            return Err(if is_nobody { ControlError::NotRunning(path.to_owned()) } else { fault(error) });
         }
     };
     let exchange = async {

@@ -6,7 +6,6 @@ use lettre::transport::smtp::extension::{MailBodyParameter, MailParameter};
 
 use super::outcome::{RecipientVerdict, Verdict, judge, judge_recipient, silence};
 use super::wire::{Capabilities, Reply};
-use crate::base::mailbox::MailHost;
 use crate::base::{Mailbox, ReversePath};
 use crate::spool::{BodyType, Claimed, ClaimedRecipient};
 

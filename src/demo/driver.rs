@@ -214,6 +214,12 @@ impl Stage {
         Ok(stage)
     }
 
+    /// The customer's address now.
+    fn here(&self) -> IpAddr {
+        let [first, second] = self.lines;
+        if self.now_at.is_multiple_of(2) { first } else { second }
+    }
+
     fn token_file(&self) -> PathBuf {
         self.folder.0.join("token")
     }
@@ -268,14 +274,8 @@ impl Stage {
     }
 
     fn connect(&mut self) -> Result<(), DemoError> {
-        let line = Line::connect(
-            self.server.heartbeat,
-            ACCOUNT,
-            &self.token_file(),
-            self.lines[self.now_at % 2],
-            self.interval,
-        )
-        .map_err(|e| DemoError::Io("the heartbeat client", e))?;
+        let line = Line::connect(self.server.heartbeat(), ACCOUNT, &self.token_file(), self.here(), self.interval)
+            .map_err(|e| DemoError::Io("the heartbeat client", e))?;
         self.line = Some(line);
         Ok(())
     }
@@ -288,7 +288,7 @@ impl Stage {
         self.primary = None;
         if self.lines[0] != self.lines[1] {
             tokio::time::sleep(LOOK_EVERY).await;
-            let old = SocketAddr::new(self.lines[self.now_at % 2], self.smtp_port);
+            let old = SocketAddr::new(self.here(), self.smtp_port);
             self.stranger = Primary::listen(old, "stranger.example", Arc::clone(&self.stranger_room)).await.ok();
         }
     }
@@ -300,7 +300,7 @@ impl Stage {
         if self.lines[0] == self.lines[1] {
             self.stranger = None;
         }
-        let here = SocketAddr::new(self.lines[self.now_at % 2], self.smtp_port);
+        let here = SocketAddr::new(self.here(), self.smtp_port);
         let mut tries = 0;
         let primary = loop {
             match Primary::listen(here, "mail.firma.example", Arc::clone(&self.mailroom)).await {
@@ -322,22 +322,21 @@ impl Stage {
         self.waves += 1;
         let mut last = String::new();
         for mail in sender::mails(&format!("w{}", self.waves), count, DOMAIN) {
-            last = sender::send(self.server.smtp, &mail).await?;
+            last = sender::send(self.server.smtp(), &mail).await?;
             self.acknowledged.push(mail);
         }
         Ok(last)
     }
 
     async fn sign_in_link(&self) -> Result<String, DemoError> {
-        match self.command(Request::AccountLink { name: Some(account_name()?) }).await? {
-            Reply::Link { url, .. } => Ok(url),
-            _other => Err(CommandError::new("no sign-in link").into()),
-        }
+        let reply = self.command(Request::AccountLink { name: Some(account_name()?) }).await?;
+        let Reply::Link { url, .. } = reply else { return Err(CommandError::new("no sign-in link").into()) };
+        Ok(url)
     }
 
     async fn tell_story(&mut self) -> Result<Count, DemoError> {
         let story = Arc::clone(&self.story);
-        story.tell(&format!("backup MX at {}, heartbeats at {}", self.server.smtp, self.server.heartbeat));
+        story.tell(&format!("backup MX at {}, heartbeats at {}", self.server.smtp(), self.server.heartbeat()));
         let link = self.sign_in_link().await?;
         story.tell(&format!("the customer's page: {link}"));
         open_browser(&link);
@@ -359,7 +358,7 @@ impl Stage {
         story.tell(&format!("{HELD} mails arrive and are held; the last sender heard: {reply}"));
         self.come_back().await?;
         let back = Clock.monotonic();
-        let address = self.lines[self.now_at % 2];
+        let address = self.here();
         story.tell(&format!("the line is back with the address {address}"));
         self.until("the first delivery", |s| s.mailroom.arrived().len() > 3).await?;
         let first = Clock.monotonic().since(back).as_secs_f64();
@@ -410,7 +409,7 @@ impl Stage {
             "address" => {
                 self.drop_line().await;
                 self.come_back().await?;
-                self.story.tell(&format!("the line is back with the address {}", self.lines[self.now_at % 2]));
+                self.story.tell(&format!("the line is back with the address {}", self.here()));
             }
             "mail" => {
                 let reply = self.send_wave(5).await?;

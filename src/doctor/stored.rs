@@ -32,7 +32,7 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
     match store.load_directory(Clock.wall()).await {
         Ok(directory) => {
             findings.push(keys(settings, &directory));
-            findings.extend(counts(&*store, &directory).await);
+            findings.extend(counts(&store, &directory).await);
         }
         Err(error) => findings.push(Finding::broken("accounts", error.to_string(), "look into the log")),
     }

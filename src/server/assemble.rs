@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::data_dir::{self, DataDirError};
 use super::keeper::{Keeper, open_keys};
 use super::{listen, maintain};
-use crate::account::{AccountStore, DirectoryHandle};
+use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
 use crate::certificate::{self, CertificateHandle};
@@ -23,7 +23,7 @@ use crate::delivery::driver::Deliveries;
 use crate::heartbeat;
 use crate::heartbeat::server::{BeatServer, BindError};
 use crate::liveness::driver::Liveness;
-use crate::liveness::{self, Lines, TransitionLog};
+use crate::liveness::{self, Lines, TransitionLog, WatchedEndpoint};
 use crate::smtp::StoredListener;
 use crate::smtp::{SmtpRooms, SmtpServer};
 use crate::spool::SpoolStore;
@@ -35,10 +35,8 @@ use crate::{alert, delivery, smtp, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
 const STORED_NOTICES_MAX: usize = 256;
-/// How long the running delivery of a message may take at shutdown, beyond that of running SMTP transactions.
-const CONTROL_SOCKET: &str = "control";
 /// Parts that have to be ready before `/ready` says so.
-const PARTS: &[&str] = &["store", "heartbeat", "smtp", "delivery", CONTROL_SOCKET];
+const PARTS: &[&str] = &["store", "heartbeat", "smtp", "delivery", "control"];
 
 /// Why the server did not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
@@ -78,10 +76,6 @@ pub struct Extras {
 
 /// A server that accepts on all its listeners.
 pub struct RunningServer {
-    /// The first SMTP listener.
-    pub smtp: SocketAddr,
-    /// The first heartbeat socket.
-    pub heartbeat: SocketAddr,
     /// All SMTP listeners.
     pub smtp_all: Vec<SocketAddr>,
     /// All heartbeat sockets.
@@ -92,8 +86,7 @@ pub struct RunningServer {
     pub desk: Arc<Desk>,
     /// Live states.
     pub lines: Arc<dyn Lines>,
-    shutdown: CancellationToken,
-    liveness_stop: CancellationToken,
+    stops: Stops,
     smtp_server: SmtpServer,
     deliveries: Arc<Deliveries>,
     web_server: WebServer,
@@ -121,11 +114,23 @@ impl StoredListener for Postroom {
 
 /// Tells the heartbeat replies how many messages wait.
 struct WaitingCounts {
-    spool: Arc<SqliteStore>,
+    spool: Arc<dyn SpoolStore>,
     liveness: Arc<Liveness>,
 }
 
 impl WaitingCounts {
+    fn start(
+        spool: &Arc<dyn SpoolStore>,
+        liveness: &Arc<Liveness>,
+        flushes: &Arc<dyn Flushes>,
+        directory: &DirectoryHandle,
+        shutdown: &CancellationToken,
+    ) -> Arc<Self> {
+        let counts = Arc::new(Self { spool: Arc::clone(spool), liveness: Arc::clone(liveness) });
+        tokio::spawn(Arc::clone(&counts).follow(Arc::clone(flushes), directory.clone(), shutdown.clone()));
+        counts
+    }
+
     fn tell(&self, account: AccountId) {
         let waiting = self.spool.usage(account).waiting;
         self.liveness.set_waiting(account, u32::try_from(waiting).unwrap_or(u32::MAX));
@@ -179,9 +184,54 @@ impl Sockets {
         })
     }
 
-    fn own_addresses(&self) -> Vec<SocketAddr> {
-        self.smtp.iter().filter_map(|l| l.local_addr().ok()).collect()
+    fn smtp_addresses(&self) -> Vec<SocketAddr> {
+        addresses(&self.smtp, tokio::net::TcpListener::local_addr)
     }
+}
+
+/// What stands before any room starts: the store, secrets, sockets, and what the store knew.
+struct Ground {
+    store: Arc<SqliteStore>,
+    seal: SealKey,
+    certificate: CertificateHandle,
+    sockets: Sockets,
+    control: tokio::net::UnixListener,
+    directory: DirectoryHandle,
+    watched: Vec<WatchedEndpoint>,
+}
+
+impl Ground {
+    async fn lay(config: &Config) -> Result<Self, StartError> {
+        data_dir::prepare(&config.data_dir)?;
+        let store = open_store(config).await?;
+        let seal = data_dir::seal_key(&config.data_dir)?;
+        let certificate = certificate::driver::load_or_generate(
+            &config.data_dir,
+            &config.hostname,
+            config.tls.as_ref().map(|t| t.cert.as_path()),
+            config.tls.as_ref().map(|t| t.key.as_path()),
+        )?;
+        let sockets = Sockets::bind(config)?;
+        let control = control::driver::bind(&config.control_socket())?;
+        let read = |e: &dyn std::fmt::Display| StartError::Read(e.to_string());
+        let returned = store.recover().await.map_err(|e| read(&e))?;
+        if returned > 0 {
+            tracing::warn!(
+                recipients = returned,
+                "deliveries were interrupted; they are tried again and may arrive twice"
+            );
+        }
+        let directory = DirectoryHandle::new(store.load_directory(Clock.wall()).await.map_err(|e| read(&e))?);
+        let watched = store.load().await.map_err(|e| read(&e))?;
+        Ok(Self { store, seal, certificate, sockets, control, directory, watched })
+    }
+}
+
+/// The tokens that stop the rooms: liveness and heartbeats stop last, so that running deliveries keep their address.
+#[derive(Clone, Default)]
+struct Stops {
+    rooms: CancellationToken,
+    heartbeats: CancellationToken,
 }
 
 /// Starts everything; returns once all listeners accept.
@@ -189,144 +239,129 @@ impl Sockets {
 /// # Errors
 /// [`StartError`] with what to do; nothing is left running.
 pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, StartError> {
-    data_dir::prepare(&config.data_dir)?;
-    let store = open_store(&config).await?;
-    let seal = data_dir::seal_key(&config.data_dir)?;
-    let certificate = certificate::driver::load_or_generate(
-        &config.data_dir,
-        &config.hostname,
-        config.tls.as_ref().map(|t| t.cert.as_path()),
-        config.tls.as_ref().map(|t| t.key.as_path()),
-    )?;
-    let sockets = Sockets::bind(&config)?;
-    let control = control::driver::bind(&config.control_socket())?;
+    let stops = Stops::default();
+    // Dropped on an early return, so that a room that was started already ends again.
+    let undo = stops.clone();
+    let started = start_rooms(&config, extras, stops).await;
+    if started.is_err() {
+        undo.rooms.cancel();
+        undo.heartbeats.cancel();
+    }
+    started
+}
+
+async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<RunningServer, StartError> {
+    let Ground { store, seal, certificate, sockets, control, directory, watched } = Ground::lay(config).await?;
     let readiness = Arc::new(Readiness::new(PARTS));
     readiness.ready("store");
-
-    let read = |e: &dyn std::fmt::Display| StartError::Read(e.to_string());
-    let returned = store.recover().await.map_err(|e| read(&e))?;
-    if returned > 0 {
-        tracing::warn!(recipients = returned, "deliveries were interrupted; they are tried again and may arrive twice");
-    }
-    let directory = DirectoryHandle::new(store.load_directory(Clock.wall()).await.map_err(|e| read(&e))?);
-    let watched = store.load().await.map_err(|e| read(&e))?;
-
-    let shutdown = CancellationToken::new();
-    let liveness_stop = CancellationToken::new();
-    let liveness = Liveness::start(
-        liveness::Settings {
-            interval: config.heartbeat_interval,
-            misses: config.heartbeat_misses,
-            grace: config.heartbeat_grace,
-        },
-        Arc::clone(&store) as Arc<dyn TransitionLog>,
-        watched,
-        liveness_stop.clone(),
-    );
-    let own_addresses = sockets.own_addresses();
+    let log = Arc::clone(&store) as Arc<dyn TransitionLog>;
+    let liveness = Liveness::start(liveness_settings(config), log, watched, stops.heartbeats.clone());
+    let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
+    let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
     let deliveries = Deliveries::start(
-        delivery::Settings {
-            allow_loopback_targets: config.delivery_allow_loopback_targets,
-            own_addresses,
-            connections_max: config.delivery_connections,
-            ..delivery::Settings::new(config.hostname.clone())
-        },
+        delivery_settings(config, sockets.smtp_addresses()),
         directory.clone(),
-        Arc::clone(&liveness) as Arc<dyn Lines>,
-        Arc::clone(&store) as Arc<dyn SpoolStore>,
-        shutdown.clone(),
+        Arc::clone(&lines),
+        Arc::clone(&spool),
+        stops.rooms.clone(),
     )?;
+    let flushes = Arc::clone(&deliveries) as Arc<dyn Flushes>;
     readiness.ready("delivery");
     let beats = BeatServer::start(
         heartbeat::server::Settings { interval: config.heartbeat_interval },
         sockets.heartbeat,
         open_keys(&directory.load(), &seal),
         Arc::clone(&liveness) as _,
-        &liveness_stop,
+        &stops.heartbeats,
     )?;
     readiness.ready("heartbeat");
-    let counts = Arc::new(WaitingCounts { spool: Arc::clone(&store), liveness: Arc::clone(&liveness) });
-    tokio::spawn(Arc::clone(&counts).follow(Arc::clone(&deliveries) as _, directory.clone(), shutdown.clone()));
+    let counts = WaitingCounts::start(&spool, &liveness, &flushes, &directory, &stops.rooms);
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;
-    let smtp_all: Vec<SocketAddr> = sockets.smtp.iter().filter_map(|l| l.local_addr().ok()).collect();
+    let smtp_all = addresses(&sockets.smtp, tokio::net::TcpListener::local_addr);
+    let postroom = Postroom { flushes: Arc::clone(&flushes), pages: pages.clone(), counts };
     let smtp_server = SmtpServer::start(
-        smtp_settings(&config),
+        smtp_settings(config),
         sockets.smtp,
         SmtpRooms {
             directory: directory.clone(),
-            lines: Arc::clone(&liveness) as _,
-            spool: Arc::clone(&store) as _,
-            stored: Arc::new(Postroom { flushes: Arc::clone(&deliveries) as _, pages: pages.clone(), counts }),
+            lines: Arc::clone(&lines),
+            spool: Arc::clone(&spool),
+            stored: Arc::new(postroom),
             certificate: Some(certificate.clone()),
             ids: Arc::new(SpoolIds::default()),
         },
-        shutdown.clone(),
+        stops.rooms.clone(),
     );
     readiness.ready("smtp");
-    let web_all: Vec<SocketAddr> = sockets.web.iter().filter_map(|l| l.local_addr().ok()).collect();
-    let web_server = start_web(
-        &config,
-        extras,
-        sockets.web,
-        &certificate,
-        WebRooms {
-            directory: directory.clone(),
-            accounts: Arc::clone(&store) as _,
-            lines: Arc::clone(&liveness) as _,
-            log: Arc::clone(&store) as _,
-            spool: Arc::clone(&store) as _,
-            flushes: Arc::clone(&deliveries) as _,
-            stored: pages,
-            readiness: Arc::clone(&readiness),
-        },
-        &shutdown,
-    )?;
-    let keeper = Arc::new(Keeper::new(
-        Arc::clone(&store) as _,
-        directory.clone(),
-        seal.clone(),
-        Arc::clone(&liveness),
-        Arc::clone(&beats),
-    ));
+    let web_all = addresses(&sockets.web, std::net::TcpListener::local_addr);
+    let web_rooms = WebRooms {
+        directory: directory.clone(),
+        accounts: Arc::clone(&store) as _,
+        lines: Arc::clone(&lines),
+        log: Arc::clone(&store) as _,
+        spool: Arc::clone(&spool),
+        flushes: Arc::clone(&flushes),
+        stored: pages,
+        readiness: Arc::clone(&readiness),
+    };
+    let web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
+    let keeper = Keeper::new(Arc::clone(&store) as _, directory.clone(), seal.clone(), liveness, Arc::clone(&beats));
+    let keeper = Arc::new(keeper);
     let desk = Arc::new(Desk {
         accounts: Arc::clone(&store) as _,
-        spool: Arc::clone(&store) as _,
+        spool: Arc::clone(&spool),
         log: Arc::clone(&store) as _,
-        directory,
+        directory: directory.clone(),
         hostname: config.hostname.clone(),
         running: Some(Running {
-            lines: Arc::clone(&liveness) as _,
-            flushes: Arc::clone(&deliveries) as _,
+            lines: Arc::clone(&lines),
+            flushes,
             keeper: Arc::clone(&keeper) as _,
             seal,
             public_url: config.public_url(web_all.first().copied()),
             started_at: Clock.wall(),
         }),
     });
-    tokio::spawn(alert::driver::run(Arc::clone(&liveness) as _, desk.directory.clone(), shutdown.clone()));
-    tokio::spawn(control::driver::serve(control, Arc::clone(&desk), shutdown.clone()));
-    tokio::spawn(maintain::run(Arc::clone(&store) as _, keeper, config.spool_keep_delivered, shutdown.clone()));
-    readiness.ready(CONTROL_SOCKET);
+    tokio::spawn(alert::driver::run(Arc::clone(&lines), directory, stops.rooms.clone()));
+    tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
+    tokio::spawn(maintain::run(spool, keeper, config.spool_keep_delivered, stops.rooms.clone()));
+    readiness.ready("control");
+    let heartbeat_all = beats.addresses();
+    let socket_path = config.control_socket();
     Ok(RunningServer {
-        smtp: first(&smtp_all),
-        heartbeat: first(&beats.addresses()),
         smtp_all,
-        heartbeat_all: beats.addresses(),
+        heartbeat_all,
         web_all,
         desk,
-        lines: liveness,
-        shutdown,
-        liveness_stop,
+        lines,
+        stops,
         smtp_server,
         deliveries,
         web_server,
         store,
-        socket_path: config.control_socket(),
+        socket_path,
     })
 }
 
-fn first(addresses: &[SocketAddr]) -> SocketAddr {
-    addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+fn addresses<L>(listeners: &[L], local: impl Fn(&L) -> std::io::Result<SocketAddr>) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| local(listener).ok()).collect()
+}
+
+fn liveness_settings(config: &Config) -> liveness::Settings {
+    liveness::Settings {
+        interval: config.heartbeat_interval,
+        misses: config.heartbeat_misses,
+        grace: config.heartbeat_grace,
+    }
+}
+
+fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> delivery::Settings {
+    delivery::Settings {
+        allow_loopback_targets: config.delivery_allow_loopback_targets,
+        own_addresses,
+        connections_max: config.delivery_connections,
+        ..delivery::Settings::new(config.hostname.clone())
+    }
 }
 
 async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
@@ -367,16 +402,28 @@ fn start_web(
 }
 
 impl RunningServer {
+    /// The first SMTP listener.
+    #[must_use]
+    pub fn smtp(&self) -> SocketAddr {
+        first(&self.smtp_all)
+    }
+
+    /// The first heartbeat socket.
+    #[must_use]
+    pub fn heartbeat(&self) -> SocketAddr {
+        first(&self.heartbeat_all)
+    }
+
     /// Stops in the order that loses nothing: no new sessions, running transactions and deliveries end and are
     /// recorded, then heartbeats, then the store.
     pub async fn stop(self) {
-        self.shutdown.cancel();
+        self.stops.rooms.cancel();
         self.smtp_server.stopped().await;
         if !self.deliveries.drain().await {
             tracing::warn!("a delivery did not end in time; its message is tried again after the next start");
         }
         self.web_server.stopped().await;
-        self.liveness_stop.cancel();
+        self.stops.heartbeats.cancel();
         // Liveness writes what it knows within its next tick of 100 ms.
         tokio::time::sleep(Duration::from_millis(150)).await;
         let store = self.store;
@@ -386,4 +433,9 @@ impl RunningServer {
         // The socket is useless without a server; a leftover one is replaced at the next start.
         let _ = std::fs::remove_file(&self.socket_path);
     }
+}
+
+/// A listener that was bound has an address; without any, nothing can be reached and the unspecified one says so.
+fn first(addresses: &[SocketAddr]) -> SocketAddr {
+    addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
 }

@@ -122,6 +122,8 @@ fn goodbye_is_offline_at_once_and_nothing_of_that_run_counts_afterwards() {
         assert_eq!(world.states()[2].3, Cause::Goodbye);
         world.run_for(1_000);
         assert_eq!(world.nodes[0].client.poll_timeout(), None, "seed {seed}");
+        let end = world.nodes[0].events.last();
+        assert_eq!(end, Some(&ClientEvent::Ended { is_acknowledged: true }), "seed {seed}");
         for tapped in world.tapped.clone() {
             assert_eq!(world.inject(tapped.source, &tapped.octets), (None, 0), "seed {seed}");
         }

@@ -1,19 +1,12 @@
 //! The arguments of `pulsemx-beat run`, also for other binaries that offer the same command.
 
-use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
 use super::cadence::{INTERVAL_MAX, INTERVAL_MIN};
-use super::driver::{ClientError, Options};
+use super::driver::{ClientError, Options, read_token};
 use crate::base::parse_duration;
-use crate::heartbeat::token::Token;
-
-/// Longest first line of a token file that is looked at, octets.
-const TOKEN_LINE_OCTETS_MAX: u64 = 256;
 
 /// What the client can do.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -82,38 +75,10 @@ impl RunArguments {
     }
 }
 
-/// Reads the token of a file that only its owner may read.
-///
-/// # Errors
-/// [`ClientError::TokenFile`], [`ClientError::TokenFileOpen`], [`ClientError::Token`].
-pub fn read_token(path: &Path) -> Result<Token, ClientError> {
-    let failed = |source| ClientError::TokenFile { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    refuse_open_file(path, &file.metadata().map_err(failed)?)?;
-    let mut line = Zeroizing::new(String::new());
-    let limited = std::io::Read::take(file, TOKEN_LINE_OCTETS_MAX);
-    BufReader::new(limited).read_line(&mut line).map_err(failed)?;
-    Token::parse(&line).map_err(|source| ClientError::Token { path: path.to_owned(), source })
-}
-
-#[cfg(unix)]
-fn refuse_open_file(path: &Path, metadata: &std::fs::Metadata) -> Result<(), ClientError> {
-    use std::os::unix::fs::PermissionsExt;
-    if metadata.permissions().mode() & 0o077 == 0 {
-        Ok(())
-    } else {
-        Err(ClientError::TokenFileOpen { path: path.to_owned() })
-    }
-}
-
-#[cfg(not(unix))]
-fn refuse_open_file(_: &Path, _: &std::fs::Metadata) -> Result<(), ClientError> {
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heartbeat::token::Token;
 
     fn token_file(text: &str) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -1,7 +1,8 @@
-//! Socket, clock and signals of the client: moves datagrams between the server and the machine. No tokio.
+//! Socket, clock and token file of the client: moves datagrams between the server and the machine. No tokio.
 
+use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+use zeroize::Zeroizing;
 
 use super::arguments::{BeatCommand, RunArguments};
 use super::cadence::{Client, ClientEvent, ClientKeys, ClientSettings, MailReport};
@@ -21,6 +23,8 @@ use crate::heartbeat::token::{Token, TokenError};
 
 /// How long the client waits for a datagram before it looks at the stop flag again.
 const WAIT_MAX: Duration = Duration::from_millis(100);
+/// Longest first line of a token file that is looked at, octets.
+const TOKEN_LINE_OCTETS_MAX: u64 = 256;
 /// The wall clock went on by so much more than the running clock: the machine was suspended.
 const SUSPENDED: Duration = Duration::from_secs(2);
 
@@ -254,4 +258,33 @@ impl<F: FnMut(&Report)> Running<F> {
 fn is_only_quiet(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
+}
+
+/// Reads the token of a file that only its owner may read.
+///
+/// # Errors
+/// [`ClientError::TokenFile`], [`ClientError::TokenFileOpen`], [`ClientError::Token`].
+pub fn read_token(path: &Path) -> Result<Token, ClientError> {
+    let failed = |source| ClientError::TokenFile { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    refuse_open_file(path, &file.metadata().map_err(failed)?)?;
+    let mut line = Zeroizing::new(String::new());
+    let limited = std::io::Read::take(file, TOKEN_LINE_OCTETS_MAX);
+    BufReader::new(limited).read_line(&mut line).map_err(failed)?;
+    Token::parse(&line).map_err(|source| ClientError::Token { path: path.to_owned(), source })
+}
+
+#[cfg(unix)]
+fn refuse_open_file(path: &Path, metadata: &std::fs::Metadata) -> Result<(), ClientError> {
+    use std::os::unix::fs::PermissionsExt;
+    if metadata.permissions().mode() & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(ClientError::TokenFileOpen { path: path.to_owned() })
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_open_file(_: &Path, _: &std::fs::Metadata) -> Result<(), ClientError> {
+    Ok(())
 }

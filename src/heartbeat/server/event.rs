@@ -122,3 +122,40 @@ impl OpenedBeatKey {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heartbeat::NewToken;
+    use crate::heartbeat::token::Token;
+
+    #[test]
+    fn a_new_token_sealed_and_stored_opens_to_the_keys_of_its_text() {
+        let new = NewToken::generate().unwrap();
+        let seal = SealKey::new([6; 32]);
+        let record = BeatKeyRecord {
+            endpoint: EndpointId(2),
+            locator: new.locator,
+            sealed_mac_keys: seal.seal(&new.mac_keys, &new.locator).unwrap(),
+            move_key: new.move_key,
+            bearer_verifier: new.bearer_verifier,
+            created_at: crate::base::Clock.wall(),
+            expires_at: None,
+        };
+        let endpoint = Endpoint {
+            id: EndpointId(2),
+            account: AccountId(1),
+            host: "mail.dyn.example".parse().unwrap(),
+            smtp_port: 25,
+            address_v4: Some("192.0.2.1".parse().unwrap()),
+            address_v6: None,
+            pin: None,
+        };
+        let opened = OpenedBeatKey::open(&record, &endpoint, &seal).unwrap();
+        let token = Token::parse(&new.text).unwrap();
+        assert_eq!((opened.locator, opened.account), (token.locator(), AccountId(1)));
+        assert!(opened.c2s == token.client_to_server() && opened.s2c == token.server_to_client());
+        assert_eq!(opened.stored_addresses, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+        assert!(OpenedBeatKey::open(&record, &endpoint, &SealKey::new([7; 32])).is_err());
+    }
+}

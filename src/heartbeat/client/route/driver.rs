@@ -13,7 +13,7 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 type Found = std::io::Result<Vec<SocketAddr>>;
 
-pub(super) struct Route {
+pub(in crate::heartbeat::client) struct Route {
     server: String,
     bind: Option<IpAddr>,
     socket: Option<UdpSocket>,
@@ -26,7 +26,7 @@ pub(super) struct Route {
 
 /// What [`Route::turn`] found.
 #[derive(Debug)]
-pub(super) enum RouteEvent {
+pub(in crate::heartbeat::client) enum RouteEvent {
     /// A first or another socket is there.
     Ready,
     /// The own address towards the server is another.
@@ -36,7 +36,7 @@ pub(super) enum RouteEvent {
 }
 
 impl Route {
-    pub(super) fn new(server: String, bind: Option<IpAddr>) -> Self {
+    pub(in crate::heartbeat::client) fn new(server: String, bind: Option<IpAddr>) -> Self {
         let mut route =
             Self { server, bind, socket: None, looking: None, turn: 0, next_look: Moment::default(), own: None };
         route.renew();
@@ -44,7 +44,7 @@ impl Route {
     }
 
     /// Wants another socket to the next of the server's addresses.
-    pub(super) fn renew_elsewhere(&mut self) {
+    pub(in crate::heartbeat::client) fn renew_elsewhere(&mut self) {
         self.turn = self.turn.wrapping_add(1);
         self.renew();
     }
@@ -65,12 +65,12 @@ impl Route {
         }
     }
 
-    pub(super) const fn socket(&self) -> Option<&UdpSocket> {
+    pub(in crate::heartbeat::client) const fn socket(&self) -> Option<&UdpSocket> {
         self.socket.as_ref()
     }
 
     /// Goes on with what is under way.
-    pub(super) fn turn(&mut self, now: Moment) -> Option<RouteEvent> {
+    pub(in crate::heartbeat::client) fn turn(&mut self, now: Moment) -> Option<RouteEvent> {
         if let Some(looking) = &self.looking {
             match looking.try_recv() {
                 Ok(found) => {

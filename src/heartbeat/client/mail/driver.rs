@@ -5,8 +5,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use super::cadence::MailReport;
 use crate::base::Clock;
+use crate::heartbeat::client::cadence::MailReport;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ const GREETING_OCTETS_MAX: usize = 512;
 ///
 /// # Errors
 /// The system has no thread left.
-pub(super) fn watch(address: String) -> std::io::Result<Receiver<MailReport>> {
+pub(in crate::heartbeat::client) fn watch(address: String) -> std::io::Result<Receiver<MailReport>> {
     let (reports, seen) = channel();
     std::thread::Builder::new().name("mail".to_owned()).spawn(move || look_again(&address, &reports))?;
     Ok(seen)
