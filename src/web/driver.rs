@@ -75,7 +75,7 @@ pub enum WebError {
     Listener(#[from] std::io::Error),
 }
 
-/// The running server of the pages.
+/// The running server of the pages. Dropping it stops it at once; [`stopped`](Self::stopped) lets requests end.
 #[derive(Debug)]
 pub struct WebServer {
     addresses: Vec<SocketAddr>,

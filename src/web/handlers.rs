@@ -250,6 +250,7 @@ pub(super) async fn spool(
         empty: if filter == StateFilter::Held { l.spool_empty_held() } else { l.spool_empty() },
         next: list.next.map(|cursor| cursor.0.to_string()),
         is_first: after.is_none(),
+        was_retried: visit.ask.retried.is_some(),
         may_retry: viewer.may_retry(account.id) && usage.waiting + usage.refused > 0,
         fingerprint: fingerprint(usage, rooms.flushes.view(account.id).is_delivering),
     };
@@ -300,7 +301,7 @@ pub(super) async fn retry_all(
         return Err(door.forbidden(&visit));
     }
     retry(&door, &visit, &account, &viewer.person.name, RetrySelection::Account(account.id)).await?;
-    Ok(see_other(&format!("/a/{}/spool", account.name)))
+    Ok(see_other(&format!("/a/{}/spool?retried=1", account.name)))
 }
 
 /// `POST /a/{name}/spool/{id}/retry`: one message.
