@@ -62,41 +62,54 @@
     const set = (query, use) => { if (el.matches(query)) use(el); all(query, el).forEach(use); };
     set('[data-c]', e => put(e, data[e.dataset.c]));
     set('[data-class]', e => { e.className = data[e.dataset.class]; });
+    set('[data-badge]', e => { e.className = `badge tone-${data[e.dataset.badge]}`; });
+    set('[data-href]', e => e.setAttribute('href', e.dataset.href + data.id));
     set('[data-icon]', e => e.setAttribute('href', `#i-${data[e.dataset.icon]}`));
     set('[data-opt]', e => { e.hidden = !data[e.dataset.opt]; });
     set('[data-since]', e => { const at = data[e.dataset.since]; if (at) e.dataset.ms = at; });
     set('[data-t]', e => time(e, data[e.dataset.t]));
     return el;
   };
-  const seen = {};
+  /* Rows that stay the same keep their place in the document, and with it focus and selection. */
+  const list = (el, rows) => {
+    const template = document.querySelector(`template[data-for="${el.dataset.list}"]`).content.firstElementChild;
+    const made = rows.map(row => JSON.stringify(row));
+    for (const old of [...el.children]) if (!made.includes(old.row)) old.remove();
+    rows.forEach((row, i) => {
+      if (el.children[i]?.row === made[i]) return;
+      const fresh = fill(template.cloneNode(true), row);
+      fresh.row = made[i];
+      el.insertBefore(fresh, el.children[i] || null);
+    });
+    while (el.children.length > rows.length) el.lastElementChild.remove();
+  };
+  const there = v => Array.isArray(v) ? v.length > 0 : !!v;
   const show = data => {
-    const stale = document.getElementById('stale');
-    if (stale && body.dataset.fingerprint !== data.fingerprint) stale.hidden = false;
-    all('[data-hide-zero]').forEach(e => { e.hidden = !data[e.dataset.hideZero]; });
+    const stale = document.getElementById('stale'), main = document.getElementById('headline'), icon = document.getElementById('headline-icon');
+    if (stale && !data.lines && body.dataset.fingerprint !== data.fingerprint) stale.hidden = false;
     drift = data.now - Date.now();
+    all('[data-hide-zero]').forEach(e => { e.hidden = !data[e.dataset.hideZero]; });
     all('[data-k]').forEach(e => {
       const since = e.dataset.since && data[e.dataset.since];
       if (since) e.dataset.ms = since; else if (e.dataset.since) delete e.dataset.ms;
       put(e, String(value(data, e.dataset.k) ?? ''));
     });
-    if (!document.getElementById('headline')) return;
-    body.dataset.tone = data.tone;
-    if (body.dataset.state !== data.state) put(document.getElementById('said'), data.headline + data.headline_span + data.headline_after);
-    body.dataset.state = data.state;
-    document.title = data.title;
-    document.getElementById('headline-icon').setAttribute('href', `#i-${data.tone}`);
-    all('[data-step]').forEach(e => +e.dataset.step === data.step ? e.setAttribute('aria-current', 'step') : e.removeAttribute('aria-current'));
-    all('main [data-opt]').forEach(e => { if (!e.closest('[data-list]')) e.hidden = !data[e.dataset.opt]; });
-    all('main [data-t]').forEach(e => { if (!e.closest('[data-list]')) time(e, value(data, e.dataset.t)); });
-    data.anatomy?.segments.forEach((s, i) => { const r = all('.lane rect')[i]; r?.setAttribute('x', s.x); r?.setAttribute('width', s.width); });
-    all('[data-list]').forEach(list => {
-      const name = list.dataset.list, rows = value(data, name) || [], made = JSON.stringify(rows);
-      if (seen[name] === made) return;
-      seen[name] = made;
-      const template = list.parentNode.querySelector(`template[data-for="${name}"]`).content.firstElementChild;
-      list.replaceChildren(...rows.map(row => fill(template.cloneNode(true), row)));
-    });
-    strip = data.strip;
+    const free = e => !e.closest('[data-list]');
+    all('main [data-opt]').filter(free).forEach(e => { e.hidden = !there(data[e.dataset.opt]); });
+    all('main [data-none]').forEach(e => { e.hidden = there(data[e.dataset.none]); });
+    all('main [data-t]').filter(free).forEach(e => time(e, value(data, e.dataset.t)));
+    all('[data-list]').forEach(e => list(e, value(data, e.dataset.list) || []));
+    body.dataset.tone = main ? data.tone : data.spool_tone;
+    icon.setAttribute('href', `#i-${main ? data.tone : data.spool_icon}`);
+    if (main) {
+      if (body.dataset.state !== data.state) put(document.getElementById('said'), data.headline + data.headline_span + data.headline_after);
+      body.dataset.state = data.state;
+      document.title = data.title;
+      all('[data-step]').forEach(e => +e.dataset.step === data.step ? e.setAttribute('aria-current', 'step') : e.removeAttribute('aria-current'));
+      const bars = all('.lane rect');
+      data.anatomy?.segments.forEach((s, i) => { bars[i].setAttribute('x', s.x); bars[i].setAttribute('width', s.width); });
+      strip = data.strip;
+    }
     tick();
   };
 

@@ -26,12 +26,13 @@ use super::readiness::Readiness;
 use super::request::{App, AskResult, Door, hardened};
 use super::session::Scheme;
 use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
+use super::spool_view;
 use super::words::Locale;
 use crate::account::{Account, AccountStore, DirectoryHandle};
 use crate::base::{AccountId, Clock, Moment};
 use crate::delivery::view::Flushes;
 use crate::liveness::{LineState, Lines, TransitionLog};
-use crate::spool::SpoolStore;
+use crate::spool::{SpoolStore, StateFilter};
 
 /// News that come within this time are sent as one: a flush of a hundred messages is not a hundred events.
 const JOIN_NEWS_WITHIN: Duration = Duration::from_millis(50);
@@ -74,7 +75,7 @@ pub enum WebError {
     Listener(#[from] std::io::Error),
 }
 
-/// The running server of the pages.
+/// The running server of the pages. Dropping it stops it at once; [`stopped`](Self::stopped) lets requests end.
 #[derive(Debug)]
 pub struct WebServer {
     addresses: Vec<SocketAddr>,
@@ -206,6 +207,9 @@ struct Watcher {
     door: Door,
     account: Account,
     locale: Locale,
+    /// The list that the page shows, if it shows one.
+    list: Option<StateFilter>,
+    sees_header: bool,
     jar: String,
     seat: Seat,
     kept: Option<Kept>,
@@ -221,14 +225,17 @@ async fn events(
     shutdown: CancellationToken,
 ) -> Result<Response, Response> {
     let visit = door.visit(&headers, ask).await?;
-    let (_, account) = door.account(&visit, &name)?;
+    let (viewer, account) = door.account(&visit, &name)?;
     let Some(seat) = door.app.hub.seat(account.id) else {
         tracing::warn!(account = %account.name, "too many open pages");
         return Ok((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "60")]).into_response());
     };
     let jar = headers.get(COOKIE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let checked_at = door.app.clock.monotonic();
-    let watcher = Watcher { door, account, locale: visit.locale, jar, seat, kept: None, checked_at, shutdown };
+    let list = visit.ask.filter.as_deref().map(|word| spool_view::filter(word).1);
+    let sees_header = viewer.sees_header(account.id);
+    let watcher =
+        Watcher { door, account, locale: visit.locale, list, sees_header, jar, seat, kept: None, checked_at, shutdown };
     let news = stream::unfold(watcher, |mut watcher| async {
         let event = watcher.next().await?;
         Some((Ok::<_, Infallible>(event), watcher))
@@ -263,13 +270,13 @@ impl Watcher {
             }
         }
         if self.kept.is_none() {
-            match self.door.kept(self.account.id).await {
+            match self.door.kept(self.account.id, self.list).await {
                 Ok(kept) => self.kept = Some(kept),
                 Err(error) => tracing::error!(account = %self.account.name, %error, "news of a page are incomplete"),
             }
         }
         let kept = self.kept.get_or_insert_with(Kept::default);
-        let news = self.door.news(&self.account, kept, self.locale);
+        let news = self.door.news(&self.account, kept, self.sees_header, self.locale);
         Event::default().event("state").json_data(&news).ok()
     }
 

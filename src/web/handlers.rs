@@ -15,14 +15,14 @@ use super::pages::{
 };
 use super::request::{AskResult, Button, Door, Visit, see_other};
 use super::settings::{HISTORY_ROWS, SPOOL_ROWS};
-use super::spool_view;
+use super::spool_view::{self, SpoolLine};
 use super::view::{self, StatusFacts, StatusPage};
 use super::words::Locale;
 use super::{assets, format, session, sign_in};
 use crate::account::{Account, AccountError, AccountStatus, Change};
 use crate::base::{AccountId, SpoolId, WallTime};
 use crate::liveness::HistoryRow;
-use crate::spool::{ListCursor, ListQuery, RetrySelection, StateFilter, Usage};
+use crate::spool::{ListCursor, ListQuery, MessageRow, RetrySelection, StateFilter, Usage};
 
 /// Accounts on the first page, at most.
 const ACCOUNTS_SHOWN_MAX: usize = 2_000;
@@ -35,6 +35,8 @@ type Answer = Result<Response, Response>;
 pub(super) struct Kept {
     oldest_waiting: Option<WallTime>,
     history: Vec<HistoryRow>,
+    /// The first page of a list, for a page that shows one.
+    rows: Option<Vec<MessageRow>>,
 }
 
 /// What an open page is sent.
@@ -44,6 +46,14 @@ pub(super) struct News {
     page: StatusPage,
     story: Vec<StoryLine>,
     fingerprint: String,
+    spool_headline: String,
+    spool_tone: &'static str,
+    spool_icon: &'static str,
+    count_held: String,
+    count_waiting: String,
+    count_refused: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<Vec<SpoolLine>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,12 +71,16 @@ impl Door {
     ///
     /// # Errors
     /// The sentence for the log.
-    pub(super) async fn kept(&self, account: AccountId) -> Result<Kept, String> {
+    pub(super) async fn kept(&self, account: AccountId, list: Option<StateFilter>) -> Result<Kept, String> {
         let rooms = &self.app.rooms;
-        let query = ListQuery { account: Some(account), filter: StateFilter::Waiting, after: None, limit: 1 };
-        let oldest = rooms.spool.list(query).await.map_err(|e| e.to_string())?;
+        let first = |filter, limit| ListQuery { account: Some(account), filter, after: None, limit };
+        let oldest = rooms.spool.list(first(StateFilter::Waiting, 1)).await.map_err(|e| e.to_string())?;
+        let rows = match list {
+            Some(filter) => Some(rooms.spool.list(first(filter, SPOOL_ROWS)).await.map_err(|e| e.to_string())?.rows),
+            None => None,
+        };
         let history = rooms.log.history(account, HISTORY_ROWS).await.map_err(|e| e.to_string())?;
-        Ok(Kept { oldest_waiting: oldest.rows.first().map(|row| row.accepted_at), history })
+        Ok(Kept { oldest_waiting: oldest.rows.first().map(|row| row.accepted_at), history, rows })
     }
 
     /// The status of an account in one language.
@@ -99,19 +113,29 @@ impl Door {
     }
 
     /// The status with what only an open page needs.
-    pub(super) fn news(&self, account: &Account, kept: &Kept, locale: Locale) -> News {
+    pub(super) fn news(&self, account: &Account, kept: &Kept, sees_header: bool, locale: Locale) -> News {
         let rooms = &self.app.rooms;
         let demo = self.app.settings.demo_controls.as_ref();
+        let (usage, now) = (rooms.spool.usage(account.id), self.app.clock.wall());
+        let (spool_tone, spool_icon) = spool_view::heading(usage);
+        let line = |row| spool_view::line(row, sees_header, now, locale);
         News {
             page: self.status_page(account, kept, locale),
             story: demo.map(|d| d.story().into_iter().map(|line| StoryLine { line }).collect()).unwrap_or_default(),
-            fingerprint: fingerprint(rooms.spool.usage(account.id), rooms.flushes.view(account.id).is_delivering),
+            fingerprint: fingerprint(usage, rooms.flushes.view(account.id).is_delivering),
+            spool_headline: locale.spool_headline(usage.waiting),
+            spool_tone,
+            spool_icon,
+            count_held: format::count(usage.waiting + usage.refused, locale),
+            count_waiting: format::count(usage.waiting, locale),
+            count_refused: format::count(usage.refused, locale),
+            lines: kept.rows.as_ref().map(|rows| rows.iter().map(line).collect()),
         }
     }
 
     async fn status_answer(&self, visit: &Visit, account: &Account) -> Answer {
         let l = visit.locale;
-        let kept = self.kept(account.id).await.map_err(|error| self.failed(visit, &error))?;
+        let kept = self.kept(account.id, None).await.map_err(|error| self.failed(visit, &error))?;
         let page = self.status_page(account, &kept, l);
         let mut shell = self.shell(visit, page.title.clone());
         shell.account = account.name.to_string();
@@ -213,10 +237,11 @@ pub(super) async fn spool(
     shell.section = "spool";
     (shell.held, shell.held_count) = (usage.waiting, format::count(usage.waiting, l));
     shell.query = after.map_or_else(|| format!("filter={word}&"), |id| format!("filter={word}&after={id}&"));
+    let (tone, icon) = spool_view::heading(usage);
     let template = SpoolTemplate {
         shell,
-        tone: if usage.waiting == 0 { "ok" } else { "warn" },
-        icon: if usage.waiting == 0 { "ok" } else { "wait" },
+        tone,
+        icon,
         headline: l.spool_headline(usage.waiting),
         filters: spool_view::filter_links(word, usage, l),
         filter: word,
@@ -225,6 +250,7 @@ pub(super) async fn spool(
         empty: if filter == StateFilter::Held { l.spool_empty_held() } else { l.spool_empty() },
         next: list.next.map(|cursor| cursor.0.to_string()),
         is_first: after.is_none(),
+        was_retried: visit.ask.retried.is_some(),
         may_retry: viewer.may_retry(account.id) && usage.waiting + usage.refused > 0,
         fingerprint: fingerprint(usage, rooms.flushes.view(account.id).is_delivering),
     };
@@ -275,7 +301,7 @@ pub(super) async fn retry_all(
         return Err(door.forbidden(&visit));
     }
     retry(&door, &visit, &account, &viewer.person.name, RetrySelection::Account(account.id)).await?;
-    Ok(see_other(&format!("/a/{}/spool", account.name)))
+    Ok(see_other(&format!("/a/{}/spool?retried=1", account.name)))
 }
 
 /// `POST /a/{name}/spool/{id}/retry`: one message.

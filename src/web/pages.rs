@@ -94,6 +94,7 @@ pub(super) struct SpoolTemplate {
     pub(super) next: Option<String>,
     pub(super) is_first: bool,
     pub(super) may_retry: bool,
+    pub(super) was_retried: bool,
     /// `delivered`, `waiting` and `refused` as one word: the script compares it with what the stream says.
     pub(super) fingerprint: String,
 }

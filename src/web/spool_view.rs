@@ -1,5 +1,7 @@
 //! Turns rows of the spool into the list of held mail and the page of one message.
 
+use serde::Serialize;
+
 use super::format::{self, Stamp};
 use super::words::Locale;
 use crate::base::WallTime;
@@ -28,6 +30,11 @@ pub(super) struct FilterLink {
     pub(super) is_current: bool,
 }
 
+/// Colour and icon over the list.
+pub(super) const fn heading(usage: Usage) -> (&'static str, &'static str) {
+    if usage.waiting == 0 { ("ok", "ok") } else { ("warn", "wait") }
+}
+
 /// The filters with their counts.
 pub(super) fn filter_links(current: &str, usage: Usage, locale: Locale) -> Vec<FilterLink> {
     FILTERS
@@ -46,7 +53,7 @@ pub(super) fn filter_links(current: &str, usage: Usage, locale: Locale) -> Vec<F
 }
 
 /// One message in the list.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub(super) struct SpoolLine {
     pub(super) id: String,
     pub(super) tone: &'static str,
@@ -61,6 +68,8 @@ pub(super) struct SpoolLine {
     pub(super) size: String,
     pub(super) accepted: Stamp,
     pub(super) accepted_ms: i64,
+    /// The script counts it; a row does not change because time passes.
+    #[serde(skip)]
     pub(super) age: String,
     pub(super) attempts: String,
 }

@@ -2,12 +2,11 @@
 //!
 //! The same value fills the template and, as JSON, updates an open page.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
+use super::drawing::{self, Anatomy, Strip};
 use super::format::{self, Stamp};
-use super::history::{self, HistoryItem, Outage};
+use super::history::{self, HistoryItem};
 use super::words::Locale;
 use crate::account::Endpoint;
 use crate::base::WallTime;
@@ -15,14 +14,6 @@ use crate::delivery::view::FlushView;
 use crate::liveness::{HistoryRow, LineState, LineView};
 use crate::spool::Usage;
 
-/// Time on the strip of heartbeats, at most.
-const STRIP_MAX: Duration = Duration::from_secs(300);
-/// Beats on the strip, at most; liveness keeps as many.
-const STRIP_BEATS_MAX: u32 = 60;
-/// A beat is drawn as missed once it is this late: the jitter that liveness allows.
-const LATE_AFTER: Duration = Duration::from_secs(2);
-/// Width of the strip in its own units.
-const STRIP_WIDTH: f64 = 600.0;
 /// Domains named in a sentence before it says "and more".
 const DOMAINS_NAMED_MAX: usize = 2;
 
@@ -92,20 +83,6 @@ pub(super) struct StatusPage {
     pub(super) now: i64,
 }
 
-/// The last minutes of heartbeats as two SVG paths, and the numbers from which the script draws them anew.
-#[derive(Clone, PartialEq, Debug, Default, Serialize)]
-pub(super) struct Strip {
-    pub(super) beats: Vec<i64>,
-    pub(super) interval: i64,
-    pub(super) window: i64,
-    /// Whether the script may go on drawing beats by itself.
-    pub(super) is_beating: bool,
-    pub(super) beats_path: String,
-    pub(super) missed_path: String,
-    pub(super) begin: String,
-    pub(super) label: String,
-}
-
 /// A line of the card about the customer's server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub(super) struct Fact {
@@ -113,22 +90,6 @@ pub(super) struct Fact {
     pub(super) value: String,
     /// `mono` for addresses, `warn`, or nothing.
     pub(super) tone: &'static str,
-}
-
-/// The last finished outage, drawn to scale.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub(super) struct Anatomy {
-    pub(super) at: Stamp,
-    pub(super) segments: Vec<Segment>,
-    pub(super) facts: Vec<Fact>,
-}
-
-/// A piece of the bar of an outage, in units of the strip's width.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub(super) struct Segment {
-    pub(super) tone: &'static str,
-    pub(super) x: String,
-    pub(super) width: String,
 }
 
 /// Makes the page.
@@ -156,7 +117,7 @@ pub(super) fn status(facts: &StatusFacts<'_>) -> StatusPage {
         last_beat: last_beat.map(format::clock),
         last_beat_age: last_beat.map(running).unwrap_or_default(),
         step: step(scene),
-        strip: strip(facts),
+        strip: drawing::strip(facts),
         held,
         held_count: format::count(held, locale),
         held_sentence: if held == 0 {
@@ -174,7 +135,7 @@ pub(super) fn status(facts: &StatusFacts<'_>) -> StatusPage {
         facts: server_facts(facts),
         history_empty: if history.is_empty() { locale.history_none() } else { "" },
         history,
-        anatomy: history::last_outage(facts.history).and_then(|outage| anatomy(&outage, facts)),
+        anatomy: history::last_outage(facts.history).and_then(|outage| drawing::anatomy(&outage, facts)),
         now: facts.now.timestamp_millis(),
     }
 }
@@ -347,107 +308,10 @@ fn server_facts(facts: &StatusFacts<'_>) -> Vec<Fact> {
     list
 }
 
-fn strip(facts: &StatusFacts<'_>) -> Strip {
-    let locale = facts.locale;
-    let Some(line) = facts.line else { return Strip::default() };
-    let interval = line.interval.max(Duration::from_millis(100));
-    let window = STRIP_MAX.min(interval * STRIP_BEATS_MAX);
-    let (now, step) = (facts.now.timestamp_millis(), millis(interval));
-    let begin = now - millis(window);
-    let beats: Vec<i64> = line.recent_beats.iter().map(WallTime::timestamp_millis).filter(|at| *at >= begin).collect();
-    let is_beating = line.state.is_deliverable();
-    let mut missed = Vec::new();
-    let newest = line.last_beat_at.map(|at| at.timestamp_millis());
-    let ends = line.recent_beats.iter().map(WallTime::timestamp_millis).chain((!is_beating).then_some(now));
-    let (mut previous, mut open) = (None, 0);
-    for end in ends {
-        if let Some(from) = previous.or(newest.filter(|_| end == now)) {
-            let due = gap(from, end, step, begin, end == now);
-            if end == now {
-                open = due.len();
-            }
-            missed.extend(due);
-        }
-        previous = Some(end);
-    }
-    Strip {
-        beats_path: path(&beats, begin, window, 14, "V46"),
-        missed_path: path(&missed, begin, window, 37, "l5 8m-5 0l5-8"),
-        interval: step,
-        window: millis(window),
-        is_beating,
-        begin: format!("{}{}{}", locale.ago_before(), format::round_span(window, locale), locale.ago_after()),
-        label: locale.strip_label(if is_beating { missed.len() } else { open }),
-        beats,
-    }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// When beats were due between two events and did not come, at most as many as fit on the strip.
-fn gap(from: i64, to: i64, step: i64, begin: i64, is_open: bool) -> Vec<i64> {
-    let grace = if is_open { millis(LATE_AFTER).min(step / 2) } else { step / 2 };
-    let skip = ((begin - from) / step).max(0);
-    (skip + 1..).map(|k| from + k * step).take_while(|due| due + grace <= to).take(STRIP_BEATS_MAX as usize).collect()
-}
-
-fn path(times: &[i64], begin: i64, window: Duration, base: u8, draw: &str) -> String {
-    let mut path = String::new();
-    for at in times {
-        path.push_str(&format!("M{} {base}{draw}", place(*at, begin, window)));
-    }
-    path
-}
-
-/// Where a time stands on the strip, with one decimal.
-fn place(at: i64, begin: i64, window: Duration) -> String {
-    let share = Duration::from_millis(u64::try_from(at - begin).unwrap_or(0)).as_secs_f64() / window.as_secs_f64();
-    format!("{:.1}", (share * STRIP_WIDTH).clamp(0.0, STRIP_WIDTH))
-}
-
-fn anatomy(outage: &Outage, facts: &StatusFacts<'_>) -> Option<Anatomy> {
-    let locale = facts.locale;
-    let returned_at = outage.returned_at?;
-    let confirmed_at = outage.confirmed_at.unwrap_or(returned_at);
-    let duration = format::between(outage.since, returned_at);
-    let margin = chrono::Duration::from_std(duration / 8).ok()?;
-    let (begin, end) = (outage.since - margin, confirmed_at + margin);
-    let window = format::between(begin, end).max(Duration::from_millis(1));
-    let marks = [
-        ("ok", begin, outage.since),
-        ("warn", outage.since, outage.noticed_at),
-        ("bad", outage.noticed_at, returned_at),
-        ("info", returned_at, confirmed_at),
-        ("ok", confirmed_at, end),
-    ];
-    let x = |at: WallTime| place(at.timestamp_millis(), begin.timestamp_millis(), window);
-    let segments = marks
-        .map(|(tone, from, to)| Segment {
-            tone,
-            x: x(from),
-            width: place((begin + (to - from)).timestamp_millis(), begin.timestamp_millis(), window),
-        })
-        .to_vec();
-    let fact = |name, value, tone| Fact { name, value, tone };
-    let noticed = format::short_span(format::between(outage.since, outage.noticed_at), locale);
-    let mut list = vec![
-        fact(locale.anatomy_duration(), format::span(duration, locale), ""),
-        fact(locale.anatomy_detected(), noticed, ""),
-    ];
-    if let Some(change) = &outage.new_address {
-        list.push(fact(locale.anatomy_address(), change.to.to_string(), "mono"));
-    }
-    let of_this_return = facts.flush.last.as_ref().filter(|last| last.started_at >= returned_at);
-    if let Some(first) = of_this_return.and_then(|last| last.first_delivery_after) {
-        list.push(fact(locale.anatomy_first(), format::short_span(first, locale), ""));
-    }
-    Some(Anatomy { at: format::day(outage.since, locale), segments, facts: list })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::base::{AccountId, EndpointId, Moment};
     use chrono::TimeZone;
@@ -564,7 +428,7 @@ mod tests {
 
     #[test]
     fn an_outage_is_drawn_to_scale() {
-        let outage = Outage {
+        let outage = history::Outage {
             since: at(-1_000),
             noticed_at: at(-985),
             returned_at: Some(at(-880)),
@@ -585,7 +449,7 @@ mod tests {
             flush: &flush,
             history: &[],
         };
-        let drawn = anatomy(&outage, &facts).unwrap();
+        let drawn = drawing::anatomy(&outage, &facts).unwrap();
         let widths: Vec<&str> = drawn.segments.iter().map(|s| s.width.as_str()).collect();
         assert_eq!(widths, ["60.0", "60.0", "420.0", "0.0", "60.0"]);
         assert_eq!(drawn.facts[0].value, "2:00 min");

@@ -20,29 +20,33 @@ fn installed(names: &[&str]) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-struct Story;
+struct Story(std::sync::Mutex<Vec<String>>);
 
 impl DemoControls for Story {
     fn buttons(&self) -> Vec<DemoButton> {
-        [
+        let all = [
             ("drop-line", "Drop the line"),
             ("change-address", "Change address"),
             ("refuse-452", "Refuse with 452"),
             ("refuse-550", "Refuse with 550"),
-        ]
-        .map(|(id, label)| DemoButton { id: id.to_owned(), label: label.to_owned() })
-        .into()
+        ];
+        all.map(|(id, label)| DemoButton { id: id.to_owned(), label: label.to_owned() }).into()
     }
-    fn press(&self, _: &str) {}
+    fn press(&self, id: &str) {
+        self.0.lock().unwrap().push(format!("pressed {id}"));
+    }
     fn story(&self) -> Vec<String> {
-        [
-            "Three mails went straight to the customer.",
-            "The customer's line dropped.",
-            "12 mails were accepted for it, <b>one</b> with a hostile subject.",
-        ]
-        .map(str::to_owned)
-        .into()
+        self.0.lock().unwrap().clone()
     }
+}
+
+fn story() -> Arc<Story> {
+    let lines = [
+        "Three mails went straight to the customer.",
+        "The customer's line dropped.",
+        "12 mails were accepted for it, <b>one</b> with a hostile subject.",
+    ];
+    Arc::new(Story(std::sync::Mutex::new(lines.map(str::to_owned).into())))
 }
 
 /// One site per state, all alive at once.
@@ -68,7 +72,7 @@ async fn sites() -> Vec<(&'static str, Site)> {
     let trouble = Site::busy().await;
     *trouble.lines.line.lock().unwrap() = Some(line(LineState::Online, 1));
     trouble.flushes.view.lock().unwrap().last_problem = Some(fakes::HOSTILE.to_owned());
-    let demo = Site::with(Settings { demo_controls: Some(Arc::new(Story)), ..Settings::default() }).await;
+    let demo = Site::with(Settings { demo_controls: Some(story()), ..Settings::default() }).await;
     demo.go_offline();
     vec![
         ("new", new),
@@ -176,7 +180,7 @@ fn browse(node: &Path, chromium: &Path, shots: &[Value], mut go: impl FnMut()) -
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_shows_every_page_without_a_fault_and_follows_within_300_ms() {
+async fn a_browser_shows_every_page_without_a_fault_and_follows_by_itself() {
     let (Some(node), Some(chromium)) =
         (installed(&["node"]), installed(&["chromium", "chromium-browser", "google-chrome"]))
     else {
@@ -189,8 +193,9 @@ async fn a_browser_shows_every_page_without_a_fault_and_follows_within_300_ms() 
     if let Ok(only) = std::env::var("PULSEMX_SHOTS") {
         shots.retain(|shot| shot["name"].as_str().unwrap().contains(&only));
     }
-    let mut watch = shot("live".to_owned(), format!("{}/?lang=en", live.origin), &live.signed_in(OWNER), 1280, false);
-    watch["until"] = json!("offline");
+    let cookie = live.signed_in(OWNER);
+    let mut watch = shot("live".to_owned(), format!("{}/?lang=en", live.origin), &cookie, 1280, false);
+    watch["until"] = json!("document.body.dataset.state === 'offline'");
     watch["expect"] = json!({
         "document.querySelector('.figure b').textContent": "13",
         "document.querySelector('.steps [aria-current]').textContent": "Offline, mail is held",
@@ -205,16 +210,40 @@ async fn a_browser_shows_every_page_without_a_fault_and_follows_within_300_ms() 
         "(document.querySelector('[data-look=dark]').click(), document.documentElement.dataset.theme)": "dark",
     });
     shots.push(watch);
-    let went = std::sync::atomic::AtomicBool::new(false);
+    let mut watch =
+        shot("live-spool".to_owned(), format!("{}/a/firma/spool?lang=en", live.origin), &cookie, 1280, false);
+    watch["until"] = json!("document.querySelectorAll('.spool tbody tr').length === 4");
+    watch["before"] = json!("document.querySelectorAll('.spool tbody a')[2].focus()");
+    watch["expect"] = json!({
+        "document.querySelector('h1').textContent.trim()": "3 messages are waiting for your server",
+        "document.querySelector('.chips b').textContent": "4",
+        "document.activeElement.textContent": "k.sommer@notar-beispiel.example",
+        "document.querySelector('#stale').hidden": true,
+        "document.querySelector('.spool tbody script')": null,
+    });
+    shots.push(watch);
+    let demo = &sites[6].1;
+    let mut watch =
+        shot("live-demo".to_owned(), format!("{}/?lang=en", demo.origin), &demo.signed_in(OWNER), 1280, false);
+    watch["before"] = json!("document.querySelectorAll('form[data-quiet] button')[1].click()");
+    watch["until"] = json!("document.querySelectorAll('.story li').length === 4");
+    watch["expect"] = json!({ "document.querySelector('.story li:last-child').textContent": "pressed change-address" });
+    shots.push(watch);
+    let went = std::sync::atomic::AtomicU32::new(0);
     let wrong = tokio::task::block_in_place(|| {
-        browse(&node, &chromium, &shots, || {
-            live.go_offline();
-            let row = live.log.rows.lock().unwrap()[0].clone();
-            live.lines.events.send(LineEvent::Changed(row)).unwrap();
-            live.stored.send(FIRMA).unwrap();
-            went.store(true, Ordering::Relaxed);
+        browse(&node, &chromium, &shots, || match went.fetch_add(1, Ordering::Relaxed) {
+            0 => {
+                live.go_offline();
+                let row = live.log.rows.lock().unwrap()[0].clone();
+                live.lines.events.send(LineEvent::Changed(row)).unwrap();
+            }
+            1 => {
+                live.spool.messages.lock().unwrap().truncate(4);
+                live.stored.send(FIRMA).unwrap();
+            }
+            _ => {}
         })
     });
-    assert!(went.load(Ordering::Relaxed), "the browser never opened the live page");
+    assert_eq!(went.load(Ordering::Relaxed), 3, "the browser opened the live pages");
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -365,6 +365,21 @@ async fn an_open_page_gets_the_whole_state_first_and_then_each_change_within_300
 }
 
 #[tokio::test]
+async fn an_open_list_gets_its_rows_and_the_operator_gets_them_without_subject() {
+    let site = Site::busy().await;
+    let own = site.stream("/a/firma/events?filter=waiting", &site.signed_in(OWNER)).await.event().await;
+    assert_eq!(own["lines"].as_array().unwrap().len(), 13);
+    assert_eq!(own["lines"][0]["subject"], "Bestellung 4711");
+    assert_eq!(own["count_held"], "14");
+    let operator = site.stream("/a/firma/events?filter=waiting", &site.signed_in(OPERATOR)).await.event().await;
+    assert_eq!(operator["lines"][0]["from"], "einkauf@lieferant.example");
+    assert_eq!(operator["lines"][0]["subject"], "");
+    assert!(!operator.to_string().contains("Bestellung"));
+    let status = site.stream("/a/firma/events", &site.signed_in(OWNER)).await.event().await;
+    assert!(status.get("lines").is_none(), "a status page has no list");
+}
+
+#[tokio::test]
 async fn the_shortcut_leads_to_the_stream_of_the_only_account() {
     let site = Site::open().await;
     let cookie = site.signed_in(OWNER);
