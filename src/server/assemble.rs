@@ -17,7 +17,7 @@ use crate::certificate::{self, CertificateHandle};
 use crate::config::Config;
 use crate::control::desk::Running;
 use crate::control::driver::ControlError;
-use crate::control::{self, Desk};
+use crate::control::{self, Desk, DirectoryKeeper};
 use crate::delivery::Flushes;
 use crate::delivery::driver::Deliveries;
 use crate::heartbeat;
@@ -250,22 +250,77 @@ pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, Star
     started
 }
 
+/// What most rooms are handed.
+struct Shared {
+    store: Arc<SqliteStore>,
+    spool: Arc<dyn SpoolStore>,
+    lines: Arc<dyn Lines>,
+    flushes: Arc<dyn Flushes>,
+    directory: DirectoryHandle,
+    pages: broadcast::Sender<AccountId>,
+    readiness: Arc<Readiness>,
+}
+
+impl Shared {
+    fn smtp_rooms(&self, stored: Arc<dyn StoredListener>, certificate: &CertificateHandle) -> SmtpRooms {
+        SmtpRooms {
+            directory: self.directory.clone(),
+            lines: Arc::clone(&self.lines),
+            spool: Arc::clone(&self.spool),
+            stored,
+            certificate: Some(certificate.clone()),
+            ids: Arc::new(SpoolIds::default()),
+        }
+    }
+
+    fn web_rooms(&self) -> WebRooms {
+        WebRooms {
+            directory: self.directory.clone(),
+            accounts: Arc::clone(&self.store) as _,
+            lines: Arc::clone(&self.lines),
+            log: Arc::clone(&self.store) as _,
+            spool: Arc::clone(&self.spool),
+            flushes: Arc::clone(&self.flushes),
+            stored: self.pages.clone(),
+            readiness: Arc::clone(&self.readiness),
+        }
+    }
+
+    fn desk(&self, config: &Config, keeper: Arc<dyn DirectoryKeeper>, seal: SealKey, web: &[SocketAddr]) -> Arc<Desk> {
+        Arc::new(Desk {
+            accounts: Arc::clone(&self.store) as _,
+            spool: Arc::clone(&self.spool),
+            log: Arc::clone(&self.store) as _,
+            directory: self.directory.clone(),
+            hostname: config.hostname.clone(),
+            running: Some(Running {
+                lines: Arc::clone(&self.lines),
+                flushes: Arc::clone(&self.flushes),
+                keeper,
+                seal,
+                public_url: config.public_url(web.first().copied()),
+                started_at: Clock.wall(),
+            }),
+        })
+    }
+}
+
 async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<RunningServer, StartError> {
     let Ground { store, seal, certificate, sockets, control, directory, watched } = Ground::lay(config).await?;
     let readiness = Arc::new(Readiness::new(PARTS));
     readiness.ready("store");
+    let smtp_all = sockets.smtp_addresses();
     let log = Arc::clone(&store) as Arc<dyn TransitionLog>;
     let liveness = Liveness::start(liveness_settings(config), log, watched, stops.heartbeats.clone());
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
     let deliveries = Deliveries::start(
-        delivery_settings(config, sockets.smtp_addresses()),
+        delivery_settings(config, smtp_all.clone()),
         directory.clone(),
         Arc::clone(&lines),
         Arc::clone(&spool),
         stops.rooms.clone(),
     )?;
-    let flushes = Arc::clone(&deliveries) as Arc<dyn Flushes>;
     readiness.ready("delivery");
     let beats = BeatServer::start(
         heartbeat::server::Settings { interval: config.heartbeat_interval },
@@ -275,62 +330,27 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         &stops.heartbeats,
     )?;
     readiness.ready("heartbeat");
+    let flushes = Arc::clone(&deliveries) as Arc<dyn Flushes>;
     let counts = WaitingCounts::start(&spool, &liveness, &flushes, &directory, &stops.rooms);
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;
-    let smtp_all = addresses(&sockets.smtp, tokio::net::TcpListener::local_addr);
-    let postroom = Postroom { flushes: Arc::clone(&flushes), pages: pages.clone(), counts };
-    let smtp_server = SmtpServer::start(
-        smtp_settings(config),
-        sockets.smtp,
-        SmtpRooms {
-            directory: directory.clone(),
-            lines: Arc::clone(&lines),
-            spool: Arc::clone(&spool),
-            stored: Arc::new(postroom),
-            certificate: Some(certificate.clone()),
-            ids: Arc::new(SpoolIds::default()),
-        },
-        stops.rooms.clone(),
-    );
-    readiness.ready("smtp");
-    let web_all = addresses(&sockets.web, std::net::TcpListener::local_addr);
-    let web_rooms = WebRooms {
-        directory: directory.clone(),
-        accounts: Arc::clone(&store) as _,
-        lines: Arc::clone(&lines),
-        log: Arc::clone(&store) as _,
-        spool: Arc::clone(&spool),
-        flushes: Arc::clone(&flushes),
-        stored: pages,
-        readiness: Arc::clone(&readiness),
-    };
-    let web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
-    let keeper = Keeper::new(Arc::clone(&store) as _, directory.clone(), seal.clone(), liveness, Arc::clone(&beats));
-    let keeper = Arc::new(keeper);
-    let desk = Arc::new(Desk {
-        accounts: Arc::clone(&store) as _,
-        spool: Arc::clone(&spool),
-        log: Arc::clone(&store) as _,
-        directory: directory.clone(),
-        hostname: config.hostname.clone(),
-        running: Some(Running {
-            lines: Arc::clone(&lines),
-            flushes,
-            keeper: Arc::clone(&keeper) as _,
-            seal,
-            public_url: config.public_url(web_all.first().copied()),
-            started_at: Clock.wall(),
-        }),
-    });
+    let postroom = Arc::new(Postroom { flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
+    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness };
+    let smtp_rooms = shared.smtp_rooms(postroom, &certificate);
+    let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
+    shared.readiness.ready("smtp");
+    let web_server = start_web(config, extras, sockets.web, &certificate, shared.web_rooms(), &stops.rooms)?;
+    let web_all = web_server.addresses().to_vec();
+    let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
+    let keeper = Arc::new(Keeper::new(accounts, shared.directory.clone(), seal.clone(), liveness, Arc::clone(&beats)));
+    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &web_all);
+    let Shared { store, spool, lines, directory, readiness, .. } = shared;
     tokio::spawn(alert::driver::run(Arc::clone(&lines), directory, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
     tokio::spawn(maintain::run(spool, keeper, config.spool_keep_delivered, stops.rooms.clone()));
     readiness.ready("control");
-    let heartbeat_all = beats.addresses();
-    let socket_path = config.control_socket();
     Ok(RunningServer {
         smtp_all,
-        heartbeat_all,
+        heartbeat_all: beats.addresses(),
         web_all,
         desk,
         lines,
@@ -339,7 +359,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         deliveries,
         web_server,
         store,
-        socket_path,
+        socket_path: config.control_socket(),
     })
 }
 
