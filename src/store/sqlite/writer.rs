@@ -24,6 +24,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
+use super::checkpoint::Gate;
 use super::error::{WriteFailure, describe, is_doubtful};
 use super::job::{Ahead, Call, Durability, Job, Terms, Work};
 use super::open;
@@ -87,6 +88,7 @@ impl Writer {
         connection: Connection,
         usage: Arc<UsageTable>,
         counters: Arc<Counters>,
+        gate: Arc<Gate>,
     ) -> std::io::Result<Self> {
         let (queue, orders) = channel();
         let desk = Desk {
@@ -98,6 +100,7 @@ impl Writer {
             claims: 0,
             usage,
             counters,
+            gate,
             clock: Clock,
         };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || desk.work(&orders))?;
@@ -145,6 +148,7 @@ struct Desk {
     claims: i64,
     usage: Arc<UsageTable>,
     counters: Arc<Counters>,
+    gate: Arc<Gate>,
     clock: Clock,
 }
 
@@ -234,6 +238,7 @@ impl Desk {
         is_synced: bool,
         work: impl FnOnce(&mut Self, &Connection) -> rusqlite::Result<()>,
     ) -> Result<(), WriteFailure> {
+        self.gate.pass();
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.reopen()?,
@@ -336,7 +341,7 @@ mod tests {
         open::prepare(&path).unwrap();
         let mut connection = open::writing(&path).unwrap();
         migrate::migrate(&mut connection, &path, &["CREATE TABLE piece (octets BLOB, number INTEGER);"]).unwrap();
-        let writer = Writer::start(path.clone(), connection, Arc::default(), Arc::default()).unwrap();
+        let writer = Writer::start(path.clone(), connection, Arc::default(), Arc::default(), Arc::default()).unwrap();
         Bench { writer, path, _directory: directory }
     }
 
