@@ -385,8 +385,11 @@ mod tests {
                 bench.writer.submit(Terms::LAZY, move |work| Ok(work.ahead.is_doubtful(number))).await;
             asked.unwrap()
         };
-        let noted: Result<(), SpoolError> =
-            bench.writer.submit(Terms::LAZY, |work| Ok::<_, SpoolError>(work.ahead.note(7))).await;
+        let note = |work: &mut Work<'_>| -> Result<(), SpoolError> {
+            work.ahead.note(7);
+            Ok(())
+        };
+        let noted = bench.writer.submit(Terms::LAZY, note).await;
         noted.unwrap();
         assert!(!is_doubtful(7).await);
         assert!(write(&bench, "ROLLBACK").await.is_err());
