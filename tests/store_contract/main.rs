@@ -9,6 +9,7 @@
 )]
 
 mod accounts;
+mod crash;
 mod engine;
 mod messages;
 mod model;

@@ -1,6 +1,7 @@
 //! Moves committed pages from the log into the database, away from the thread that commits.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,10 +18,37 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Pages of 4 KiB in the log that are worth a checkpoint: 4 MiB, four times the engine's own habit, since the copy
 /// runs beside the commits.
 const PAGES_WORTH: i64 = 1024;
-/// Pages in the log beyond which commits have to wait for a checkpoint that lets it begin anew: 256 MiB.
-const PAGES_MAX: i64 = 65_536;
+/// Pages in the log beyond which it has to begin anew: 64 MiB. Under a steady stream of commits a passive checkpoint
+/// never catches up with the last one, so commits wait for a moment: while the few pages are copied that were written
+/// during a passive checkpoint just before.
+const PAGES_MAX: i64 = 16_384;
 /// Looks without a commit after which the log is emptied.
 const QUIET_LOOKS: u32 = 20;
+
+/// Where the writer stands aside while the log begins anew. The engine's own lock is not fair: between two groups of a
+/// steady stream nobody else would ever get it.
+#[derive(Default, Debug)]
+pub(super) struct Gate {
+    is_closed: AtomicBool,
+    passage: Mutex<()>,
+}
+
+impl Gate {
+    /// Waits while the gate is closed; called by the writer before each transaction.
+    pub(super) fn pass(&self) {
+        if self.is_closed.load(Ordering::Acquire) {
+            drop(self.passage.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    fn closed_for<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _passage = self.passage.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_closed.store(true, Ordering::Release);
+        let done = work();
+        self.is_closed.store(false, Ordering::Release);
+        done
+    }
+}
 
 /// The handle of the thread.
 pub(super) struct Checkpointer {
@@ -30,7 +58,7 @@ pub(super) struct Checkpointer {
 
 impl Checkpointer {
     /// Starts the thread with a connection of its own.
-    pub(super) fn start(path: &Path, counters: Arc<Counters>) -> Result<Self, OpenError> {
+    pub(super) fn start(path: &Path, counters: Arc<Counters>, gate: Arc<Gate>) -> Result<Self, OpenError> {
         let connection = open::writing(path)?;
         // A checkpoint that cannot have the file at once is tried again at the next look.
         connection.busy_timeout(Duration::from_millis(200)).map_err(|error| OpenError::engine(path, error))?;
@@ -38,7 +66,7 @@ impl Checkpointer {
         let name = path.to_owned();
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".to_owned())
-            .spawn(move || look_after(&name, &connection, &counters, &stopped))
+            .spawn(move || look_after(&name, &connection, (&counters, &gate), &stopped))
             .map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         Ok(Self { stop, thread: Mutex::new(Some(thread)) })
     }
@@ -65,7 +93,7 @@ const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
-fn look_after(path: &Path, connection: &Connection, counters: &Counters, stopped: &Receiver<()>) {
+fn look_after(path: &Path, connection: &Connection, (counters, gate): (&Counters, &Gate), stopped: &Receiver<()>) {
     let mut commits = 0;
     let mut quiet_looks = 0;
     while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
@@ -75,7 +103,7 @@ fn look_after(path: &Path, connection: &Connection, counters: &Counters, stopped
         if quiet_looks > QUIET_LOOKS {
             continue;
         }
-        if let Err(error) = look(connection, quiet_looks == QUIET_LOOKS) {
+        if let Err(error) = look(connection, gate, quiet_looks == QUIET_LOOKS) {
             tracing::warn!(database = %path.display(), error = %describe(&error, path), "checkpoint failed");
         }
     }
@@ -84,14 +112,17 @@ fn look_after(path: &Path, connection: &Connection, counters: &Counters, stopped
     }
 }
 
-fn look(connection: &Connection, is_quiet: bool) -> rusqlite::Result<()> {
+fn look(connection: &Connection, gate: &Gate, is_quiet: bool) -> rusqlite::Result<()> {
     let (pages, done) = checkpoint(connection, LOOK)?;
     if is_quiet && pages > 0 {
         checkpoint(connection, TRUNCATE)?;
-    } else if pages > PAGES_MAX {
-        checkpoint(connection, RESTART)?;
-    } else if pages - done >= PAGES_WORTH {
+        return Ok(());
+    }
+    if pages - done >= PAGES_WORTH || pages > PAGES_MAX {
         checkpoint(connection, PASSIVE)?;
+    }
+    if pages > PAGES_MAX {
+        gate.closed_for(|| checkpoint(connection, RESTART))?;
     }
     Ok(())
 }

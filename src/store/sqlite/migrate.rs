@@ -81,9 +81,10 @@ fn copy_before(connection: &Connection, path: &Path, found: i64) -> Result<PathB
         PathBuf::from(name)
     };
     let free = (1..=COPIES_MAX).map(name_of).find(|name| !name.exists()).unwrap_or_else(|| name_of(COPIES_MAX));
-    super::open::private_file(&free)?;
+    let file = super::open::private_file(&free)?;
     let text = free.to_string_lossy();
     connection.execute("VACUUM INTO ?1", [&*text]).map_err(|error| OpenError::engine(&free, error))?;
+    file.sync_all().map_err(|source| OpenError::File { path: free.clone(), source })?;
     Ok(free)
 }
 

@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use checkpoint::Checkpointer;
+use checkpoint::{Checkpointer, Gate};
 use error::WriteFailure;
 use job::{Terms, Work};
 use readers::Readers;
@@ -84,8 +84,9 @@ impl SqliteStore {
         usage.load(&connection).map_err(|error| OpenError::engine(&path, error))?;
         let counters = Arc::new(Counters::default());
         let readers = Readers::open(&path, open::reading)?;
-        let checkpointer = Checkpointer::start(&path, Arc::clone(&counters))?;
-        let writer = Writer::start(path.clone(), connection, Arc::clone(&usage), Arc::clone(&counters))
+        let gate = Arc::new(Gate::default());
+        let checkpointer = Checkpointer::start(&path, Arc::clone(&counters), Arc::clone(&gate))?;
+        let writer = Writer::start(path.clone(), connection, Arc::clone(&usage), Arc::clone(&counters), gate)
             .map_err(|source| OpenError::File { path, source })?;
         let writing = Writing { writer, checkpointer, lock: Mutex::new(Some(lock)) };
         Ok(Arc::new(Self { readers, writing: Some(writing), usage, counters }))

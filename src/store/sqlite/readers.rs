@@ -42,7 +42,7 @@ impl Readers {
         F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| WriteFailure::Closed)?;
-        let idle = Arc::clone(&self.idle);
+        let (idle, places) = (Arc::clone(&self.idle), Arc::clone(&self.places));
         let (path, opening) = (self.path.clone(), self.opening);
         let asked = tokio::task::spawn_blocking(move || {
             let _place = place;
@@ -51,11 +51,15 @@ impl Readers {
                 Some(connection) => connection,
                 None => opening(&path).map_err(|error| WriteFailure::NotStored(error.to_string()))?,
             };
-            let snapshot = connection.unchecked_transaction()?;
-            let answer = question(&snapshot)?;
-            drop(snapshot);
-            idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            Ok(answer)
+            let answer = match connection.unchecked_transaction() {
+                Ok(snapshot) => question(&snapshot),
+                Err(error) => Err(error.into()),
+            };
+            // A closed pool keeps none, so that the log can go with the last connection.
+            if !places.is_closed() {
+                idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            }
+            answer
         });
         asked
             .await

@@ -24,6 +24,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
+use super::checkpoint::Gate;
 use super::error::{WriteFailure, describe, is_doubtful};
 use super::job::{Ahead, Call, Durability, Job, Terms, Work};
 use super::open;
@@ -87,6 +88,7 @@ impl Writer {
         connection: Connection,
         usage: Arc<UsageTable>,
         counters: Arc<Counters>,
+        gate: Arc<Gate>,
     ) -> std::io::Result<Self> {
         let (queue, orders) = channel();
         let desk = Desk {
@@ -98,6 +100,7 @@ impl Writer {
             claims: 0,
             usage,
             counters,
+            gate,
             clock: Clock,
         };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || desk.work(&orders))?;
@@ -145,6 +148,7 @@ struct Desk {
     claims: i64,
     usage: Arc<UsageTable>,
     counters: Arc<Counters>,
+    gate: Arc<Gate>,
     clock: Clock,
 }
 
@@ -234,6 +238,7 @@ impl Desk {
         is_synced: bool,
         work: impl FnOnce(&mut Self, &Connection) -> rusqlite::Result<()>,
     ) -> Result<(), WriteFailure> {
+        self.gate.pass();
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.reopen()?,
@@ -316,4 +321,86 @@ fn gather(first: Box<dyn Job>, orders: &Receiver<Order>) -> (Vec<Box<dyn Job>>, 
         }
     }
     (group, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::SpoolError;
+    use crate::store::sqlite::migrate;
+
+    struct Bench {
+        writer: Writer,
+        path: PathBuf,
+        _directory: tempfile::TempDir,
+    }
+
+    fn bench() -> Bench {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        open::prepare(&path).unwrap();
+        let mut connection = open::writing(&path).unwrap();
+        migrate::migrate(&mut connection, &path, &["CREATE TABLE piece (octets BLOB, number INTEGER);"]).unwrap();
+        let writer = Writer::start(path.clone(), connection, Arc::default(), Arc::default(), Arc::default()).unwrap();
+        Bench { writer, path, _directory: directory }
+    }
+
+    async fn write(bench: &Bench, sql: &'static str) -> Result<(), SpoolError> {
+        bench.writer.submit(Terms::SYNCED, move |work| Ok(work.connection.execute_batch(sql)?)).await
+    }
+
+    fn rows(bench: &Bench) -> i64 {
+        let connection = open::reading(&bench.path).unwrap();
+        connection.query_row("SELECT count(*) FROM piece", [], |row| row.get(0)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_the_write_and_the_next_one_after_it_works() {
+        let bench = bench();
+        write(&bench, "INSERT INTO piece VALUES (NULL, 1)").await.unwrap();
+        // The limit holds for this connection only: a new one finds the disk with space again.
+        write(&bench, "PRAGMA max_page_count = 3").await.unwrap();
+        let full = write(&bench, "INSERT INTO piece VALUES (zeroblob(1000000), 2)").await;
+        assert!(full.unwrap_err().to_string().contains("full"));
+        assert_eq!(rows(&bench), 1);
+        write(&bench, "INSERT INTO piece VALUES (NULL, 3)").await.unwrap();
+        assert_eq!(rows(&bench), 2);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_is_lost_is_told_to_everybody_in_it() {
+        let bench = bench();
+        let lost = write(&bench, "INSERT INTO piece VALUES (NULL, 1); ROLLBACK").await;
+        assert!(lost.is_err(), "the engine forgot the row, so nobody is told that it is stored");
+        assert_eq!(rows(&bench), 0);
+        write(&bench, "INSERT INTO piece VALUES (NULL, 2)").await.unwrap();
+        assert_eq!(rows(&bench), 1);
+    }
+
+    #[tokio::test]
+    async fn pieces_from_before_a_failure_are_not_trusted() {
+        let bench = bench();
+        let is_doubtful = async |number| -> bool {
+            let asked: Result<bool, SpoolError> =
+                bench.writer.submit(Terms::LAZY, move |work| Ok(work.ahead.is_doubtful(number))).await;
+            asked.unwrap()
+        };
+        let note = |work: &mut Work<'_>| -> Result<(), SpoolError> {
+            work.ahead.note(7);
+            Ok(())
+        };
+        let noted = bench.writer.submit(Terms::LAZY, note).await;
+        noted.unwrap();
+        assert!(!is_doubtful(7).await);
+        assert!(write(&bench, "ROLLBACK").await.is_err());
+        assert!(is_doubtful(7).await);
+        assert!(!is_doubtful(8).await);
+    }
+
+    #[test]
+    fn a_failed_sync_is_unknown_and_a_full_disk_is_not() {
+        let error = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        assert!(is_doubtful(&error(rusqlite::ffi::SQLITE_IOERR_FSYNC)));
+        assert!(!is_doubtful(&error(rusqlite::ffi::SQLITE_FULL)));
+    }
 }
