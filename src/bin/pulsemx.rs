@@ -64,18 +64,11 @@ enum ConfigCommand {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match arguments.command {
-        Command::Beat(command) => return client::carry_out(&command),
-        Command::Config(ConfigCommand::Show { example: true, .. }) => {
-            print!("{}", example::example());
-            Ok(ExitCode::SUCCESS)
-        }
-        command => tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| e.to_string())
-            .and_then(|runtime| runtime.block_on(carry_out(command, arguments.config, arguments.json))),
-    };
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())
+        .and_then(|runtime| runtime.block_on(carry_out(arguments.command, arguments.config, arguments.json)));
     match result {
         Ok(code) => code,
         Err(message) => {
@@ -90,13 +83,17 @@ async fn carry_out(command: Command, config: Option<PathBuf>, json: bool) -> Res
     let done = match command {
         Command::Serve { check_config: true } | Command::Config(ConfigCommand::Check) => run::check(path),
         Command::Serve { check_config: false } => run::serve(path).await,
+        Command::Config(ConfigCommand::Show { example: true, .. }) => {
+            print!("{}", example::example());
+            Ok(())
+        }
         Command::Config(ConfigCommand::Show { defaults, .. }) => run::show_config(path, defaults, json),
         Command::Operator(command) => run::command(path, command.into(), json).await,
         Command::Doctor => return run::doctor(path, json).await.map(ExitCode::from).map_err(|e| e.to_string()),
         Command::Demo(options) => {
             return demo::run(options).await.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string());
         }
-        Command::Beat(_) => Ok(()),
+        Command::Beat(command) => return Ok(client::carry_out(&command)),
     };
     done.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string())
 }

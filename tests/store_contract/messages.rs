@@ -158,7 +158,7 @@ async fn the_oldest_message_is_claimed_first_and_once(engine: Engine) {
     }
     assert_eq!(numbers(&claim(engine.store(), firma, 4).await), [2, 4], "the others are not due yet");
     assert_eq!(numbers(&claim(engine.store(), firma, 100).await), [5, 9]);
-    assert_eq!(numbers(&claim(engine.store(), firma, 100).await), []);
+    assert_eq!(numbers(&claim(engine.store(), firma, 100).await), Vec::<i64>::new());
     assert_eq!(engine.store().next_due(firma).await.unwrap(), None);
 }
 
@@ -170,7 +170,7 @@ async fn a_claim_stops_at_its_limits(engine: Engine) {
     let octets = message(1, &[]).octets;
     let at_most = |messages_max, octets_max| ClaimQuery { messages_max, octets_max, ..query(firma, 99) };
     let store = engine.store();
-    assert_eq!(numbers(&store.claim(at_most(0, u64::MAX)).await.unwrap()), []);
+    assert_eq!(numbers(&store.claim(at_most(0, u64::MAX)).await.unwrap()), Vec::<i64>::new());
     assert_eq!(numbers(&store.claim(at_most(2, u64::MAX)).await.unwrap()), [1, 2]);
     assert_eq!(numbers(&store.claim(at_most(9, 0)).await.unwrap()), [3], "at least one");
     assert_eq!(numbers(&store.claim(at_most(9, octets + 1)).await.unwrap()), [4, 5], "the one that crosses");
@@ -245,7 +245,7 @@ async fn a_deferred_recipient_waits_for_its_time_or_the_return_of_the_primary(en
     report(engine.store(), 1, &[(0, deferred(60))], 10).await;
     report(engine.store(), 2, &[(0, deferred(90))], 11).await;
     let store = engine.store();
-    assert_eq!(numbers(&claim(store, firma, 59).await), []);
+    assert_eq!(numbers(&claim(store, firma, 59).await), Vec::<i64>::new());
     assert_eq!(store.next_due(firma).await.unwrap(), Some(at(60)));
     let row = store.show(id(1)).await.unwrap().unwrap().row.recipients.remove(0);
     assert_eq!((row.attempts, row.last_attempt_at, row.due_at), (1, Some(at(10)), Some(at(60))));
@@ -264,7 +264,7 @@ async fn a_refused_recipient_keeps_its_content_and_can_be_retried(mut engine: En
     let store = engine.store();
     assert!(store.body_chunk(id(1), 0).await.is_ok());
     assert_eq!(store.tally(firma).await.unwrap(), tally(2, 0, 1, 1));
-    assert_eq!(numbers(&claim(store, firma, 99).await), []);
+    assert_eq!(numbers(&claim(store, firma, 99).await), Vec::<i64>::new());
     assert_eq!(
         store.retry(RetrySelection::Account(firma), change(50)).await.unwrap(),
         1,
@@ -298,7 +298,7 @@ async fn a_late_report_of_a_delivery_counts_once(mut engine: Engine) {
     report(engine.store(), 1, &[(0, deferred(99))], 9).await;
     report(engine.store(), 44, &[(0, delivered())], 9).await;
     assert_eq!(engine.store().tally(firma).await.unwrap(), tally(1, 1, 0, 0));
-    assert_eq!(numbers(&claim(engine.store(), firma, 999).await), []);
+    assert_eq!(numbers(&claim(engine.store(), firma, 999).await), Vec::<i64>::new());
 }
 
 async fn content_goes_with_the_last_recipient(engine: Engine) {
