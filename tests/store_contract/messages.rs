@@ -26,6 +26,7 @@ for_each_engine! {
     two_accounts_share_a_message_and_not_its_fate,
     a_claim_that_was_not_reported_returns_at_the_start,
     what_a_report_does_not_name_returns_to_the_queue,
+    a_report_ends_its_own_claim_and_no_older_one,
     a_deferred_recipient_waits_for_its_time_or_the_return_of_the_primary,
     a_refused_recipient_keeps_its_content_and_can_be_retried,
     a_late_report_of_a_delivery_counts_once,
@@ -234,6 +235,21 @@ async fn what_a_report_does_not_name_returns_to_the_queue(engine: Engine) {
     assert_eq!(claim(engine.store(), firma, 9).await.len(), 1);
     report(engine.store(), 1, &[(0, Outcome::Returned)], 9).await;
     assert_eq!(claim(engine.store(), firma, 9).await.len(), 1);
+}
+
+async fn a_report_ends_its_own_claim_and_no_older_one(mut engine: Engine) {
+    let firma = firma(&engine).await;
+    commit(&engine, 1, &[(firma, "a@firma.example"), (firma, "b@zwei.example")]).await;
+    for (domain, is_first) in [("firma.example", true), ("zwei.example", false)] {
+        let some = ClaimQuery { domains: vec![name(domain)], ..query(firma, 9) };
+        assert_eq!(engine.store().claim(some).await.unwrap().len(), 1);
+        if is_first {
+            engine.restart();
+        }
+    }
+    report(engine.store(), 1, &[(1, refused())], 9).await;
+    let row = engine.store().show(id(1)).await.unwrap().unwrap().row;
+    assert_eq!(row.recipients[0].state, RecipientState::Claimed);
 }
 
 async fn a_deferred_recipient_waits_for_its_time_or_the_return_of_the_primary(engine: Engine) {

@@ -82,12 +82,14 @@ impl SqliteStore {
         migrate::migrate(&mut connection, &path, migrate::MIGRATIONS)?;
         let usage = Arc::new(UsageTable::default());
         usage.load(&connection).map_err(|error| OpenError::engine(&path, error))?;
+        let last_claim = spool_claim::last_claim(&connection).map_err(|error| OpenError::engine(&path, error))?;
         let counters = Arc::new(Counters::default());
         let readers = Readers::open(&path, open::reading)?;
         let gate = Arc::new(Gate::default());
         let checkpointer = Checkpointer::start(&path, Arc::clone(&counters), Arc::clone(&gate))?;
-        let writer = Writer::start(path.clone(), connection, Arc::clone(&usage), Arc::clone(&counters), gate)
-            .map_err(|source| OpenError::File { path, source })?;
+        let writer =
+            Writer::start(path.clone(), connection, Arc::clone(&usage), Arc::clone(&counters), gate, last_claim)
+                .map_err(|source| OpenError::File { path, source })?;
         let writing = Writing { writer, checkpointer, lock: Mutex::new(Some(lock)) };
         Ok(Arc::new(Self { readers, writing: Some(writing), usage, counters }))
     }

@@ -215,6 +215,16 @@ fn standing(db: &Connection, message: i64, account: AccountId) -> rusqlite::Resu
     })
 }
 
+/// The highest number of a claim that is still open: numbers go on from it, so that no two open claims share one.
+pub(super) fn last_claim(db: &Connection) -> rusqlite::Result<i64> {
+    db.query_row(
+        "SELECT coalesce(max(claim), 0) FROM recipient INDEXED BY recipient_held
+         WHERE state <> 'delivered' AND state = 'claimed'",
+        [],
+        |row| row.get(0),
+    )
+}
+
 /// What a crash left: claims nobody will report on, pieces whose message never came.
 pub(super) fn recover(work: &Work<'_>) -> Result<u64, SpoolError> {
     let db = work.connection;

@@ -82,13 +82,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread on an open connection.
+    /// Starts the thread on an open connection. Claims are numbered on from `last_claim`.
     pub(super) fn start(
         path: PathBuf,
         connection: Connection,
         usage: Arc<UsageTable>,
         counters: Arc<Counters>,
         gate: Arc<Gate>,
+        last_claim: i64,
     ) -> std::io::Result<Self> {
         let (queue, orders) = channel();
         let desk = Desk {
@@ -97,7 +98,7 @@ impl Writer {
             is_synchronous: true,
             unsynced_since: None,
             ahead: Ahead::default(),
-            claims: 0,
+            claims: last_claim,
             usage,
             counters,
             gate,
@@ -341,7 +342,8 @@ mod tests {
         open::prepare(&path).unwrap();
         let mut connection = open::writing(&path).unwrap();
         migrate::migrate(&mut connection, &path, &["CREATE TABLE piece (octets BLOB, number INTEGER);"]).unwrap();
-        let writer = Writer::start(path.clone(), connection, Arc::default(), Arc::default(), Arc::default()).unwrap();
+        let writer =
+            Writer::start(path.clone(), connection, Arc::default(), Arc::default(), Arc::default(), 0).unwrap();
         Bench { writer, path, _directory: directory }
     }
 
