@@ -43,7 +43,7 @@ fn judge(path: &str, held: u64, octets: u64, postmaster: Option<&str>) -> Result
 #[test]
 fn only_exactly_served_domains_are_taken() {
     assert_eq!(judge("a@firma.example", 0, 0, None), Ok("1:a@firma.example".to_owned()));
-    assert_eq!(judge("a@FIRMA.example.", 0, 0, None), Ok("1:a@firma.example".to_owned()));
+    assert_eq!(judge("a@FIRMA.example.", 0, 0, None), Ok("1:a@FIRMA.example".to_owned()));
     for path in [
         "a@other.example",
         "a@sub.firma.example",

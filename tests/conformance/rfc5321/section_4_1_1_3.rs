@@ -16,8 +16,8 @@ fn a_customers_mailbox_is_taken_in_any_case_of_the_domain() {
         server.only_message().message.recipients.iter().map(|recipient| recipient.mailbox.to_string()).collect();
     assert_eq!(
         stored,
-        ["Otto.Normal+tag@firma.example", "b@firma.example", "\"quoted string\"@firma.example"],
-        "local-parts keep their spelling"
+        ["Otto.Normal+tag@FIRMA.Example", "b@firma.example", "\"quoted string\"@firma.example"],
+        "addresses keep their spelling"
     );
 }
 
