@@ -96,7 +96,7 @@ impl DemoControls for Buttons {
     }
 
     fn story(&self) -> Vec<String> {
-        self.story.lines()
+        self.story.newest()
     }
 }
 
@@ -338,7 +338,7 @@ impl Stage {
         let story = Arc::clone(&self.story);
         story.tell(&format!("backup MX at {}, heartbeats at {}", self.server.smtp(), self.server.heartbeat()));
         let link = self.sign_in_link().await?;
-        story.tell(&format!("the customer's page: {link}"));
+        story.whisper(&format!("the customer's page: {link}"));
         open_browser(&link);
         self.connect()?;
         self.until("the first heartbeats", |s| s.state() == LineState::Online).await?;
@@ -386,7 +386,7 @@ impl Stage {
     async fn stay(&mut self, pressed: &mut mpsc::Receiver<String>) -> Result<(), DemoError> {
         let link = self.sign_in_link().await?;
         self.story.tell("the stage is yours: use the buttons on the page; Ctrl-C ends the demo");
-        self.story.tell(&format!("another sign-in link: {link}"));
+        self.story.whisper(&format!("another sign-in link: {link}"));
         loop {
             let press = tokio::select! {
                 _ = tokio::signal::ctrl_c() => return Ok(()),

@@ -6,8 +6,10 @@ use super::primary::Arrived;
 use super::sender::Mail;
 use crate::base::{Clock, Moment};
 
-/// Lines kept for the page.
+/// Lines kept.
 const LINES_MAX: usize = 200;
+/// Lines on the page: what happened lately, without pushing the state off a phone.
+const LINES_SHOWN: usize = 8;
 
 /// The story so far.
 #[derive(Debug)]
@@ -23,10 +25,18 @@ impl Story {
         Self { began: Clock.monotonic(), lines: Mutex::new(Vec::new()) }
     }
 
-    /// Tells one line.
+    /// Tells one line in the terminal alone: sign-in links are for the person in front of it.
+    pub fn whisper(&self, text: &str) {
+        println!("{}", self.line(text));
+    }
+
+    fn line(&self, text: &str) -> String {
+        format!("{:6.1} s  {text}", Clock.monotonic().since(self.began).as_secs_f64())
+    }
+
+    /// Tells one line, in the terminal and on the page.
     pub fn tell(&self, text: &str) {
-        let seconds = Clock.monotonic().since(self.began).as_secs_f64();
-        let line = format!("{seconds:6.1} s  {text}");
+        let line = self.line(text);
         println!("{line}");
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == LINES_MAX {
@@ -35,10 +45,11 @@ impl Story {
         lines.push(line);
     }
 
-    /// The lines so far.
+    /// The newest lines, for the page.
     #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn newest(&self) -> Vec<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().skip(lines.len().saturating_sub(LINES_SHOWN)).cloned().collect()
     }
 }
 

@@ -287,7 +287,9 @@ fn server_facts(facts: &StatusFacts<'_>) -> Vec<Fact> {
     if !facts.domains.is_empty() {
         list.push(fact(locale.fact_domains(), domains(facts), ""));
     }
-    let tls = facts.flush.last_tls.as_deref().map_or_else(|| locale.tls_none().to_owned(), format::visible);
+    let has_delivered = facts.flush.last.is_some() || facts.flush.delivered_now > 0;
+    let without_tls = || if has_delivered { locale.tls_plain() } else { locale.tls_none() }.to_owned();
+    let tls = facts.flush.last_tls.as_deref().map_or_else(without_tls, format::visible);
     list.push(fact(locale.fact_tls(), tls, ""));
     if let Some(line) = facts.line {
         list.push(fact(locale.fact_client(), locale.every(&format::short_span(line.interval, locale)), ""));
@@ -366,7 +368,7 @@ mod tests {
         assert_eq!((page.headline_span.as_str(), page.headline_since), ("1:10 min", Some(at(-70).timestamp_millis())));
         assert!(page.lead.contains("a.example, b.example and 1 more"), "{}", page.lead);
         assert_eq!((page.held_count.as_str(), page.oldest_span.as_str()), ("14", "1:09 min"));
-        assert_eq!(page.strip.label, "14 heartbeats are missing");
+        assert_eq!(page.strip.label, "14 missed");
     }
 
     #[test]
@@ -394,7 +396,7 @@ mod tests {
         view.recent_beats.retain(|beat| *beat != at(-100) && *beat != at(-105));
         let strip = page(Some(&view), 0, &FlushView::default()).strip;
         assert_eq!(strip.missed_path.matches('M').count(), 4, "two inside and two at the end: {}", strip.missed_path);
-        assert_eq!(strip.label, "2 heartbeats are missing");
+        assert_eq!(strip.label, "2 missed");
         assert_eq!((strip.window, strip.interval, strip.is_beating), (300_000, 5_000, false));
         assert_eq!(strip.begin, "5 min ago");
         let steady = page(Some(&line(LineState::Online, 0)), 0, &FlushView::default()).strip;

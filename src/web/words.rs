@@ -133,6 +133,7 @@ texts! {
     mail_ok_yes: "nimmt Post an", "takes mail";
     mail_ok_no: "nimmt keine Post an", "takes no mail";
     tls_none: "noch keine Verbindung", "no connection yet";
+    tls_plain: "unverschlüsselt, Ihr Server bietet kein TLS an", "none, your server offers no TLS";
     address_none: "noch unbekannt", "not known yet";
     flush_title: "Letzte Zustellung", "Last delivery";
     flush_none: "Noch nichts musste nachgeliefert werden.", "Nothing had to be delivered later so far.";
@@ -377,12 +378,10 @@ impl Locale {
 
     pub(super) fn strip_label(self, missed: usize) -> String {
         match (self, missed) {
-            (Self::De, 0) => "kein Lebenszeichen fehlt".to_owned(),
-            (Self::De, 1) => "1 Lebenszeichen fehlt".to_owned(),
-            (Self::De, _) => format!("{missed} Lebenszeichen fehlen"),
-            (Self::En, 0) => "no heartbeat is missing".to_owned(),
-            (Self::En, 1) => "1 heartbeat is missing".to_owned(),
-            (Self::En, _) => format!("{missed} heartbeats are missing"),
+            (Self::De, 0) => "keines ausgeblieben".to_owned(),
+            (Self::De, _) => format!("{missed} ausgeblieben"),
+            (Self::En, 0) => "none missed".to_owned(),
+            (Self::En, _) => format!("{missed} missed"),
         }
     }
 }
