@@ -53,6 +53,8 @@ pub struct Config {
     pub spool_keep_delivered: Duration,
     /// `spool.per_account`.
     pub spool_per_account: ByteCount,
+    /// `spool.reserve`.
+    pub spool_reserve: Option<ByteCount>,
     /// `delivery.connections`.
     pub delivery_connections: usize,
     /// `delivery.allow_loopback_targets`.
@@ -142,6 +144,7 @@ impl Config {
             smtp_postmaster: read.text("smtp.postmaster").and_then(|t| Mailbox::parse(&t, false).ok()),
             spool_keep_delivered: read.duration("spool.keep_delivered")?,
             spool_per_account: read.size("spool.per_account")?,
+            spool_reserve: read.text("spool.reserve").and_then(|text| text.parse().ok()),
             delivery_connections: read.number("delivery.connections")?,
             delivery_allow_loopback_targets: written
                 .value("delivery.allow_loopback_targets")

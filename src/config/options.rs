@@ -196,6 +196,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "\"2GB\"",
         "Content held for one account; above it senders hear 452 and come again.",
     ),
+    option(
+        "spool.reserve",
+        Kind::Size { min: 1 << 20, max: 1 << 50 },
+        "",
+        "Free disk space that mail may not take, so that flushes go on; below it senders hear 452. Without it 1 GiB or 2 % of the disk, whichever is more.",
+    ),
     reserved(
         "spool.after_5xx",
         Kind::Choice(&["hold", "bounce"]),

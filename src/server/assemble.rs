@@ -385,7 +385,7 @@ fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> deliver
 }
 
 async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
-    let settings = sqlite::Settings { path: config.database() };
+    let settings = sqlite::Settings { path: config.database(), reserve: config.spool_reserve };
     tokio::task::spawn_blocking(move || SqliteStore::open(settings))
         .await
         .map_err(|e| StartError::Read(e.to_string()))?

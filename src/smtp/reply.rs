@@ -123,6 +123,8 @@ pub const ROUTED: Reply =
     Reply::new(550, "5.7.1", "addresses that name a route are not taken; we take mail only for our customers");
 /// The customer leaves; senders come again until the MX record is gone.
 pub const LEAVING: Reply = Reply::new(450, "4.3.2", "this domain is leaving our service; try its own mail server");
+/// Free space is down to the reserve that flushes and history need (RFC 3463 §3.4: X.3.1).
+pub const DISK_FULL: Reply = Reply::new(452, "4.3.1", "not enough disk space here; try again later");
 /// The account's share of the spool is used up.
 pub const ACCOUNT_FULL: Reply = Reply::new(452, "4.2.2", "too much mail is waiting for this customer; try again later");
 /// `<Postmaster>` without a place to go.

@@ -30,6 +30,8 @@ pub trait World {
     fn directory(&self) -> Arc<Directory>;
     /// What an account holds.
     fn usage(&self, account: AccountId) -> Usage;
+    /// Octets that the disk may still take.
+    fn room(&self) -> u64;
     /// The line to one server.
     fn line(&self, endpoint: EndpointId) -> Option<LineView>;
     /// A name for the next message.
@@ -316,7 +318,7 @@ impl Session {
         match command {
             Command::Ehlo(name) => self.ehlo(name),
             Command::Helo(name) => self.helo(name),
-            Command::Mail(mail) => self.mail(mail),
+            Command::Mail(mail) => self.mail(mail, world),
             Command::Rcpt { path, is_ascii } => self.rcpt(&path, is_ascii, world),
             Command::Data => self.data(world, now),
             Command::Rset => self.rset(),

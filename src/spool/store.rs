@@ -243,6 +243,11 @@ pub trait SpoolStore: Send + Sync {
     async fn retry(&self, selection: RetrySelection, change: Change) -> Result<u64, SpoolError>;
     /// What the account holds.
     fn usage(&self, account: AccountId) -> Usage;
+    /// Octets of mail that may still be taken before free space falls below the reserve. Answers at once; an engine
+    /// that has no disk of its own has no limit.
+    fn room(&self) -> u64 {
+        u64::MAX
+    }
     /// Counters and rows of an account, read in one snapshot.
     async fn tally(&self, account: AccountId) -> Result<Tally, SpoolError>;
     /// At start: claims of the process before return to the queue, pieces without a message are removed.

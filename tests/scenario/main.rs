@@ -14,6 +14,7 @@ mod support;
 mod commands;
 mod crash;
 mod flush_after_return;
+mod full_disk;
 mod goodbye_and_restart;
 mod refused_mail_is_kept;
 mod silence;

@@ -44,7 +44,7 @@ fn every_acknowledged_message_is_there_after_kill_9() {
 }
 
 async fn nothing_is_lost(path: PathBuf, acknowledged: Vec<i64>) {
-    let store = SqliteStore::open(Settings { path }).unwrap();
+    let store = SqliteStore::open(Settings::at(path)).unwrap();
     let firma = store.load_directory(at(0)).await.unwrap().account_named("firma").unwrap().id;
     store.recover().await.unwrap();
     let tally = store.tally(firma).await.unwrap();
@@ -68,7 +68,7 @@ fn the_process_that_is_killed() {
     let Some(path) = std::env::var_os(DATABASE) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     runtime.block_on(async {
-        let store = SqliteStore::open(Settings { path: path.into() }).unwrap();
+        let store = SqliteStore::open(Settings::at(path.into())).unwrap();
         let (firma, _) = account(&*store, "firma", 1).await;
         for sender in 0..4i64 {
             let store = Arc::clone(&store);

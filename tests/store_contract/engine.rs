@@ -32,7 +32,7 @@ impl Engine {
     pub(crate) fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pulsemx.db");
-        Self::Sqlite { store: SqliteStore::open(Settings { path }).unwrap(), directory }
+        Self::Sqlite { store: SqliteStore::open(Settings::at(path)).unwrap(), directory }
     }
 
     pub(crate) fn store(&self) -> &dyn Everything {
@@ -49,7 +49,7 @@ impl Engine {
     pub(crate) fn restart(&mut self) {
         if let Self::Sqlite { store, directory } = self {
             store.close();
-            *store = SqliteStore::open(Settings { path: Self::path(directory) }).unwrap();
+            *store = SqliteStore::open(Settings::at(Self::path(directory))).unwrap();
         }
     }
 }

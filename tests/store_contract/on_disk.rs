@@ -62,10 +62,10 @@ async fn claims_are_not_synced_one_by_one_but_within_their_time() {
 #[tokio::test]
 async fn a_second_server_on_the_same_data_is_refused() {
     let (store, directory) = opened();
-    let second = SqliteStore::open(Settings { path: Engine::path(&directory) });
+    let second = SqliteStore::open(Settings::at(Engine::path(&directory)));
     assert!(matches!(second, Err(OpenError::InUse { .. })), "{second:?}");
     store.close();
-    SqliteStore::open(Settings { path: Engine::path(&directory) }).unwrap();
+    SqliteStore::open(Settings::at(Engine::path(&directory))).unwrap();
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_newer_schema_is_refused_with_a_sentence() {
     drop(store);
     let path = Engine::path(&directory);
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    for refused in [SqliteStore::open(Settings { path: path.clone() }), SqliteStore::open_read_only(&path)] {
+    for refused in [SqliteStore::open(Settings::at(path.clone())), SqliteStore::open_read_only(&path)] {
         let sentence = refused.unwrap_err().to_string();
         assert!(sentence.contains("newer pulsemx") && sentence.contains("99"), "{sentence}");
         assert!(sentence.contains(&path.display().to_string()), "{sentence}");
@@ -86,7 +86,7 @@ async fn what_is_no_database_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = Engine::path(&directory);
     std::fs::write(&path, "dear diary, ".repeat(200)).unwrap();
-    let refused = SqliteStore::open(Settings { path: path.clone() }).unwrap_err().to_string();
+    let refused = SqliteStore::open(Settings::at(path.clone())).unwrap_err().to_string();
     assert!(refused.contains("damaged"), "{refused}");
     assert!(std::fs::read_to_string(&path).unwrap().starts_with("dear diary"));
 }
@@ -130,7 +130,7 @@ async fn a_killed_server_can_be_looked_at_with_its_last_commits() {
     let looking = SqliteStore::open_read_only(&Engine::path(&crashed)).unwrap();
     assert!(looking.show(id(1)).await.unwrap().is_some());
     drop(looking);
-    let again = SqliteStore::open(Settings { path: Engine::path(&crashed) }).unwrap();
+    let again = SqliteStore::open(Settings::at(Engine::path(&crashed))).unwrap();
     assert!(again.tally(firma).await.unwrap().is_balanced());
     assert_eq!(again.usage(firma).waiting, 1);
 }
@@ -148,7 +148,7 @@ async fn an_odd_row_is_skipped_and_kept() {
     odd.execute("UPDATE message SET body = 'odd' WHERE id = 1", []).unwrap();
     odd.execute("UPDATE recipient SET mailbox = 'nobody' WHERE message = 2", []).unwrap();
     drop(odd);
-    let store = SqliteStore::open(Settings { path: path.clone() }).unwrap();
+    let store = SqliteStore::open(Settings::at(path.clone())).unwrap();
     let claimed = claim(&*store, firma, 99).await;
     assert_eq!(claimed.iter().map(|m| m.id.as_i64()).collect::<Vec<_>>(), [3]);
     assert_eq!(store.tally(firma).await.unwrap().waiting, 3, "nothing was deleted");

@@ -255,6 +255,10 @@ impl World for Host {
         self.rooms.directory.load()
     }
 
+    fn room(&self) -> u64 {
+        self.rooms.spool.room()
+    }
+
     fn usage(&self, account: AccountId) -> crate::spool::Usage {
         self.rooms.spool.usage(account)
     }

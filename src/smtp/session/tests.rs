@@ -16,6 +16,7 @@ struct Village {
     ids: SpoolIds,
     state: Cell<Option<LineState>>,
     held: HashMap<AccountId, u64>,
+    room: Cell<u64>,
 }
 
 fn name(text: &str) -> DomainName {
@@ -47,6 +48,7 @@ impl Village {
             ids: SpoolIds::default(),
             state: Cell::new(Some(LineState::Offline)),
             held: HashMap::new(),
+            room: Cell::new(u64::MAX),
         }
     }
 }
@@ -54,6 +56,9 @@ impl Village {
 impl World for Village {
     fn directory(&self) -> Arc<Directory> {
         Arc::clone(&self.directory)
+    }
+    fn room(&self) -> u64 {
+        self.room.get()
     }
     fn usage(&self, account: AccountId) -> Usage {
         Usage { octets: self.held.get(&account).copied().unwrap_or_default(), ..Usage::default() }
@@ -300,6 +305,19 @@ fn declared_size_is_refused_early_and_real_size_late() {
     talk.say(ENVELOPE);
     assert_eq!(talk.say(&format!("{}\r\n.\r\nNOOP\r\n", "x".repeat(300_000))), [552, 250]);
     assert_eq!((talk.committed.len(), talk.abandoned.len()), (0, 1));
+}
+
+#[test]
+fn below_the_disk_reserve_mail_is_deferred_before_and_after_its_content() {
+    let mut talk = talk().greeted();
+    talk.world.room.set(1_000);
+    assert_eq!(talk.say("MAIL FROM:<> SIZE=1000\r\n"), [452]);
+    assert!(talk.replies.contains("4.3.1"));
+    talk.say(ENVELOPE);
+    assert_eq!(talk.say(&format!("{}\r\n.\r\n", "x".repeat(1_000))), [452]);
+    talk.world.room.set(0);
+    assert_eq!(talk.say("MAIL FROM:<>\r\n"), [452]);
+    assert!(talk.committed.is_empty());
 }
 
 #[test]

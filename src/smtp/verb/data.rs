@@ -99,6 +99,9 @@ impl Session {
             None if is_lost => return Some(reply::NOT_STORED),
             None => {}
         }
+        if world.room() < received.octets {
+            return Some(reply::DISK_FULL);
+        }
         let has_room = self.with_surroundings(world, |around| {
             let fits = |recipient: &crate::spool::NewRecipient| {
                 admission::has_room(recipient.account, received.octets, around)

@@ -2,15 +2,19 @@
 
 use crate::smtp::command::MailCommand;
 use crate::smtp::reply;
-use crate::smtp::session::{Envelope, Session, State};
+use crate::smtp::session::{Envelope, Session, State, World};
 
 impl Session {
-    pub(in crate::smtp) fn mail(&mut self, mail: MailCommand) {
+    pub(in crate::smtp) fn mail(&mut self, mail: MailCommand, world: &dyn World) {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Greeted(greeting) => {
                 if mail.declared_octets.is_some_and(|octets| octets > self.settings.message_octets_max.0) {
                     self.state = State::Greeted(greeting);
                     return self.refuse(&reply::TOO_BIG);
+                }
+                if world.room() <= mail.declared_octets.unwrap_or(0) {
+                    self.state = State::Greeted(greeting);
+                    return self.refuse(&reply::DISK_FULL);
                 }
                 let envelope = Envelope {
                     reverse_path: mail.reverse_path,

@@ -19,6 +19,7 @@ mod job;
 mod migrate;
 mod open;
 mod readers;
+mod room;
 mod row;
 mod spool;
 mod spool_claim;
@@ -35,10 +36,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
+use crate::base::ByteCount;
+
 use checkpoint::{Checkpointer, Gate};
 use error::WriteFailure;
 use job::{Terms, Work};
 use readers::Readers;
+use room::Room;
 use usage::UsageTable;
 use writer::{Counters, Writer};
 
@@ -50,6 +54,16 @@ pub use writer::Statistics;
 pub struct Settings {
     /// The database file; its directory is made if it is missing.
     pub path: PathBuf,
+    /// Free space of the disk that mail may not take; `None` for 1 GiB or 2 % of the disk, whichever is more.
+    pub reserve: Option<ByteCount>,
+}
+
+impl Settings {
+    /// A store at `path` with the ordinary reserve.
+    #[must_use]
+    pub const fn at(path: PathBuf) -> Self {
+        Self { path, reserve: None }
+    }
 }
 
 /// The store on disk. Implements the traits of the account, liveness and spool rooms.
@@ -61,6 +75,7 @@ pub struct SqliteStore {
     writing: Option<Writing>,
     usage: Arc<UsageTable>,
     counters: Arc<Counters>,
+    room: Room,
 }
 
 struct Writing {
@@ -76,6 +91,7 @@ impl SqliteStore {
     /// [`OpenError`] names the file and what to do. Nothing was changed, unless a schema step had been finished.
     pub fn open(settings: Settings) -> Result<Arc<Self>, OpenError> {
         let path = settings.path;
+        let room = Room::new(folder_of(&path), settings.reserve);
         open::prepare(&path)?;
         let lock = open::lock(&path)?;
         let mut connection = open::writing(&path)?;
@@ -91,7 +107,7 @@ impl SqliteStore {
             Writer::start(path.clone(), connection, Arc::clone(&usage), Arc::clone(&counters), gate, last_claim)
                 .map_err(|source| OpenError::File { path, source })?;
         let writing = Writing { writer, checkpointer, lock: Mutex::new(Some(lock)) };
-        Ok(Arc::new(Self { readers, writing: Some(writing), usage, counters }))
+        Ok(Arc::new(Self { readers, writing: Some(writing), usage, counters, room }))
     }
 
     /// Opens the database of a stopped server for commands that look. Writes nothing; every change fails.
@@ -105,7 +121,13 @@ impl SqliteStore {
         usage.load(&connection).map_err(|error| OpenError::engine(path, error))?;
         drop(connection);
         let readers = Readers::open(path, open::stopped)?;
-        Ok(Arc::new(Self { readers, writing: None, usage, counters: Arc::new(Counters::default()) }))
+        Ok(Arc::new(Self {
+            readers,
+            writing: None,
+            usage,
+            counters: Arc::new(Counters::default()),
+            room: Room::new(folder_of(path), None),
+        }))
     }
 
     /// How much was written since the start.
@@ -158,5 +180,12 @@ impl Drop for SqliteStore {
 impl std::fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SqliteStore").field("statistics", &self.statistics()).finish_non_exhaustive()
+    }
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::error::WriteFailure;
 use super::job::{Durability, Terms};
 use super::{SqliteStore, spool_claim, spool_intake, spool_list, spool_report};
 use crate::account::Change;
@@ -14,9 +15,15 @@ use crate::spool::{
     RetrySelection, SpoolError, SpoolStore, Tally, Usage,
 };
 
+/// Why a piece of content was not taken although the disk has space.
+const NO_ROOM: &str = "free disk space is down to the reserve (spool.reserve)";
+
 #[async_trait]
 impl SpoolStore for SqliteStore {
     async fn intake_chunk(&self, id: SpoolId, ordinal: u32, bytes: Bytes) -> Result<(), SpoolError> {
+        if self.room.octets() == 0 {
+            return Err(WriteFailure::NotStored(NO_ROOM.to_owned()).into());
+        }
         // Unsynced: the commit of the message syncs the log that holds this piece (see `writer`).
         let terms = Terms { octets: bytes.len(), ..Terms::LAZY };
         self.write(terms, move |work| spool_intake::chunk(work, id, ordinal, &bytes)).await
@@ -89,6 +96,10 @@ impl SpoolStore for SqliteStore {
                 return Ok(all);
             }
         }
+    }
+
+    fn room(&self) -> u64 {
+        self.room.octets()
     }
 
     fn usage(&self, account: AccountId) -> Usage {
