@@ -53,7 +53,8 @@ fn a_silent_customer_goes_offline_after_a_full_window_of_the_restarted_server() 
     beats.kill();
     server.run();
     let began = now();
-    assert_eq!(server.state("firma"), "online");
+    // The kill may have come before the row of the last step was on disk.
+    assert!(["online", "returning"].contains(&server.state("firma").as_str()), "the state is gone");
     server.wait_state("firma", "offline", Duration::from_secs(8));
     assert!(began.elapsed() > Duration::from_millis(3_500), "the window was cut short: {:?}", began.elapsed());
 }
