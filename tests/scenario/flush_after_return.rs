@@ -73,3 +73,18 @@ fn two_accounts_never_get_each_others_mail() {
     assert_eq!(one.arrived()[0].to, ["a@eins.example"]);
     assert_eq!(two.arrived()[0].to, ["b@zwei.example"]);
 }
+
+#[test]
+fn a_customer_with_ipv6_alone_is_served_just_as_well() {
+    let server = Server::start_on_ipv6("1s");
+    let primary = Primary::listen("::1", 0);
+    let token = server.add_account("firma", primary.address.port());
+    let mut sender = Sender::connect(server.smtp).unwrap();
+    let reply = sender.send("a@sender.example", "info@firma.example", &mail("six")).unwrap();
+    assert!(reply.starts_with("250"), "{reply}");
+    let _beats = Beats::start(&server, "firma", &token, "::1", Some("1s"));
+    wait_for("delivery over IPv6", SOON, || (primary.arrived().len() == 1).then_some(()));
+    assert_eq!(server.account("firma")["address"], "::1");
+    let content = String::from_utf8(primary.arrived()[0].content.clone()).unwrap();
+    assert!(content.contains("[IPv6:::1]"), "{content}");
+}

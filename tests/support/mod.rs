@@ -58,10 +58,20 @@ impl Server {
         Self::start_under(&[], interval, more)
     }
 
+    /// Starts with all listeners on the IPv6 loopback address.
+    pub fn start_on_ipv6(interval: &str) -> Self {
+        Self::start_at("::1", &[], interval, "")
+    }
+
     /// Starts under a wrapping command such as strace.
     pub fn start_under(wrapper: &[&str], interval: &str, more: &str) -> Self {
+        Self::start_at("127.0.0.1", wrapper, interval, more)
+    }
+
+    fn start_at(ip: &str, wrapper: &[&str], interval: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let ip: IpAddr = ip.parse().unwrap();
+        let at = |port| SocketAddr::from((ip, port));
         let mut server = Self {
             child: None,
             smtp: at(free_tcp()),
@@ -72,7 +82,7 @@ impl Server {
         };
         let text = format!(
             "hostname = \"mx2.pulsemx.example\"\ndata_dir = \"{}\"\n[heartbeat]\nlisten = \"{}\"\ninterval = \"{interval}\"\n\
-             [smtp]\nlisten = \"{}\"\nexempt_networks = [\"127.0.0.0/8\"]\n[web]\nlisten = \"{}\"\n\
+             [smtp]\nlisten = \"{}\"\nexempt_networks = [\"127.0.0.0/8\", \"::1/128\"]\n[web]\nlisten = \"{}\"\n\
              [delivery]\nallow_loopback_targets = true\n{more}\n",
             server.data().display(),
             server.heartbeat,

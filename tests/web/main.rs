@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "peers")]
 mod browser;
 mod fakes;
 mod site;
