@@ -29,6 +29,10 @@ const ONLY_LINE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const STEP_MAX: Duration = Duration::from_secs(30);
 /// How often a step looks whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Time for the eyes between two scenes when somebody watches.
+const SCENE: Duration = Duration::from_secs(4);
+/// The same in the short version.
+const SCENE_FAST: Duration = Duration::from_secs(1);
 /// Mails during the outage.
 const HELD: usize = 12;
 /// Presses of buttons that wait.
@@ -106,6 +110,7 @@ struct Stage {
     server: RunningServer,
     folder: Folder,
     interval: &'static str,
+    scene: Duration,
     lines: [IpAddr; 2],
     now_at: usize,
     smtp_port: u16,
@@ -199,6 +204,11 @@ impl Stage {
             server,
             folder,
             interval,
+            scene: match (options.check, options.fast) {
+                (true, _) => Duration::ZERO,
+                (false, true) => SCENE_FAST,
+                (false, false) => SCENE,
+            },
             lines,
             now_at: 0,
             smtp_port: primary.address.port(),
@@ -343,9 +353,11 @@ impl Stage {
         self.connect()?;
         self.until("the first heartbeats", |s| s.state() == LineState::Online).await?;
         story.tell(&format!("the mail server of {DOMAIN} at {} is ONLINE", self.lines[0]));
+        tokio::time::sleep(self.scene).await;
         self.send_wave(3).await?;
         self.until("three mails relayed at once", |s| s.mailroom.arrived().len() >= 3).await?;
         story.tell("three mails came to the backup MX and went straight through");
+        tokio::time::sleep(self.scene).await;
         self.drop_line().await;
         let dropped = Clock.monotonic();
         story.tell("the line drops; a stranger gets the old address");
@@ -354,8 +366,10 @@ impl Stage {
         self.until("the neutralisation", |s| s.state() == LineState::Offline).await?;
         let silent = Clock.monotonic().since(dropped).as_secs_f64();
         story.tell(&format!("three beats are missed: OFFLINE, neutralised {silent:.1} s after the line dropped"));
+        tokio::time::sleep(self.scene).await;
         let reply = self.send_wave(HELD).await?;
         story.tell(&format!("{HELD} mails arrive and are held; the last sender heard: {reply}"));
+        tokio::time::sleep(self.scene).await;
         self.come_back().await?;
         let back = Clock.monotonic();
         let address = self.here();
@@ -365,10 +379,10 @@ impl Stage {
         story.tell(&format!("the address is proven, the first mail delivered {first:.1} s after the client started"));
         self.until("the last delivery", |s| s.mailroom.arrived().len() >= 3 + HELD).await?;
         self.until("the state ONLINE", |s| s.state() == LineState::Online).await?;
-        Ok(self.count(first))
+        Ok(self.count())
     }
 
-    fn count(&self, _first: f64) -> Count {
+    fn count(&self) -> Count {
         let arrived = self.mailroom.arrived();
         let count = Count::of(&self.acknowledged, &arrived);
         let strangers = self.stranger_room.arrived().len();
