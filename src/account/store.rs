@@ -94,12 +94,18 @@ pub struct WebSession {
     pub expires_at: WallTime,
 }
 
+/// Names for the owner of a new account, the first free one to be taken. No account and no other person is named so.
+pub fn owner_names(account: &str) -> impl Iterator<Item = String> {
+    let account = account.to_owned();
+    (1u32..).map(move |n| if n == 1 { format!("{account} (owner)") } else { format!("{account} (owner {n})") })
+}
+
 /// Accounts, domains, keys, people. Every change carries its audit row in the same transaction.
 #[async_trait]
 pub trait AccountStore: Send + Sync {
     /// Reads everything that [`Directory`] holds; expired keys are left out.
     async fn load_directory(&self, now: WallTime) -> Result<Directory, AccountError>;
-    /// Adds an account with its first endpoint, key and domains, and a person who owns it, named like it.
+    /// Adds an account with its first endpoint, key and domains, and a new person who owns it.
     async fn create_account(&self, new: NewAccount, change: Change) -> Result<(AccountId, EndpointId), AccountError>;
     /// Removes an account with all that hangs on it. Refused while mail is held ([`AccountError::MailHeld`]).
     async fn remove_account(&self, account: AccountId, change: Change) -> Result<(), AccountError>;
@@ -113,14 +119,14 @@ pub trait AccountStore: Send + Sync {
     ) -> Result<(), AccountError>;
     /// Stops serving a domain. Mail held for it stays the account's and is delivered as before.
     async fn remove_domain(&self, account: AccountId, domain: DomainName, change: Change) -> Result<(), AccountError>;
-    /// Adds the key of a new token; keys of the endpoint that had no expiry get `old_keys_expire_at`.
+    /// Adds the key of a new token; older keys of the endpoint expire at `old_keys_expire_at` at the latest.
     async fn rotate_key(
         &self,
         key: BeatKeyRecord,
         old_keys_expire_at: WallTime,
         change: Change,
     ) -> Result<(), AccountError>;
-    /// The person of that name, made if missing.
+    /// The person of that name, made if missing. One who exists with other rights is an error.
     async fn ensure_person(&self, name: &str, is_operator: bool, change: Change) -> Result<PersonId, AccountError>;
     /// The owner of an account (the first, if several).
     async fn owner_of(&self, account: AccountId) -> Result<Option<PersonId>, AccountError>;

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use pulsemx::config::example;
 use pulsemx::control::arguments::OperatorCommand;
 use pulsemx::demo::{self, DemoOptions};
 use pulsemx::heartbeat::client::{self, BeatCommand};
@@ -62,6 +61,9 @@ enum ConfigCommand {
     Check,
 }
 
+/// Exit code of `doctor` when nothing can be looked at.
+const BROKEN: u8 = 2;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = tokio::runtime::Builder::new_multi_thread()
@@ -81,15 +83,18 @@ fn main() -> ExitCode {
 async fn carry_out(command: Command, config: Option<PathBuf>, json: bool) -> Result<ExitCode, String> {
     let path = config.as_deref();
     let done = match command {
-        Command::Serve { check_config: true } | Command::Config(ConfigCommand::Check) => run::check(path),
+        Command::Serve { check_config: true } | Command::Config(ConfigCommand::Check) => run::check(path, json),
         Command::Serve { check_config: false } => run::serve(path).await,
-        Command::Config(ConfigCommand::Show { example: true, .. }) => {
-            print!("{}", example::example());
-            Ok(())
-        }
+        Command::Config(ConfigCommand::Show { example: true, .. }) => run::show_example(),
         Command::Config(ConfigCommand::Show { defaults, .. }) => run::show_config(path, defaults, json),
         Command::Operator(command) => run::command(path, command.into(), json).await,
-        Command::Doctor => return run::doctor(path, json).await.map(ExitCode::from).map_err(|e| e.to_string()),
+        Command::Doctor => {
+            let code = run::doctor(path, json).await.unwrap_or_else(|error| {
+                eprintln!("pulsemx: {error}");
+                BROKEN
+            });
+            return Ok(ExitCode::from(code));
+        }
         Command::Demo(options) => {
             return demo::run(options).await.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string());
         }

@@ -140,33 +140,24 @@ impl Desk {
         domains.dedup();
         let (token, key) = new_key(&running.seal, EndpointId(0), now)?;
         let new = NewAccount { name: name.clone(), host: host.clone(), smtp_port: port, domains, key };
-        let (account, _) = self.accounts.create_account(new, Self::change(now)).await?;
-        running.keeper.reload().await?;
-        let mut shown = self.token_shown(account, token, None)?;
-        shown.warnings.push(format!(
-            "'{host}' is in no zone served here: its address records stay where they are, and senders that follow them do not learn of an outage"
-        ));
-        Ok(Reply::Token(shown))
-    }
-
-    fn token_shown(
-        &self,
-        account: AccountId,
-        token: String,
-        old_token_until: Option<WallTime>,
-    ) -> Result<TokenShown, CommandError> {
-        let directory = self.directory.load();
-        let gone = || CommandError::new("the account was changed at the same time; see `pulsemx account list`");
-        let endpoint = *directory.endpoints_of(account).first().ok_or_else(gone)?;
-        Ok(TokenShown {
-            account: directory.account(account).ok_or_else(gone)?.name.clone(),
+        let mut shown = TokenShown {
+            account: name.clone(),
             token,
-            host: endpoint.host.clone(),
-            port: endpoint.smtp_port,
-            domains: directory.domains_of(account).iter().map(|d| d.name.clone()).collect(),
-            old_token_until,
-            warnings: Vec::new(),
-        })
+            host: host.clone(),
+            port,
+            domains: new.domains.clone(),
+            old_token_until: None,
+            warnings: vec![format!(
+                "'{host}' is in no zone served here: its address records stay where they are, and senders that follow \
+                 them do not learn of an outage"
+            )],
+        };
+        if !shown.domains.contains(&host) {
+            shown.domains.push(host);
+        }
+        self.accounts.create_account(new, Self::change(now)).await?;
+        shown.warnings.extend(reload(running).await);
+        Ok(Reply::Token(shown))
     }
 
     async fn rotate(&self, name: &AccountName, overlap_s: u64, now: WallTime) -> Result<Reply, CommandError> {
@@ -176,20 +167,27 @@ impl Desk {
         }
         let directory = self.directory.load();
         let account = find(&directory, name)?.id;
-        let endpoint = directory.endpoints_of(account).first().map(|e| e.id).ok_or_else(|| unknown_account(name))?;
-        let (token, key) = new_key(&running.seal, endpoint, now)?;
+        let endpoint = *directory.endpoints_of(account).first().ok_or_else(|| unknown_account(name))?;
+        let (token, key) = new_key(&running.seal, endpoint.id, now)?;
         let until = now + Duration::from_secs(overlap_s);
+        let shown = TokenShown {
+            account: name.clone(),
+            token,
+            host: endpoint.host.clone(),
+            port: endpoint.smtp_port,
+            domains: directory.domains_of(account).iter().map(|d| d.name.clone()).collect(),
+            old_token_until: Some(until),
+            warnings: Vec::new(),
+        };
         self.accounts.rotate_key(key, until, Self::change(now)).await?;
-        running.keeper.reload().await?;
-        Ok(Reply::Token(self.token_shown(account, token, Some(until))?))
+        Ok(Reply::Token(TokenShown { warnings: reload(running).await, ..shown }))
     }
 
     async fn remove_account(&self, name: &AccountName, now: WallTime) -> Result<Reply, CommandError> {
         let running = self.running()?;
         let account = find(&self.directory.load(), name)?.id;
         self.accounts.remove_account(account, Self::change(now)).await?;
-        running.keeper.reload().await?;
-        Ok(Reply::Done { message: format!("account {name} is removed"), warnings: Vec::new() })
+        Ok(Reply::Done { message: format!("account {name} is removed"), warnings: reload(running).await })
     }
 
     async fn link(&self, name: Option<&AccountName>, now: WallTime) -> Result<Reply, CommandError> {
@@ -228,8 +226,8 @@ impl Desk {
         let account = find(&directory, name)?.id;
         let endpoints = directory.endpoints_of(account).iter().map(|e| e.id).collect();
         self.accounts.add_domain(account, domain.clone(), endpoints, Self::change(now)).await?;
-        running.keeper.reload().await?;
-        Ok(Reply::Done { message: format!("mail for {domain} is taken for account {name}"), warnings: Vec::new() })
+        let warnings = reload(running).await;
+        Ok(Reply::Done { message: format!("mail for {domain} is taken for account {name}"), warnings })
     }
 
     async fn remove_domain(
@@ -241,10 +239,10 @@ impl Desk {
         let running = self.running()?;
         let account = find(&self.directory.load(), name)?.id;
         self.accounts.remove_domain(account, domain.clone(), Self::change(now)).await?;
-        running.keeper.reload().await?;
-        let warnings = vec![format!(
+        let mut warnings = reload(running).await;
+        warnings.extend([format!(
             "senders now hear 550 for {domain}; take us out of its MX records first if that is not meant"
-        )];
+        )]);
         Ok(Reply::Done { message: format!("mail for {domain} is taken no longer"), warnings })
     }
 
@@ -410,6 +408,17 @@ impl Desk {
                 first_delivery_ms: f.first_delivery_after.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
             }),
             live: self.running.is_some(),
+        }
+    }
+}
+
+/// Tells memory of a change that is stored. Should that fail, the change stands and is read again within minutes: the
+/// command has succeeded, and says so with a warning.
+async fn reload(running: &Running) -> Vec<String> {
+    match running.keeper.reload().await {
+        Ok(()) => Vec::new(),
+        Err(error) => {
+            vec![format!("stored, but not in force before the next look at the accounts, 10 minutes at most: {error}")]
         }
     }
 }

@@ -85,7 +85,7 @@ pub async fn serve(listener: UnixListener, desk: Arc<Desk>, shutdown: Cancellati
             Ok((stream, _)) => {
                 let desk = Arc::clone(&desk);
                 tokio::spawn(async move {
-                    if let Ok(Err(error)) = tokio::time::timeout(ANSWER_WITHIN, answer(stream, &desk)).await {
+                    if let Ok(Err(error)) = tokio::time::timeout(ANSWER_WITHIN, answer(stream, desk)).await {
                         tracing::debug!(%error, "control connection failed");
                     }
                     drop(place);
@@ -99,14 +99,16 @@ pub async fn serve(listener: UnixListener, desk: Arc<Desk>, shutdown: Cancellati
     }
 }
 
-async fn answer(stream: UnixStream, desk: &Desk) -> std::io::Result<()> {
+async fn answer(stream: UnixStream, desk: Arc<Desk>) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     BufReader::new(read).take(LINE_OCTETS_MAX).read_line(&mut line).await?;
     let answer = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => match desk.carry_out(request, Clock.wall()).await {
-            Ok(reply) => Answer::Ok(reply),
-            Err(error) => Answer::Error(error),
+        // A task of its own: a command that has begun is carried out to its end, whoever still waits for it.
+        Ok(request) => match tokio::spawn(async move { desk.carry_out(request, Clock.wall()).await }).await {
+            Ok(Ok(reply)) => Answer::Ok(reply),
+            Ok(Err(error)) => Answer::Error(error),
+            Err(error) => Answer::Error(CommandError::new(format!("the command was broken off: {error}"))),
         },
         Err(error) => Answer::Error(CommandError::new(format!("the server does not know this command: {error}"))),
     };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::line::Line;
@@ -70,6 +71,9 @@ pub enum DemoError {
     /// Something did not happen in time.
     #[error("this did not happen in time: {0}")]
     Late(&'static str),
+    /// Ctrl-C or SIGTERM before the end.
+    #[error("interrupted before the story was told")]
+    Interrupted,
     /// The story was told, and the count is wrong.
     #[error("the promise was broken: {0:?}")]
     Broken(Count),
@@ -126,6 +130,19 @@ struct Stage {
 /// A folder that goes with the demo.
 struct Folder(PathBuf);
 
+impl Folder {
+    /// A new folder of a name nobody can guess, open to nobody else.
+    fn make() -> std::io::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
+        let mut random = [0u8; 10];
+        getrandom::fill(&mut random).map_err(|e| std::io::Error::other(e.to_string()))?;
+        let name = format!("pulsemx-demo-{}", data_encoding::BASE32_NOPAD.encode(&random).to_ascii_lowercase());
+        let path = std::env::temp_dir().join(name);
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         // Nobody is helped by an error about leftovers in the temporary folder.
@@ -141,14 +158,23 @@ pub async fn run(options: DemoOptions) -> Result<(), DemoError> {
     let story = Arc::new(Story::begin());
     let (presses, mut pressed) = mpsc::channel(PRESSES_MAX);
     let mut stage = Stage::build(options, Arc::clone(&story), presses).await?;
-    let told = stage.tell_story().await;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| DemoError::Io("signals", e))?;
+    let told = tokio::select! {
+        told = stage.tell_story() => told,
+        _ = tokio::signal::ctrl_c() => Err(DemoError::Interrupted),
+        _ = terminate.recv() => Err(DemoError::Interrupted),
+    };
     let result = match told {
         Ok(count) if count.is_perfect() => Ok(()),
         Ok(count) => Err(DemoError::Broken(count)),
         Err(error) => Err(error),
     };
     if result.is_ok() && !options.check {
-        stage.stay(&mut pressed).await?;
+        tokio::select! {
+            () = stage.stay(&mut pressed) => {}
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
     }
     stage.clear().await;
     result
@@ -179,8 +205,7 @@ fn config(folder: &std::path::Path, interval: &str) -> Result<Config, ConfigErro
 
 impl Stage {
     async fn build(options: DemoOptions, story: Arc<Story>, presses: mpsc::Sender<String>) -> Result<Self, DemoError> {
-        let folder = Folder(std::env::temp_dir().join(format!("pulsemx-demo-{}", std::process::id())));
-        std::fs::create_dir_all(&folder.0).map_err(|e| DemoError::Io("temporary folder", e))?;
+        let folder = Folder::make().map_err(|e| DemoError::Io("temporary folder", e))?;
         let interval = if options.fast { "1s" } else { "5s" };
         let config = config(&folder.0, interval)?;
         let controls = Arc::new(Buttons { story: Arc::clone(&story), presses });
@@ -397,16 +422,13 @@ impl Stage {
         Count { changed: count.changed + strangers, ..count }
     }
 
-    async fn stay(&mut self, pressed: &mut mpsc::Receiver<String>) -> Result<(), DemoError> {
-        let link = self.sign_in_link().await?;
+    async fn stay(&mut self, pressed: &mut mpsc::Receiver<String>) {
         self.story.tell("the stage is yours: use the buttons on the page; Ctrl-C ends the demo");
-        self.story.whisper(&format!("another sign-in link: {link}"));
-        loop {
-            let press = tokio::select! {
-                _ = tokio::signal::ctrl_c() => return Ok(()),
-                press = pressed.recv() => press,
-            };
-            let Some(press) = press else { return Ok(()) };
+        match self.sign_in_link().await {
+            Ok(link) => self.story.whisper(&format!("another sign-in link: {link}")),
+            Err(error) => self.story.whisper(&format!("no further sign-in link: {error}")),
+        }
+        while let Some(press) = pressed.recv().await {
             if let Err(error) = self.act(&press).await {
                 self.story.tell(&format!("that did not work: {error}"));
             }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::Settings;
-use super::check::Finding;
+use super::check::{Finding, Level};
 
 /// A local listener that takes longer is stuck.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -18,12 +18,20 @@ const REPLY_OCTETS_MAX: u64 = 64 * 1024;
 pub async fn examine(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     for address in &settings.smtp_listen {
-        findings.push(smtp(local(*address), settings.hostname.as_str()).await);
+        let finding = smtp(local(*address), settings.hostname.as_str()).await;
+        findings.push(forgive(*address, finding));
     }
     for address in &settings.web_listen {
-        findings.push(web(local(*address)).await);
+        let finding = web(local(*address), address.ip().is_loopback()).await;
+        findings.push(forgive(*address, finding));
     }
     findings
+}
+
+/// A machine without IPv6 serves no IPv6 wildcard, and need not.
+fn forgive(address: SocketAddr, finding: Finding) -> Finding {
+    let is_optional = address.is_ipv6() && address.ip().is_unspecified() && finding.level == Level::Broken;
+    if is_optional { Finding { level: Level::Warning, ..finding } } else { finding }
 }
 
 /// Where a wildcard address is reached from this machine.
@@ -89,7 +97,7 @@ async fn reply(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
     }
 }
 
-async fn web(address: SocketAddr) -> Finding {
+async fn web(address: SocketAddr, speaks_http: bool) -> Finding {
     const WHAT: &str = "web";
     let remedy = "is the server running? start it with `pulsemx serve`";
     let connected = tokio::time::timeout(ANSWER_WITHIN, TcpStream::connect(address)).await;
@@ -98,7 +106,7 @@ async fn web(address: SocketAddr) -> Finding {
         Ok(Err(error)) => return Finding::broken(WHAT, format!("{address}: {error}"), remedy),
         Err(_) => return Finding::broken(WHAT, format!("{address} does not answer"), remedy),
     };
-    if !address.ip().is_loopback() {
+    if !speaks_http {
         return Finding::fine(WHAT, format!("{address} accepts"));
     }
     let ask = async {

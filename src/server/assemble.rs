@@ -177,7 +177,7 @@ impl Sockets {
             heartbeat: listen::bind_all(&config.heartbeat_listen, heartbeat::server::driver::bind)?,
             smtp: listen::bind_all(&config.smtp_listen, smtp::driver::bind).map_err(words)?,
             web: listen::bind_all(&config.web_listen, |address| {
-                std::net::TcpListener::bind(address).map_err(|e| {
+                listen::tcp(address).map_err(|e| {
                     StartError::Listen(format!("cannot listen for browsers on {address}: {e}; set web.listen"))
                 })
             })?,
@@ -404,6 +404,13 @@ fn smtp_settings(config: &Config) -> smtp::Settings {
     }
 }
 
+/// `https://mx2.example.net` of `https://mx2.example.net/mail`.
+fn origin_of(url: &str) -> String {
+    let host_at = url.find("://").map_or(0, |at| at + 3);
+    let end = url.get(host_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host_at + at);
+    url.get(..end).unwrap_or(url).to_owned()
+}
+
 fn start_web(
     config: &Config,
     extras: Extras,
@@ -414,6 +421,7 @@ fn start_web(
 ) -> Result<WebServer, StartError> {
     let settings = web::Settings {
         hostname: config.hostname.to_string(),
+        public_origin: config.web_public_url.as_deref().map(origin_of),
         demo_controls: extras.demo_controls,
         ..web::Settings::default()
     };
@@ -438,11 +446,12 @@ impl RunningServer {
     /// recorded, then heartbeats, then the store.
     pub async fn stop(self) {
         self.stops.rooms.cancel();
-        self.smtp_server.stopped().await;
-        if !self.deliveries.drain().await {
+        // Side by side: each has its own limit (60, 30 and 5 s), and systemd waits for their longest, not their sum.
+        let (_, drained, ()) =
+            tokio::join!(self.smtp_server.stopped(), self.deliveries.drain(), self.web_server.stopped());
+        if !drained {
             tracing::warn!("a delivery did not end in time; its message is tried again after the next start");
         }
-        self.web_server.stopped().await;
         self.stops.heartbeats.cancel();
         // Liveness writes what it knows within its next tick of 100 ms.
         tokio::time::sleep(Duration::from_millis(150)).await;

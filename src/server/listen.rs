@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 /// Addresses to bind for a setting. `[::]:25` also means `0.0.0.0:25`, unless that is listed itself: each family has a
 /// socket of its own, so that peers always appear with their own kind of address.
 #[must_use]
@@ -17,6 +19,26 @@ pub fn expand(listed: &[SocketAddr]) -> Vec<SocketAddr> {
         }
     }
     all
+}
+
+/// Connections that wait to be taken from the kernel, per web listener.
+const BACKLOG: i32 = 1024;
+
+/// A TCP listener for browsers. An IPv6 address takes IPv6 only, as the sockets of the other rooms do, so that both
+/// wildcards go side by side.
+///
+/// # Errors
+/// Those of the socket.
+pub fn tcp(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Binds every address of a setting with `bind`. A machine without IPv6 may lack the IPv6 wildcard as long as the
@@ -59,6 +81,16 @@ mod tests {
         assert_eq!(expand(&addresses(&["[::]:25"])), addresses(&["[::]:25", "0.0.0.0:25"]));
         assert_eq!(expand(&addresses(&["[::]:25", "0.0.0.0:25"])), addresses(&["[::]:25", "0.0.0.0:25"]));
         assert_eq!(expand(&addresses(&["[::1]:25", "127.0.0.1:26"])), addresses(&["[::1]:25", "127.0.0.1:26"]));
+    }
+
+    #[test]
+    fn both_wildcards_of_one_port_go_side_by_side() {
+        let v4 = tcp("0.0.0.0:0".parse().unwrap()).unwrap();
+        let port = v4.local_addr().unwrap().port();
+        // A machine without IPv6 cannot show it.
+        if std::net::TcpListener::bind("[::1]:0").is_ok() {
+            tcp(SocketAddr::new(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), port)).unwrap();
+        }
     }
 
     #[test]

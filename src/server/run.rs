@@ -52,6 +52,23 @@ pub fn configuration(path: Option<&Path>) -> Result<(Written, Config), ConfigErr
     Ok((written, config))
 }
 
+/// Prints to stdout. A reader that has gone, such as `head`, has seen enough.
+fn say(text: &str) -> Result<(), RunError> {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Prints the example configuration.
+///
+/// # Errors
+/// [`RunError::System`] when stdout cannot be written.
+pub fn show_example() -> Result<(), RunError> {
+    say(&crate::config::example::example())
+}
+
 /// Sends log lines to stderr; `PULSEMX_LOG` sets the level, `info` without it.
 fn start_log(json: bool) {
     let filter = EnvFilter::try_from_env("PULSEMX_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
@@ -120,25 +137,24 @@ pub async fn command(path: Option<&Path>, request: Request, json: bool) -> Resul
     for warning in reply.warnings() {
         eprintln!("warning: {warning}");
     }
-    if json {
-        println!("{}", reply.to_json()?);
-    } else {
-        print!("{}", print::as_text(&reply, Clock.wall()));
-    }
-    Ok(())
+    if json { say(&format!("{}\n", reply.to_json()?)) } else { say(&print::as_text(&reply, Clock.wall())) }
 }
 
 /// Checks the configuration and says so.
 ///
 /// # Errors
 /// As [`configuration`].
-pub fn check(path: Option<&Path>) -> Result<(), RunError> {
+pub fn check(path: Option<&Path>, json: bool) -> Result<(), RunError> {
     let (_, config) = configuration(path)?;
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    println!("the configuration is good");
-    Ok(())
+    let words = "the configuration is good";
+    say(&if json {
+        format!("{}\n", serde_json::json!({ "done": words, "warnings": config.warnings }))
+    } else {
+        format!("{words}\n")
+    })
 }
 
 /// Prints options: those that were set, or all in force.
@@ -151,13 +167,10 @@ pub fn show_config(path: Option<&Path>, all: bool, json: bool) -> Result<(), Run
     if json {
         let object: serde_json::Map<String, serde_json::Value> =
             shown.into_iter().map(|(key, value)| (key, serde_json::Value::String(value))).collect();
-        println!("{}", serde_json::to_string(&object)?);
+        say(&format!("{}\n", serde_json::to_string(&object)?))
     } else {
-        for (key, value) in shown {
-            println!("{key} = {value}");
-        }
+        say(&shown.iter().map(|(key, value)| format!("{key} = {value}\n")).collect::<String>())
     }
-    Ok(())
 }
 
 /// Looks at the installation and prints what it finds. Exit code 0 fine, 1 warning, 2 broken.
@@ -175,10 +188,11 @@ pub async fn doctor(path: Option<&Path>, json: bool) -> Result<u8, RunError> {
     };
     let findings = doctor::examine(&settings).await;
     if json {
-        println!("{}", serde_json::json!({ "findings": findings, "worst": doctor::worst(&findings) }));
+        say(&format!("{}\n", serde_json::json!({ "findings": findings, "worst": doctor::worst(&findings) })))?;
     } else {
+        let mut text = String::new();
         for warning in &config.warnings {
-            println!("note     {warning}");
+            text.push_str(&format!("note     {warning}\n"));
         }
         for finding in &findings {
             let level = match finding.level {
@@ -186,11 +200,12 @@ pub async fn doctor(path: Option<&Path>, json: bool) -> Result<u8, RunError> {
                 doctor::Level::Warning => "warning",
                 doctor::Level::Broken => "BROKEN",
             };
-            println!("{level:8} {}: {}", finding.what, print::safe(&finding.words));
+            text.push_str(&format!("{level:8} {}: {}\n", finding.what, print::safe(&finding.words)));
             if let Some(remedy) = &finding.remedy {
-                println!("         -> {remedy}");
+                text.push_str(&format!("         -> {remedy}\n"));
             }
         }
+        say(&text)?;
     }
     Ok(match doctor::worst(&findings) {
         doctor::Level::Fine => 0,

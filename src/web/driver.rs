@@ -16,6 +16,8 @@ use axum::routing::{get, post};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use futures_util::stream;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::server::conn::auto::Builder;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -138,15 +140,26 @@ fn stop_handle(tasks: &mut JoinSet<()>, shutdown: &CancellationToken) -> Handle<
     handle
 }
 
+/// A connection that asks nothing more is closed, and one whose other end is gone is noticed; both hold a descriptor
+/// that mail may need.
+fn limit_idling(builder: &mut Builder<TokioExecutor>) {
+    builder.http1().header_read_timeout(HEAD_TIMEOUT);
+    builder.http2().keep_alive_interval(HEAD_TIMEOUT).keep_alive_timeout(HEAD_TIMEOUT);
+}
+
 fn serve_http(
     tasks: &mut JoinSet<()>,
     listener: TcpListener,
     app: &Arc<App>,
     shutdown: &CancellationToken,
 ) -> Result<(), WebError> {
-    let routes = routes(Door { app: app.clone(), scheme: Scheme::Http }, shutdown);
+    // Behind a proxy with TLS the browser's view counts: its cookies are those of HTTPS.
+    let is_behind_tls = app.settings.public_origin.as_deref().is_some_and(|origin| origin.starts_with("https://"));
+    let scheme = if is_behind_tls { Scheme::Https } else { Scheme::Http };
+    let routes = routes(Door { app: app.clone(), scheme }, shutdown);
     let handle = stop_handle(tasks, shutdown);
-    let server = axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+    let mut server = axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+    limit_idling(server.http_builder());
     tasks.spawn(async move {
         if let Err(error) = server.serve(routes.into_make_service()).await {
             tracing::error!(%error, "a listener of the pages ended");
@@ -165,7 +178,8 @@ fn serve_https(
     let routes = routes(Door { app: app.clone(), scheme: Scheme::Https }, shutdown);
     let handle = stop_handle(tasks, shutdown);
     let config = RustlsConfig::from_config(tls);
-    let server = axum_server::from_tcp_rustls(listener, config)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+    let mut server = axum_server::from_tcp_rustls(listener, config)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+    limit_idling(server.http_builder());
     tasks.spawn(async move {
         if let Err(error) = server.serve(routes.into_make_service()).await {
             tracing::error!(%error, "a listener of the pages ended");

@@ -149,11 +149,12 @@ impl Door {
         Ok(Some(Viewer { person, places, secret: secret.to_owned() }))
     }
 
-    pub(super) fn provenance<'a>(&self, headers: &'a HeaderMap) -> Provenance<'a> {
+    pub(super) fn provenance<'a>(&'a self, headers: &'a HeaderMap) -> Provenance<'a> {
         Provenance {
             origin: text(headers, ORIGIN),
             fetch_site: text(headers, HeaderName::from_static("sec-fetch-site")),
             host: text(headers, HOST),
+            public_origin: self.app.settings.public_origin.as_deref(),
         }
     }
 

@@ -80,6 +80,8 @@ pub(super) struct Provenance<'a> {
     pub(super) origin: Option<&'a str>,
     pub(super) fetch_site: Option<&'a str>,
     pub(super) host: Option<&'a str>,
+    /// Our own origin as browsers see it, where a proxy stands in front of us.
+    pub(super) public_origin: Option<&'a str>,
 }
 
 impl Provenance<'_> {
@@ -88,9 +90,11 @@ impl Provenance<'_> {
     pub(super) fn is_own_page(&self, scheme: Scheme) -> bool {
         let site = self.fetch_site.map(|site| site == "same-origin");
         let origin = self.origin.map(|origin| {
-            self.host.is_some_and(|host| {
-                origin.strip_prefix(scheme.as_str()).and_then(|rest| rest.strip_prefix("://")) == Some(host)
-            })
+            let is_public = self.public_origin == Some(origin);
+            is_public
+                || self.host.is_some_and(|host| {
+                    origin.strip_prefix(scheme.as_str()).and_then(|rest| rest.strip_prefix("://")) == Some(host)
+                })
         });
         matches!((site, origin), (Some(true), Some(true) | None) | (None, Some(true)))
     }
@@ -123,7 +127,8 @@ mod tests {
 
     #[test]
     fn only_our_own_page_may_post() {
-        let at = |origin, fetch_site| Provenance { origin, fetch_site, host: Some("mx2.example:8443") };
+        let at =
+            |origin, fetch_site| Provenance { origin, fetch_site, host: Some("mx2.example:8443"), public_origin: None };
         let own = Some("https://mx2.example:8443");
         assert!(at(own, Some("same-origin")).is_own_page(Scheme::Https));
         assert!(at(own, None).is_own_page(Scheme::Https));
@@ -135,6 +140,19 @@ mod tests {
         assert!(!at(Some("null"), None).is_own_page(Scheme::Https));
         assert!(!at(Some("https://mx2.example"), None).is_own_page(Scheme::Https));
         assert!(!at(Some("https://evil.example"), Some("same-origin")).is_own_page(Scheme::Https));
+    }
+
+    #[test]
+    fn behind_a_proxy_the_public_origin_is_ours_as_well() {
+        let at = |origin| Provenance {
+            origin: Some(origin),
+            fetch_site: Some("same-origin"),
+            host: Some("127.0.0.1:8025"),
+            public_origin: Some("https://mx2.example"),
+        };
+        assert!(at("https://mx2.example").is_own_page(Scheme::Https));
+        assert!(!at("https://mx2.example.evil").is_own_page(Scheme::Https));
+        assert!(!at("http://mx2.example").is_own_page(Scheme::Https));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// Our own host name, for the foot of the page.
     pub hostname: String,
+    /// Scheme and host by which browsers reach the pages, where a proxy with TLS stands in front of a loopback listener.
+    pub public_origin: Option<String>,
     /// How long a browser stays signed in.
     pub session_lifetime: Duration,
     /// Buttons of the demo; absent in real life.
@@ -34,6 +36,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             hostname: "localhost".to_owned(),
+            public_origin: None,
             session_lifetime: Duration::from_secs(30 * 86_400),
             demo_controls: None,
         }

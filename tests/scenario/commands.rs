@@ -1,8 +1,9 @@
 //! The operator's commands: JSON for scripts, clear errors for people, and what works while the server is stopped.
 
 use std::process::Command;
+use std::time::Duration;
 
-use crate::support::{PULSEMX, Sender, Server, http_get, mail};
+use crate::support::{Beats, PULSEMX, Sender, Server, http_get, mail};
 
 #[test]
 fn json_is_alone_on_stdout_and_warnings_go_to_stderr() {
@@ -111,4 +112,47 @@ fn machines_are_told_that_every_part_is_ready() {
     let server = Server::start("1s", "");
     assert!(http_get(server.web, "/healthz").0.contains("200"));
     assert!(http_get(server.web, "/ready").0.contains("200"));
+}
+
+#[test]
+fn a_revoked_token_is_worth_nothing_at_once() {
+    let server = Server::start("1s", "");
+    let first = server.add_account("firma", 25);
+    server.command(&["account", "rotate", "firma"]);
+    server.command(&["account", "rotate", "firma", "--overlap", "0s"]);
+    let _beats = Beats::start(&server, "firma", &first, "127.0.15.1", Some("1s"));
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(server.state("firma"), "new", "a beat under a revoked token counted");
+}
+
+#[test]
+fn all_listeners_start_on_the_wildcard_of_both_families() {
+    let server = Server::start_on_wildcards();
+    for ip in ["127.0.0.1", "::1"] {
+        let ip: std::net::IpAddr = ip.parse().unwrap();
+        if std::net::TcpListener::bind((ip, 0)).is_err() {
+            continue;
+        }
+        Sender::connect((ip, server.smtp.port()).into()).unwrap();
+        std::net::TcpStream::connect((ip, server.web.port())).unwrap();
+    }
+    let (_, out, _) = server.raw(&["doctor"]);
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_ne!(found["worst"], "broken", "{out}");
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let server = Server::start("1s", "");
+    let mut child = Command::new(PULSEMX)
+        .arg("--config")
+        .arg(server.config())
+        .args(["config", "show", "--defaults"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }

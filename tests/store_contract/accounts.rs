@@ -1,6 +1,6 @@
 //! Accounts, domains, keys, people.
 
-use pulsemx::account::{AccountError, Role, SignInLink};
+use pulsemx::account::{AccountError, BeatKeyRecord, Role, SignInLink};
 use pulsemx::base::EndpointId;
 
 use crate::engine::{
@@ -15,6 +15,8 @@ for_each_engine! {
     an_account_with_mail_is_not_removed,
     a_removed_account_leaves_no_key_to_its_name,
     a_rotated_key_is_valid_until_it_expires,
+    a_revocation_reaches_every_older_key,
+    nobody_gains_rights_by_the_name_of_an_account,
     a_link_is_redeemed_once_and_in_time,
     the_audit_log_is_newest_first,
 }
@@ -37,7 +39,7 @@ async fn an_account_is_there_with_all_its_parts_after_a_restart(mut engine: Engi
     assert_eq!(directory.beat_keys(), [expected]);
     let owner = engine.store().owner_of(firma).await.unwrap().unwrap();
     let (person, places) = engine.store().person(owner).await.unwrap().unwrap();
-    assert_eq!((person.name.as_str(), person.is_operator, places[0].role), ("firma", false, Role::Owner));
+    assert_eq!((person.name.as_str(), person.is_operator, places[0].role), ("firma (owner)", false, Role::Owner));
 }
 
 async fn names_of_accounts_and_domains_are_unique(engine: Engine) {
@@ -140,6 +142,31 @@ async fn a_rotated_key_is_valid_until_it_expires(engine: Engine) {
     second.endpoint = EndpointId(999);
     second.locator = [3; 8];
     assert!(matches!(store.rotate_key(second, at(50), change(10)).await, Err(AccountError::NoAccount)));
+}
+
+async fn a_revocation_reaches_every_older_key(engine: Engine) {
+    let store = engine.store();
+    let (_, endpoint) = account(store, "firma", 1).await;
+    for (locator, until) in [(2, 500), (3, 20)] {
+        let next = BeatKeyRecord { endpoint, ..key(locator) };
+        store.rotate_key(next, at(until), change(10)).await.unwrap();
+    }
+    let left =
+        |directory: pulsemx::account::Directory| directory.beat_keys().iter().map(|k| k.locator[0]).collect::<Vec<_>>();
+    assert_eq!(left(store.load_directory(at(19)).await.unwrap()).len(), 3);
+    assert_eq!(left(store.load_directory(at(20)).await.unwrap()), [3], "the first key outlived the second revocation");
+}
+
+async fn nobody_gains_rights_by_the_name_of_an_account(engine: Engine) {
+    let store = engine.store();
+    let operator = store.ensure_person("operator", true, change(0)).await.unwrap();
+    let (named_so, _) = account(store, "operator", 1).await;
+    let owner = store.owner_of(named_so).await.unwrap().unwrap();
+    assert_ne!(owner, operator);
+    let (person, places) = store.person(owner).await.unwrap().unwrap();
+    assert!(!person.is_operator && places.len() == 1, "{person:?}");
+    assert!(store.ensure_person("operator", false, change(1)).await.is_err());
+    assert_eq!(store.ensure_person("operator", true, change(1)).await.unwrap(), operator);
 }
 
 async fn a_link_is_redeemed_once_and_in_time(mut engine: Engine) {

@@ -63,6 +63,11 @@ impl Server {
         Self::start_at("::1", &[], interval, "")
     }
 
+    /// Starts with all listeners on `[::]`, which stands for both families.
+    pub fn start_on_wildcards() -> Self {
+        Self::start_at("::", &[], "1s", "")
+    }
+
     /// Starts under a wrapping command such as strace.
     pub fn start_under(wrapper: &[&str], interval: &str, more: &str) -> Self {
         Self::start_at("127.0.0.1", wrapper, interval, more)

@@ -277,11 +277,20 @@ pub fn read_token(path: &Path) -> Result<Token, ClientError> {
 #[cfg(unix)]
 fn refuse_open_file(path: &Path, metadata: &std::fs::Metadata) -> Result<(), ClientError> {
     use std::os::unix::fs::PermissionsExt;
-    if metadata.permissions().mode() & 0o077 == 0 {
+    if metadata.permissions().mode() & 0o077 == 0 || is_credential(path) {
         Ok(())
     } else {
         Err(ClientError::TokenFileOpen { path: path.to_owned() })
     }
+}
+
+/// Whether the file is a credential that systemd handed to this unit: access to it is granted by a list of its own,
+/// and the mode shows the mask of that list instead of who may read.
+#[cfg(unix)]
+fn is_credential(path: &Path) -> bool {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").and_then(|folder| std::fs::canonicalize(folder).ok());
+    let own = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned));
+    folder.is_some() && folder == own
 }
 
 #[cfg(not(unix))]

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::{MemoryStore, Tables, misuse};
+use crate::account::store::owner_names;
 use crate::account::{
     Account, AccountError, AccountStatus, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, Domain, Endpoint,
     Membership, NewAccount, Person, Role, SignInLink, WebSession,
@@ -41,13 +42,24 @@ impl Tables {
         }
     }
 
-    fn person_named(&mut self, name: &str, is_operator: bool) -> (PersonId, bool) {
-        if let Some(known) = self.people.values().find(|person| person.name == name) {
-            return (known.id, false);
+    fn person_named(&mut self, name: &str, is_operator: bool) -> Changed<(PersonId, bool)> {
+        match self.people.values().find(|person| person.name == name) {
+            Some(known) if known.is_operator == is_operator => Ok((known.id, false)),
+            Some(_) => Err(AccountError::Engine(misuse("a person of this name has other rights"))),
+            None => Ok((self.add_person(name.to_owned(), is_operator), true)),
         }
+    }
+
+    fn add_person(&mut self, name: String, is_operator: bool) -> PersonId {
         let id = PersonId(self.next_row());
-        self.people.insert(id, Person { id, name: name.to_owned(), is_operator });
-        (id, true)
+        self.people.insert(id, Person { id, name, is_operator });
+        id
+    }
+
+    /// As in the engine on disk: always a new person.
+    fn new_owner(&mut self, account: &str) -> PersonId {
+        let free = owner_names(account).find(|name| self.people.values().all(|person| person.name != *name));
+        self.add_person(free.unwrap_or_default(), false)
     }
 
     fn person_name(&self, person: PersonId) -> Changed<String> {
@@ -79,7 +91,7 @@ impl Tables {
         let (id, endpoint) = (AccountId(self.next_row()), EndpointId(self.next_row()));
         self.add_key(BeatKeyRecord { endpoint, ..new.key })?;
         self.note(change, Some(id), format!("account.add {}", new.name));
-        let (owner, _) = self.person_named(new.name.as_str(), false);
+        let owner = self.new_owner(new.name.as_str());
         self.memberships.insert((owner, id), Role::Owner);
         self.accounts.insert(id, Account { id, name: new.name, status: AccountStatus::Active, created_at: change.at });
         for name in new.domains.into_iter().filter(|name| *name != new.host) {
@@ -214,7 +226,7 @@ impl AccountStore for MemoryStore {
         let old: Vec<[u8; 8]> = tables
             .beat_keys
             .iter()
-            .filter(|known| known.endpoint == endpoint && known.expires_at.is_none())
+            .filter(|known| known.endpoint == endpoint && known.expires_at.is_none_or(|at| at > old_keys_expire_at))
             .map(|known| known.locator)
             .collect();
         tables.add_key(key)?;
@@ -227,7 +239,7 @@ impl AccountStore for MemoryStore {
 
     async fn ensure_person(&self, name: &str, is_operator: bool, change: Change) -> Changed<PersonId> {
         let mut tables = self.tables();
-        let (person, is_new) = tables.person_named(name, is_operator);
+        let (person, is_new) = tables.person_named(name, is_operator)?;
         if is_new {
             tables.note(&change, None, format!("person.add {name}"));
         }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::error::Misuse;
 use super::job::Terms;
 use super::{SqliteStore, account_read, row};
+use crate::account::store::owner_names;
 use crate::account::{
     AccountError, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, Membership, NewAccount, Person, Role,
     SignInLink, WebSession,
@@ -77,13 +78,33 @@ fn insert_key(db: &Connection, key: &BeatKeyRecord, endpoint: EndpointId) -> rus
     .map(drop)
 }
 
-fn person_named(db: &Connection, name: &str, is_operator: bool) -> rusqlite::Result<(PersonId, bool)> {
-    let known = db.query_row("SELECT id FROM person WHERE name = ?1", [name], |row| row.get(0)).optional()?;
-    if let Some(id) = known {
-        return Ok((PersonId(id), false));
+fn person_named(db: &Connection, name: &str, is_operator: bool) -> Changed<(PersonId, bool)> {
+    let known = db
+        .query_row("SELECT id, is_operator FROM person WHERE name = ?1", [name], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
+        })
+        .optional()?;
+    match known {
+        Some((id, known_operator)) if known_operator == is_operator => Ok((PersonId(id), false)),
+        Some(_) => Err(Misuse("a person of this name has other rights").into()),
+        None => Ok((insert_person(db, name, is_operator)?, true)),
     }
+}
+
+fn insert_person(db: &Connection, name: &str, is_operator: bool) -> rusqlite::Result<PersonId> {
     db.execute("INSERT INTO person (name, is_operator) VALUES (?1, ?2)", params![name, is_operator])?;
-    Ok((PersonId(db.last_insert_rowid()), true))
+    Ok(PersonId(db.last_insert_rowid()))
+}
+
+/// The owner of a new account is always a new person: one who exists already must not gain rights by a name.
+fn new_owner(db: &Connection, account: &str) -> rusqlite::Result<PersonId> {
+    for name in owner_names(account) {
+        let is_taken = db.query_row("SELECT 1 FROM person WHERE name = ?1", [&name], |_| Ok(())).optional()?.is_some();
+        if !is_taken {
+            return insert_person(db, &name, false);
+        }
+    }
+    Err(rusqlite::Error::QueryReturnedNoRows)
 }
 
 fn create(db: &Connection, new: &NewAccount, change: &Change) -> Changed<(AccountId, EndpointId)> {
@@ -110,7 +131,7 @@ fn create(db: &Connection, new: &NewAccount, change: &Change) -> Changed<(Accoun
         insert_domain(db, account, domain, &[endpoint])?;
     }
     insert_key(db, &new.key, endpoint)?;
-    let (owner, _) = person_named(db, name, false)?;
+    let owner = new_owner(db, name)?;
     insert_membership(db, owner, account, Role::Owner)?;
     audit(db, change, Some(account), &format!("account.add {name}"))?;
     Ok((account, endpoint))
@@ -157,7 +178,7 @@ fn rotate(db: &Connection, key: &BeatKeyRecord, old_keys_expire_at: WallTime, ch
         .optional()?
         .ok_or(AccountError::NoAccount)?;
     db.execute(
-        "UPDATE beat_key SET expires_at = ?2 WHERE endpoint = ?1 AND expires_at IS NULL",
+        "UPDATE beat_key SET expires_at = min(coalesce(expires_at, ?2), ?2) WHERE endpoint = ?1",
         params![endpoint.0, row::stored_time(old_keys_expire_at)],
     )?;
     insert_key(db, key, endpoint)?;
@@ -309,6 +330,16 @@ impl AccountStore for SqliteStore {
         session_expires_at: WallTime,
         now: WallTime,
     ) -> Changed<PersonId> {
+        // Anybody may post a guess; guesses are turned away by a read, so that they do not queue before the mail.
+        let known = self
+            .read(move |db| {
+                let question = "SELECT 1 FROM sign_in_link WHERE secret_hash = ?1";
+                Ok::<bool, AccountError>(db.query_row(question, [link_hash], |_| Ok(())).optional()?.is_some())
+            })
+            .await?;
+        if !known {
+            return Err(AccountError::LinkSpent);
+        }
         self.write(Terms::SYNCED, move |work| redeem(work.connection, link_hash, session_hash, session_expires_at, now))
             .await
     }
