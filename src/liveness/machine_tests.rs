@@ -16,7 +16,7 @@ fn wall(millis: u64) -> WallTime {
 fn machine(state: LineState) -> Machine {
     let settings = Settings { interval: Duration::from_secs(5), misses: 3, grace: Duration::from_secs(2) };
     let since = (state != LineState::New).then(|| wall(0) - chrono::TimeDelta::days(1));
-    let watched = WatchedEndpoint { account: AccountId(1), endpoint: EndpointId(2), state, since };
+    let watched = WatchedEndpoint { state, since, ..WatchedEndpoint::new(AccountId(1), EndpointId(2)) };
     Machine::new(settings, watched, moment(0))
 }
 
@@ -47,7 +47,9 @@ fn rows(machine: &mut Machine) -> Vec<(LineState, LineState, Cause, i64)> {
             Output::Row(HistoryRow::State(row)) => {
                 Some((row.from, row.to, row.cause, (row.since - wall(0)).num_milliseconds()))
             }
-            Output::Row(HistoryRow::Address(_)) | Output::Note(_) => None,
+            Output::Row(HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_))
+            | Output::Note(_)
+            | Output::Alarm(_) => None,
         })
         .collect()
 }
@@ -74,13 +76,13 @@ fn the_second_beat_makes_a_new_line_online_and_copies_are_no_second_beat() {
 #[test]
 fn the_greeting_of_the_primary_confirms_a_return() {
     let mut machine = machine(LineState::Offline);
-    machine.handle_greeting(wall(50));
+    machine.handle_greeting(moment(50), wall(50));
     assert_eq!(machine.state(), LineState::Offline);
     beat_at(&mut machine, 100);
-    machine.handle_greeting(wall(300));
+    machine.handle_greeting(moment(300), wall(300));
     assert_eq!(machine.state(), LineState::Online);
     assert_eq!(rows(&mut machine).len(), 2);
-    machine.handle_greeting(wall(400));
+    machine.handle_greeting(moment(400), wall(400));
     assert_eq!(rows(&mut machine).len(), 0);
 }
 
@@ -118,7 +120,7 @@ fn a_line_that_was_only_returning_goes_offline_too() {
     let mut machine = machine(LineState::New);
     beat_at(&mut machine, 0);
     silence_until(&mut machine, 7_000);
-    machine.handle_greeting(wall(7_100));
+    machine.handle_greeting(moment(7_100), wall(7_100));
     assert_eq!(machine.state(), LineState::Suspect);
     silence_until(&mut machine, 17_000);
     assert_eq!(rows(&mut machine)[1], (LineState::Returning, LineState::Offline, Cause::MissedBeats, 5_000));
@@ -128,8 +130,8 @@ fn a_line_that_was_only_returning_goes_offline_too() {
 fn goodbye_is_offline_at_once_and_a_beat_brings_it_back() {
     let mut machine = machine(LineState::Online);
     beat_at(&mut machine, 0);
-    machine.handle_goodbye(wall(1_234));
-    machine.handle_goodbye(wall(1_300));
+    machine.handle_goodbye(moment(1_234), wall(1_234));
+    machine.handle_goodbye(moment(1_300), wall(1_300));
     assert_eq!(rows(&mut machine), [(LineState::Online, LineState::Offline, Cause::Goodbye, 1_234)]);
     beat_at(&mut machine, 9_000);
     assert_eq!(machine.state(), LineState::Returning);

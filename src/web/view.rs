@@ -334,6 +334,7 @@ mod tests {
             missed: u32::try_from(-last / 5).unwrap(),
             mail_ok: None,
             loss_percent: 0.0,
+            name_held_until: None,
             recent_beats: (-59..=last / 5).map(|n| at(n * 5)).collect(),
         }
     }

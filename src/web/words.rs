@@ -143,6 +143,7 @@ texts! {
     first_beat: "Erstes Lebenszeichen", "First heartbeat";
     address_changed: "Adresse gewechselt", "Address changed";
     address_learned: "Adresse gelernt", "Address learned";
+    no_data_detail: "Störung bei uns, nicht bei Ihnen", "our fault, not yours";
     cause_missed: "keine Lebenszeichen", "no heartbeats";
     cause_goodbye: "Ihr Server hat sich abgemeldet", "your server signed off";
     cause_operator: "vom Betreiber gesetzt", "set by the operator";
@@ -355,6 +356,13 @@ impl Locale {
         match self {
             Self::De => format!("{span} offline"),
             Self::En => format!("Offline for {span}"),
+        }
+    }
+
+    pub(super) fn no_data(self, span: &str) -> String {
+        match self {
+            Self::De => format!("{span} ohne Daten"),
+            Self::En => format!("No data for {span}"),
         }
     }
 

@@ -124,7 +124,7 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let token = Token::from_octets(dice.octets());
-        let watched = WatchedEndpoint { account: ACCOUNT, endpoint: ENDPOINT, state: LineState::New, since: None };
+        let watched = WatchedEndpoint::new(ACCOUNT, ENDPOINT);
         let start = Moment::from_millis(START);
         let board = Board::new(line_settings(), vec![watched], start, wall(start));
         let mut world = Self {
@@ -182,7 +182,7 @@ impl World {
             .iter()
             .filter_map(|(at, row)| match row {
                 HistoryRow::State(row) => Some((*at, row.from, row.to, row.cause)),
-                HistoryRow::Address(_) => None,
+                HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_) => None,
             })
             .collect()
     }
@@ -192,7 +192,7 @@ impl World {
             .iter()
             .filter_map(|(at, row)| match row {
                 HistoryRow::Address(row) => Some((*at, row.to)),
-                HistoryRow::State(_) => None,
+                HistoryRow::State(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_) => None,
             })
             .collect()
     }
@@ -240,13 +240,25 @@ impl World {
     pub(crate) fn restart_server(&mut self) {
         let last = self.states().last().map(|(_, _, to, _)| *to).unwrap_or(LineState::New);
         let since = (last != LineState::New).then(|| wall(self.moment()));
-        let watched = WatchedEndpoint { account: ACCOUNT, endpoint: ENDPOINT, state: last, since };
+        let watched = WatchedEndpoint {
+            state: last,
+            since,
+            interval: self.stored_interval(),
+            ..WatchedEndpoint::new(ACCOUNT, ENDPOINT)
+        };
         let now = self.moment();
         self.stored_address = self.address_changes().last().map(|(_, to)| *to);
         *self.watch.board.lock().unwrap() = Board::new(line_settings(), vec![watched], now, wall(now));
         let seed = self.dice.octets();
         self.table = Table::new(Settings { interval: Duration::from_secs(5) }, seed);
         self.load_keys();
+    }
+
+    fn stored_interval(&self) -> Option<Duration> {
+        self.rows.iter().rev().find_map(|(_, row)| match row {
+            HistoryRow::Interval(row) => Some(row.interval),
+            HistoryRow::State(_) | HistoryRow::Address(_) | HistoryRow::NoData(_) => None,
+        })
     }
 
     fn load_keys(&mut self) {
