@@ -91,6 +91,8 @@ pub(crate) struct Tapped {
     pub(crate) sent: u64,
     pub(crate) source: SocketAddr,
     pub(crate) octets: Vec<u8>,
+    /// It never arrives.
+    pub(crate) is_lost: bool,
 }
 
 pub(crate) struct World {
@@ -254,6 +256,13 @@ impl World {
         self.load_keys();
     }
 
+    /// What the client sent under its newest boot id.
+    pub(crate) fn newest_run(&self) -> Vec<Tapped> {
+        let boot = |tapped: &Tapped| ClientDatagram::decode(&tapped.octets).map(|datagram| datagram.header.boot);
+        let newest = self.tapped.last().and_then(boot);
+        self.tapped.iter().filter(|tapped| boot(tapped) == newest).cloned().collect()
+    }
+
     fn stored_interval(&self) -> Option<Duration> {
         self.rows.iter().rev().find_map(|(_, row)| match row {
             HistoryRow::Interval(row) => Some(row.interval),
@@ -321,8 +330,8 @@ impl World {
     pub(crate) fn drain_client(&mut self, place: usize) {
         while let Some(octets) = self.nodes[place].client.poll_transmit() {
             let source = self.nodes[place].address;
-            self.tapped.push(Tapped { sent: self.now, source, octets: octets.clone() });
-            self.transmit(source, true, octets);
+            let is_lost = !self.transmit(source, true, octets.clone());
+            self.tapped.push(Tapped { sent: self.now, source, octets, is_lost });
         }
         while let Some(event) = self.nodes[place].client.poll_event() {
             let moment = self.moment();
@@ -336,12 +345,14 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, peer: SocketAddr, is_to_server: bool, octets: Vec<u8>) {
+    /// Whether it will arrive.
+    fn transmit(&mut self, peer: SocketAddr, is_to_server: bool, octets: Vec<u8>) -> bool {
         if !self.is_line_up || self.dice.chance(self.loss_per_mille) {
-            return;
+            return false;
         }
         let delay = self.dice.range(self.latency_ms.0, self.latency_ms.1);
         self.push(Packet { arrives: self.now + delay, number: 0, sent: self.now, peer, is_to_server, octets });
+        true
     }
 
     fn push(&mut self, mut packet: Packet) {
