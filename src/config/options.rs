@@ -130,7 +130,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "heartbeat.self_check",
         Kind::Addresses,
         "[]",
-        "Addresses that are asked by a TCP connection whether our own uplink works, only while many accounts are silent at once. Without any, `pulsemx state release` decides.",
+        "Asked by TCP whether our own uplink works, only while very many accounts are silent. None: the operator decides.",
     ),
     with_trial(
         option("smtp.listen", Kind::Addresses, "\"[::]:25\"", "Where senders reach the backup MX."),

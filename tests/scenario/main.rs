@@ -15,5 +15,6 @@ mod commands;
 mod crash;
 mod flush_after_return;
 mod goodbye_and_restart;
+mod own_outage;
 mod refused_mail_is_kept;
 mod silence;
