@@ -77,8 +77,14 @@ fn tell(notice: &Notice, directory: &DirectoryHandle) {
             heard,
             "so many lines are silent that the fault is taken to be ours: nobody is neutralised; `pulsemx state release` says that it is real"
         ),
+        NoticeKind::Overload { silent, heard } => tracing::error!(
+            alert = "overload",
+            silent,
+            heard,
+            "the kernel drops heartbeats before they are read: nobody is neutralised; this machine is too slow or net.core.rmem_max too small"
+        ),
         NoticeKind::MassMissOver { after, end, silent } => {
-            tracing::warn!(alert = "mass_miss_over", after_s = after.as_secs(), ?end, silent, "the mass miss is over");
+            tracing::warn!(alert = "mass_miss_over", after_s = after.as_secs(), ?end, silent, "silence counts again");
         }
         NoticeKind::TimersLate { by } => {
             tracing::warn!(

@@ -72,7 +72,14 @@ pub enum NoticeKind {
         /// Lines that were being heard, these included.
         heard: u64,
     },
-    /// That is over.
+    /// Heartbeats are dropped before we read them. Nobody is neutralised meanwhile.
+    Overload {
+        /// Lines that are silent.
+        silent: u64,
+        /// Lines that were being heard, these included.
+        heard: u64,
+    },
+    /// That, or a mass miss, is over.
     MassMissOver {
         /// Since it was told.
         after: Duration,
@@ -147,6 +154,7 @@ impl Policy {
                 NoticeKind::TimersLate { by }
             }
             Alarm::MassMiss { silent, heard } => NoticeKind::MassMiss { silent, heard },
+            Alarm::Overload { silent, heard } => NoticeKind::Overload { silent, heard },
             Alarm::MassMissOver { after, end, silent } => NoticeKind::MassMissOver { after, end, silent },
         };
         self.notices.push(Notice { subject: Subject::Service, kind });

@@ -18,6 +18,7 @@ use crate::account::{
 use crate::base::{AccountId, DomainName, EndpointId, SpoolId, WallTime};
 use crate::delivery::Flushes;
 use crate::heartbeat::token::NewToken;
+use crate::liveness::guard::Fault;
 use crate::liveness::{LineState, Lines, TransitionLog};
 use crate::spool::{
     DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
@@ -331,6 +332,11 @@ impl Desk {
         let suspect = shown.filter(|a| a.state == LineState::Suspect).map(|a| a.account).collect();
         let own_outage = self.running.as_ref().and_then(|running| running.lines.own_outage());
         let own_outage = own_outage.map(|outage| OwnOutageShown {
+            fault: match outage.fault {
+                Fault::MassMiss => "mass_miss",
+                Fault::Overload => "overload",
+            }
+            .to_owned(),
             since: outage.since,
             silent: outage.silent,
             heard: outage.heard,

@@ -253,7 +253,10 @@ fn state(shown: &StateShown, now: WallTime) -> String {
                 None => "our uplink was not asked (heartbeat.self_check)",
             };
             let since = age(o.since, now);
-            format!("for {since}: {} of {} lines silent, nobody is neutralised; {uplink}", o.silent, o.heard)
+            format!(
+                "{} for {since}: {} of {} lines silent, nobody is neutralised; {uplink}",
+                o.fault, o.silent, o.heard
+            )
         },
     );
     let suspect = if shown.suspect.is_empty() { "none".to_owned() } else { names(&shown.suspect) };

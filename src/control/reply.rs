@@ -228,6 +228,8 @@ pub struct StateShown {
 /// An outage of our own that goes on.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct OwnOutageShown {
+    /// `mass_miss` or `overload`.
+    pub fault: String,
     /// When it was decided.
     pub since: WallTime,
     /// Lines that are silent.

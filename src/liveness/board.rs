@@ -139,6 +139,12 @@ impl Board {
         }
     }
 
+    /// The kernel dropped so many datagrams for the heartbeat sockets within `time`.
+    pub fn handle_drops(&mut self, dropped: u64, time: Duration, now: Moment) {
+        let beats = time.as_secs_f64() / self.settings.interval.as_secs_f64().max(0.001);
+        self.guard.handle_drops(dropped, beats, now);
+    }
+
     /// The operator says that the silence of many is real. False if nothing waited for that.
     pub fn release_own_outage(&mut self, now: Moment) -> bool {
         let had_to_decide = self.guard.handle_release(now);

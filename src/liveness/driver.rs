@@ -8,7 +8,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
-use super::guard::{Alarm, OwnOutage, UplinkProof};
+use super::guard::{Alarm, Fault, OwnOutage, UplinkProof};
 use super::machine::{Output, Settings};
 use super::transition::{HistoryRow, TransitionLog, WatchedEndpoint};
 use super::view::{LineEvent, LineView, Lines};
@@ -91,13 +91,19 @@ impl Liveness {
     /// Whether the silence of many is taken to be our own fault, so that the uplink has to be asked.
     #[must_use]
     pub fn is_uplink_in_doubt(&self) -> bool {
-        self.board().own_outage().is_some()
+        self.board().own_outage().is_some_and(|outage| outage.fault == Fault::MassMiss)
     }
 
     /// The uplink was asked.
     pub fn handle_uplink(&self, proof: UplinkProof) {
         let now = self.clock.monotonic();
         self.act(|board| board.handle_uplink(proof, now));
+    }
+
+    /// The kernel dropped so many datagrams for the heartbeat sockets within `time`.
+    pub fn handle_drops(&self, dropped: u64, time: Duration) {
+        let now = self.clock.monotonic();
+        self.board().handle_drops(dropped, time, now);
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {

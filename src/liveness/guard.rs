@@ -5,6 +5,8 @@
 //! SUSPECT: their mail is stored as if they were OFFLINE, and no row says that they are. It ends when beats return
 //! (who is still silent gets a full window), when our own uplink was proven all through a full window, or when the
 //! operator says so (who is still silent is neutralised). An account with several servers counts with each.
+//!
+//! The same holds while the kernel drops more than [`DROPS_MAX_PERCENT`] of the heartbeats before we read them.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -16,6 +18,8 @@ use crate::base::{AccountId, EndpointId, Moment, WallTime};
 pub const SHARE_MAX_PERCENT: u64 = 30;
 /// Fewer silent lines than this never are: one provider's outage is real.
 pub const LINES_MIN: u64 = 10;
+/// Dropped datagrams, in percent of those that are due, from which on silence proves nothing (docs/PROTOCOL.md §7).
+pub const DROPS_MAX_PERCENT: u64 = 1;
 /// Lines that were neutralised are counted in steps of this.
 const STEP: Duration = Duration::from_secs(1);
 /// Two proofs of the uplink that lie further apart prove nothing of the time between them.
@@ -68,7 +72,14 @@ pub enum Alarm {
         /// Lines that were being heard, these included.
         heard: u64,
     },
-    /// That is over.
+    /// The kernel drops heartbeats before we read them; nobody is neutralised meanwhile.
+    Overload {
+        /// Lines that are silent.
+        silent: u64,
+        /// Lines that were being heard, these included.
+        heard: u64,
+    },
+    /// One of the two above is over.
     MassMissOver {
         /// Since it was decided.
         after: Duration,
@@ -97,11 +108,24 @@ pub enum End {
     UplinkWorks,
     /// The operator said that the silence is real.
     Operator,
+    /// No heartbeats were dropped for a full window.
+    NoDrops,
+}
+
+/// Why silence is taken to be our own fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Too many are silent.
+    MassMiss,
+    /// Heartbeats are dropped before we read them.
+    Overload,
 }
 
 /// An outage of our own that is going on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OwnOutage {
+    /// Why it is taken to be one.
+    pub fault: Fault,
     /// When it was decided.
     pub since: WallTime,
     /// Lines that are silent.
@@ -155,6 +179,7 @@ enum Phase {
     Calm,
     /// The silence is ours.
     Ours {
+        fault: Fault,
         from: Moment,
         since: WallTime,
         /// First and newest proof of the uplink in an unbroken row.
@@ -176,6 +201,8 @@ pub struct Guard {
     /// Neutralised for silence within the last window, by the step they fell in.
     fallen: VecDeque<(Moment, Tally)>,
     phase: Phase,
+    /// Until a window after the last drops.
+    overloaded_until: Moment,
     alarms: Vec<Alarm>,
 }
 
@@ -183,8 +210,15 @@ impl Guard {
     /// Judges with this window of silence.
     #[must_use]
     pub const fn new(window: Duration) -> Self {
-        let (counted, silent) = (Tally { v4: 0, v6: 0, unknown: 0 }, Tally { v4: 0, v6: 0, unknown: 0 });
-        Self { window, counted, silent, fallen: VecDeque::new(), phase: Phase::Calm, alarms: Vec::new() }
+        Self {
+            window,
+            counted: Tally { v4: 0, v6: 0, unknown: 0 },
+            silent: Tally { v4: 0, v6: 0, unknown: 0 },
+            fallen: VecDeque::new(),
+            phase: Phase::Calm,
+            overloaded_until: Moment::from_millis(0),
+            alarms: Vec::new(),
+        }
     }
 
     /// A line counts otherwise than before.
@@ -222,7 +256,9 @@ impl Guard {
     /// the silence is proven to be real, once it is: neutralise who was silent for a window since then.
     pub fn handle_proof(&mut self, proof: UplinkProof, now: Moment) -> Option<Moment> {
         let is_proven = self.is_proven_by(proof);
-        let Phase::Ours { from, proven, is_uplink_up, .. } = &mut self.phase else { return None };
+        let Phase::Ours { fault: Fault::MassMiss, from, proven, is_uplink_up, .. } = &mut self.phase else {
+            return None;
+        };
         *is_uplink_up = Some(is_proven);
         if !is_proven {
             *proven = None;
@@ -241,6 +277,17 @@ impl Guard {
         Some(first)
     }
 
+    /// The kernel dropped `dropped` heartbeats in a time in which each line sent `beats`.
+    pub fn handle_drops(&mut self, dropped: u64, beats: f64, now: Moment) {
+        // Counts of lines are far below 2^52.
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let (due, dropped) = (self.counted.all() as f64 * beats, dropped as f64 * 100.0);
+        #[expect(clippy::cast_precision_loss, reason = "a small constant")]
+        if dropped > due * DROPS_MAX_PERCENT as f64 {
+            self.overloaded_until = now + self.window;
+        }
+    }
+
     /// The operator says that the silence is real. Whether there was anything to decide.
     pub fn handle_release(&mut self, now: Moment) -> bool {
         let Phase::Ours { from, .. } = self.phase else { return false };
@@ -253,14 +300,19 @@ impl Guard {
         self.forget_fallen(now);
         match self.phase {
             Phase::Calm => false,
-            Phase::Ours { from, .. } if !self.sees_mass() => {
-                self.end(End::Returned, now.since(from));
-                self.phase = Phase::Calm;
-                true
+            Phase::Ours { fault, from, .. } => {
+                let (goes_on, end) = match fault {
+                    Fault::MassMiss => (self.sees_mass(), End::Returned),
+                    Fault::Overload => (now < self.overloaded_until, End::NoDrops),
+                };
+                if !goes_on {
+                    self.end(end, now.since(from));
+                    self.phase = Phase::Calm;
+                }
+                !goes_on
             }
-            Phase::Ours { .. } => false,
             Phase::Real => {
-                if !self.sees_mass() {
+                if !self.sees_mass() && now >= self.overloaded_until {
                     self.phase = Phase::Calm;
                 }
                 false
@@ -274,13 +326,21 @@ impl Guard {
         match self.phase {
             Phase::Ours { .. } => true,
             Phase::Real => false,
-            Phase::Calm if self.sees_mass() => {
-                self.phase = Phase::Ours { from: now, since: wall, proven: None, is_uplink_up: None };
+            Phase::Calm => {
+                let is_overloaded = now < self.overloaded_until;
+                if !is_overloaded && !self.sees_mass() {
+                    return false;
+                }
                 let (silent, heard) = self.counts();
-                self.alarms.push(Alarm::MassMiss { silent, heard });
+                let (fault, alarm) = if is_overloaded {
+                    (Fault::Overload, Alarm::Overload { silent, heard })
+                } else {
+                    (Fault::MassMiss, Alarm::MassMiss { silent, heard })
+                };
+                self.phase = Phase::Ours { fault, from: now, since: wall, proven: None, is_uplink_up: None };
+                self.alarms.push(alarm);
                 true
             }
-            Phase::Calm => false,
         }
     }
 
@@ -293,9 +353,9 @@ impl Guard {
     /// The outage of our own that goes on.
     #[must_use]
     pub fn own_outage(&self) -> Option<OwnOutage> {
-        let Phase::Ours { since, is_uplink_up, .. } = self.phase else { return None };
+        let Phase::Ours { fault, since, is_uplink_up, .. } = self.phase else { return None };
         let (silent, heard) = self.counts();
-        Some(OwnOutage { since, silent, heard, is_uplink_up })
+        Some(OwnOutage { fault, since, silent, heard, is_uplink_up })
     }
 
     /// What the operator has to know, oldest first.

@@ -194,3 +194,73 @@ fn a_mail_server_that_takes_mail_again_is_told() {
     }
     assert_eq!(told, 1);
 }
+
+#[test]
+fn a_line_that_comes_and_goes_holds_its_name_and_is_told_once_while_mail_goes_on() {
+    let mut machine = machine(LineState::Online);
+    let mut now = 0;
+    let mut alarms = Vec::new();
+    for _ in 0..6 {
+        beat_at(&mut machine, now);
+        beat_at(&mut machine, now + 5_000);
+        assert_eq!(machine.state(), LineState::Online, "a return is a return however often");
+        now += 30_000;
+        silence_until(&mut machine, now);
+        assert_eq!(machine.state(), LineState::Offline);
+        let told = std::iter::from_fn(|| machine.poll_transition());
+        alarms.extend(told.filter(|output| matches!(output, Output::Alarm(Alarm::Flapping { .. }))));
+    }
+    assert_eq!(alarms.len(), 1);
+    let held_until = machine.view(moment(now)).name_held_until.unwrap();
+    assert_eq!((held_until - wall(now)).num_seconds(), 900);
+    assert_eq!(machine.view(moment(now + 900_000)).name_held_until, None);
+}
+
+#[test]
+fn another_rhythm_is_written_once_and_a_client_that_changes_it_always_writes_once_a_minute() {
+    let mut machine = machine(LineState::Online);
+    let beat = |machine: &mut Machine, at: u64, seconds: u64| {
+        let beat = Beat {
+            base: moment(at),
+            at: moment(at),
+            interval: Duration::from_secs(seconds),
+            address: "192.0.2.1".parse().unwrap(),
+            mail_ok: None,
+            loss_percent: 0.0,
+        };
+        machine.handle_beat(&beat, wall(at));
+        std::iter::from_fn(|| machine.poll_transition())
+            .filter(|output| matches!(output, Output::Row(HistoryRow::Interval(_))))
+            .count()
+    };
+    assert_eq!(beat(&mut machine, 0, 5), 0);
+    assert_eq!(beat(&mut machine, 5_000, 30), 1);
+    assert_eq!(beat(&mut machine, 35_000, 30), 0);
+    let rows: usize = (36..156).map(|second| beat(&mut machine, second * 1_000, 5 + second % 2)).sum();
+    assert_eq!(rows, 2);
+}
+
+#[test]
+fn silence_that_was_our_own_fault_is_known_after_a_restart_and_ends_with_a_beat() {
+    let since = wall(0) - chrono::TimeDelta::minutes(3);
+    let watched = WatchedEndpoint {
+        state: LineState::Online,
+        since: Some(wall(0)),
+        no_data_since: Some(since),
+        ..WatchedEndpoint::new(AccountId(1), EndpointId(2))
+    };
+    let settings = Settings { interval: Duration::from_secs(5), misses: 3, grace: Duration::from_secs(2) };
+    let over = |machine: &mut Machine| {
+        std::iter::from_fn(|| machine.poll_transition()).find_map(|output| match output {
+            Output::Row(HistoryRow::NoData(row)) => Some((row.since, row.at, row.is_over)),
+            Output::Row(_) | Output::Note(_) | Output::Alarm(_) => None,
+        })
+    };
+    let mut machine = Machine::new(settings, watched.clone(), moment(0));
+    beat_at(&mut machine, 2_000);
+    assert_eq!(over(&mut machine), Some((since, wall(2_000), true)));
+    let mut silent = Machine::new(settings, watched, moment(0));
+    silence_until(&mut silent, 17_000);
+    assert_eq!(silent.state(), LineState::Offline);
+    assert_eq!(over(&mut silent), Some((since, wall(17_000), true)));
+}
