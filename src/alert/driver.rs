@@ -3,19 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::policy::{Notice, NoticeKind, Policy};
+use super::policy::{Notice, NoticeKind, Policy, Subject};
 use crate::account::DirectoryHandle;
 use crate::base::Clock;
-use crate::liveness::{HistoryRow, LineEvent, Lines};
+use crate::liveness::{Alarm, HistoryRow, LineEvent, Lines};
 
 /// Sleep when nothing is due; any event wakes.
 const IDLE: Duration = Duration::from_secs(3_600);
 
 /// Runs until the shutdown.
-pub async fn run(lines: Arc<dyn Lines>, directory: DirectoryHandle, shutdown: CancellationToken) {
+pub async fn run(
+    lines: Arc<dyn Lines>,
+    mut alarms: Receiver<Alarm>,
+    directory: DirectoryHandle,
+    shutdown: CancellationToken,
+) {
     let mut events = lines.subscribe();
     let mut policy = Policy::default();
     loop {
@@ -26,9 +32,14 @@ pub async fn run(lines: Arc<dyn Lines>, directory: DirectoryHandle, shutdown: Ca
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(wait) => policy.handle_timeout(Clock.monotonic()),
+            alarm = alarms.recv() => match alarm {
+                Ok(alarm) => policy.handle_alarm(alarm, Clock.monotonic()),
+                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "alerts were too slow for the alarms of the lines"),
+                Err(RecvError::Closed) => return,
+            },
             event = events.recv() => match event {
                 Ok(LineEvent::Changed(HistoryRow::State(row))) => policy.handle_transition(&row, Clock.monotonic()),
-                Ok(LineEvent::Changed(HistoryRow::Address(_)) | LineEvent::Suspicion { .. } | LineEvent::MailAccepted { .. }) => {}
+                Ok(LineEvent::Changed(HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_)) | LineEvent::Suspicion { .. } | LineEvent::MailAccepted { .. }) => {}
                 Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "alerts were too slow for the events of the lines"),
                 Err(RecvError::Closed) => return,
             },
@@ -38,7 +49,10 @@ pub async fn run(lines: Arc<dyn Lines>, directory: DirectoryHandle, shutdown: Ca
 
 fn tell(notice: &Notice, directory: &DirectoryHandle) {
     let directory = directory.load();
-    let account = directory.account(notice.account).map_or("?", |account| account.name.as_str());
+    let account = match notice.subject {
+        Subject::Server { account, .. } => directory.account(account).map_or("?", |account| account.name.as_str()),
+        Subject::Service => "",
+    };
     match &notice.kind {
         NoticeKind::Silent { since } => {
             tracing::warn!(alert = "silent", account, since = %since.to_rfc3339(), "no heartbeats: neutralised, mail is held");
@@ -48,6 +62,36 @@ fn tell(notice: &Notice, directory: &DirectoryHandle) {
         }
         NoticeKind::Back { after } => {
             tracing::info!(alert = "back", account, outage_s = after.as_secs(), "heartbeats are back");
+        }
+        NoticeKind::Flapping { held_for } => {
+            tracing::warn!(
+                alert = "flapping",
+                account,
+                held_s = held_for.as_secs(),
+                "comes and goes: the name keeps its record, mail does not wait"
+            );
+        }
+        NoticeKind::MassMiss { silent, heard } => tracing::error!(
+            alert = "mass_miss",
+            silent,
+            heard,
+            "so many lines are silent that the fault is taken to be ours: nobody is neutralised; `pulsemx state release` says that it is real"
+        ),
+        NoticeKind::Overload { silent, heard } => tracing::error!(
+            alert = "overload",
+            silent,
+            heard,
+            "the kernel drops heartbeats before they are read: nobody is neutralised; this machine is too slow or net.core.rmem_max too small"
+        ),
+        NoticeKind::MassMissOver { after, end, silent } => {
+            tracing::warn!(alert = "mass_miss_over", after_s = after.as_secs(), ?end, silent, "silence counts again");
+        }
+        NoticeKind::TimersLate { by } => {
+            tracing::warn!(
+                alert = "timers_late",
+                by_ms = by.as_millis(),
+                "our own timers came late: every line got a full window"
+            );
         }
     }
 }

@@ -6,4 +6,4 @@
 pub mod driver;
 pub mod policy;
 
-pub use policy::{Notice, NoticeKind, Policy};
+pub use policy::{Notice, NoticeKind, Policy, Subject};

@@ -4,20 +4,42 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
+use crate::liveness::guard::{Alarm, End};
 use crate::liveness::{Cause, LineState, Transition};
 
 /// How long a server that said goodbye may stay away before somebody is told: long enough for updates.
 pub const GOODBYE_PATIENCE: Duration = Duration::from_secs(30 * 60);
 
+/// Between two notices that our own timers came late: an overloaded machine says it once an hour.
+pub const LATE_TIMERS_APART: Duration = Duration::from_secs(3_600);
+
+/// Whom a notice is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// One server of a customer.
+    Server {
+        /// Whose server.
+        account: AccountId,
+        /// Which server.
+        endpoint: EndpointId,
+    },
+    /// This service: the operator's matter alone.
+    Service,
+}
+
 /// Something a person is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Notice {
-    /// Whose server.
-    pub account: AccountId,
-    /// Which server.
-    pub endpoint: EndpointId,
+    /// Whom it is about.
+    pub subject: Subject,
     /// What about it.
     pub kind: NoticeKind,
+}
+
+impl Notice {
+    const fn of(account: AccountId, endpoint: EndpointId, kind: NoticeKind) -> Self {
+        Self { subject: Subject::Server { account, endpoint }, kind }
+    }
 }
 
 /// What is told.
@@ -38,6 +60,39 @@ pub enum NoticeKind {
         /// Length of the outage.
         after: Duration,
     },
+    /// The server comes and goes.
+    Flapping {
+        /// How long its name keeps its record, to begin with.
+        held_for: Duration,
+    },
+    /// So many lines are silent that the fault is taken to be ours. Nobody is neutralised meanwhile.
+    MassMiss {
+        /// Lines that are silent.
+        silent: u64,
+        /// Lines that were being heard, these included.
+        heard: u64,
+    },
+    /// Heartbeats are dropped before we read them. Nobody is neutralised meanwhile.
+    Overload {
+        /// Lines that are silent.
+        silent: u64,
+        /// Lines that were being heard, these included.
+        heard: u64,
+    },
+    /// That, or a mass miss, is over.
+    MassMissOver {
+        /// Since it was told.
+        after: Duration,
+        /// What ended it.
+        end: End,
+        /// Lines that are still silent.
+        silent: u64,
+    },
+    /// Our own timers came late; every line got a full window.
+    TimersLate {
+        /// How late.
+        by: Duration,
+    },
 }
 
 /// What is known of an outage that is going on.
@@ -56,6 +111,7 @@ enum Episode {
 pub struct Policy {
     episodes: BTreeMap<EndpointId, (AccountId, Episode)>,
     notices: Vec<Notice>,
+    late_told: Option<Moment>,
 }
 
 impl Policy {
@@ -71,18 +127,37 @@ impl Policy {
                 let told = matches!(self.episodes.get(&endpoint), Some((_, Episode::Told { .. })));
                 if !told {
                     self.episodes.insert(endpoint, (account, Episode::Told { since: row.since }));
-                    self.notices.push(Notice { account, endpoint, kind: NoticeKind::Silent { since: row.since } });
+                    self.notices.push(Notice::of(account, endpoint, NoticeKind::Silent { since: row.since }));
                 }
             }
             (LineState::Online, _) => {
                 if let Some((_, Episode::Told { since })) = self.episodes.remove(&endpoint) {
                     let after = (row.at - since).to_std().unwrap_or_default();
-                    self.notices.push(Notice { account, endpoint, kind: NoticeKind::Back { after } });
+                    self.notices.push(Notice::of(account, endpoint, NoticeKind::Back { after }));
                 }
             }
             // RETURNING is half a return; the other states are never rows.
             (LineState::New | LineState::Suspect | LineState::Returning, _) => {}
         }
+    }
+
+    /// Liveness raised an alarm.
+    pub fn handle_alarm(&mut self, alarm: Alarm, now: Moment) {
+        let kind = match alarm {
+            Alarm::Flapping { account, endpoint, held_for } => {
+                self.notices.push(Notice::of(account, endpoint, NoticeKind::Flapping { held_for }));
+                return;
+            }
+            Alarm::TimersLate { .. } if self.late_told.is_some_and(|at| now.since(at) < LATE_TIMERS_APART) => return,
+            Alarm::TimersLate { by } => {
+                self.late_told = Some(now);
+                NoticeKind::TimersLate { by }
+            }
+            Alarm::MassMiss { silent, heard } => NoticeKind::MassMiss { silent, heard },
+            Alarm::Overload { silent, heard } => NoticeKind::Overload { silent, heard },
+            Alarm::MassMissOver { after, end, silent } => NoticeKind::MassMissOver { after, end, silent },
+        };
+        self.notices.push(Notice { subject: Subject::Service, kind });
     }
 
     /// Time has passed.
@@ -93,7 +168,7 @@ impl Policy {
             {
                 *episode = Episode::Told { since };
                 let kind = NoticeKind::StaysAway { since };
-                self.notices.push(Notice { account: *account, endpoint: *endpoint, kind });
+                self.notices.push(Notice::of(*account, *endpoint, kind));
             }
         }
     }
@@ -147,6 +222,22 @@ mod tests {
         assert_eq!(told(&mut policy), [NoticeKind::Silent { since: at(0) }, back]);
         policy.handle_transition(&row(LineState::Online, Cause::Confirmed, 91), now);
         assert_eq!(told(&mut policy), []);
+    }
+
+    #[test]
+    fn an_outage_of_our_own_is_the_operators_matter_and_late_timers_are_told_once_an_hour() {
+        let mut policy = Policy::default();
+        let by = Duration::from_secs(3);
+        let at = |second: u64| Moment::from_millis(second * 1_000);
+        for second in [10, 20, 3_609, 3_610] {
+            policy.handle_alarm(Alarm::TimersLate { by }, at(second));
+        }
+        policy.handle_alarm(Alarm::MassMiss { silent: 40, heard: 50 }, at(4_000));
+        let notices: Vec<Notice> = std::iter::from_fn(|| policy.poll_notice()).collect();
+        assert!(notices.iter().all(|notice| notice.subject == Subject::Service));
+        let kinds: Vec<NoticeKind> = notices.into_iter().map(|notice| notice.kind).collect();
+        let late = NoticeKind::TimersLate { by };
+        assert_eq!(kinds, [late.clone(), late, NoticeKind::MassMiss { silent: 40, heard: 50 }]);
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Config {
     pub heartbeat_misses: u32,
     /// `heartbeat.grace`.
     pub heartbeat_grace: Duration,
+    /// `heartbeat.self_check`.
+    pub heartbeat_self_check: Vec<SocketAddr>,
     /// `smtp.listen`.
     pub smtp_listen: Vec<SocketAddr>,
     /// `smtp.max_size`.
@@ -136,6 +138,7 @@ impl Config {
             heartbeat_interval: read.duration("heartbeat.interval")?,
             heartbeat_misses: read.number("heartbeat.misses")?,
             heartbeat_grace: read.duration("heartbeat.grace")?,
+            heartbeat_self_check: read.addresses("heartbeat.self_check")?,
             smtp_listen: read.addresses("smtp.listen")?,
             smtp_size_max: read.size("smtp.max_size")?,
             smtp_sessions_max: read.number("smtp.max_sessions")?,

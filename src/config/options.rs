@@ -126,11 +126,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         "\"2s\"",
         "Added to the last deadline for jitter. 3 x 5 s + 2 s = 17 s; the promise is 20 s at most.",
     ),
-    reserved(
+    option(
         "heartbeat.self_check",
         Kind::Addresses,
         "[]",
-        "Addresses that tell whether our own uplink works before many accounts are neutralised.",
+        "Asked by TCP whether our own uplink works, only while very many accounts are silent. None: the operator decides.",
     ),
     with_trial(
         option("smtp.listen", Kind::Addresses, "\"[::]:25\"", "Where senders reach the backup MX."),

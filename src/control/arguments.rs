@@ -21,6 +21,9 @@ pub enum OperatorCommand {
     /// Look at the spool and retry
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Look at and end a time in which silence is taken to be our own fault
+    #[command(subcommand)]
+    State(StateCommand),
     /// Show the whole service in a few lines
     Status,
 }
@@ -97,6 +100,15 @@ pub enum DomainCommand {
     },
 }
 
+/// `pulsemx state ...`
+#[derive(Subcommand, Debug)]
+pub enum StateCommand {
+    /// Show whether the silence of many is taken to be our own fault, and which accounts are silent
+    List,
+    /// Say that the silence is real: who is still silent is neutralised now
+    Release,
+}
+
 /// `pulsemx queue ...`
 #[derive(Subcommand, Debug)]
 pub enum QueueCommand {
@@ -142,6 +154,8 @@ impl From<OperatorCommand> for Request {
             }
             OperatorCommand::Queue(QueueCommand::Show { id }) => Self::QueueShow { id },
             OperatorCommand::Queue(QueueCommand::Retry { id, account }) => Self::QueueRetry { id, account },
+            OperatorCommand::State(StateCommand::List) => Self::StateList,
+            OperatorCommand::State(StateCommand::Release) => Self::StateRelease,
             OperatorCommand::Status => Self::Status,
         }
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::reply::{
-    AccountShown, CommandError, FlushShown, MessageDetailShown, MessageShown, ProofShown, QueueShown, RecipientShown,
-    Reply, StatusShown, TokenShown,
+    AccountShown, CommandError, FlushShown, MessageDetailShown, MessageShown, OwnOutageShown, ProofShown, QueueShown,
+    RecipientShown, Reply, StateShown, StatusShown, TokenShown,
 };
 use super::request::{QueueFilter, Request};
 use crate::account::{
@@ -18,6 +18,7 @@ use crate::account::{
 use crate::base::{AccountId, DomainName, EndpointId, SpoolId, WallTime};
 use crate::delivery::Flushes;
 use crate::heartbeat::token::NewToken;
+use crate::liveness::guard::Fault;
 use crate::liveness::{LineState, Lines, TransitionLog};
 use crate::spool::{
     DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
@@ -107,6 +108,8 @@ impl Desk {
             }
             Request::QueueShow { id } => self.message(&id).await,
             Request::QueueRetry { id, account } => self.retry(id, account.as_ref(), now).await,
+            Request::StateList => self.state().await,
+            Request::StateRelease => self.release(now).await,
             Request::Status => self.status().await,
         }
     }
@@ -320,6 +323,39 @@ impl Desk {
         ))
     }
 
+    async fn state(&self) -> Result<Reply, CommandError> {
+        let directory = self.directory.load();
+        let stored = self.stored_states().await?;
+        let shown = directory.accounts().into_iter().map(|a| self.account_shown(&directory, a, &stored));
+        let suspect = shown.filter(|a| a.state == LineState::Suspect).map(|a| a.account).collect();
+        let own_outage = self.running.as_ref().and_then(|running| running.lines.own_outage());
+        let own_outage = own_outage.map(|outage| OwnOutageShown {
+            fault: match outage.fault {
+                Fault::MassMiss => "mass_miss",
+                Fault::Overload => "overload",
+            }
+            .to_owned(),
+            since: outage.since,
+            silent: outage.silent,
+            heard: outage.heard,
+            uplink_up: outage.is_uplink_up,
+        });
+        Ok(Reply::State(StateShown { own_outage, suspect }))
+    }
+
+    async fn release(&self, now: WallTime) -> Result<Reply, CommandError> {
+        let running = self.running()?;
+        let outage = running
+            .lines
+            .own_outage()
+            .ok_or_else(|| CommandError::new("no silence is taken to be our own fault; there is nothing to release"))?;
+        let words = format!("silence of {} of {} lines is real", outage.silent, outage.heard);
+        self.accounts.note(words.clone(), Self::change(now)).await?;
+        // It may have ended by itself in between; the accounts are right either way.
+        running.lines.release_own_outage();
+        Ok(Reply::Done { message: format!("{words}: who is still silent is neutralised"), warnings: Vec::new() })
+    }
+
     async fn status(&self) -> Result<Reply, CommandError> {
         let directory = self.directory.load();
         let stored = self.stored_states().await?;
@@ -393,6 +429,8 @@ impl Desk {
             port: endpoint.map_or(0, |e| e.smtp_port),
             host: endpoint.map_or_else(|| self.hostname.clone(), |e| e.host.clone()),
             domains: directory.domains_of(account.id).iter().map(|d| d.name.clone()).collect(),
+            loss_percent: line.as_ref().filter(|l| l.last_beat.is_some()).map(|l| l.loss_percent),
+            name_held_until: line.as_ref().and_then(|l| l.name_held_until),
             last_beat: line.as_ref().and_then(|l| l.last_beat_at),
             held: usage.waiting,
             refused: usage.refused,

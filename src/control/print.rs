@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::reply::{AccountShown, MessageDetailShown, MessageShown, QueueShown, Reply, StatusShown, TokenShown};
+use super::reply::{
+    AccountShown, MessageDetailShown, MessageShown, QueueShown, Reply, StateShown, StatusShown, TokenShown,
+};
 use crate::base::WallTime;
 
 /// The answer as lines, each ended by a line feed.
@@ -29,6 +31,7 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::Queue(shown) => queue(shown, now),
         Reply::Message(shown) => message(shown, now),
         Reply::Retried { recipients } => format!("{recipients} recipients queued for now\n"),
+        Reply::State(shown) => state(shown, now),
         Reply::Status(shown) => status(shown, now),
         Reply::Done { message, .. } => format!("{message}\n"),
     }
@@ -155,6 +158,12 @@ fn account(a: &AccountShown, now: WallTime) -> String {
         ("held", format!("{} messages, {} refused, {}", a.held, a.refused, size(a.held_bytes))),
         ("delivering", if a.delivering { "yes" } else { "no" }.to_owned()),
     ];
+    if let Some(loss) = a.loss_percent {
+        rows.push(("packet loss", format!("{loss:.1} %")));
+    }
+    if let Some(until) = a.name_held_until {
+        rows.push(("name", format!("keeps its record until {}: the line comes and goes", time(until))));
+    }
     if let Some(flush) = &a.last_flush {
         rows.push((
             "last flush",
@@ -232,6 +241,26 @@ fn message(shown: &MessageDetailShown, now: WallTime) -> String {
         ]
     }));
     text + &table(&rows)
+}
+
+fn state(shown: &StateShown, now: WallTime) -> String {
+    let outage = shown.own_outage.as_ref().map_or_else(
+        || "none".to_owned(),
+        |o| {
+            let uplink = match o.uplink_up {
+                Some(true) => "our uplink answers",
+                Some(false) => "our uplink does not answer",
+                None => "our uplink was not asked (heartbeat.self_check)",
+            };
+            let since = age(o.since, now);
+            format!(
+                "{} for {since}: {} of {} lines silent, nobody is neutralised; {uplink}",
+                o.fault, o.silent, o.heard
+            )
+        },
+    );
+    let suspect = if shown.suspect.is_empty() { "none".to_owned() } else { names(&shown.suspect) };
+    pairs(&[("own outage", outage), ("suspect", suspect)])
 }
 
 fn status(s: &StatusShown, now: WallTime) -> String {

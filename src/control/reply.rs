@@ -79,6 +79,12 @@ pub struct AccountShown {
     pub host: DomainName,
     /// Names that mail is taken for.
     pub domains: Vec<DomainName>,
+    /// Datagrams lost on the way from the client, percent of the last 64. Absent without a heartbeat since the start.
+    #[serde(default)]
+    pub loss_percent: Option<f32>,
+    /// Until when the name keeps its record because the line comes and goes. Mail does not wait.
+    #[serde(default)]
+    pub name_held_until: Option<WallTime>,
     /// When the last heartbeat came. Absent since the start of the server if none came.
     pub last_beat: Option<WallTime>,
     /// Messages that wait for the mail server.
@@ -210,6 +216,30 @@ pub struct StatusShown {
     pub delivering: u64,
 }
 
+/// Silence that may be our own fault.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StateShown {
+    /// Set while the silence of many is taken to be our own fault.
+    pub own_outage: Option<OwnOutageShown>,
+    /// Accounts that are silent and not neutralised, by name.
+    pub suspect: Vec<AccountName>,
+}
+
+/// An outage of our own that goes on.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct OwnOutageShown {
+    /// `mass_miss` or `overload`.
+    pub fault: String,
+    /// When it was decided.
+    pub since: WallTime,
+    /// Lines that are silent.
+    pub silent: u64,
+    /// Lines that were being heard, these included.
+    pub heard: u64,
+    /// The answer of the newest check of our own uplink; absent without one.
+    pub uplink_up: Option<bool>,
+}
+
 /// The answer to a command.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -238,6 +268,8 @@ pub enum Reply {
         /// Recipients queued for now.
         recipients: u64,
     },
+    /// To `state list`.
+    State(StateShown),
     /// To `status`.
     Status(StatusShown),
     /// To commands with nothing to show.
@@ -266,6 +298,7 @@ impl Reply {
             Self::Queue(shown) => serde_json::to_string(shown),
             Self::Message(shown) => serde_json::to_string(shown),
             Self::Retried { recipients } => serde_json::to_string(&serde_json::json!({ "recipients": recipients })),
+            Self::State(shown) => serde_json::to_string(shown),
             Self::Status(shown) => serde_json::to_string(shown),
             Self::Done { message, warnings } => {
                 serde_json::to_string(&serde_json::json!({ "done": message, "warnings": warnings }))
@@ -285,6 +318,7 @@ impl Reply {
             | Self::Queue(_)
             | Self::Message(_)
             | Self::Retried { .. }
+            | Self::State(_)
             | Self::Status(_) => &[],
         }
     }

@@ -103,6 +103,10 @@ pub enum Request {
         /// Of everything an account holds.
         account: Option<AccountName>,
     },
+    /// Whether the silence of many is taken to be our own fault.
+    StateList,
+    /// It is real.
+    StateRelease,
     /// The whole service in a few lines.
     Status,
 }
@@ -117,6 +121,7 @@ impl Request {
             | Self::AccountProof { .. }
             | Self::QueueList { .. }
             | Self::QueueShow { .. }
+            | Self::StateList
             | Self::Status => true,
             Self::AccountAdd { .. }
             | Self::AccountRotate { .. }
@@ -124,7 +129,8 @@ impl Request {
             | Self::AccountLink { .. }
             | Self::DomainAdd { .. }
             | Self::DomainRemove { .. }
-            | Self::QueueRetry { .. } => false,
+            | Self::QueueRetry { .. }
+            | Self::StateRelease => false,
         }
     }
 }

@@ -16,7 +16,7 @@ use super::tls::client_config;
 use super::view::{FlushView, Flushes};
 use crate::account::DirectoryHandle;
 use crate::base::{AccountId, EndpointId};
-use crate::liveness::{HistoryRow, LineEvent, LineState, Lines};
+use crate::liveness::{LineEvent, LineState, Lines};
 use crate::spool::SpoolStore;
 
 /// Longest wait for running messages at shutdown; what is not done by then returns to the queue at the next start.
@@ -101,8 +101,7 @@ impl Deliveries {
 
     fn handle_event(&self, event: &LineEvent) {
         let (account, endpoint) = match event {
-            LineEvent::Changed(HistoryRow::State(row)) => (row.account, row.endpoint),
-            LineEvent::Changed(HistoryRow::Address(row)) => (row.account, row.endpoint),
+            LineEvent::Changed(row) => (row.account(), row.endpoint()),
             LineEvent::Suspicion { account, endpoint, .. } | LineEvent::MailAccepted { account, endpoint } => {
                 (*account, *endpoint)
             }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::guard::{Alarm, Guard, OwnOutage, UplinkProof};
 use super::machine::{Beat, Machine, Output, Settings};
 use super::transition::{LineState, WatchedEndpoint};
 use super::view::LineView;
@@ -28,6 +29,7 @@ pub struct Board {
     accounts: HashMap<AccountId, Vec<EndpointId>>,
     waiting: HashMap<AccountId, u32>,
     outputs: Vec<Output>,
+    guard: Guard,
     scanned: (Moment, WallTime),
 }
 
@@ -43,6 +45,7 @@ impl Board {
             accounts: HashMap::new(),
             waiting: HashMap::new(),
             outputs: Vec::new(),
+            guard: Guard::new(settings.window(settings.interval)),
             scanned: (now, wall),
         };
         for endpoint in watched {
@@ -59,6 +62,7 @@ impl Board {
         self.accounts.entry(watched.account).or_default().push(watched.endpoint);
         self.places.insert(watched.endpoint, self.machines.len());
         let machine = Machine::new(self.settings, watched, now);
+        self.guard.handle_change(None, machine.mark());
         self.deadlines.push(machine.poll_timeout().unwrap_or(NO_DEADLINE));
         self.machines.push(machine);
     }
@@ -68,6 +72,7 @@ impl Board {
         let Some(place) = self.places.remove(&endpoint) else { return };
         let gone = self.machines.swap_remove(place);
         self.deadlines.swap_remove(place);
+        self.guard.handle_change(gone.mark(), None);
         if let Some(moved) = self.machines.get(place) {
             self.places.insert(moved.watched().endpoint, place);
         }
@@ -86,7 +91,7 @@ impl Board {
         self.with(event.endpoint, |machine| match &event.kind {
             BeatKind::Opened { address } => machine.handle_opened(*address),
             BeatKind::Moved { from, to } => machine.handle_moved(*from, *to, wall),
-            BeatKind::Goodbye { .. } => machine.handle_goodbye(wall),
+            BeatKind::Goodbye { .. } => machine.handle_goodbye(event.at, wall),
             BeatKind::Beat { base, address, interval, mail_ok, loss_percent_up } => {
                 let (mail_ok, loss_percent) = (*mail_ok, *loss_percent_up);
                 let beat =
@@ -98,8 +103,8 @@ impl Board {
     }
 
     /// The primary greeted at the address of the beats.
-    pub fn handle_greeting(&mut self, endpoint: EndpointId, wall: WallTime) {
-        self.with(endpoint, |machine| machine.handle_greeting(wall));
+    pub fn handle_greeting(&mut self, endpoint: EndpointId, now: Moment, wall: WallTime) {
+        self.with(endpoint, |machine| machine.handle_greeting(now, wall));
     }
 
     /// Time passed: everybody who is due. Call several times a second, after the beats that have arrived.
@@ -111,19 +116,61 @@ impl Board {
             for machine in &mut self.machines {
                 machine.grant_window(now);
             }
+            let by = passed.max(passed_wall).max(passed_wall.abs_diff(passed));
+            self.outputs.push(Output::Alarm(Alarm::TimersLate { by }));
+        }
+        if self.guard.handle_timeout(now) {
+            self.release(now);
         }
         for (machine, deadline) in self.machines.iter_mut().zip(&mut self.deadlines) {
             // A deadline may lie too early after a grant or a beat, never too late.
             if *deadline <= now {
-                machine.handle_timeout(now, wall);
+                wake(machine, &mut self.guard, now, wall);
                 *deadline = machine.poll_timeout().unwrap_or(NO_DEADLINE);
                 drain(machine, &mut self.outputs);
             }
         }
     }
 
+    /// Our own uplink was asked.
+    pub fn handle_uplink(&mut self, proof: UplinkProof, now: Moment) {
+        if let Some(from) = self.guard.handle_proof(proof, now) {
+            self.release(from);
+        }
+    }
+
+    /// The kernel dropped so many datagrams for the heartbeat sockets within `time`.
+    pub fn handle_drops(&mut self, dropped: u64, time: Duration, now: Moment) {
+        let beats = time.as_secs_f64() / self.settings.interval.as_secs_f64().max(0.001);
+        self.guard.handle_drops(dropped, beats, now);
+    }
+
+    /// The operator says that the silence of many is real. False if nothing waited for that.
+    pub fn release_own_outage(&mut self, now: Moment) -> bool {
+        let had_to_decide = self.guard.handle_release(now);
+        if had_to_decide {
+            self.release(Moment::default());
+        }
+        had_to_decide
+    }
+
+    /// The outage of our own that goes on.
+    #[must_use]
+    pub fn own_outage(&self) -> Option<OwnOutage> {
+        self.guard.own_outage()
+    }
+
+    /// Silence counts again for all lines that were withheld; due ones go with the next scan.
+    fn release(&mut self, from: Moment) {
+        for (machine, deadline) in self.machines.iter_mut().zip(&mut self.deadlines) {
+            machine.release(from);
+            *deadline = machine.poll_timeout().unwrap_or(NO_DEADLINE);
+        }
+    }
+
     /// What is to be written and told, oldest first.
     pub fn take_outputs(&mut self) -> Vec<Output> {
+        self.outputs.extend(self.guard.take_alarms().into_iter().map(Output::Alarm));
         std::mem::take(&mut self.outputs)
     }
 
@@ -169,11 +216,28 @@ impl Board {
     fn with(&mut self, endpoint: EndpointId, act: impl FnOnce(&mut Machine)) {
         let Some(place) = self.places.get(&endpoint) else { return };
         let Some(machine) = self.machines.get_mut(*place) else { return };
+        let before = machine.mark();
         act(machine);
+        self.guard.handle_change(before, machine.mark());
         if let Some(deadline) = self.deadlines.get_mut(*place) {
             *deadline = machine.poll_timeout().unwrap_or(NO_DEADLINE);
         }
         drain(machine, &mut self.outputs);
+    }
+}
+
+/// Time passed for a line that is due.
+fn wake(machine: &mut Machine, guard: &mut Guard, now: Moment, wall: WallTime) {
+    let before = machine.mark();
+    if machine.is_due_to_fall(now) && guard.is_ours(now, wall) {
+        machine.withhold(now, wall);
+    } else {
+        machine.handle_timeout(now, wall);
+    }
+    let after = machine.mark();
+    guard.handle_change(before, after);
+    if let (Some(mark), None) = (before, after) {
+        guard.handle_fall(mark.family, now);
     }
 }
 
@@ -203,7 +267,7 @@ mod tests {
 
     fn stored(endpoint: i64, state: LineState) -> WatchedEndpoint {
         let since = (state != LineState::New).then(|| wall(Moment::default()));
-        WatchedEndpoint { account: AccountId(1), endpoint: EndpointId(endpoint), state, since }
+        WatchedEndpoint { state, since, ..WatchedEndpoint::new(AccountId(1), EndpointId(endpoint)) }
     }
 
     fn settings() -> Settings {

@@ -8,6 +8,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
+use super::guard::{Alarm, Fault, OwnOutage, UplinkProof};
 use super::machine::{Output, Settings};
 use super::transition::{HistoryRow, TransitionLog, WatchedEndpoint};
 use super::view::{LineEvent, LineView, Lines};
@@ -20,6 +21,8 @@ const SCAN_EVERY: Duration = Duration::from_millis(100);
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// Events that a slow reader may be behind.
 const EVENTS_HELD: usize = 4_096;
+/// Alarms that a slow reader may be behind.
+const ALARMS_HELD: usize = 256;
 /// Rows held in memory while the log refuses them, about 200 octets each. Beyond it the newest are dropped with an
 /// error in the service's own log: days of a broken disk.
 const ROWS_HELD_MAX: usize = 1_000_000;
@@ -30,6 +33,7 @@ pub struct Liveness {
     rows: Mutex<Vec<HistoryRow>>,
     rows_came: Notify,
     events: broadcast::Sender<LineEvent>,
+    alarms: broadcast::Sender<Alarm>,
     clock: Clock,
 }
 
@@ -54,6 +58,7 @@ impl Liveness {
             rows: Mutex::new(Vec::new()),
             rows_came: Notify::new(),
             events: broadcast::Sender::new(EVENTS_HELD),
+            alarms: broadcast::Sender::new(ALARMS_HELD),
             clock,
         });
         tokio::spawn(Arc::clone(&liveness).scan(shutdown.clone()));
@@ -75,6 +80,30 @@ impl Liveness {
     /// How many messages wait for an account; its clients are told with the next reply.
     pub fn set_waiting(&self, account: AccountId, messages: u32) {
         self.board().set_waiting(account, messages);
+    }
+
+    /// What the operator has to be told beside the changes of the lines, from now on.
+    #[must_use]
+    pub fn alarms(&self) -> broadcast::Receiver<Alarm> {
+        self.alarms.subscribe()
+    }
+
+    /// Whether the silence of many is taken to be our own fault, so that the uplink has to be asked.
+    #[must_use]
+    pub fn is_uplink_in_doubt(&self) -> bool {
+        self.board().own_outage().is_some_and(|outage| outage.fault == Fault::MassMiss)
+    }
+
+    /// The uplink was asked.
+    pub fn handle_uplink(&self, proof: UplinkProof) {
+        let now = self.clock.monotonic();
+        self.act(|board| board.handle_uplink(proof, now));
+    }
+
+    /// The kernel dropped so many datagrams for the heartbeat sockets within `time`.
+    pub fn handle_drops(&self, dropped: u64, time: Duration) {
+        let now = self.clock.monotonic();
+        self.board().handle_drops(dropped, time, now);
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
@@ -103,6 +132,9 @@ impl Liveness {
                 Output::Note(event) => {
                     // Nobody listening is no failure.
                     let _ = self.events.send(event);
+                }
+                Output::Alarm(alarm) => {
+                    let _ = self.alarms.send(alarm);
                 }
             }
         }
@@ -168,6 +200,14 @@ fn log_row(row: &HistoryRow) {
         HistoryRow::Address(row) => tracing::info!(
             account = %row.account, endpoint = %row.endpoint, from = ?row.from, to = %row.to, "address changed"
         ),
+        HistoryRow::NoData(row) => tracing::info!(
+            account = %row.account, endpoint = %row.endpoint, since = %row.since, is_over = row.is_over,
+            "silence is taken to be our own fault"
+        ),
+        HistoryRow::Interval(row) => tracing::info!(
+            account = %row.account, endpoint = %row.endpoint, interval_ms = row.interval.as_millis(),
+            "client keeps another rhythm"
+        ),
     }
 }
 
@@ -194,12 +234,21 @@ impl Lines for Liveness {
     }
 
     fn primary_greeted(&self, endpoint: EndpointId) {
-        let wall = self.clock.wall();
-        self.act(|board| board.handle_greeting(endpoint, wall));
+        let (now, wall) = (self.clock.monotonic(), self.clock.wall());
+        self.act(|board| board.handle_greeting(endpoint, now, wall));
     }
 
     fn subscribe(&self) -> broadcast::Receiver<LineEvent> {
         self.events.subscribe()
+    }
+
+    fn own_outage(&self) -> Option<OwnOutage> {
+        self.board().own_outage()
+    }
+
+    fn release_own_outage(&self) -> bool {
+        let now = self.clock.monotonic();
+        self.act(|board| board.release_own_outage(now))
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 
 use super::*;
+use crate::base::WallTime;
 use crate::heartbeat::server::BeatKind;
-use crate::liveness::{LineState, LogError};
+use crate::liveness::{DaySummary, LineState, LogError};
 
 /// Refuses the first `failures` appends.
 #[derive(Default)]
@@ -30,6 +31,18 @@ impl TransitionLog for Log {
     async fn history(&self, _: AccountId, _: u32) -> Result<Vec<HistoryRow>, LogError> {
         Ok(self.written.lock().unwrap().clone())
     }
+    async fn days(
+        &self,
+        _: AccountId,
+        _: chrono::NaiveDate,
+        _: chrono::NaiveDate,
+        _: WallTime,
+    ) -> Result<Vec<DaySummary>, LogError> {
+        Ok(Vec::new())
+    }
+    async fn purge_history(&self, _: WallTime) -> Result<u64, LogError> {
+        Ok(0)
+    }
 }
 
 fn settings() -> Settings {
@@ -37,7 +50,7 @@ fn settings() -> Settings {
 }
 
 fn watched() -> WatchedEndpoint {
-    WatchedEndpoint { account: AccountId(1), endpoint: EndpointId(2), state: LineState::New, since: None }
+    WatchedEndpoint::new(AccountId(1), EndpointId(2))
 }
 
 fn beat(liveness: &Liveness) -> Standing {

@@ -4,7 +4,11 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::transition::{AddressChange, Cause, HistoryRow, LineState, Transition, WatchedEndpoint};
+use super::damping::Damping;
+use super::guard::{Alarm, Family, Mark};
+use super::transition::{
+    AddressChange, Cause, HistoryRow, IntervalChange, LineState, NoData, Transition, WatchedEndpoint,
+};
 use super::view::{LineEvent, LineView};
 use crate::base::{Moment, WallTime};
 
@@ -17,6 +21,8 @@ const CEILING_INTERVAL_MAX: Duration = Duration::from_secs(5);
 const MISSES_MIN: u32 = 3;
 /// Beats shown on the page.
 const RECENT_BEATS_MAX: usize = 60;
+/// Between two rows about the rhythm of a client, so that one that changes it with each beat costs no row a beat.
+const INTERVAL_ROWS_APART: Duration = Duration::from_secs(60);
 
 /// When silence counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +74,8 @@ pub enum Output {
     Row(HistoryRow),
     /// To be told at once.
     Note(LineEvent),
+    /// The operator's matter.
+    Alarm(Alarm),
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -99,6 +107,14 @@ pub struct Machine {
     mail_ok: Option<bool>,
     recent: VecDeque<WallTime>,
     recent_base: Option<Moment>,
+    /// The rhythm as stored, and when a change of it was last written.
+    stored_interval: (Duration, Option<Moment>),
+    /// Set while the silence is taken to be our own fault, and after it until a beat comes or the line is neutralised.
+    no_data_since: Option<WallTime>,
+    /// The guard keeps the line from being neutralised.
+    is_withheld: bool,
+    /// Absent until the first change.
+    damping: Option<Box<Damping>>,
     outputs: VecDeque<Output>,
 }
 
@@ -112,19 +128,24 @@ impl Machine {
             LineState::Returning => Phase::Returning { first: None },
             LineState::Offline => Phase::Offline,
         };
+        let interval = watched.interval.unwrap_or(settings.interval);
         Self {
             settings,
             phase,
             since: watched.since,
             suspect_since: None,
             counted_from: now,
-            interval: settings.interval,
+            interval,
             last: None,
             last_at: None,
             address: None,
             mail_ok: None,
             recent: VecDeque::new(),
             recent_base: None,
+            stored_interval: (interval, None),
+            no_data_since: watched.no_data_since.filter(|_| !matches!(phase, Phase::New | Phase::Offline)),
+            is_withheld: false,
+            damping: None,
             outputs: VecDeque::new(),
             watched,
         }
@@ -149,6 +170,8 @@ impl Machine {
             self.last_at = Some(wall);
             self.address = Some(beat.address);
             self.note_mail(beat.mail_ok);
+            self.note_interval(beat, wall);
+            self.end_no_data(wall);
             if self.recent_base.is_none_or(|recent| is_another_beat(recent, beat)) {
                 self.recent_base = Some(beat.base);
                 self.recent.push_back(wall);
@@ -160,11 +183,11 @@ impl Machine {
         match self.phase {
             Phase::New | Phase::Offline => {
                 self.counted_from = beat.base;
-                self.change(Phase::Returning { first: Some(beat.base) }, Cause::Beat, wall, wall);
+                self.change(Phase::Returning { first: Some(beat.base) }, Cause::Beat, (beat.at, wall), wall);
             }
             Phase::Returning { first: None } => self.phase = Phase::Returning { first: Some(beat.base) },
             Phase::Returning { first: Some(first) } if is_another_beat(first, beat) => {
-                self.change(Phase::Online, Cause::Confirmed, wall, wall);
+                self.change(Phase::Online, Cause::Confirmed, (beat.at, wall), wall);
             }
             Phase::Returning { first: Some(_) } | Phase::Online => {}
         }
@@ -174,17 +197,17 @@ impl Machine {
     }
 
     /// The client stops on purpose: OFFLINE at once.
-    pub fn handle_goodbye(&mut self, wall: WallTime) {
+    pub fn handle_goodbye(&mut self, now: Moment, wall: WallTime) {
         match self.phase {
-            Phase::Returning { .. } | Phase::Online => self.change(Phase::Offline, Cause::Goodbye, wall, wall),
+            Phase::Returning { .. } | Phase::Online => self.change(Phase::Offline, Cause::Goodbye, (now, wall), wall),
             Phase::New | Phase::Offline => {}
         }
     }
 
     /// The primary greeted at the address of the beats: a return is confirmed, unless beats are missing by now.
-    pub fn handle_greeting(&mut self, wall: WallTime) {
+    pub fn handle_greeting(&mut self, now: Moment, wall: WallTime) {
         if matches!(self.phase, Phase::Returning { first: Some(_) }) && self.suspect_since.is_none() {
-            self.change(Phase::Online, Cause::Confirmed, wall, wall);
+            self.change(Phase::Online, Cause::Confirmed, (now, wall), wall);
         }
     }
 
@@ -203,17 +226,83 @@ impl Machine {
 
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Moment, wall: WallTime) {
-        if !self.is_counting() {
+        if !self.is_counting() || self.is_withheld {
             return;
         }
-        let due = self.counted_from + self.interval;
-        let due_wall = wall - now.since(due);
-        if now >= self.counted_from + self.settings.window(self.interval) {
-            self.change(Phase::Offline, Cause::MissedBeats, wall, due_wall);
-        } else if self.suspect_since.is_none() && now >= self.counted_from + self.settings.suspicion(self.interval) {
-            self.suspect_since = Some(due_wall);
+        if self.is_due_to_fall(now) {
+            // Of the time before, nothing is known: the outage begins where that ends.
+            let since = if self.no_data_since.is_some() { wall } else { self.first_miss(now, wall) };
+            self.change(Phase::Offline, Cause::MissedBeats, (now, wall), since);
+        } else if now >= self.counted_from + self.settings.suspicion(self.interval) {
+            self.suspect(now, wall);
+        }
+    }
+
+    /// Whether silence neutralises the line now, unless it is withheld.
+    #[must_use]
+    pub fn is_due_to_fall(&self, now: Moment) -> bool {
+        self.is_counting() && now >= self.counted_from + self.settings.window(self.interval)
+    }
+
+    /// The silence is taken to be our own fault: SUSPECT until a beat comes or [`release`](Self::release).
+    pub fn withhold(&mut self, now: Moment, wall: WallTime) {
+        self.suspect(now, wall);
+        self.is_withheld = true;
+        if self.no_data_since.is_none() {
+            let since = self.suspect_since.unwrap_or(wall);
+            self.no_data_since = Some(since);
+            self.push_no_data(since, wall, false);
+        }
+    }
+
+    /// Silence counts again, at the earliest from `from` on.
+    pub fn release(&mut self, from: Moment) {
+        if self.is_withheld {
+            self.is_withheld = false;
+            self.counted_from = self.counted_from.max(from);
+        }
+    }
+
+    /// How the line counts for the judgement on silence of many.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        let mark = Mark { family: Family::of(self.address), is_silent: self.suspect_since.is_some() };
+        self.is_counting().then_some(mark)
+    }
+
+    /// When the first missed beat was due.
+    fn first_miss(&self, now: Moment, wall: WallTime) -> WallTime {
+        wall - now.since(self.counted_from + self.interval)
+    }
+
+    fn suspect(&mut self, now: Moment, wall: WallTime) {
+        if self.suspect_since.is_none() {
+            self.suspect_since = Some(self.first_miss(now, wall));
             self.note_suspicion(true);
         }
+    }
+
+    fn end_no_data(&mut self, wall: WallTime) {
+        self.is_withheld = false;
+        if let Some(since) = self.no_data_since.take() {
+            self.push_no_data(since, wall, true);
+        }
+    }
+
+    fn push_no_data(&mut self, since: WallTime, at: WallTime, is_over: bool) {
+        let (account, endpoint) = (self.watched.account, self.watched.endpoint);
+        self.outputs.push_back(Output::Row(HistoryRow::NoData(NoData { account, endpoint, since, at, is_over })));
+    }
+
+    fn note_interval(&mut self, beat: &Beat, wall: WallTime) {
+        let (stored, written) = self.stored_interval;
+        if stored == beat.interval || written.is_some_and(|at| beat.at.since(at) < INTERVAL_ROWS_APART) {
+            return;
+        }
+        self.stored_interval = (beat.interval, Some(beat.at));
+        let (account, endpoint) = (self.watched.account, self.watched.endpoint);
+        let change = IntervalChange { account, endpoint, interval: beat.interval, at: wall };
+        self.outputs.push_back(Output::Row(HistoryRow::Interval(change)));
     }
 
     /// The silence may have been our own: a full window from `now`, and no mail until the next beat.
@@ -225,7 +314,7 @@ impl Machine {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        if !self.is_counting() {
+        if !self.is_counting() || self.is_withheld {
             return None;
         }
         let silence = if self.suspect_since.is_none() {
@@ -275,6 +364,7 @@ impl Machine {
             missed,
             mail_ok: self.mail_ok,
             loss_percent: self.last.map_or(0.0, |beat| beat.loss_percent),
+            name_held_until: self.damping.as_ref().and_then(|damping| damping.held_until(now)),
             recent_beats: self.recent.iter().copied().collect(),
         }
     }
@@ -283,7 +373,10 @@ impl Machine {
         matches!(self.phase, Phase::Returning { .. } | Phase::Online)
     }
 
-    fn change(&mut self, to: Phase, cause: Cause, at: WallTime, since: WallTime) {
+    fn change(&mut self, to: Phase, cause: Cause, (now, at): (Moment, WallTime), since: WallTime) {
+        if to == Phase::Offline {
+            self.end_no_data(at);
+        }
         let row = Transition {
             account: self.watched.account,
             endpoint: self.watched.endpoint,
@@ -294,10 +387,25 @@ impl Machine {
             since,
             address: self.address,
         };
+        if self.is_come_or_gone(to) {
+            self.damp(now, at);
+        }
         self.phase = to;
         self.since = Some(since);
         self.suspect_since = None;
         self.outputs.push_back(Output::Row(HistoryRow::State(row)));
+    }
+
+    /// A change between ONLINE and OFFLINE; RETURNING is the way from one to the other.
+    const fn is_come_or_gone(&self, to: Phase) -> bool {
+        matches!((self.phase, to), (Phase::Returning { .. }, Phase::Online) | (Phase::Online, Phase::Offline))
+    }
+
+    fn damp(&mut self, now: Moment, wall: WallTime) {
+        let (account, endpoint) = (self.watched.account, self.watched.endpoint);
+        if let Some(held_for) = self.damping.get_or_insert_default().handle_change(now, wall) {
+            self.outputs.push_back(Output::Alarm(Alarm::Flapping { account, endpoint, held_for }));
+        }
     }
 
     fn heal(&mut self) {

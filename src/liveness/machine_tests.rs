@@ -16,7 +16,7 @@ fn wall(millis: u64) -> WallTime {
 fn machine(state: LineState) -> Machine {
     let settings = Settings { interval: Duration::from_secs(5), misses: 3, grace: Duration::from_secs(2) };
     let since = (state != LineState::New).then(|| wall(0) - chrono::TimeDelta::days(1));
-    let watched = WatchedEndpoint { account: AccountId(1), endpoint: EndpointId(2), state, since };
+    let watched = WatchedEndpoint { state, since, ..WatchedEndpoint::new(AccountId(1), EndpointId(2)) };
     Machine::new(settings, watched, moment(0))
 }
 
@@ -47,7 +47,9 @@ fn rows(machine: &mut Machine) -> Vec<(LineState, LineState, Cause, i64)> {
             Output::Row(HistoryRow::State(row)) => {
                 Some((row.from, row.to, row.cause, (row.since - wall(0)).num_milliseconds()))
             }
-            Output::Row(HistoryRow::Address(_)) | Output::Note(_) => None,
+            Output::Row(HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_))
+            | Output::Note(_)
+            | Output::Alarm(_) => None,
         })
         .collect()
 }
@@ -74,13 +76,13 @@ fn the_second_beat_makes_a_new_line_online_and_copies_are_no_second_beat() {
 #[test]
 fn the_greeting_of_the_primary_confirms_a_return() {
     let mut machine = machine(LineState::Offline);
-    machine.handle_greeting(wall(50));
+    machine.handle_greeting(moment(50), wall(50));
     assert_eq!(machine.state(), LineState::Offline);
     beat_at(&mut machine, 100);
-    machine.handle_greeting(wall(300));
+    machine.handle_greeting(moment(300), wall(300));
     assert_eq!(machine.state(), LineState::Online);
     assert_eq!(rows(&mut machine).len(), 2);
-    machine.handle_greeting(wall(400));
+    machine.handle_greeting(moment(400), wall(400));
     assert_eq!(rows(&mut machine).len(), 0);
 }
 
@@ -118,7 +120,7 @@ fn a_line_that_was_only_returning_goes_offline_too() {
     let mut machine = machine(LineState::New);
     beat_at(&mut machine, 0);
     silence_until(&mut machine, 7_000);
-    machine.handle_greeting(wall(7_100));
+    machine.handle_greeting(moment(7_100), wall(7_100));
     assert_eq!(machine.state(), LineState::Suspect);
     silence_until(&mut machine, 17_000);
     assert_eq!(rows(&mut machine)[1], (LineState::Returning, LineState::Offline, Cause::MissedBeats, 5_000));
@@ -128,8 +130,8 @@ fn a_line_that_was_only_returning_goes_offline_too() {
 fn goodbye_is_offline_at_once_and_a_beat_brings_it_back() {
     let mut machine = machine(LineState::Online);
     beat_at(&mut machine, 0);
-    machine.handle_goodbye(wall(1_234));
-    machine.handle_goodbye(wall(1_300));
+    machine.handle_goodbye(moment(1_234), wall(1_234));
+    machine.handle_goodbye(moment(1_300), wall(1_300));
     assert_eq!(rows(&mut machine), [(LineState::Online, LineState::Offline, Cause::Goodbye, 1_234)]);
     beat_at(&mut machine, 9_000);
     assert_eq!(machine.state(), LineState::Returning);
@@ -191,4 +193,74 @@ fn a_mail_server_that_takes_mail_again_is_told() {
             .count();
     }
     assert_eq!(told, 1);
+}
+
+#[test]
+fn a_line_that_comes_and_goes_holds_its_name_and_is_told_once_while_mail_goes_on() {
+    let mut machine = machine(LineState::Online);
+    let mut now = 0;
+    let mut alarms = Vec::new();
+    for _ in 0..6 {
+        beat_at(&mut machine, now);
+        beat_at(&mut machine, now + 5_000);
+        assert_eq!(machine.state(), LineState::Online, "a return is a return however often");
+        now += 30_000;
+        silence_until(&mut machine, now);
+        assert_eq!(machine.state(), LineState::Offline);
+        let told = std::iter::from_fn(|| machine.poll_transition());
+        alarms.extend(told.filter(|output| matches!(output, Output::Alarm(Alarm::Flapping { .. }))));
+    }
+    assert_eq!(alarms.len(), 1);
+    let held_until = machine.view(moment(now)).name_held_until.unwrap();
+    assert_eq!((held_until - wall(now)).num_seconds(), 900);
+    assert_eq!(machine.view(moment(now + 900_000)).name_held_until, None);
+}
+
+#[test]
+fn another_rhythm_is_written_once_and_a_client_that_changes_it_always_writes_once_a_minute() {
+    let mut machine = machine(LineState::Online);
+    let beat = |machine: &mut Machine, at: u64, seconds: u64| {
+        let beat = Beat {
+            base: moment(at),
+            at: moment(at),
+            interval: Duration::from_secs(seconds),
+            address: "192.0.2.1".parse().unwrap(),
+            mail_ok: None,
+            loss_percent: 0.0,
+        };
+        machine.handle_beat(&beat, wall(at));
+        std::iter::from_fn(|| machine.poll_transition())
+            .filter(|output| matches!(output, Output::Row(HistoryRow::Interval(_))))
+            .count()
+    };
+    assert_eq!(beat(&mut machine, 0, 5), 0);
+    assert_eq!(beat(&mut machine, 5_000, 30), 1);
+    assert_eq!(beat(&mut machine, 35_000, 30), 0);
+    let rows: usize = (36..156).map(|second| beat(&mut machine, second * 1_000, 5 + second % 2)).sum();
+    assert_eq!(rows, 2);
+}
+
+#[test]
+fn silence_that_was_our_own_fault_is_known_after_a_restart_and_ends_with_a_beat() {
+    let since = wall(0) - chrono::TimeDelta::minutes(3);
+    let watched = WatchedEndpoint {
+        state: LineState::Online,
+        since: Some(wall(0)),
+        no_data_since: Some(since),
+        ..WatchedEndpoint::new(AccountId(1), EndpointId(2))
+    };
+    let settings = Settings { interval: Duration::from_secs(5), misses: 3, grace: Duration::from_secs(2) };
+    let over = |machine: &mut Machine| {
+        std::iter::from_fn(|| machine.poll_transition()).find_map(|output| match output {
+            Output::Row(HistoryRow::NoData(row)) => Some((row.since, row.at, row.is_over)),
+            Output::Row(_) | Output::Note(_) | Output::Alarm(_) => None,
+        })
+    };
+    let mut machine = Machine::new(settings, watched.clone(), moment(0));
+    beat_at(&mut machine, 2_000);
+    assert_eq!(over(&mut machine), Some((since, wall(2_000), true)));
+    let mut silent = Machine::new(settings, watched, moment(0));
+    silence_until(&mut silent, 17_000);
+    assert_eq!(silent.state(), LineState::Offline);
+    assert_eq!(over(&mut silent), Some((since, wall(17_000), true)));
 }

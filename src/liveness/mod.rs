@@ -1,19 +1,27 @@
 //! From beats and silence to a state: is this mail server there?
 //!
 //! A [`Machine`] decides for one endpoint, the [`Board`] holds all of them with their deadlines, `driver` turns the
-//! clock. Each change becomes a [`Transition`]: written once to the [`TransitionLog`], then
+//! clock. The [`guard`] says when silence is our own fault, [`damping`] when a name has to keep still, [`day`] what a
+//! day amounts to. Each change becomes a [`Transition`]: written once to the [`TransitionLog`], then
 //! read by everybody else.
 
 pub mod board;
+pub mod damping;
+pub mod day;
 pub mod driver;
+pub mod guard;
 pub mod machine;
 pub mod transition;
+pub mod uplink;
 pub mod view;
 
 pub use board::Board;
+pub use day::DaySummary;
 pub use driver::Liveness;
+pub use guard::{Alarm, OwnOutage};
 pub use machine::{Beat, Machine, Output, Settings};
 pub use transition::{
-    AddressChange, Cause, HistoryRow, LineState, LogError, Transition, TransitionLog, WatchedEndpoint,
+    AddressChange, Cause, HistoryRow, IntervalChange, LineState, LogError, NoData, Transition, TransitionLog,
+    WatchedEndpoint,
 };
 pub use view::{LineEvent, LineView, Lines};

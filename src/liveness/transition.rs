@@ -3,10 +3,13 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+use super::day::DaySummary;
 use crate::base::{AccountId, EndpointId, WallTime};
 
 /// The state of one endpoint's line. NEW is OFFLINE for mail and DNS, without an alert.
@@ -140,6 +143,34 @@ pub struct AddressChange {
     pub at: WallTime,
 }
 
+/// Silence that was taken to be our own fault begins or ends: no outage, and no proof of presence either.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct NoData {
+    /// Whose server.
+    pub account: AccountId,
+    /// Which server.
+    pub endpoint: EndpointId,
+    /// When the first missed beat was due.
+    pub since: WallTime,
+    /// When it was decided; the end of the period if it is over.
+    pub at: WallTime,
+    /// A beat came, or the silence was taken to be real after all.
+    pub is_over: bool,
+}
+
+/// A client keeps another rhythm than before. Remembered, so that a restart of ours does not call a slow client dead.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct IntervalChange {
+    /// Whose server.
+    pub account: AccountId,
+    /// Which server.
+    pub endpoint: EndpointId,
+    /// The rhythm now.
+    pub interval: Duration,
+    /// When it was first seen.
+    pub at: WallTime,
+}
+
 /// One line of an account's history.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -148,6 +179,10 @@ pub enum HistoryRow {
     State(Transition),
     /// The address changed.
     Address(AddressChange),
+    /// We know nothing of a time.
+    NoData(NoData),
+    /// The rhythm changed.
+    Interval(IntervalChange),
 }
 
 impl HistoryRow {
@@ -157,6 +192,30 @@ impl HistoryRow {
         match self {
             Self::State(row) => row.at,
             Self::Address(row) => row.at,
+            Self::NoData(row) => row.at,
+            Self::Interval(row) => row.at,
+        }
+    }
+
+    /// Whose server.
+    #[must_use]
+    pub const fn account(&self) -> AccountId {
+        match self {
+            Self::State(row) => row.account,
+            Self::Address(row) => row.account,
+            Self::NoData(row) => row.account,
+            Self::Interval(row) => row.account,
+        }
+    }
+
+    /// Which server.
+    #[must_use]
+    pub const fn endpoint(&self) -> EndpointId {
+        match self {
+            Self::State(row) => row.endpoint,
+            Self::Address(row) => row.endpoint,
+            Self::NoData(row) => row.endpoint,
+            Self::Interval(row) => row.endpoint,
         }
     }
 }
@@ -172,6 +231,18 @@ pub struct WatchedEndpoint {
     pub state: LineState,
     /// When that state began; absent for NEW.
     pub since: Option<WallTime>,
+    /// The rhythm that its client was last seen to keep; absent while that is the configured one.
+    pub interval: Option<Duration>,
+    /// Set while its silence is taken to be our own fault.
+    pub no_data_since: Option<WallTime>,
+}
+
+impl WatchedEndpoint {
+    /// One that was never heard.
+    #[must_use]
+    pub const fn new(account: AccountId, endpoint: EndpointId) -> Self {
+        Self { account, endpoint, state: LineState::New, since: None, interval: None, no_data_since: None }
+    }
 }
 
 /// A row could not be written or read. The state in memory stands; the row is written again with the next one.
@@ -182,11 +253,23 @@ pub struct LogError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 /// Where transitions are kept.
 #[async_trait]
 pub trait TransitionLog: Send + Sync {
-    /// Writes rows in this order and returns once they are durable. An [`AddressChange`] also becomes the
-    /// endpoint's stored address. Rows of endpoints that are gone are dropped.
+    /// Writes rows in this order and returns once they are durable, and counts them into the days of their accounts
+    /// in the same step. An [`AddressChange`] also becomes the endpoint's stored address, an [`IntervalChange`] its
+    /// stored rhythm. Rows of endpoints that are gone are dropped.
     async fn append(&self, rows: Vec<HistoryRow>) -> Result<(), LogError>;
     /// Every endpoint with its last state.
     async fn load(&self) -> Result<Vec<WatchedEndpoint>, LogError>;
     /// The newest rows of one account, newest first.
     async fn history(&self, account: AccountId, limit: u32) -> Result<Vec<HistoryRow>, LogError>;
+    /// Every day of an account from `from` to `to`, both included, oldest first, as counted up to `now`. Days before
+    /// anything was known are all zeros. At most [`DAYS_MAX`](super::day::DAYS_MAX) days, the newest.
+    async fn days(
+        &self,
+        account: AccountId,
+        from: NaiveDate,
+        to: NaiveDate,
+        now: WallTime,
+    ) -> Result<Vec<DaySummary>, LogError>;
+    /// Forgets rows of history that were written before `before`; the days keep what they counted. How many went.
+    async fn purge_history(&self, before: WallTime) -> Result<u64, LogError>;
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
+use super::guard::OwnOutage;
 use super::transition::{HistoryRow, LineState};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 
@@ -33,6 +34,8 @@ pub struct LineView {
     pub mail_ok: Option<bool>,
     /// Datagrams lost on the way to us, in percent of the last 64.
     pub loss_percent: f32,
+    /// Set while the name has to keep its last record because the line came and went too often. Mail never waits.
+    pub name_held_until: Option<WallTime>,
     /// When the last beats arrived, newest last, at most 60: the strip on the page.
     pub recent_beats: Vec<WallTime>,
 }
@@ -70,4 +73,12 @@ pub trait Lines: Send + Sync {
     fn primary_greeted(&self, endpoint: EndpointId);
     /// Events from now on. A slow reader loses the oldest and has to look at [`line`](Self::line) again.
     fn subscribe(&self) -> broadcast::Receiver<LineEvent>;
+    /// Set while silence of many lines is taken to be our own fault. A source that never judges has none.
+    fn own_outage(&self) -> Option<OwnOutage> {
+        None
+    }
+    /// The operator says that the silence is real: who is silent is neutralised. False if there was nothing to decide.
+    fn release_own_outage(&self) -> bool {
+        false
+    }
 }

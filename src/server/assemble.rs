@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{self, DataDirError};
 use super::keeper::{Keeper, open_keys};
-use super::{listen, maintain};
+use super::{drops, listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
@@ -312,6 +312,9 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let smtp_all = sockets.smtp_addresses();
     let log = Arc::clone(&store) as Arc<dyn TransitionLog>;
     let liveness = Liveness::start(liveness_settings(config), log, watched, stops.heartbeats.clone());
+    let self_check = config.heartbeat_self_check.clone();
+    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, stops.heartbeats.clone()));
+    let alarms = liveness.alarms();
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
     let deliveries = Deliveries::start(
@@ -330,6 +333,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         &stops.heartbeats,
     )?;
     readiness.ready("heartbeat");
+    tokio::spawn(drops::run(Arc::clone(&liveness), beats.addresses(), stops.heartbeats.clone()));
     let flushes = Arc::clone(&deliveries) as Arc<dyn Flushes>;
     let counts = WaitingCounts::start(&spool, &liveness, &flushes, &directory, &stops.rooms);
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;
@@ -344,9 +348,9 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let keeper = Arc::new(Keeper::new(accounts, shared.directory.clone(), seal.clone(), liveness, Arc::clone(&beats)));
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &web_all);
     let Shared { store, spool, lines, directory, readiness, .. } = shared;
-    tokio::spawn(alert::driver::run(Arc::clone(&lines), directory, stops.rooms.clone()));
+    tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
-    tokio::spawn(maintain::run(spool, keeper, config.spool_keep_delivered, stops.rooms.clone()));
+    tokio::spawn(maintain::run(spool, store.clone(), keeper, config.spool_keep_delivered, stops.rooms.clone()));
     readiness.ready("control");
     Ok(RunningServer {
         smtp_all,

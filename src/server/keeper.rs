@@ -9,7 +9,7 @@ use crate::account::{AccountError, AccountStore, Directory, DirectoryHandle, Sea
 use crate::base::{Clock, EndpointId};
 use crate::control::DirectoryKeeper;
 use crate::heartbeat::server::{BeatServer, OpenedBeatKey};
-use crate::liveness::{LineState, Liveness, WatchedEndpoint};
+use crate::liveness::{Liveness, WatchedEndpoint};
 
 /// See the file.
 pub struct Keeper {
@@ -56,12 +56,7 @@ impl DirectoryKeeper for Keeper {
             let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
             let wanted: BTreeSet<EndpointId> = directory.endpoints().iter().map(|e| e.id).collect();
             for endpoint in directory.endpoints().iter().filter(|e| !watched.contains(&e.id)) {
-                self.liveness.add_endpoint(WatchedEndpoint {
-                    account: endpoint.account,
-                    endpoint: endpoint.id,
-                    state: LineState::New,
-                    since: None,
-                });
+                self.liveness.add_endpoint(WatchedEndpoint::new(endpoint.account, endpoint.id));
             }
             for gone in watched.difference(&wanted) {
                 self.liveness.remove_endpoint(*gone);

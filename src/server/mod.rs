@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod data_dir;
+mod drops;
 pub mod keeper;
 pub mod listen;
 pub mod maintain;

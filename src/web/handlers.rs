@@ -18,7 +18,7 @@ use super::settings::{HISTORY_ROWS, SPOOL_ROWS};
 use super::spool_view::{self, SpoolLine};
 use super::view::{self, StatusFacts, StatusPage};
 use super::words::Locale;
-use super::{assets, format, session, sign_in};
+use super::{assets, days, format, session, sign_in};
 use crate::account::{Account, AccountError, AccountStatus, Change};
 use crate::base::{AccountId, SpoolId, WallTime};
 use crate::liveness::HistoryRow;
@@ -136,6 +136,10 @@ impl Door {
     async fn status_answer(&self, visit: &Visit, account: &Account) -> Answer {
         let l = visit.locale;
         let kept = self.kept(account.id, None).await.map_err(|error| self.failed(visit, &error))?;
+        let now = self.app.clock.wall();
+        let (from, to) = days::range(now);
+        let counted = self.app.rooms.log.days(account.id, from, to, now).await;
+        let calendar = days::calendar(&counted.map_err(|error| self.failed(visit, &error.to_string()))?, l);
         let page = self.status_page(account, &kept, l);
         let mut shell = self.shell(visit, page.title.clone());
         shell.account = account.name.to_string();
@@ -145,7 +149,7 @@ impl Door {
         let steps = (0..).zip(steps).map(|(n, label)| StepMark { label, is_current: page.step == Some(n) }).collect();
         let demo = self.app.settings.demo_controls.as_ref();
         let demo = demo.map(|demo| DemoCard { buttons: demo.buttons(), story: demo.story() });
-        Ok(self.page(visit, StatusCode::OK, &StatusTemplate { shell, page, steps, demo }))
+        Ok(self.page(visit, StatusCode::OK, &StatusTemplate { shell, page, steps, demo, calendar }))
     }
 
     fn accounts_answer(&self, visit: &Visit, accounts: &[Account]) -> Response {

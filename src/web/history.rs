@@ -44,6 +44,8 @@ enum Event {
     Outage(Outage),
     FirstBeat(WallTime),
     Address(AddressChange),
+    /// Silence that was our own fault, and its end.
+    NoData(WallTime, Option<WallTime>),
 }
 
 /// The events of `rows` (newest first, as the log gives them), newest first.
@@ -57,13 +59,24 @@ fn events(rows: &[HistoryRow]) -> Vec<Event> {
             HistoryRow::State(change) if change.from == LineState::New => events.push(Event::FirstBeat(change.at)),
             HistoryRow::State(_) => {}
             HistoryRow::Address(change) => events.push(Event::Address(change.clone())),
+            HistoryRow::NoData(period) if !period.is_over => {
+                let newer = rows.get(..place).unwrap_or_default().iter().rev();
+                let end = newer.filter(|row| row.endpoint() == period.endpoint).find_map(|row| match row {
+                    HistoryRow::NoData(end) if end.is_over => Some(end.at),
+                    HistoryRow::State(_) | HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_) => {
+                        None
+                    }
+                });
+                events.push(Event::NoData(period.since, end));
+            }
+            HistoryRow::NoData(_) | HistoryRow::Interval(_) => {}
         }
     }
     let covered: Vec<AddressChange> = events
         .iter()
         .filter_map(|event| match event {
             Event::Outage(outage) => outage.new_address.clone(),
-            Event::FirstBeat(_) | Event::Address(_) => None,
+            Event::FirstBeat(_) | Event::Address(_) | Event::NoData(..) => None,
         })
         .collect();
     events.retain(|event| !matches!(event, Event::Address(change) if covered.contains(change)));
@@ -97,7 +110,7 @@ fn outage(down: &Transition, newer: &[HistoryRow]) -> Outage {
                     found.new_address = Some(change.clone());
                 }
             }
-            HistoryRow::State(_) | HistoryRow::Address(_) => {}
+            HistoryRow::State(_) | HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_) => {}
         }
         if found.confirmed_at.is_some() && found.new_address.is_some() {
             break;
@@ -155,6 +168,14 @@ fn item(event: &Event, now: WallTime, locale: Locale) -> HistoryItem {
                 None => change.to.to_string(),
             },
         },
+        Event::NoData(since, end) => HistoryItem {
+            at: format::day(*since, locale),
+            tone: "none",
+            icon: "none",
+            title: locale.no_data(&format::span(format::between(*since, end.unwrap_or(now)), locale)),
+            running_since: None,
+            detail: locale.no_data_detail().to_owned(),
+        },
     }
 }
 
@@ -167,7 +188,7 @@ pub(super) fn items(rows: &[HistoryRow], now: WallTime, locale: Locale) -> Vec<H
 pub(super) fn last_outage(rows: &[HistoryRow]) -> Option<Outage> {
     events(rows).into_iter().find_map(|event| match event {
         Event::Outage(outage) if outage.returned_at.is_some() => Some(outage),
-        Event::Outage(_) | Event::FirstBeat(_) | Event::Address(_) => None,
+        Event::Outage(_) | Event::FirstBeat(_) | Event::Address(_) | Event::NoData(..) => None,
     })
 }
 

@@ -5,6 +5,7 @@
 //! of `web/templates`, `live` sends the same values again when they change, `driver` serves.
 
 mod assets;
+mod days;
 mod drawing;
 pub mod driver;
 mod format;

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::days::Calendar;
 use super::settings::DemoButton;
 use super::spool_view::{FilterLink, MessagePage, SpoolLine};
 use super::view::StatusPage;
@@ -42,6 +43,7 @@ pub(super) struct StatusTemplate {
     pub(super) page: StatusPage,
     pub(super) steps: Vec<StepMark>,
     pub(super) demo: Option<DemoCard>,
+    pub(super) calendar: Calendar,
 }
 
 /// A step of the state bar.

@@ -300,6 +300,10 @@ fn server_facts(facts: &StatusFacts<'_>) -> Vec<Fact> {
             let tone = if tenths >= 100 { "warn" } else { "" };
             list.push(fact(locale.fact_loss(), locale.percent(tenths), tone));
         }
+        if let Some(until) = line.name_held_until.filter(|until| *until > facts.now) {
+            let span = format::span(format::between(facts.now, until), locale);
+            list.push(fact(locale.fact_name_held(), locale.name_held(&span), "warn"));
+        }
         // What the client said before it fell silent is no news.
         match line.mail_ok.filter(|_| line.state.is_deliverable()) {
             Some(true) => list.push(fact(locale.fact_mail_ok(), locale.mail_ok_yes().to_owned(), "ok")),
@@ -336,6 +340,7 @@ mod tests {
             missed: u32::try_from(-last / 5).unwrap(),
             mail_ok: None,
             loss_percent: 0.0,
+            name_held_until: None,
             recent_beats: (-59..=last / 5).map(|n| at(n * 5)).collect(),
         }
     }
@@ -369,6 +374,19 @@ mod tests {
         assert!(page.lead.contains("a.example, b.example and 1 more"), "{}", page.lead);
         assert_eq!((page.held_count.as_str(), page.oldest_span.as_str()), ("14", "1:09 min"));
         assert_eq!(page.strip.label, "14 missed");
+    }
+
+    #[test]
+    fn a_name_that_keeps_still_is_told_while_it_does() {
+        let mut view = line(LineState::Online, 0);
+        view.name_held_until = Some(at(90));
+        let told = |view: &LineView| {
+            let facts = page(Some(view), 0, &FlushView::default()).facts;
+            facts.into_iter().find(|fact| fact.name == "Name in DNS").map(|fact| fact.value)
+        };
+        assert!(told(&view).unwrap().starts_with("stays as it is for 1:30 min"));
+        view.name_held_until = Some(at(0));
+        assert_eq!(told(&view), None);
     }
 
     #[test]

@@ -139,11 +139,27 @@ texts! {
     flush_none: "Noch nichts musste nachgeliefert werden.", "Nothing had to be delivered later so far.";
     problem_title: "Letztes Problem bei der Zustellung", "Last problem of delivery";
     see_refused: "Abgelehnte ansehen", "Show refused mail";
+    days_title: "Die letzten 90 Tage", "The last 90 days";
+    days_utc: "Tage nach UTC", "days of UTC";
+    days_unknown: "Noch ist nichts bekannt.", "Nothing is known yet.";
+    days_table: "Als Tabelle anzeigen", "Show as table";
+    days_quiet: "Kein Ausfall, keine neue Adresse.", "No outage, no new address.";
+    col_day: "Tag", "Day";
+    col_outages: "Ausfälle", "Outages";
+    col_offline: "Offline", "Offline";
+    col_no_data: "Ohne Daten", "No data";
+    col_address_changes: "Neue Adressen", "New addresses";
+    legend_day_offline: "offline", "offline";
+    legend_no_data: "ohne Daten (Störung bei uns)", "no data (our fault)";
+    legend_unknown: "davor", "before that";
+    legend_address: "neue Adresse", "new address";
+    fact_name_held: "Name im DNS", "Name in DNS";
     history_title: "Ausfälle und Wechsel", "Outages and changes";
     history_none: "Noch nichts ist passiert.", "Nothing has happened yet.";
     first_beat: "Erstes Lebenszeichen", "First heartbeat";
     address_changed: "Adresse gewechselt", "Address changed";
     address_learned: "Adresse gelernt", "Address learned";
+    no_data_detail: "Störung bei uns, nicht bei Ihnen", "our fault, not yours";
     cause_missed: "keine Lebenszeichen", "no heartbeats";
     cause_goodbye: "Ihr Server hat sich abgemeldet", "your server signed off";
     cause_operator: "vom Betreiber gesetzt", "set by the operator";
@@ -356,6 +372,27 @@ impl Locale {
         match self {
             Self::De => format!("{span} offline"),
             Self::En => format!("Offline for {span}"),
+        }
+    }
+
+    pub(super) fn days_label(self, share: &str, outages: &str) -> String {
+        match self {
+            Self::De => format!("Erreichbar zu {share} der bekannten Zeit, Ausfälle: {outages}"),
+            Self::En => format!("There for {share} of the known time, outages: {outages}"),
+        }
+    }
+
+    pub(super) fn name_held(self, span: &str) -> String {
+        match self {
+            Self::De => format!("bleibt noch {span} wie er ist, denn die Leitung kommt und geht; Post wartet nicht"),
+            Self::En => format!("stays as it is for {span}, as the line comes and goes; mail does not wait"),
+        }
+    }
+
+    pub(super) fn no_data(self, span: &str) -> String {
+        match self {
+            Self::De => format!("{span} ohne Daten"),
+            Self::En => format!("No data for {span}"),
         }
     }
 

@@ -553,6 +553,7 @@ impl FakeLines {
             missed: 0,
             mail_ok: None,
             loss_percent: 0.0,
+            name_held_until: None,
             recent_beats: Vec::new(),
         };
         Self { view: Mutex::new(view), events: broadcast::channel(16).0, greeted: AtomicU32::new(0), bell }

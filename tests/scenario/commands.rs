@@ -25,7 +25,7 @@ fn json_is_alone_on_stdout_and_warnings_go_to_stderr() {
     assert!(added["token"].as_str().unwrap().starts_with("pmb1-"));
     assert!(err.contains("firma.dyn.example") && err.contains("no zone"), "{err}");
     let shown = server.account("firma");
-    for field in ["state", "address", "last_beat", "held"] {
+    for field in ["state", "address", "last_beat", "held", "loss_percent", "name_held_until"] {
         assert!(shown.get(field).is_some(), "{field} is missing: {shown}");
     }
     assert_eq!(shown["state"], "new");

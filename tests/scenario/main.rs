@@ -16,5 +16,6 @@ mod crash;
 mod flush_after_return;
 mod full_disk;
 mod goodbye_and_restart;
+mod own_outage;
 mod refused_mail_is_kept;
 mod silence;

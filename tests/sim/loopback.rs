@@ -37,6 +37,18 @@ impl TransitionLog for Log {
     async fn history(&self, _: AccountId, _: u32) -> Result<Vec<HistoryRow>, LogError> {
         Ok(self.0.lock().unwrap().clone())
     }
+    async fn days(
+        &self,
+        _: AccountId,
+        _: chrono::NaiveDate,
+        _: chrono::NaiveDate,
+        _: pulsemx::base::WallTime,
+    ) -> Result<Vec<pulsemx::liveness::DaySummary>, LogError> {
+        Ok(Vec::new())
+    }
+    async fn purge_history(&self, _: pulsemx::base::WallTime) -> Result<u64, LogError> {
+        Ok(0)
+    }
 }
 
 async fn next_state(events: &mut Receiver<LineEvent>) -> Transition {
@@ -51,7 +63,7 @@ async fn next_state(events: &mut Receiver<LineEvent>) -> Transition {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_goes_online_over_loopback_and_says_goodbye() {
     let (account, endpoint) = (AccountId(1), EndpointId(2));
-    let watched = WatchedEndpoint { account, endpoint, state: LineState::New, since: None };
+    let watched = WatchedEndpoint::new(account, endpoint);
     let shutdown = CancellationToken::new();
     let liveness = Liveness::start(line_settings(), Arc::new(Log::default()), vec![watched], shutdown.clone());
     liveness.set_waiting(account, 3);

@@ -10,11 +10,13 @@
     reason = "tests fail by panicking"
 )]
 
+mod arithmetic;
 mod attack;
 mod binary;
 mod fuzz;
 mod keys;
 mod loopback;
+mod masses;
 mod movement;
 mod outage;
 mod protocol;

@@ -91,6 +91,8 @@ pub(crate) struct Tapped {
     pub(crate) sent: u64,
     pub(crate) source: SocketAddr,
     pub(crate) octets: Vec<u8>,
+    /// It never arrives.
+    pub(crate) is_lost: bool,
 }
 
 pub(crate) struct World {
@@ -124,7 +126,7 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let token = Token::from_octets(dice.octets());
-        let watched = WatchedEndpoint { account: ACCOUNT, endpoint: ENDPOINT, state: LineState::New, since: None };
+        let watched = WatchedEndpoint::new(ACCOUNT, ENDPOINT);
         let start = Moment::from_millis(START);
         let board = Board::new(line_settings(), vec![watched], start, wall(start));
         let mut world = Self {
@@ -182,7 +184,7 @@ impl World {
             .iter()
             .filter_map(|(at, row)| match row {
                 HistoryRow::State(row) => Some((*at, row.from, row.to, row.cause)),
-                HistoryRow::Address(_) => None,
+                HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_) => None,
             })
             .collect()
     }
@@ -192,7 +194,7 @@ impl World {
             .iter()
             .filter_map(|(at, row)| match row {
                 HistoryRow::Address(row) => Some((*at, row.to)),
-                HistoryRow::State(_) => None,
+                HistoryRow::State(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_) => None,
             })
             .collect()
     }
@@ -240,13 +242,32 @@ impl World {
     pub(crate) fn restart_server(&mut self) {
         let last = self.states().last().map(|(_, _, to, _)| *to).unwrap_or(LineState::New);
         let since = (last != LineState::New).then(|| wall(self.moment()));
-        let watched = WatchedEndpoint { account: ACCOUNT, endpoint: ENDPOINT, state: last, since };
+        let watched = WatchedEndpoint {
+            state: last,
+            since,
+            interval: self.stored_interval(),
+            ..WatchedEndpoint::new(ACCOUNT, ENDPOINT)
+        };
         let now = self.moment();
         self.stored_address = self.address_changes().last().map(|(_, to)| *to);
         *self.watch.board.lock().unwrap() = Board::new(line_settings(), vec![watched], now, wall(now));
         let seed = self.dice.octets();
         self.table = Table::new(Settings { interval: Duration::from_secs(5) }, seed);
         self.load_keys();
+    }
+
+    /// What the client sent under its newest boot id.
+    pub(crate) fn newest_run(&self) -> Vec<Tapped> {
+        let boot = |tapped: &Tapped| ClientDatagram::decode(&tapped.octets).map(|datagram| datagram.header.boot);
+        let newest = self.tapped.last().and_then(boot);
+        self.tapped.iter().filter(|tapped| boot(tapped) == newest).cloned().collect()
+    }
+
+    fn stored_interval(&self) -> Option<Duration> {
+        self.rows.iter().rev().find_map(|(_, row)| match row {
+            HistoryRow::Interval(row) => Some(row.interval),
+            HistoryRow::State(_) | HistoryRow::Address(_) | HistoryRow::NoData(_) => None,
+        })
     }
 
     fn load_keys(&mut self) {
@@ -309,8 +330,8 @@ impl World {
     pub(crate) fn drain_client(&mut self, place: usize) {
         while let Some(octets) = self.nodes[place].client.poll_transmit() {
             let source = self.nodes[place].address;
-            self.tapped.push(Tapped { sent: self.now, source, octets: octets.clone() });
-            self.transmit(source, true, octets);
+            let is_lost = !self.transmit(source, true, octets.clone());
+            self.tapped.push(Tapped { sent: self.now, source, octets, is_lost });
         }
         while let Some(event) = self.nodes[place].client.poll_event() {
             let moment = self.moment();
@@ -324,12 +345,14 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, peer: SocketAddr, is_to_server: bool, octets: Vec<u8>) {
+    /// Whether it will arrive.
+    fn transmit(&mut self, peer: SocketAddr, is_to_server: bool, octets: Vec<u8>) -> bool {
         if !self.is_line_up || self.dice.chance(self.loss_per_mille) {
-            return;
+            return false;
         }
         let delay = self.dice.range(self.latency_ms.0, self.latency_ms.1);
         self.push(Packet { arrives: self.now + delay, number: 0, sent: self.now, peer, is_to_server, octets });
+        true
     }
 
     fn push(&mut self, mut packet: Packet) {

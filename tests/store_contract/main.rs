@@ -10,6 +10,7 @@
 
 mod accounts;
 mod crash;
+mod days;
 mod engine;
 mod messages;
 mod model;

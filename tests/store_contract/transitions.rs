@@ -61,8 +61,8 @@ async fn the_last_state_of_each_line_is_known_at_the_start(mut engine: Engine) {
     assert_eq!(
         known,
         [
-            WatchedEndpoint { account: firma, endpoint, state: LineState::Offline, since: Some(at(17)) },
-            WatchedEndpoint { account: other, endpoint: other_endpoint, state: LineState::New, since: None },
+            WatchedEndpoint { state: LineState::Offline, since: Some(at(17)), ..WatchedEndpoint::new(firma, endpoint) },
+            WatchedEndpoint::new(other, other_endpoint),
         ]
     );
 }

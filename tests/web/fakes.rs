@@ -13,6 +13,7 @@ use pulsemx::account::{
 };
 use pulsemx::base::{AccountId, Clock, DomainName, EndpointId, Moment, PersonId, SpoolId, SpoolIds, WallTime};
 use pulsemx::delivery::view::{FlushSummary, FlushView, Flushes};
+use pulsemx::liveness::day;
 use pulsemx::liveness::{
     AddressChange, Cause, HistoryRow, LineEvent, LineState, LineView, Lines, LogError, Transition, TransitionLog,
     WatchedEndpoint,
@@ -136,6 +137,9 @@ impl AccountStore for FakeAccounts {
         self.sessions.lock().unwrap().remove(&secret_hash);
         Ok(())
     }
+    async fn note(&self, _: String, _: Change) -> Result<(), AccountError> {
+        unused()
+    }
     async fn audit(&self, _: Option<AccountId>, _: u32) -> Result<Vec<AuditEntry>, AccountError> {
         unused()
     }
@@ -181,6 +185,7 @@ impl Flushes for FakeFlushes {
 #[derive(Default)]
 pub struct FakeLog {
     pub rows: Mutex<Vec<HistoryRow>>,
+    pub days: Mutex<Vec<day::DayRow>>,
 }
 
 #[async_trait]
@@ -193,6 +198,18 @@ impl TransitionLog for FakeLog {
     }
     async fn history(&self, _: AccountId, limit: u32) -> Result<Vec<HistoryRow>, LogError> {
         Ok(self.rows.lock().unwrap().iter().take(limit as usize).cloned().collect())
+    }
+    async fn days(
+        &self,
+        _: AccountId,
+        from: chrono::NaiveDate,
+        to: chrono::NaiveDate,
+        now: pulsemx::base::WallTime,
+    ) -> Result<Vec<pulsemx::liveness::DaySummary>, LogError> {
+        Ok(day::filled(&self.days.lock().unwrap(), from, to, now))
+    }
+    async fn purge_history(&self, _: pulsemx::base::WallTime) -> Result<u64, LogError> {
+        unused()
     }
 }
 
@@ -306,6 +323,7 @@ pub fn line(state: LineState, silent: i64) -> LineView {
         missed: u32::try_from(silent / 5).unwrap_or(0),
         mail_ok: (!never).then_some(true),
         loss_percent: 1.6,
+        name_held_until: None,
         recent_beats: if never {
             Vec::new()
         } else {

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use fakes::{FIRMA, HOSTILE, OPERATOR, OTHER, OWNER, VIEWER, busy_spool, line, message};
 use pulsemx::base::SpoolIds;
-use pulsemx::liveness::{LineEvent, LineState};
+use pulsemx::liveness::day::{DayRow, Standing};
+use pulsemx::liveness::{DaySummary, LineEvent, LineState};
 use pulsemx::web::{DemoButton, DemoControls, Settings, sign_in};
 use site::{Reply, Site};
 
@@ -295,6 +296,29 @@ async fn the_page_speaks_the_language_that_was_asked_for_and_remembers_it() {
     assert!(dark.body.contains("data-theme=\"dark\"") && dark.header("set-cookie").unwrap().starts_with("theme=dark;"));
     let odd = site.get("/?theme=%22%3E%3Cscript%3E&lang=xx", &cookie).await;
     assert!(odd.header("set-cookie").is_none() && odd.body.contains("data-theme=\"\""));
+}
+
+#[tokio::test]
+async fn the_last_ninety_days_are_bars_and_a_table_in_both_languages() {
+    let site = Site::busy().await;
+    let today = fakes::ago(0).date_naive();
+    let counted = DaySummary {
+        day: today - chrono::Days::new(3),
+        online_s: 86_400 - 7_320,
+        offline_s: 7_200,
+        no_data_s: 120,
+        outages: 2,
+        address_changes: 1,
+    };
+    let row = DayRow { counted, until_s: 86_400, then: Standing::Online };
+    site.log.days.lock().unwrap().push(row);
+    let cookie = site.signed_in(OWNER);
+    let german = site.get("/a/firma?lang=de", &cookie).await.body;
+    assert!(german.contains("Erreichbar zu 97,") && german.contains("<th scope=\"col\">Ohne Daten</th>"));
+    let english = site.get("/a/firma?lang=en", &cookie).await.body;
+    assert!(english.contains("<td>2</td><td>2:00 h</td><td>2:00 min</td><td>1</td>"));
+    let bars = |tone: &str| english.matches(&format!("<rect class=\"day-{tone}\"")).count();
+    assert_eq!((bars("none"), bars("ok"), bars("bad"), bars("gap"), bars("move")), (86, 4, 1, 1, 1));
 }
 
 #[tokio::test]

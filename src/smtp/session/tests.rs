@@ -76,6 +76,7 @@ impl World for Village {
             missed: 0,
             mail_ok: None,
             loss_percent: 0.0,
+            name_held_until: None,
             recent_beats: vec![],
         })
     }

@@ -8,11 +8,13 @@ mod transition;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::account::{Account, AuditEntry, BeatKeyRecord, Change, Domain, Endpoint, Person, Role};
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, SpoolId, WallTime};
+use crate::liveness::day::DayRow;
 use crate::liveness::{HistoryRow, LineState};
 use crate::spool::{DeliveryReply, NewMessage, RecipientState};
 
@@ -55,13 +57,22 @@ struct Tables {
     sessions: HashMap<[u8; 32], (PersonId, WallTime)>,
     audit: Vec<AuditEntry>,
     history: Vec<(AccountId, EndpointId, HistoryRow)>,
-    lines: HashMap<EndpointId, (LineState, WallTime)>,
+    lines: HashMap<EndpointId, Line>,
+    days: BTreeMap<(AccountId, chrono::NaiveDate), DayRow>,
     messages: BTreeMap<SpoolId, Stored>,
     chunks: BTreeMap<(SpoolId, u32), Bytes>,
     counters: HashMap<AccountId, Counter>,
     /// Last number given to an account, endpoint or person: none is given twice.
     last_row: i64,
     last_claim: u64,
+}
+
+/// What is known of a line beside its history.
+#[derive(Debug, Default, Clone, Copy)]
+struct Line {
+    state: Option<(LineState, WallTime)>,
+    interval: Option<Duration>,
+    no_data_since: Option<WallTime>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]

@@ -8,11 +8,12 @@
 //! | `checkpoint` | moves the log into the file, off the commit path |
 //! | `readers` | read beside the writer |
 //! | `usage` | what accounts hold, in memory |
-//! | `account`, `account_read`, `transition`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list` | the SQL |
+//! | `account`, `account_read`, `transition`, `day`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list` | the SQL |
 
 mod account;
 mod account_read;
 mod checkpoint;
+mod day;
 mod error;
 mod integrity;
 mod job;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::StreamBudget;
 use crate::base::AccountId;
 use crate::delivery::view::Flushes;
-use crate::liveness::{HistoryRow, LineEvent, Lines};
+use crate::liveness::{LineEvent, Lines};
 use crate::web::settings::{STREAMS_MAX, STREAMS_PER_ACCOUNT_MAX};
 
 /// One bell per account with an open page. A page that wakes looks at the state itself, so news are never lost,
@@ -108,8 +108,7 @@ impl Hub {
 
 const fn account_of(event: &LineEvent) -> AccountId {
     match event {
-        LineEvent::Changed(HistoryRow::State(row)) => row.account,
-        LineEvent::Changed(HistoryRow::Address(row)) => row.account,
+        LineEvent::Changed(row) => row.account(),
         LineEvent::Suspicion { account, .. } | LineEvent::MailAccepted { account, .. } => *account,
     }
 }
