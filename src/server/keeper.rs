@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::account::{AccountError, AccountStore, Directory, DirectoryHandle, SealKey};
+use crate::account::{AccountError, AccountStore, BeatKeyRecord, Change, Directory, DirectoryHandle, SealKey};
 use crate::base::{Clock, EndpointId};
 use crate::control::DirectoryKeeper;
 use crate::heartbeat::server::{BeatServer, OpenedBeatKey};
+use crate::heartbeat::token::NewToken;
 use crate::liveness::{LineState, Liveness, WatchedEndpoint};
+use crate::web::beat::{FreshToken, RENEWED_OVERLAP, TokenDesk};
 
 /// See the file.
 pub struct Keeper {
@@ -71,6 +73,28 @@ impl DirectoryKeeper for Keeper {
         self.beats.replace_keys(keys);
         self.directory.replace(directory);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl TokenDesk for Keeper {
+    async fn renew(&self, endpoint: EndpointId, who: &str) -> Result<FreshToken, AccountError> {
+        let engine = |error: Box<dyn std::error::Error + Send + Sync>| AccountError::Engine(error);
+        let now = Clock.wall();
+        let new = NewToken::generate().map_err(|e| engine(e.into()))?;
+        let key = BeatKeyRecord {
+            endpoint,
+            locator: new.locator,
+            sealed_mac_keys: self.seal.seal(&new.mac_keys, &new.locator).map_err(|e| engine(e.into()))?,
+            move_key: new.move_key,
+            bearer_verifier: new.bearer_verifier,
+            created_at: now,
+            expires_at: None,
+        };
+        let old_valid_until = now + RENEWED_OVERLAP;
+        self.accounts.rotate_key(key, old_valid_until, Change { at: now, who: who.to_owned() }).await?;
+        self.reload().await?;
+        Ok(FreshToken { text: new.text, old_valid_until })
     }
 }
 
