@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cadence::{INTERVAL_MAX, INTERVAL_MIN};
-use super::driver::{ClientError, Options, read_token};
+use super::driver::{ClientError, Options};
+use super::https::Base;
+use super::token_file::driver::read_token;
 use crate::base::parse_duration;
 
 /// What the client can do.
@@ -36,6 +38,12 @@ pub struct RunArguments {
     /// Look whether the mail server there greets, and tell the backup MX
     #[arg(long, value_name = "HOST:PORT")]
     pub mail: Option<String>,
+    /// Where beats go while UDP is not answered: the address of your backup MX's pages, or `off` [default: https://HOST/ of the server]
+    #[arg(long, value_name = "URL")]
+    pub https: Option<String>,
+    /// Believe only the certificates in this PEM file there
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Print nothing but errors that end the command
     #[arg(long)]
     pub quiet: bool,
@@ -71,7 +79,22 @@ impl RunArguments {
             interval: self.interval,
             bind: self.bind,
             mail: self.mail.clone(),
+            https: self.https_base()?,
+            ca_file: self.ca_file.clone(),
+            token_file: Some(self.token_file.clone()),
         })
+    }
+}
+
+impl RunArguments {
+    /// Where HTTPS leads; nowhere if it was switched off or is not built in.
+    fn https_base(&self) -> Result<Option<Base>, ClientError> {
+        match self.https.as_deref() {
+            Some("off") => Ok(None),
+            Some(text) => Base::parse(text).map(Some).map_err(ClientError::Https),
+            None if cfg!(feature = "https") => Ok(Base::beside(&self.server)),
+            None => Ok(None),
+        }
     }
 }
 
