@@ -288,7 +288,7 @@ impl Shared {
         }
     }
 
-    fn desk(&self, config: &Config, keeper: Arc<dyn DirectoryKeeper>, seal: SealKey, public_url: String) -> Arc<Desk> {
+    fn desk(&self, config: &Config, keeper: Arc<dyn DirectoryKeeper>, seal: SealKey, beats: &BeatRooms) -> Arc<Desk> {
         Arc::new(Desk {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
@@ -300,7 +300,8 @@ impl Shared {
                 flushes: Arc::clone(&self.flushes),
                 keeper,
                 seal,
-                public_url,
+                joins: Arc::clone(&beats.joins),
+                public_url: beats.https.clone(),
                 started_at: Clock.wall(),
             }),
         })
@@ -343,11 +344,11 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
     let keeper = Arc::new(Keeper::new(accounts, shared.directory.clone(), seal.clone(), liveness, Arc::clone(&beats)));
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
-    let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url.clone());
-    let web_rooms = shared.web_rooms(beat_rooms);
+    let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
+    let web_rooms = shared.web_rooms(beat_rooms.clone());
     let web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
     let web_all = web_server.addresses().to_vec();
-    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, public_url);
+    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms);
     let Shared { store, spool, lines, directory, readiness, .. } = shared;
     tokio::spawn(alert::driver::run(Arc::clone(&lines), directory, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));

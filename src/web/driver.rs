@@ -214,6 +214,7 @@ fn beat_routes(door: &Door) -> Router<Door> {
     Router::new()
         .route("/hb", get(beat::handlers::get).post(beat::handlers::post))
         .route("/hb/hello", get(beat::handlers::hello))
+        .route("/hb/status", get(beat::handlers::status))
         .route("/hb/rotate", post(beat::handlers::rotate))
         .route("/join/{code}", get(beat::handlers::join_hint).post(beat::handlers::join))
         .layer(DefaultBodyLimit::max(DATAGRAM_OCTETS_MAX + 1))

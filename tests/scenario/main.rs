@@ -16,6 +16,7 @@ mod commands;
 mod crash;
 mod flush_after_return;
 mod goodbye_and_restart;
+mod joining;
 mod refused_mail_is_kept;
 mod silence;
 mod udp_is_blocked;

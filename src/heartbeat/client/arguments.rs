@@ -15,6 +15,71 @@ use crate::base::parse_duration;
 pub enum BeatCommand {
     /// Send heartbeats until stopped, then say goodbye
     Run(RunArguments),
+    /// Fetch a token from the address that your backup MX gave you
+    #[cfg(feature = "https")]
+    Join(JoinArguments),
+    /// Ask the backup MX how your line stands; exit code 0 while heartbeats come, 1 otherwise
+    #[cfg(feature = "https")]
+    Status(StatusArguments),
+    /// Run as a systemd service from now on, with the same arguments as `run`
+    Install(InstallArguments),
+    /// Remove the systemd service
+    Uninstall(UninstallArguments),
+}
+
+/// `pulsemx-beat join`
+#[cfg(feature = "https")]
+#[derive(Clone, Debug, clap::Args)]
+pub struct JoinArguments {
+    /// The address, good once: https://HOST/join/...
+    #[arg(value_name = "ADDRESS")]
+    pub address: String,
+    /// New file for the token; made with mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// Believe only the certificates in this PEM file
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `pulsemx-beat status`
+#[cfg(feature = "https")]
+#[derive(Clone, Debug, clap::Args)]
+pub struct StatusArguments {
+    /// Heartbeat server of your backup MX
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: Option<String>,
+    /// File whose first line is the heartbeat token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// Address of your backup MX's pages [default: https://HOST/ of the server]
+    #[arg(long, value_name = "URL")]
+    pub https: Option<String>,
+    /// Believe only the certificates in this PEM file
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pulsemx-beat install`
+#[derive(Clone, Debug, clap::Args)]
+pub struct InstallArguments {
+    /// What the service runs
+    #[command(flatten)]
+    pub run: RunArguments,
+    /// Only print the unit
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `pulsemx-beat uninstall`
+#[derive(Clone, Debug, clap::Args)]
+pub struct UninstallArguments {
+    /// Only print what would be done
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Sends heartbeats until it is stopped, then says goodbye.

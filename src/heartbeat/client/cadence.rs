@@ -165,10 +165,7 @@ impl Client {
         match self.mode {
             Mode::Running | Mode::Superseded => {
                 let request = self.fallback.poll_timeout(self.waiting_since);
-                [self.next_copy(), request]
-                    .into_iter()
-                    .flatten()
-                    .fold(Some(self.next_beat), |due, at| due.min(Some(at)))
+                [Some(self.next_beat), self.next_copy(), request].into_iter().flatten().min()
             }
             Mode::Leaving { next, .. } => Some(next),
             Mode::Ended => None,

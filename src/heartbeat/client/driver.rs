@@ -19,6 +19,9 @@ use super::https::driver as https;
 use super::mail;
 use super::report::{Report, Reporter};
 use super::route::{Route, RouteEvent};
+use super::service::driver as service;
+#[cfg(feature = "https")]
+use super::setup::driver as setup;
 use crate::base::{Clock, Moment, WallTime};
 use crate::heartbeat::datagram::SHORT_OCTETS;
 use crate::heartbeat::token::{Token, TokenError};
@@ -115,7 +118,22 @@ const USAGE: u8 = 2;
 /// The whole client as a process: carries out `command` until SIGTERM or SIGINT and says what went wrong.
 #[must_use]
 pub fn carry_out(command: &BeatCommand) -> ExitCode {
-    let BeatCommand::Run(arguments) = command;
+    let done = match command {
+        BeatCommand::Run(arguments) => return run_until_signal(arguments),
+        #[cfg(feature = "https")]
+        BeatCommand::Join(arguments) => setup::join(arguments).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "https")]
+        BeatCommand::Status(arguments) => setup::status(arguments),
+        BeatCommand::Install(arguments) => service::install(arguments).map(|()| ExitCode::SUCCESS),
+        BeatCommand::Uninstall(arguments) => service::uninstall(arguments).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|message| {
+        eprintln!("pulsemx-beat: {message}");
+        ExitCode::from(USAGE)
+    })
+}
+
+fn run_until_signal(arguments: &RunArguments) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&stop)) {

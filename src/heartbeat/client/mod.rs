@@ -12,6 +12,9 @@ mod mail;
 mod random;
 mod route;
 mod sent;
+mod service;
+#[cfg(feature = "https")]
+mod setup;
 pub mod token_file;
 
 pub use arguments::{BeatCommand, RunArguments};

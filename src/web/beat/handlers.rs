@@ -176,6 +176,37 @@ fn plain(state: &(Door, Arc<BeatDoor>), peer: SocketAddr, query: PlainQuery, hea
     }
 }
 
+/// `GET /hb/status`: how the line stands, without counting as a beat.
+pub(in crate::web) async fn status(
+    State(state): Beats,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let (locator, _) = match holder(&state, peer, &headers) {
+        Ok(found) => found,
+        Err(answer) => return answer,
+    };
+    let (door, beats) = &state;
+    let Some((account, endpoint)) = beats.rooms.server.endpoint_of(locator) else { return refused() };
+    let directory = door.app.rooms.directory.load();
+    let (Some(account), Some(line)) = (directory.account(account), door.app.rooms.lines.line(endpoint)) else {
+        return refused();
+    };
+    Json(json!({
+        "account": account.name.as_str(),
+        "state": line.state.as_str(),
+        "since": line.since,
+        "address": line.address,
+        "last_beat": line.last_beat_at,
+        "missed": line.missed,
+        "interval_ms": u64::try_from(line.interval.as_millis()).unwrap_or(u64::MAX),
+        "loss_percent": line.loss_percent,
+        "mail_ok": line.mail_ok,
+        "waiting": door.app.rooms.spool.usage(account.id).waiting,
+    }))
+    .into_response()
+}
+
 /// `POST /hb/rotate`: the current token for a new one.
 pub(in crate::web) async fn rotate(
     State(state): Beats,
@@ -213,7 +244,8 @@ pub(in crate::web) async fn join(
 ) -> Response {
     let now = door.app.clock.monotonic();
     let directory = door.app.rooms.directory.load();
-    let joined = beats.rooms.joins.redeem(&code, now).and_then(|endpoint| directory.endpoint(endpoint));
+    let joined =
+        beats.rooms.joins.redeem(&code, door.app.clock.wall()).and_then(|endpoint| directory.endpoint(endpoint));
     let Some((endpoint, account)) = joined.and_then(|e| Some((e.id, directory.account(e.account)?.name.clone())))
     else {
         let is_fair = beats.limits.lock().unwrap_or_else(PoisonError::into_inner).admits_wrong(peer.ip(), now);

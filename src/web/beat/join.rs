@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::base::{EndpointId, Moment};
+use crate::base::{EndpointId, WallTime};
 use crate::web::sign_in;
 
 /// How long a code is good. Kept in memory only: a restart of the server ends it earlier.
@@ -14,18 +14,18 @@ const CODES_MAX: usize = 1_000;
 
 /// The codes that were given out and not used.
 #[derive(Debug, Default)]
-pub struct JoinCodes(Mutex<HashMap<[u8; 32], (EndpointId, Moment)>>);
+pub struct JoinCodes(Mutex<HashMap<[u8; 32], (EndpointId, WallTime)>>);
 
 impl JoinCodes {
-    fn codes(&self) -> MutexGuard<'_, HashMap<[u8; 32], (EndpointId, Moment)>> {
+    fn codes(&self) -> MutexGuard<'_, HashMap<[u8; 32], (EndpointId, WallTime)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the code with this hash ([`sign_in::new_secret`]) for an hour; false if too many wait already.
     #[must_use]
-    pub fn keep(&self, hash: [u8; 32], endpoint: EndpointId, now: Moment) -> bool {
+    pub fn keep(&self, hash: [u8; 32], endpoint: EndpointId, now: WallTime) -> bool {
         let mut codes = self.codes();
-        codes.retain(|_, (_, at)| now.since(*at) < JOIN_LIFETIME);
+        codes.retain(|_, (_, at)| is_good(*at, now));
         let has_room = codes.len() < CODES_MAX;
         if has_room {
             codes.insert(hash, (endpoint, now));
@@ -35,11 +35,15 @@ impl JoinCodes {
 
     /// Uses up a code; for which server it was made.
     #[must_use]
-    pub fn redeem(&self, code: &str, now: Moment) -> Option<EndpointId> {
+    pub fn redeem(&self, code: &str, now: WallTime) -> Option<EndpointId> {
         // Found by its SHA-256, so the time of the look-up tells nothing of the code.
         let (endpoint, at) = self.codes().remove(&sign_in::secret_hash(code)?)?;
-        (now.since(at) < JOIN_LIFETIME).then_some(endpoint)
+        is_good(at, now).then_some(endpoint)
     }
+}
+
+fn is_good(made: WallTime, now: WallTime) -> bool {
+    now < made + JOIN_LIFETIME
 }
 
 #[cfg(test)]
@@ -49,7 +53,7 @@ mod tests {
     #[test]
     fn a_code_is_good_once_and_for_an_hour() {
         let codes = JoinCodes::default();
-        let start = Moment::from_millis(1);
+        let start = crate::base::Clock.wall();
         let (text, hash) = sign_in::new_secret().unwrap();
         let (late, late_hash) = sign_in::new_secret().unwrap();
         assert!(codes.keep(hash, EndpointId(4), start) && codes.keep(late_hash, EndpointId(5), start));

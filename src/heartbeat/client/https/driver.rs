@@ -235,13 +235,57 @@ pub(in crate::heartbeat::client) fn join(settings: &Settings) -> Result<Joined, 
     })
 }
 
+/// How a line stands at the server.
+pub(in crate::heartbeat::client) struct LineStatus {
+    /// For people.
+    pub(in crate::heartbeat::client) text: String,
+    /// As the server said it, on one line.
+    pub(in crate::heartbeat::client) json: String,
+    /// Whether beats come.
+    pub(in crate::heartbeat::client) is_up: bool,
+}
+
+/// Asks how the line of `token` stands. Counts as no beat and disturbs no running client.
+///
+/// # Errors
+/// The reason in words.
+pub(in crate::heartbeat::client) fn status(settings: &Settings, token: &Token) -> Result<LineStatus, String> {
+    let agent = agent(settings).map_err(|error| error.to_string())?;
+    let url = settings.base.join("/hb/status");
+    let said = words(agent.get(&url).header("Authorization", bearer(token).as_str()).call(), &url)?;
+    // What a server says is shown, so control characters are left out.
+    let text = |field: &str| {
+        let shown = match said.get(field) {
+            None | Some(Value::Null) => "-".to_owned(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        shown.chars().filter(|c| !c.is_control()).collect::<String>()
+    };
+    let is_up = matches!(text("state").as_str(), "online" | "returning");
+    let rows = [
+        ("account", text("account")),
+        ("state", format!("{} since {}", text("state"), text("since"))),
+        ("address", text("address")),
+        ("last beat", text("last_beat")),
+        ("mail waiting", text("waiting")),
+        ("mail server greets", text("mail_ok")),
+        ("datagrams lost, %", text("loss_percent")),
+    ];
+    let lines: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<20}{value}")).collect();
+    Ok(LineStatus { text: lines.join("\n"), json: said.to_string(), is_up })
+}
+
+fn bearer(token: &Token) -> Zeroizing<String> {
+    Zeroizing::new(format!("Bearer {}", *token.text()))
+}
+
 /// Exchanges `token` for a new one and keeps that. If it cannot be kept it is forgotten, and the old one stays good.
 fn renew(agent: &Agent, base: &Base, token: &Token, file: &Path) -> Result<Token, String> {
     let failed = |error: std::io::Error| format!("cannot write {}: {error}", file.display());
     let draft = Draft::begin(file).map_err(failed)?;
     let url = base.join("/hb/rotate");
-    let bearer = Zeroizing::new(format!("Bearer {}", *token.text()));
-    let said = words(agent.post(&url).header("Authorization", bearer.as_str()).send_empty(), &url)?;
+    let said = words(agent.post(&url).header("Authorization", bearer(token).as_str()).send_empty(), &url)?;
     let new = said.get("token").and_then(Value::as_str).and_then(|token| Token::parse(token).ok());
     let new = new.ok_or("the server sent no token")?;
     draft.keep(&new).map_err(failed)?;
