@@ -342,7 +342,14 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
     let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
-    let keeper = Arc::new(Keeper::new(accounts, shared.directory.clone(), seal.clone(), liveness, Arc::clone(&beats)));
+    let keeper = Arc::new(Keeper::new(
+        accounts,
+        shared.directory.clone(),
+        seal.clone(),
+        liveness,
+        Arc::clone(&beats),
+        config.heartbeat_renew_tokens_after,
+    ));
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());

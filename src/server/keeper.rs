@@ -1,13 +1,15 @@
 //! Keeps the memory of the running server in step with the store after each change of accounts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::account::{AccountError, AccountStore, BeatKeyRecord, Change, Directory, DirectoryHandle, SealKey};
-use crate::base::{Clock, EndpointId};
+use crate::base::{Clock, EndpointId, WallTime};
 use crate::control::DirectoryKeeper;
+use crate::heartbeat::datagram::Locator;
 use crate::heartbeat::server::{BeatServer, OpenedBeatKey};
 use crate::heartbeat::token::NewToken;
 use crate::liveness::{LineState, Liveness, WatchedEndpoint};
@@ -21,6 +23,8 @@ pub struct Keeper {
     liveness: Arc<Liveness>,
     beats: Arc<BeatServer>,
     watched: Mutex<BTreeSet<EndpointId>>,
+    /// Age of a token from which its client is asked to renew it; zero for never.
+    renew_tokens_after: Duration,
     /// One reload at a time, so that an older snapshot never replaces a newer one.
     turn: tokio::sync::Mutex<()>,
 }
@@ -34,6 +38,7 @@ impl Keeper {
         seal: SealKey,
         liveness: Arc<Liveness>,
         beats: Arc<BeatServer>,
+        renew_tokens_after: Duration,
     ) -> Self {
         let watched = directory.load().endpoints().iter().map(|e| e.id).collect();
         Self {
@@ -42,6 +47,7 @@ impl Keeper {
             seal,
             liveness,
             beats,
+            renew_tokens_after,
             watched: Mutex::new(watched),
             turn: tokio::sync::Mutex::new(()),
         }
@@ -70,10 +76,17 @@ impl DirectoryKeeper for Keeper {
             }
             *watched = wanted;
         }
+        self.beats.ask_for_renewal(aged(&directory, self.renew_tokens_after, Clock.wall()));
         self.beats.replace_keys(keys);
         self.directory.replace(directory);
         Ok(())
     }
+}
+
+/// The current keys that are older than `limit`.
+fn aged(directory: &Directory, limit: Duration, now: WallTime) -> HashSet<Locator> {
+    let current = directory.beat_keys().iter().filter(|key| !limit.is_zero() && key.expires_at.is_none());
+    current.filter(|key| key.created_at + limit <= now).map(|key| Locator(key.locator)).collect()
 }
 
 #[async_trait]

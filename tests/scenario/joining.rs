@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Beats, PULSEMX_BEAT, Server};
+use crate::support::{Beats, PULSEMX_BEAT, Server, wait_for};
 
 fn client(arguments: &[&str]) -> Output {
     Command::new(PULSEMX_BEAT).args(arguments).output().unwrap()
@@ -79,4 +79,38 @@ fn install_prints_the_unit_it_would_write() {
     );
     let wrong = client(&["install", "--dry-run", "--server", "mx2.example:5525", "--token-file", "token"]);
     assert!(!wrong.status.success() && said(&wrong).contains("absolute"), "{}", said(&wrong));
+}
+
+#[test]
+fn a_client_renews_a_token_that_has_got_old_and_the_old_one_ends() {
+    let mut server = Server::start("1s", "");
+    let file = server.add_account("firma", 25);
+    let old = fs::read_to_string(&file).unwrap();
+    server.stop();
+    let text = fs::read_to_string(server.config()).unwrap();
+    let aged = text.replace("[heartbeat]\n", "[heartbeat]\nrenew_tokens_after = \"1s\"\n");
+    fs::write(server.config(), aged).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    server.run();
+    let udp = server.heartbeat.to_string();
+    let https = format!("http://{}", server.web);
+    let mut client = Command::new(PULSEMX_BEAT)
+        .args(["run", "--quiet", "--server", &udp, "--https", &https, "--token-file", file.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    let new = wait_for("the file holds another token", Duration::from_secs(15), || {
+        fs::read_to_string(&file).ok().filter(|text| !text.is_empty() && *text != old)
+    });
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(new.starts_with("pmb1-"));
+    // Opened under both, and alive all along.
+    wait_for("the new token opens", Duration::from_secs(10), || {
+        (server.log().matches("heartbeat opened").count() >= 2).then_some(())
+    });
+    server.wait_state("firma", "online", Duration::from_secs(10));
+    client.kill().unwrap();
+    client.wait().unwrap();
+    // With the new token the client starts again.
+    let _beats = Beats::start(&server, "firma", &file, "127.0.0.1", None);
+    server.wait_state("firma", "online", Duration::from_secs(15));
 }

@@ -1,5 +1,6 @@
 //! UDP sockets of the heartbeat server: moves datagrams between them and the table.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -112,6 +113,11 @@ impl BeatServer {
     /// Replaces all keys; runs under unchanged keys go on.
     pub fn replace_keys(&self, keys: Vec<OpenedBeatKey>) {
         self.table().replace_keys(keys, self.clock.monotonic(), self.clock.wall());
+    }
+
+    /// As [`Table::ask_for_renewal`].
+    pub fn ask_for_renewal(&self, keys: HashSet<Locator>) {
+        self.table().ask_for_renewal(keys);
     }
 
     /// What was dropped and answered so far.

@@ -1,4 +1,4 @@
-//! Which datagrams of one endpoint count, and where its client is: the states of a path (docs/PROTOCOL.md §11).
+//! Which datagrams of one endpoint count, and where its client is: the states of a path (docs/PROTOCOL.md §4, §5).
 //!
 //! Everything here comes after the tag: only holders of the token reach it, or those who copied a datagram of a
 //! holder. A copy may cause a challenge, nothing else.

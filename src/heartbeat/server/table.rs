@@ -1,6 +1,6 @@
 //! All heartbeat keys and paths: finds the key, checks the tag, asks the path, writes what is sent back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::event::{BeatEvent, BeatKind, BeatListener, OpenedBeatKey, Standing};
 use super::path::{Answer, Elapsed, Genuine, Outcome, Path, PlainOutcome, ReplyFacts, Run, Source};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::heartbeat::datagram::{
-    self, Challenge, ClientDatagram, Header, Locator, Reason, Reply, ServerDatagram, centiseconds,
+    self, Challenge, ClientDatagram, Header, Locator, Reason, Reply, ReplyFlags, ServerDatagram, centiseconds,
 };
 
 /// How long an old key stays good after the first opening under a newer one.
@@ -75,6 +75,8 @@ pub struct Table {
     /// Endpoints with a move that is not settled.
     pending: Vec<EndpointId>,
     counters: Counters,
+    /// Keys whose clients are asked to exchange their token.
+    renewals: HashSet<Locator>,
 }
 
 impl std::fmt::Debug for Table {
@@ -97,6 +99,7 @@ impl Table {
             paths: HashMap::new(),
             pending: Vec::new(),
             counters: Counters::default(),
+            renewals: HashSet::new(),
         }
     }
 
@@ -129,6 +132,11 @@ impl Table {
         for (endpoint, path) in &mut self.paths {
             path.close_unless(|locator| has_key(*endpoint, locator));
         }
+    }
+
+    /// The keys whose clients are asked, by MORE, to exchange their token over HTTPS.
+    pub fn ask_for_renewal(&mut self, keys: HashSet<Locator>) {
+        self.renewals = keys;
     }
 
     /// A datagram arrived. What it means goes to `listener`; at most one datagram, never a longer one, goes back.
@@ -320,7 +328,7 @@ impl Table {
             seq: header.seq,
             observed: SocketAddr::new(source.address(), source.peer.port()),
             state: standing.state,
-            flags: facts.flags,
+            flags: facts.flags.with(ReplyFlags::MORE, self.renewals.contains(&header.locator)),
             server_time: self.clockwork.server_time(now),
             wall_s: u32::try_from(wall.timestamp()).unwrap_or(0),
             waiting: standing.waiting,
