@@ -16,6 +16,7 @@ pub struct Directory {
     endpoints: HashMap<EndpointId, Endpoint>,
     domains: HashMap<DomainName, Domain>,
     beat_keys: Vec<BeatKeyRecord>,
+    by_locator: HashMap<[u8; 8], usize>,
 }
 
 /// What we know of a domain that we take mail for.
@@ -52,6 +53,7 @@ impl Directory {
             accounts: accounts.into_iter().map(|a| (a.id, a)).collect(),
             endpoints: endpoints.into_iter().map(|e| (e.id, e)).collect(),
             domains: served,
+            by_locator: beat_keys.iter().enumerate().map(|(place, key)| (key.locator, place)).collect(),
             beat_keys,
         }
     }
@@ -121,6 +123,12 @@ impl Directory {
     #[must_use]
     pub fn beat_keys(&self) -> &[BeatKeyRecord] {
         &self.beat_keys
+    }
+
+    /// The stored heartbeat key with this locator.
+    #[must_use]
+    pub fn beat_key(&self, locator: &[u8; 8]) -> Option<&BeatKeyRecord> {
+        self.beat_keys.get(*self.by_locator.get(locator)?)
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Config {
     pub heartbeat_grace: Duration,
     /// `heartbeat.self_check`.
     pub heartbeat_self_check: Vec<SocketAddr>,
+    /// `heartbeat.renew_tokens_after`; zero for never.
+    pub heartbeat_renew_tokens_after: Duration,
     /// `smtp.listen`.
     pub smtp_listen: Vec<SocketAddr>,
     /// `smtp.max_size`.
@@ -139,6 +141,7 @@ impl Config {
             heartbeat_misses: read.number("heartbeat.misses")?,
             heartbeat_grace: read.duration("heartbeat.grace")?,
             heartbeat_self_check: read.addresses("heartbeat.self_check")?,
+            heartbeat_renew_tokens_after: read.duration("heartbeat.renew_tokens_after")?,
             smtp_listen: read.addresses("smtp.listen")?,
             smtp_size_max: read.size("smtp.max_size")?,
             smtp_sessions_max: read.number("smtp.max_sessions")?,

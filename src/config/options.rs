@@ -127,6 +127,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Added to the last deadline for jitter. 3 x 5 s + 2 s = 17 s; the promise is 20 s at most.",
     ),
     option(
+        "heartbeat.renew_tokens_after",
+        Kind::Duration { min_ms: 0, max_ms: 3_650 * DAY },
+        "\"0s\"",
+        "Age at which clients are asked to exchange their token for a new one over HTTPS, by themselves; 0s never asks.",
+    ),
+    option(
         "heartbeat.self_check",
         Kind::Addresses,
         "[]",

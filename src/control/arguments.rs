@@ -58,6 +58,11 @@ pub enum AccountCommand {
         /// The account
         name: Option<AccountName>,
     },
+    /// Print an address, good once for an hour, for `pulsemx-beat join`: it fetches a new heartbeat token there
+    Join {
+        /// The account
+        name: AccountName,
+    },
     /// Count: accepted = delivered + deleted + waiting + refused
     Proof {
         /// The account
@@ -172,6 +177,7 @@ impl From<AccountCommand> for Request {
             AccountCommand::Rotate { name, overlap } => Self::AccountRotate { name, overlap_s: overlap.as_secs() },
             AccountCommand::Rm { name } => Self::AccountRemove { name },
             AccountCommand::Link { name } => Self::AccountLink { name },
+            AccountCommand::Join { name } => Self::AccountJoin { name },
             AccountCommand::Proof { name } => Self::AccountProof { name },
         }
     }

@@ -23,6 +23,7 @@ use crate::liveness::{LineState, Lines, TransitionLog};
 use crate::spool::{
     DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
 };
+use crate::web::beat::join::{JOIN_LIFETIME, JoinCodes};
 use crate::web::sign_in;
 
 /// Longest overlap of an old heartbeat token (docs/PROTOCOL.md §2).
@@ -45,6 +46,8 @@ pub struct Running {
     pub keeper: Arc<dyn DirectoryKeeper>,
     /// Seals new heartbeat keys.
     pub seal: SealKey,
+    /// Codes for `pulsemx-beat join`.
+    pub joins: Arc<JoinCodes>,
     /// Where browsers reach the pages.
     pub public_url: String,
     /// When the server started.
@@ -100,6 +103,7 @@ impl Desk {
             Request::AccountRotate { name, overlap_s } => self.rotate(&name, overlap_s, now).await,
             Request::AccountRemove { name } => self.remove_account(&name, now).await,
             Request::AccountLink { name } => self.link(name.as_ref(), now).await,
+            Request::AccountJoin { name } => self.join(&name, now),
             Request::AccountProof { name } => self.proof(name).await,
             Request::DomainAdd { account, domain } => self.add_domain(&account, domain, now).await,
             Request::DomainRemove { account, domain } => self.remove_domain(&account, domain, now).await,
@@ -207,6 +211,20 @@ impl Desk {
         let expires_at = now + sign_in::LINK_LIFETIME;
         self.accounts.add_link(SignInLink { secret_hash, person, expires_at }, Self::change(now)).await?;
         Ok(Reply::Link { url: format!("{}/sign-in/{secret}", running.public_url), expires_at })
+    }
+
+    fn join(&self, name: &AccountName, now: WallTime) -> Result<Reply, CommandError> {
+        let running = self.running()?;
+        let directory = self.directory.load();
+        let account = find(&directory, name)?.id;
+        let endpoint = directory.endpoints_of(account).first().map(|e| e.id).ok_or_else(|| unknown_account(name))?;
+        let (secret, hash) =
+            sign_in::new_secret().map_err(|_| CommandError::new("the system has no random numbers"))?;
+        if !running.joins.keep(hash, endpoint, now) {
+            return Err(CommandError::new("too many join addresses wait to be used; wait an hour"));
+        }
+        let url = format!("{}/join/{secret}", running.public_url);
+        Ok(Reply::Link { url, expires_at: now + JOIN_LIFETIME })
     }
 
     async fn proof(&self, name: AccountName) -> Result<Reply, CommandError> {

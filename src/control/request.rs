@@ -61,6 +61,11 @@ pub enum Request {
         /// The account.
         name: Option<AccountName>,
     },
+    /// An address, good once, at which a heartbeat client fetches a new token.
+    AccountJoin {
+        /// Its name.
+        name: AccountName,
+    },
     /// Accepted = delivered + deleted + waiting + refused?
     AccountProof {
         /// Its name.
@@ -127,6 +132,7 @@ impl Request {
             | Self::AccountRotate { .. }
             | Self::AccountRemove { .. }
             | Self::AccountLink { .. }
+            | Self::AccountJoin { .. }
             | Self::DomainAdd { .. }
             | Self::DomainRemove { .. }
             | Self::QueueRetry { .. }

@@ -31,6 +31,7 @@ use crate::store::sqlite::{self, OpenError, SqliteStore};
 use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
+use crate::web::{BeatRooms, TokenDesk};
 use crate::{alert, delivery, smtp, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
@@ -273,7 +274,7 @@ impl Shared {
         }
     }
 
-    fn web_rooms(&self) -> WebRooms {
+    fn web_rooms(&self, beats: BeatRooms) -> WebRooms {
         WebRooms {
             directory: self.directory.clone(),
             accounts: Arc::clone(&self.store) as _,
@@ -283,10 +284,11 @@ impl Shared {
             flushes: Arc::clone(&self.flushes),
             stored: self.pages.clone(),
             readiness: Arc::clone(&self.readiness),
+            beats: Some(beats),
         }
     }
 
-    fn desk(&self, config: &Config, keeper: Arc<dyn DirectoryKeeper>, seal: SealKey, web: &[SocketAddr]) -> Arc<Desk> {
+    fn desk(&self, config: &Config, keeper: Arc<dyn DirectoryKeeper>, seal: SealKey, beats: &BeatRooms) -> Arc<Desk> {
         Arc::new(Desk {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
@@ -298,7 +300,8 @@ impl Shared {
                 flushes: Arc::clone(&self.flushes),
                 keeper,
                 seal,
-                public_url: config.public_url(web.first().copied()),
+                joins: Arc::clone(&beats.joins),
+                public_url: beats.https.clone(),
                 started_at: Clock.wall(),
             }),
         })
@@ -342,11 +345,21 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
-    let web_server = start_web(config, extras, sockets.web, &certificate, shared.web_rooms(), &stops.rooms)?;
-    let web_all = web_server.addresses().to_vec();
     let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
-    let keeper = Arc::new(Keeper::new(accounts, shared.directory.clone(), seal.clone(), liveness, Arc::clone(&beats)));
-    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &web_all);
+    let keeper = Arc::new(Keeper::new(
+        accounts,
+        shared.directory.clone(),
+        seal.clone(),
+        liveness,
+        Arc::clone(&beats),
+        config.heartbeat_renew_tokens_after,
+    ));
+    let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
+    let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
+    let web_rooms = shared.web_rooms(beat_rooms.clone());
+    let web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
+    let web_all = web_server.addresses().to_vec();
+    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms);
     let Shared { store, spool, lines, directory, readiness, .. } = shared;
     tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
@@ -365,6 +378,24 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         store,
         socket_path: config.control_socket(),
     })
+}
+
+fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>, https: String) -> BeatRooms {
+    let named = |address: SocketAddr| match address.ip() {
+        ip if ip.is_unspecified() => format!("{}:{}", config.hostname, address.port()),
+        _ => address.to_string(),
+    };
+    let mut udp: Vec<String> = beats.addresses().into_iter().map(named).collect();
+    udp.dedup();
+    BeatRooms {
+        server: Arc::clone(beats),
+        desk,
+        joins: Arc::default(),
+        udp,
+        https,
+        interval: config.heartbeat_interval,
+        allows_loopback: config.delivery_allow_loopback_targets,
+    }
 }
 
 fn addresses<L>(listeners: &[L], local: impl Fn(&L) -> std::io::Result<SocketAddr>) -> Vec<SocketAddr> {

@@ -1,15 +1,19 @@
 //! Keeps the memory of the running server in step with the store after each change of accounts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::account::{AccountError, AccountStore, Directory, DirectoryHandle, SealKey};
-use crate::base::{Clock, EndpointId};
+use crate::account::{AccountError, AccountStore, BeatKeyRecord, Change, Directory, DirectoryHandle, SealKey};
+use crate::base::{Clock, EndpointId, WallTime};
 use crate::control::DirectoryKeeper;
+use crate::heartbeat::datagram::Locator;
 use crate::heartbeat::server::{BeatServer, OpenedBeatKey};
+use crate::heartbeat::token::NewToken;
 use crate::liveness::{Liveness, WatchedEndpoint};
+use crate::web::beat::{FreshToken, RENEWED_OVERLAP, TokenDesk};
 
 /// See the file.
 pub struct Keeper {
@@ -19,6 +23,8 @@ pub struct Keeper {
     liveness: Arc<Liveness>,
     beats: Arc<BeatServer>,
     watched: Mutex<BTreeSet<EndpointId>>,
+    /// Age of a token from which its client is asked to renew it; zero for never.
+    renew_tokens_after: Duration,
     /// One reload at a time, so that an older snapshot never replaces a newer one.
     turn: tokio::sync::Mutex<()>,
 }
@@ -32,6 +38,7 @@ impl Keeper {
         seal: SealKey,
         liveness: Arc<Liveness>,
         beats: Arc<BeatServer>,
+        renew_tokens_after: Duration,
     ) -> Self {
         let watched = directory.load().endpoints().iter().map(|e| e.id).collect();
         Self {
@@ -40,6 +47,7 @@ impl Keeper {
             seal,
             liveness,
             beats,
+            renew_tokens_after,
             watched: Mutex::new(watched),
             turn: tokio::sync::Mutex::new(()),
         }
@@ -63,9 +71,38 @@ impl DirectoryKeeper for Keeper {
             }
             *watched = wanted;
         }
+        self.beats.ask_for_renewal(aged(&directory, self.renew_tokens_after, Clock.wall()));
         self.beats.replace_keys(keys);
         self.directory.replace(directory);
         Ok(())
+    }
+}
+
+/// The current keys that are older than `limit`.
+fn aged(directory: &Directory, limit: Duration, now: WallTime) -> HashSet<Locator> {
+    let current = directory.beat_keys().iter().filter(|key| !limit.is_zero() && key.expires_at.is_none());
+    current.filter(|key| key.created_at + limit <= now).map(|key| Locator(key.locator)).collect()
+}
+
+#[async_trait]
+impl TokenDesk for Keeper {
+    async fn renew(&self, endpoint: EndpointId, who: &str) -> Result<FreshToken, AccountError> {
+        let engine = |error: Box<dyn std::error::Error + Send + Sync>| AccountError::Engine(error);
+        let now = Clock.wall();
+        let new = NewToken::generate().map_err(|e| engine(e.into()))?;
+        let key = BeatKeyRecord {
+            endpoint,
+            locator: new.locator,
+            sealed_mac_keys: self.seal.seal(&new.mac_keys, &new.locator).map_err(|e| engine(e.into()))?,
+            move_key: new.move_key,
+            bearer_verifier: new.bearer_verifier,
+            created_at: now,
+            expires_at: None,
+        };
+        let old_valid_until = now + RENEWED_OVERLAP;
+        self.accounts.rotate_key(key, old_valid_until, Change { at: now, who: who.to_owned() }).await?;
+        self.reload().await?;
+        Ok(FreshToken { text: new.text, old_valid_until })
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::beat::{self, BeatDoor, BeatRooms};
 use super::handlers::{self, Kept};
 use super::live::driver::{Hub, Seat};
 use super::readiness::Readiness;
@@ -33,6 +34,7 @@ use super::words::Locale;
 use crate::account::{Account, AccountStore, DirectoryHandle};
 use crate::base::{AccountId, Clock, Moment};
 use crate::delivery::view::Flushes;
+use crate::heartbeat::datagram::DATAGRAM_OCTETS_MAX;
 use crate::liveness::{LineState, Lines, TransitionLog};
 use crate::spool::{SpoolStore, StateFilter};
 
@@ -64,6 +66,8 @@ pub struct WebRooms {
     pub stored: broadcast::Sender<AccountId>,
     /// Which parts of the service are ready.
     pub readiness: Arc<Readiness>,
+    /// Heartbeats over HTTP; without them `/hb` is no page.
+    pub beats: Option<BeatRooms>,
 }
 
 /// Why the pages are not served.
@@ -100,7 +104,7 @@ impl WebServer {
         let mut tasks = JoinSet::new();
         let stored = rooms.stored.subscribe();
         tasks.spawn(hub.clone().run(rooms.lines.clone(), rooms.flushes.clone(), stored, shutdown.clone()));
-        let app = Arc::new(App { settings, rooms, hub, clock: Clock });
+        let app = Arc::new(App { settings, rooms, hub, beat_limits: Arc::default(), clock: Clock });
         let mut addresses = Vec::with_capacity(listeners.len());
         for listener in listeners {
             let address = listener.local_addr()?;
@@ -161,7 +165,7 @@ fn serve_http(
     let mut server = axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
     limit_idling(server.http_builder());
     tasks.spawn(async move {
-        if let Err(error) = server.serve(routes.into_make_service()).await {
+        if let Err(error) = server.serve(routes.into_make_service_with_connect_info::<SocketAddr>()).await {
             tracing::error!(%error, "a listener of the pages ended");
         }
     });
@@ -181,7 +185,7 @@ fn serve_https(
     let mut server = axum_server::from_tcp_rustls(listener, config)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
     limit_idling(server.http_builder());
     tasks.spawn(async move {
-        if let Err(error) = server.serve(routes.into_make_service()).await {
+        if let Err(error) = server.serve(routes.into_make_service_with_connect_info::<SocketAddr>()).await {
             tracing::error!(%error, "a listener of the pages ended");
         }
     });
@@ -210,10 +214,25 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
         .route("/healthz", get(handlers::healthz))
         .route("/ready", get(handlers::ready))
         .route("/assets/{file}", get(handlers::asset))
+        .merge(beat_routes(&door))
         .fallback(handlers::nowhere)
         .layer(DefaultBodyLimit::max(FORM_OCTETS_MAX))
         .layer(map_response(hardened))
         .with_state(door)
+}
+
+/// Heartbeats over HTTP, if this server takes them.
+fn beat_routes(door: &Door) -> Router<Door> {
+    let Some(rooms) = door.app.rooms.beats.clone() else { return Router::new() };
+    let limits = Arc::clone(&door.app.beat_limits);
+    Router::new()
+        .route("/hb", get(beat::handlers::get).post(beat::handlers::post))
+        .route("/hb/hello", get(beat::handlers::hello))
+        .route("/hb/status", get(beat::handlers::status))
+        .route("/hb/rotate", post(beat::handlers::rotate))
+        .route("/join/{code}", get(beat::handlers::join_hint).post(beat::handlers::join))
+        .layer(DefaultBodyLimit::max(DATAGRAM_OCTETS_MAX + 1))
+        .with_state((door.clone(), Arc::new(BeatDoor { rooms, limits })))
 }
 
 /// One open page.

@@ -5,6 +5,7 @@
 //! of `web/templates`, `live` sends the same values again when they change, `driver` serves.
 
 mod assets;
+pub mod beat;
 mod days;
 mod drawing;
 pub mod driver;
@@ -22,6 +23,7 @@ mod spool_view;
 mod view;
 mod words;
 
+pub use beat::{BeatRooms, FreshToken, TokenDesk};
 pub use driver::{WebError, WebRooms, WebServer};
 pub use readiness::Readiness;
 pub use settings::{DemoButton, DemoControls, Settings};

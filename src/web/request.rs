@@ -1,6 +1,6 @@
 //! One request: who asks, what may they see, which page answers. Holds no socket.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use askama::Template;
 use axum::extract::Query;
@@ -10,6 +10,7 @@ use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 
 use super::assets;
+use super::beat::limit::Limits;
 use super::driver::WebRooms;
 use super::live::driver::Hub;
 use super::pages::{NoticeTemplate, Shell};
@@ -25,6 +26,8 @@ pub(super) struct App {
     pub(super) settings: Settings,
     pub(super) rooms: WebRooms,
     pub(super) hub: Arc<Hub>,
+    /// Shared by all listeners.
+    pub(super) beat_limits: Arc<Mutex<Limits>>,
     pub(super) clock: Clock,
 }
 

@@ -11,11 +11,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod beat_over_http;
 mod commands;
 mod crash;
 mod flush_after_return;
 mod full_disk;
 mod goodbye_and_restart;
+mod joining;
 mod own_outage;
 mod refused_mail_is_kept;
 mod silence;
+mod udp_is_blocked;

@@ -90,6 +90,9 @@ async fn a_client_goes_online_over_loopback_and_says_goodbye() {
         interval: Some(Duration::from_secs(1)),
         bind: None,
         mail: None,
+        https: None,
+        ca_file: None,
+        token_file: None,
     };
     let stop = Arc::new(AtomicBool::new(false));
     let client = std::thread::spawn({

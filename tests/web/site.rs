@@ -96,6 +96,7 @@ impl Site {
             flushes: flushes.clone(),
             stored: stored.clone(),
             readiness: readiness.clone(),
+            beats: None,
         };
         let shutdown = CancellationToken::new();
         let listener = std::net::TcpListener::bind(address).unwrap();

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cadence::{INTERVAL_MAX, INTERVAL_MIN};
-use super::driver::{ClientError, Options, read_token};
+use super::driver::{ClientError, Options};
+use super::https::Base;
+use super::token_file::driver::read_token;
 use crate::base::parse_duration;
 
 /// What the client can do.
@@ -13,6 +15,71 @@ use crate::base::parse_duration;
 pub enum BeatCommand {
     /// Send heartbeats until stopped, then say goodbye
     Run(RunArguments),
+    /// Fetch a token from the address that your backup MX gave you
+    #[cfg(feature = "https")]
+    Join(JoinArguments),
+    /// Ask the backup MX how your line stands; exit code 0 while heartbeats come, 1 otherwise
+    #[cfg(feature = "https")]
+    Status(StatusArguments),
+    /// Run as a systemd service from now on, with the same arguments as `run`
+    Install(InstallArguments),
+    /// Remove the systemd service
+    Uninstall(UninstallArguments),
+}
+
+/// `pulsemx-beat join`
+#[cfg(feature = "https")]
+#[derive(Clone, Debug, clap::Args)]
+pub struct JoinArguments {
+    /// The address, good once: https://HOST/join/...
+    #[arg(value_name = "ADDRESS")]
+    pub address: String,
+    /// New file for the token; made with mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// Believe only the certificates in this PEM file
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `pulsemx-beat status`
+#[cfg(feature = "https")]
+#[derive(Clone, Debug, clap::Args)]
+pub struct StatusArguments {
+    /// Heartbeat server of your backup MX
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: Option<String>,
+    /// File whose first line is the heartbeat token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// Address of your backup MX's pages [default: https://HOST/ of the server]
+    #[arg(long, value_name = "URL")]
+    pub https: Option<String>,
+    /// Believe only the certificates in this PEM file
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pulsemx-beat install`
+#[derive(Clone, Debug, clap::Args)]
+pub struct InstallArguments {
+    /// What the service runs
+    #[command(flatten)]
+    pub run: RunArguments,
+    /// Only print the unit
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `pulsemx-beat uninstall`
+#[derive(Clone, Debug, clap::Args)]
+pub struct UninstallArguments {
+    /// Only print what would be done
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Sends heartbeats until it is stopped, then says goodbye.
@@ -36,6 +103,12 @@ pub struct RunArguments {
     /// Look whether the mail server there greets, and tell the backup MX
     #[arg(long, value_name = "HOST:PORT")]
     pub mail: Option<String>,
+    /// Where beats go while UDP is not answered: the address of your backup MX's pages, or `off` [default: https://HOST/ of the server]
+    #[arg(long, value_name = "URL")]
+    pub https: Option<String>,
+    /// Believe only the certificates in this PEM file there
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Print nothing but errors that end the command
     #[arg(long)]
     pub quiet: bool,
@@ -71,7 +144,22 @@ impl RunArguments {
             interval: self.interval,
             bind: self.bind,
             mail: self.mail.clone(),
+            https: self.https_base()?,
+            ca_file: self.ca_file.clone(),
+            token_file: Some(self.token_file.clone()),
         })
+    }
+}
+
+impl RunArguments {
+    /// Where HTTPS leads; nowhere if it was switched off or is not built in.
+    fn https_base(&self) -> Result<Option<Base>, ClientError> {
+        match self.https.as_deref() {
+            Some("off") => Ok(None),
+            Some(text) => Base::parse(text).map(Some).map_err(ClientError::Https),
+            None if cfg!(feature = "https") => Ok(Base::beside(&self.server)),
+            None => Ok(None),
+        }
     }
 }
 

@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ed25519_dalek::SigningKey;
-
+use super::event::{ClientEvent, ClientKeys, ClientSettings, MailReport};
+use super::fallback::{Fallback, Way};
 use super::random::Random;
+use super::sent::{REPLY_WITHIN, Sent, SentLog};
 use crate::base::Moment;
 use crate::heartbeat::datagram::{
-    self, BootId, COPY_MAX, Challenge, ClientBody, ClientDatagram, ClientFlags, Header, Locator, Reason, Reply,
-    ReplyFlags, ReplyState, ServerDatagram, VERSION,
+    self, BootId, COPY_MAX, Challenge, ClientBody, ClientDatagram, ClientFlags, Header, Reason, Reply, ReplyFlags,
+    ReplyState, ServerDatagram, VERSION,
 };
-use crate::heartbeat::tag::MacKey;
-use crate::heartbeat::token::Token;
 
 /// The interval before the server ordered another.
 pub const INTERVAL_FIRST: Duration = Duration::from_secs(5);
@@ -26,17 +25,15 @@ pub const GOODBYE_EVERY: Duration = Duration::from_millis(200);
 /// See [`GOODBYE_EVERY`].
 pub const GOODBYES_MAX: u8 = 3;
 
-/// A reply is believed for a datagram this young.
-const REPLY_WITHIN: Duration = Duration::from_secs(10);
 /// Beats are up to so much early, at random, so that clients do not march in step.
 const JITTER: Duration = Duration::from_millis(100);
-/// Datagrams remembered for their replies; at an interval of 1 s fewer than 90 fall into [`REPLY_WITHIN`].
-const SENT_MAX: usize = 256;
 /// Intervals without a word from the server after which only the twin is sent; unanswered beats after which a new
 /// socket is wanted, a new boot id is drawn.
 const FULL_COPIES_BEATS: u32 = 3;
 const NEW_SOCKET_BEATS: u32 = 2;
 const NEW_BOOT_BEATS: u32 = 4;
+/// Endpoint index of a reply that means: this one.
+const STAY: u8 = 255;
 /// Silence after which each beat is one datagram.
 const SINGLE_AFTER: Duration = Duration::from_secs(60);
 /// How often a client asks that was told that another took over.
@@ -44,85 +41,12 @@ const SUPERSEDED_EVERY: Duration = Duration::from_secs(60);
 /// Checks of the own address answered within [`REPLY_WITHIN`].
 const CHECKS_MAX: usize = 3;
 
-/// What a client needs of its token. Wiped on drop.
-#[derive(Debug)]
-pub struct ClientKeys {
-    locator: Locator,
-    c2s: MacKey,
-    s2c: MacKey,
-    signer: SigningKey,
-}
-
-impl ClientKeys {
-    /// The keys that `token` stands for.
-    #[must_use]
-    pub fn new(token: &Token) -> Self {
-        Self {
-            locator: token.locator(),
-            c2s: token.client_to_server(),
-            s2c: token.server_to_client(),
-            signer: token.move_key(),
-        }
-    }
-}
-
-/// What the user chose.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct ClientSettings {
-    /// A fixed interval; without it the server's is obeyed.
-    pub interval: Option<Duration>,
-}
-
-/// How the local mail server greeted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MailReport {
-    /// Whether it takes mail.
-    pub is_ok: bool,
-    /// Reply code of the greeting; 1 refused, 2 timed out.
-    pub code: u16,
-    /// How long it took, ms.
-    pub millis: u16,
-}
-
-impl MailReport {
-    /// Code for a port that nobody listens on, or a greeting that is none.
-    pub const REFUSED: u16 = 1;
-    /// Code for a greeting that did not come in time.
-    pub const TIMED_OUT: u16 = 2;
-}
-
-/// What happened, for the person who looks and for the driver.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ClientEvent {
-    /// The server replied.
-    Replied(Reply),
-    /// Two beats in a row were not answered.
-    Unanswered,
-    /// Another source port, and the name looked up again, may help.
-    NewSocketWanted,
-    /// Another run took over.
-    Superseded,
-    /// The goodbye is over.
-    Ended {
-        /// Whether the server took it.
-        is_acknowledged: bool,
-    },
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Running,
     Superseded,
     Leaving { sent: u8, next: Moment, absence_min: u16 },
     Ended,
-}
-
-struct Sent {
-    seq: u32,
-    at: Moment,
-    beat: u64,
-    copy: u8,
-    is_answered: bool,
 }
 
 struct CurrentBeat {
@@ -153,21 +77,22 @@ pub struct Client {
     keeps: bool,
     echo: Option<Echo>,
     proven: Option<IpAddr>,
-    sent: VecDeque<Sent>,
+    sent: SentLog,
     beat: Option<CurrentBeat>,
     beats: u64,
     next_beat: Moment,
     wants_extra: bool,
     unanswered: u32,
     last_heard: Moment,
+    /// When the oldest beat was sent since which nothing was heard.
+    waiting_since: Option<Moment>,
+    fallback: Fallback,
     is_calm: bool,
     has_changed: bool,
     mail: Option<MailReport>,
     checks: VecDeque<Moment>,
-    /// One bit for each of the last 64 datagrams that is old enough: 1 if it was not answered.
-    lost: u64,
-    judged: u32,
     transmits: VecDeque<Vec<u8>>,
+    requests: VecDeque<Vec<u8>>,
     events: VecDeque<ClientEvent>,
 }
 
@@ -194,22 +119,34 @@ impl Client {
             keeps: settings.interval.is_some(),
             echo: None,
             proven: None,
-            sent: VecDeque::new(),
+            sent: SentLog::default(),
             beat: None,
             beats: 0,
             next_beat,
             wants_extra: false,
             unanswered: 0,
             last_heard: now,
+            waiting_since: None,
+            fallback: Fallback::absent(now),
             is_calm: false,
             has_changed: false,
             mail: None,
             checks: VecDeque::new(),
-            lost: 0,
-            judged: 0,
             transmits: VecDeque::new(),
+            requests: VecDeque::new(),
             events: VecDeque::new(),
         }
+    }
+
+    /// There is a way over HTTPS: drain [`poll_request`](Self::poll_request) from now on.
+    pub const fn offer_https(&mut self) {
+        self.fallback.begin();
+    }
+
+    /// The next datagram to send in an HTTPS request. Each gets either [`handle_response`](Self::handle_response) or
+    /// [`handle_request_failed`](Self::handle_request_failed).
+    pub fn poll_request(&mut self) -> Option<Vec<u8>> {
+        self.requests.pop_front()
     }
 
     /// The next datagram to send.
@@ -227,7 +164,8 @@ impl Client {
     pub fn poll_timeout(&self) -> Option<Moment> {
         match self.mode {
             Mode::Running | Mode::Superseded => {
-                Some(self.next_copy().map_or(self.next_beat, |at| at.min(self.next_beat)))
+                let request = self.fallback.poll_timeout(self.waiting_since);
+                [Some(self.next_beat), self.next_copy(), request].into_iter().flatten().min()
             }
             Mode::Leaving { next, .. } => Some(next),
             Mode::Ended => None,
@@ -236,7 +174,10 @@ impl Client {
 
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Moment) {
-        self.judge_old_datagrams(now);
+        self.sent.judge(now);
+        if matches!(self.mode, Mode::Running | Mode::Superseded) && self.fallback.takes_over(self.waiting_since, now) {
+            self.send_beat(Way::Https, self.copy_now(now), now);
+        }
         match self.mode {
             Mode::Running | Mode::Superseded if now >= self.next_beat => self.begin_beat(now),
             Mode::Running | Mode::Superseded if self.next_copy().is_some_and(|at| now >= at) => self.send_copy(now),
@@ -245,20 +186,44 @@ impl Client {
             Mode::Leaving { sent, .. } if sent >= GOODBYES_MAX => self.end(false),
             Mode::Leaving { sent, absence_min, .. } => {
                 self.mode = Mode::Leaving { sent: sent + 1, next: now + GOODBYE_EVERY, absence_min };
-                self.send_beat(0, now);
+                self.send_beat(Way::Udp, 0, now);
             }
         }
     }
 
     /// A datagram arrived. Without the server's tag for this run it is ignored.
     pub fn handle_datagram(&mut self, octets: &[u8], now: Moment) {
-        if !self.keys.s2c.vouches_for_server(octets, self.boot, self.keys.locator) {
+        self.handle_octets(octets, Way::Udp, now);
+    }
+
+    /// The octets of the answer to a request.
+    pub fn handle_response(&mut self, octets: &[u8], now: Moment) {
+        if !self.handle_octets(octets, Way::Https, now) {
+            self.handle_request_failed(now);
+        }
+    }
+
+    /// A request was not answered, or by nothing that is of use.
+    pub fn handle_request_failed(&mut self, now: Moment) {
+        let lost_its_way = self.fallback.handle_failure(&mut self.random, now);
+        if !matches!(self.mode, Mode::Running | Mode::Superseded) {
             return;
         }
+        self.events.push_back(ClientEvent::HttpsFailed);
+        if lost_its_way {
+            self.send_again(now);
+        }
+    }
+
+    /// Whether the octets were the server's and for something that was sent this way.
+    fn handle_octets(&mut self, octets: &[u8], way: Way, now: Moment) -> bool {
+        if !self.keys.s2c.vouches_for_server(octets, self.boot, self.keys.locator) {
+            return false;
+        }
         match ServerDatagram::decode(octets) {
-            Some(ServerDatagram::Reply(reply)) => self.handle_reply(&reply, now),
-            Some(ServerDatagram::Challenge(challenge)) => self.handle_challenge(&challenge, now),
-            None => {}
+            Some(ServerDatagram::Reply(reply)) => self.handle_reply(&reply, way, now),
+            Some(ServerDatagram::Challenge(challenge)) => self.handle_challenge(&challenge, way, now),
+            None => false,
         }
     }
 
@@ -273,16 +238,31 @@ impl Client {
     /// The own interface, route or socket changed.
     pub fn handle_change(&mut self, now: Moment) {
         self.has_changed = true;
+        self.fallback.restart();
         self.send_soon(now);
     }
 
     /// Another socket took the place of the old one, whose replies are lost now: the beat under way is sent again.
     pub fn handle_new_socket(&mut self, now: Moment) {
-        let Some(beat) = self.beat.as_ref().filter(|beat| !beat.is_answered) else { return };
+        if !self.fallback.is_carrying() && self.beat.as_ref().is_some_and(|beat| !beat.is_answered) {
+            self.send_beat(Way::Udp, self.copy_now(now), now);
+        }
+    }
+
+    /// Which copy of the beat under way leaves now: how late it is, rounded up.
+    fn copy_now(&self, now: Moment) -> u8 {
+        let Some(beat) = &self.beat else { return 0 };
         let fifth = self.interval.as_millis().max(5) / 5;
         let copy = now.since(beat.first_sent).as_millis().div_ceil(fifth);
-        let copy = u8::try_from(copy).unwrap_or(COPY_MAX).min(COPY_MAX);
-        self.send_beat(copy, now);
+        u8::try_from(copy).unwrap_or(COPY_MAX).min(COPY_MAX)
+    }
+
+    /// HTTPS failed under way: the beat goes over UDP at once, with the copies that are left.
+    fn send_again(&mut self, now: Moment) {
+        let copy = self.copy_now(now);
+        let Some(beat) = self.beat.as_mut().filter(|beat| !beat.is_answered) else { return };
+        (beat.copy, beat.copies_left) = (copy, COPY_MAX.saturating_sub(copy));
+        self.send_beat(Way::Udp, copy, now);
     }
 
     /// The machine was suspended: nothing that was known before is believed.
@@ -290,6 +270,13 @@ impl Client {
         self.renew_boot();
         self.events.push_back(ClientEvent::NewSocketWanted);
         self.handle_change(now);
+    }
+
+    /// The token was exchanged: opens under the new one with the next beat, at once.
+    pub fn handle_new_token(&mut self, keys: ClientKeys, now: Moment) {
+        self.keys = keys;
+        self.renew_boot();
+        self.send_soon(now);
     }
 
     /// Stops: up to three datagrams until the server acknowledges one. `absence` is told to the server.
@@ -301,11 +288,24 @@ impl Client {
         let absence_min = u16::try_from(minutes).unwrap_or(u16::MAX);
         self.beat = None;
         self.mode = Mode::Leaving { sent: 1, next: now + GOODBYE_EVERY, absence_min };
-        self.send_beat(0, now);
+        self.send_beat(Way::Udp, 0, now);
+        if self.fallback.is_carrying() {
+            self.send_beat(Way::Https, 0, now);
+        }
     }
 
-    fn handle_reply(&mut self, reply: &Reply, now: Moment) {
-        let Some((beat, _)) = self.take(reply.seq, now) else { return };
+    fn handle_reply(&mut self, reply: &Reply, way: Way, now: Moment) -> bool {
+        let Some(Sent { beat, .. }) = self.sent.take(reply.seq, way, now) else { return false };
+        if self.fallback.handle_reply(way, now) {
+            self.events.push_back(ClientEvent::WayChanged(way));
+        }
+        self.accept_reply(reply, beat, now);
+        true
+    }
+
+    fn accept_reply(&mut self, reply: &Reply, beat: u64, now: Moment) {
+        self.waiting_since = None;
+        self.fallback.handle_window(datagram::from_centiseconds(reply.neutralised_after_cs));
         self.learn_time(reply.server_time, reply.seq, now);
         self.last_heard = now;
         self.unanswered = 0;
@@ -320,6 +320,12 @@ impl Client {
         if reply.flags.has(ReplyFlags::SUPERSEDED) {
             self.handle_superseded(reply.state, now);
             return;
+        }
+        if reply.flags.has(ReplyFlags::MORE) {
+            self.events.push_back(ClientEvent::MoreToFetch);
+        }
+        if reply.endpoint_index != STAY {
+            self.events.push_back(ClientEvent::EndpointOrdered(reply.endpoint_index));
         }
         self.mode = Mode::Running;
         self.has_changed = false;
@@ -353,23 +359,23 @@ impl Client {
         self.next_beat = now + SUPERSEDED_EVERY;
     }
 
-    fn handle_challenge(&mut self, challenge: &Challenge, now: Moment) {
+    fn handle_challenge(&mut self, challenge: &Challenge, way: Way, now: Moment) -> bool {
         if self.mode == Mode::Ended {
-            return;
+            return false;
         }
         let (beat, copy) = if challenge.seq == 0 {
             let is_ours = challenge.reason == Reason::OldAddress && self.proven == Some(challenge.observed.ip());
             self.checks.retain(|at| now.since(*at) < REPLY_WITHIN);
             if !is_ours || self.checks.len() >= CHECKS_MAX {
-                return;
+                return false;
             }
             self.checks.push_back(now);
             (self.beats, 0)
         } else {
-            let Some(taken) = self.take(challenge.seq, now) else { return };
+            let Some(Sent { beat, copy, .. }) = self.sent.take(challenge.seq, way, now) else { return false };
             self.learn_time(challenge.server_time, challenge.seq, now);
             self.hear_again(now);
-            taken
+            (beat, copy)
         };
         let mut header = self.header(copy, now);
         (header.echo, header.hold_ms) = (challenge.server_time, 0);
@@ -377,23 +383,18 @@ impl Client {
         let body = ClientBody::Answer { cookie: challenge.cookie, seen, signature: [0; 64] };
         let signer = challenge.wants_signature.then_some(&self.keys.signer);
         let octets = ClientDatagram { header, body }.encode(&self.keys.c2s, signer);
-        self.send(octets, beat, copy, now);
+        self.send(octets, way, beat, copy, now);
+        true
     }
 
     /// The server was heard: the beat under way gets all its copies, however long the silence was before.
     fn hear_again(&mut self, now: Moment) {
         self.last_heard = now;
-        if let Some(beat) = self.beat.as_mut().filter(|_| self.mode == Mode::Running && !self.is_calm) {
+        self.waiting_since = None;
+        let has_copies = self.mode == Mode::Running && !self.is_calm && !self.fallback.is_carrying();
+        if let Some(beat) = self.beat.as_mut().filter(|_| has_copies) {
             beat.copies_left = COPY_MAX.saturating_sub(beat.copy);
         }
-    }
-
-    /// Uses up the one reply that a datagram may have; which beat and copy it was.
-    fn take(&mut self, seq: u32, now: Moment) -> Option<(u64, u8)> {
-        let young = |sent: &&mut Sent| sent.seq == seq && now.since(sent.at) <= REPLY_WITHIN && !sent.is_answered;
-        let sent = self.sent.iter_mut().rev().find(young)?;
-        sent.is_answered = true;
-        Some((sent.beat, sent.copy))
     }
 
     fn learn_time(&mut self, server_time: u32, seq: u32, now: Moment) {
@@ -406,7 +407,8 @@ impl Client {
         if self.mode == Mode::Running && self.beat.as_ref().is_some_and(|beat| !beat.is_answered) {
             self.count_unanswered();
         }
-        let copies_left = if self.mode == Mode::Superseded || now.since(self.last_heard) > SINGLE_AFTER {
+        let carries = self.fallback.is_carrying();
+        let copies_left = if carries || self.mode == Mode::Superseded || now.since(self.last_heard) > SINGLE_AFTER {
             0
         } else if self.is_calm || now.since(self.last_heard) > self.interval * FULL_COPIES_BEATS {
             1
@@ -425,7 +427,18 @@ impl Client {
         });
         let period = if self.mode == Mode::Superseded { SUPERSEDED_EVERY } else { self.interval };
         self.next_beat = self.a_little_before(now + period);
-        self.send_beat(0, now);
+        self.waiting_since.get_or_insert(now);
+        if !carries {
+            return self.send_beat(Way::Udp, 0, now);
+        }
+        self.send_beat(Way::Https, 0, now);
+        let (probes, was_in_vain) = self.fallback.probes_udp(now);
+        if was_in_vain {
+            self.events.push_back(ClientEvent::NewSocketWanted);
+        }
+        if probes {
+            self.send_beat(Way::Udp, 0, now);
+        }
     }
 
     fn count_unanswered(&mut self) {
@@ -451,21 +464,21 @@ impl Client {
         beat.copies_left = beat.copies_left.saturating_sub(1);
         beat.copy += 1;
         let copy = beat.copy;
-        self.send_beat(copy, now);
+        self.send_beat(Way::Udp, copy, now);
     }
 
-    fn send_beat(&mut self, copy: u8, now: Moment) {
+    fn send_beat(&mut self, way: Way, copy: u8, now: Moment) {
         let datagram = ClientDatagram { header: self.header(copy, now), body: ClientBody::Beat };
         let octets = datagram.encode(&self.keys.c2s, None);
-        self.send(octets, self.beats, copy, now);
+        self.send(octets, way, self.beats, copy, now);
     }
 
-    fn send(&mut self, octets: Vec<u8>, beat: u64, copy: u8, now: Moment) {
-        self.sent.push_back(Sent { seq: self.seq, at: now, beat, copy, is_answered: false });
-        if self.sent.len() > SENT_MAX {
-            self.sent.pop_front();
+    fn send(&mut self, octets: Vec<u8>, way: Way, beat: u64, copy: u8, now: Moment) {
+        self.sent.note(Sent { seq: self.seq, at: now, beat, copy, way });
+        match way {
+            Way::Udp => self.transmits.push_back(octets),
+            Way::Https => self.requests.push_back(octets),
         }
-        self.transmits.push_back(octets);
     }
 
     /// The header of the next datagram; uses up a sequence number.
@@ -499,7 +512,7 @@ impl Client {
             hold_ms: u32::try_from(hold).unwrap_or(u32::MAX),
             greeting_code: self.mail.map_or(0, |mail| mail.code),
             absence_min,
-            replies_lost: u8::try_from(self.lost.count_ones() * 200 / self.judged.max(1)).unwrap_or(200),
+            replies_lost: self.sent.loss(),
             version_max: VERSION,
             build: 1,
         }
@@ -510,7 +523,7 @@ impl Client {
         self.boot = BootId(self.random.next());
         self.seq = 0;
         self.echo = None;
-        self.sent.clear();
+        self.sent.forget();
     }
 
     fn send_soon(&mut self, now: Moment) {
@@ -528,14 +541,6 @@ impl Client {
     fn a_little_before(&mut self, at: Moment) -> Moment {
         let most = u64::try_from(JITTER.min(self.interval / 10).as_millis()).unwrap_or(0);
         at - Duration::from_millis(self.random.below(most))
-    }
-
-    fn judge_old_datagrams(&mut self, now: Moment) {
-        while self.sent.front().is_some_and(|sent| now.since(sent.at) > REPLY_WITHIN) {
-            let Some(old) = self.sent.pop_front() else { return };
-            self.lost = (self.lost << 1) | u64::from(!old.is_answered);
-            self.judged = (self.judged + 1).min(u64::BITS);
-        }
     }
 }
 

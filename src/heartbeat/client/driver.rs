@@ -1,8 +1,7 @@
 //! Socket, clock and token file of the client: moves datagrams between the server and the machine. No tokio.
 
-use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,21 +9,27 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use zeroize::Zeroizing;
 
 use super::arguments::{BeatCommand, RunArguments};
-use super::cadence::{Client, ClientEvent, ClientKeys, ClientSettings, MailReport};
+use super::cadence::Client;
+use super::event::{ClientEvent, ClientKeys, ClientSettings, MailReport};
+use super::fallback::Way;
+use super::https::Base;
+use super::https::driver as https;
 use super::mail;
 use super::report::{Report, Reporter};
 use super::route::{Route, RouteEvent};
+use super::service::driver as service;
+#[cfg(feature = "https")]
+use super::setup::driver as setup;
 use crate::base::{Clock, Moment, WallTime};
 use crate::heartbeat::datagram::SHORT_OCTETS;
 use crate::heartbeat::token::{Token, TokenError};
 
 /// How long the client waits for a datagram before it looks at the stop flag again.
 const WAIT_MAX: Duration = Duration::from_millis(100);
-/// Longest first line of a token file that is looked at, octets.
-const TOKEN_LINE_OCTETS_MAX: u64 = 256;
+/// Between two tries to renew the token: a file that cannot be written today may be tomorrow.
+const RENEW_EVERY: Duration = Duration::from_secs(86_400);
 /// The wall clock went on by so much more than the running clock: the machine was suspended.
 const SUSPENDED: Duration = Duration::from_secs(2);
 
@@ -59,6 +64,9 @@ pub enum ClientError {
     /// No random bytes.
     #[error("the system has no random numbers")]
     NoRandomness,
+    /// The way over HTTPS was wanted and cannot be had.
+    #[error("{0}")]
+    Https(String),
     /// No thread for the look at the mail server.
     #[error("cannot watch the mail server: {0}")]
     Mail(#[source] std::io::Error),
@@ -77,6 +85,12 @@ pub struct Options {
     pub bind: Option<IpAddr>,
     /// `HOST:PORT` of the local mail server to look at.
     pub mail: Option<String>,
+    /// Where beats go while UDP is silent; nowhere without.
+    pub https: Option<Base>,
+    /// Certificates that are believed there; those of Mozilla without.
+    pub ca_file: Option<PathBuf>,
+    /// Where a renewed token is kept; without a file none is renewed.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Sends heartbeats until `stop` is set, then says goodbye; prints changes as the arguments say.
@@ -104,7 +118,22 @@ const USAGE: u8 = 2;
 /// The whole client as a process: carries out `command` until SIGTERM or SIGINT and says what went wrong.
 #[must_use]
 pub fn carry_out(command: &BeatCommand) -> ExitCode {
-    let BeatCommand::Run(arguments) = command;
+    let done = match command {
+        BeatCommand::Run(arguments) => return run_until_signal(arguments),
+        #[cfg(feature = "https")]
+        BeatCommand::Join(arguments) => setup::join(arguments).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "https")]
+        BeatCommand::Status(arguments) => setup::status(arguments),
+        BeatCommand::Install(arguments) => service::install(arguments).map(|()| ExitCode::SUCCESS),
+        BeatCommand::Uninstall(arguments) => service::uninstall(arguments).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|message| {
+        eprintln!("pulsemx-beat: {message}");
+        ExitCode::from(USAGE)
+    })
+}
+
+fn run_until_signal(arguments: &RunArguments) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&stop)) {
@@ -135,6 +164,11 @@ pub fn run(options: &Options, stop: &AtomicBool, report: impl FnMut(&Report)) ->
     let mut running = Running {
         client: Client::new(ClientKeys::new(&options.token), settings, seed, now),
         route: Route::new(options.server.clone(), options.bind),
+        token: options.token.clone(),
+        token_file: options.token_file.clone(),
+        renew_due: now,
+        asker: None,
+        https_failure: String::new(),
         mail,
         clock,
         seen: (now, clock.wall()),
@@ -142,6 +176,12 @@ pub fn run(options: &Options, stop: &AtomicBool, report: impl FnMut(&Report)) ->
         reporter: Reporter::default(),
         report,
     };
+    if let Some(base) = options.https.clone() {
+        let settings = https::Settings { base, ca_file: options.ca_file.clone(), bind: options.bind };
+        let asker = https::Asker::start(&settings).map_err(|error| ClientError::Https(error.to_string()))?;
+        running.asker = Some(asker);
+        running.client.offer_https();
+    }
     while running.step(stop) {}
     Ok(())
 }
@@ -149,6 +189,12 @@ pub fn run(options: &Options, stop: &AtomicBool, report: impl FnMut(&Report)) ->
 struct Running<F> {
     client: Client,
     route: Route,
+    token: Token,
+    token_file: Option<PathBuf>,
+    renew_due: Moment,
+    asker: Option<https::Asker>,
+    /// Why the last request failed.
+    https_failure: String,
     mail: Option<Receiver<MailReport>>,
     clock: Clock,
     seen: (Moment, WallTime),
@@ -174,6 +220,7 @@ impl<F: FnMut(&Report)> Running<F> {
                 (self.report)(&report);
             }
         }
+        self.take_what_is_done(now);
         self.client.handle_timeout(now);
         self.transmit();
         self.pass_on_events();
@@ -214,6 +261,48 @@ impl<F: FnMut(&Report)> Running<F> {
                 None => self.is_overdue = true,
             }
         }
+        while let Some(octets) = self.client.poll_request() {
+            let is_v4 = self.route.is_v4();
+            let is_asked = self.asker.as_ref().is_some_and(|asker| asker.ask(https::Job::Beat { octets, is_v4 }));
+            if !is_asked {
+                "the request before is still under way".clone_into(&mut self.https_failure);
+                self.client.handle_request_failed(self.clock.monotonic());
+            }
+        }
+    }
+
+    /// What came back over HTTPS.
+    fn take_what_is_done(&mut self, now: Moment) {
+        for done in self.asker.as_ref().map(https::Asker::done).unwrap_or_default() {
+            match done {
+                https::Done::Answered(octets) => {
+                    "the server's answer is for another datagram".clone_into(&mut self.https_failure);
+                    self.client.handle_response(&octets, now);
+                }
+                https::Done::Failed(why) => {
+                    self.https_failure = why;
+                    self.client.handle_request_failed(now);
+                }
+                https::Done::Endpoints(endpoints) => self.route.set_endpoints(endpoints),
+                https::Done::Renewed(token) => {
+                    self.client.handle_new_token(ClientKeys::new(&token), now);
+                    self.token = token;
+                    self.say(Report::TokenRenewed);
+                }
+                https::Done::NotRenewed(why) => self.say(Report::TokenKept(why)),
+            }
+        }
+    }
+
+    /// The server has something to say over HTTPS: its endpoints, and that the token has got old.
+    fn fetch_more(&mut self) {
+        let now = self.clock.monotonic();
+        let Some(asker) = self.asker.as_ref().filter(|_| now >= self.renew_due) else { return };
+        self.renew_due = now + RENEW_EVERY;
+        asker.ask(https::Job::Hello);
+        if let Some(file) = self.token_file.clone() {
+            asker.ask(https::Job::Renew { token: self.token.clone(), file });
+        }
     }
 
     /// Waits for a datagram; an answer to it leaves at once.
@@ -238,8 +327,24 @@ impl<F: FnMut(&Report)> Running<F> {
 
     fn pass_on_events(&mut self) {
         while let Some(event) = self.client.poll_event() {
-            if event == ClientEvent::NewSocketWanted {
-                self.route.renew_elsewhere();
+            match &event {
+                ClientEvent::NewSocketWanted => self.route.renew_elsewhere(),
+                ClientEvent::EndpointOrdered(index) => self.route.renew_at(usize::from(*index)),
+                ClientEvent::MoreToFetch => self.fetch_more(),
+                ClientEvent::WayChanged(Way::Https) => {
+                    // Where else UDP may work is known to the server only.
+                    let _ = self.asker.as_ref().map(|asker| asker.ask(https::Job::Hello));
+                }
+                ClientEvent::HttpsFailed => {
+                    if let Some(report) = self.reporter.handle_https_failed(&self.https_failure) {
+                        (self.report)(&report);
+                    }
+                }
+                ClientEvent::WayChanged(Way::Udp)
+                | ClientEvent::Replied(_)
+                | ClientEvent::Unanswered
+                | ClientEvent::Superseded
+                | ClientEvent::Ended { .. } => {}
             }
             if let Some(report) = self.reporter.handle_event(&event) {
                 (self.report)(&report);
@@ -258,42 +363,4 @@ impl<F: FnMut(&Report)> Running<F> {
 fn is_only_quiet(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
-}
-
-/// Reads the token of a file that only its owner may read.
-///
-/// # Errors
-/// [`ClientError::TokenFile`], [`ClientError::TokenFileOpen`], [`ClientError::Token`].
-pub fn read_token(path: &Path) -> Result<Token, ClientError> {
-    let failed = |source| ClientError::TokenFile { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    refuse_open_file(path, &file.metadata().map_err(failed)?)?;
-    let mut line = Zeroizing::new(String::new());
-    let limited = std::io::Read::take(file, TOKEN_LINE_OCTETS_MAX);
-    BufReader::new(limited).read_line(&mut line).map_err(failed)?;
-    Token::parse(&line).map_err(|source| ClientError::Token { path: path.to_owned(), source })
-}
-
-#[cfg(unix)]
-fn refuse_open_file(path: &Path, metadata: &std::fs::Metadata) -> Result<(), ClientError> {
-    use std::os::unix::fs::PermissionsExt;
-    if metadata.permissions().mode() & 0o077 == 0 || is_credential(path) {
-        Ok(())
-    } else {
-        Err(ClientError::TokenFileOpen { path: path.to_owned() })
-    }
-}
-
-/// Whether the file is a credential that systemd handed to this unit: access to it is granted by a list of its own,
-/// and the mode shows the mask of that list instead of who may read.
-#[cfg(unix)]
-fn is_credential(path: &Path) -> bool {
-    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").and_then(|folder| std::fs::canonicalize(folder).ok());
-    let own = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned));
-    folder.is_some() && folder == own
-}
-
-#[cfg(not(unix))]
-fn refuse_open_file(_: &Path, _: &std::fs::Metadata) -> Result<(), ClientError> {
-    Ok(())
 }

@@ -3,12 +3,22 @@
 pub mod arguments;
 pub mod cadence;
 pub mod driver;
+pub mod event;
 pub mod report;
 
+mod fallback;
+pub mod https;
 mod mail;
 mod random;
 mod route;
+mod sent;
+mod service;
+#[cfg(feature = "https")]
+mod setup;
+pub mod token_file;
 
 pub use arguments::{BeatCommand, RunArguments};
-pub use cadence::{Client, ClientEvent, ClientKeys, ClientSettings, MailReport};
+pub use cadence::Client;
 pub use driver::{ClientError, Options, carry_out, run, run_command};
+pub use event::{ClientEvent, ClientKeys, ClientSettings, MailReport};
+pub use fallback::Way;

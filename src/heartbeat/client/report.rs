@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::cadence::{ClientEvent, MailReport};
+use super::event::{ClientEvent, MailReport};
+use super::fallback::Way;
 use crate::heartbeat::datagram::{ReplyFlags, ReplyState};
 
 /// Something worth a line.
@@ -24,6 +25,14 @@ pub enum Report {
     Unanswered,
     /// The server cannot be found or reached.
     Unreachable(String),
+    /// Beats go over HTTPS, as UDP gets no answer; or over UDP again.
+    WayChanged(Way),
+    /// Neither UDP nor HTTPS gets an answer; why not the latter.
+    HttpsFailed(String),
+    /// The token was renewed and stands in its file.
+    TokenRenewed,
+    /// The server wants the token renewed, and this is why it was not.
+    TokenKept(String),
     /// Another machine uses the token.
     Superseded,
     /// The local mail server began or ceased to greet.
@@ -46,6 +55,11 @@ impl Report {
             }
             Self::Unanswered => "the server does not answer; beats go on".to_owned(),
             Self::Unreachable(why) => format!("{why}; tried again"),
+            Self::WayChanged(Way::Https) => "UDP gets no answer; beats go over HTTPS".to_owned(),
+            Self::WayChanged(Way::Udp) => "UDP is answered again; beats go there".to_owned(),
+            Self::HttpsFailed(why) => format!("UDP gets no answer, nor does HTTPS: {why}; both are tried again"),
+            Self::TokenRenewed => "the token was renewed and stands in its file".to_owned(),
+            Self::TokenKept(why) => format!("the server wants a new token, but {why}; the old one stays in use"),
             Self::Superseded => {
                 "another machine uses this token; stop one of the two (this one now only asks once a minute)".to_owned()
             }
@@ -72,6 +86,11 @@ impl Report {
             ),
             Self::Unanswered => r#"{"event":"unanswered"}"#.to_owned(),
             Self::Unreachable(why) => format!(r#"{{"event":"unreachable","reason":"{}"}}"#, escaped(why)),
+            Self::WayChanged(Way::Https) => r#"{"event":"way","way":"https"}"#.to_owned(),
+            Self::WayChanged(Way::Udp) => r#"{"event":"way","way":"udp"}"#.to_owned(),
+            Self::HttpsFailed(why) => format!(r#"{{"event":"https_failed","reason":"{}"}}"#, escaped(why)),
+            Self::TokenRenewed => r#"{"event":"token_renewed"}"#.to_owned(),
+            Self::TokenKept(why) => format!(r#"{{"event":"token_kept","reason":"{}"}}"#, escaped(why)),
             Self::Superseded => r#"{"event":"superseded"}"#.to_owned(),
             Self::Mail(mail) => format!(r#"{{"event":"mail","ok":{},"code":{}}}"#, mail.is_ok, mail.code),
             Self::Goodbye { is_acknowledged } => format!(r#"{{"event":"goodbye","acknowledged":{is_acknowledged}}}"#),
@@ -96,11 +115,15 @@ fn escaped(text: &str) -> String {
 pub struct Reporter {
     last: Option<Report>,
     mail: Option<bool>,
+    https_failed: Option<String>,
 }
 
 impl Reporter {
     /// What a client's event is worth saying, if anything.
     pub fn handle_event(&mut self, event: &ClientEvent) -> Option<Report> {
+        if let ClientEvent::Replied(_) = event {
+            self.https_failed = None;
+        }
         let report = match event {
             ClientEvent::Replied(reply) if reply.flags.has(ReplyFlags::SUPERSEDED) => return None,
             ClientEvent::Replied(reply) if reply.flags.has(ReplyFlags::GOODBYE_DONE) => return None,
@@ -111,11 +134,24 @@ impl Reporter {
                 is_contested: reply.flags.has(ReplyFlags::CONTESTED),
             },
             ClientEvent::Unanswered => Report::Unanswered,
-            ClientEvent::NewSocketWanted => return None,
+            ClientEvent::WayChanged(way) => Report::WayChanged(*way),
+            ClientEvent::NewSocketWanted
+            | ClientEvent::EndpointOrdered(_)
+            | ClientEvent::MoreToFetch
+            | ClientEvent::HttpsFailed => return None,
             ClientEvent::Superseded => Report::Superseded,
             ClientEvent::Ended { is_acknowledged } => Report::Goodbye { is_acknowledged: *is_acknowledged },
         };
         self.admit(report)
+    }
+
+    /// A request over HTTPS failed while UDP is silent. The same reason is said once until a reply comes.
+    pub fn handle_https_failed(&mut self, why: &str) -> Option<Report> {
+        if self.https_failed.as_deref() == Some(why) {
+            return None;
+        }
+        self.https_failed = Some(why.to_owned());
+        Some(Report::HttpsFailed(why.to_owned()))
     }
 
     /// A look at the local mail server.
@@ -135,6 +171,10 @@ impl Reporter {
             },
             Report::Unanswered
             | Report::Unreachable(_)
+            | Report::WayChanged(_)
+            | Report::HttpsFailed(_)
+            | Report::TokenRenewed
+            | Report::TokenKept(_)
             | Report::Superseded
             | Report::Mail(_)
             | Report::Goodbye { .. } => report.clone(),

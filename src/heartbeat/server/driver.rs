@@ -1,6 +1,7 @@
 //! UDP sockets of the heartbeat server: moves datagrams between them and the table.
 
-use std::net::SocketAddr;
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{BeatListener, OpenedBeatKey};
 use super::path::Source;
-use super::table::{Counters, Settings, Table, Transmit};
-use crate::base::Clock;
-use crate::heartbeat::datagram::DATAGRAM_OCTETS_MAX;
+use super::table::{Counters, PlainVerdict, Settings, Table, Transmit};
+use crate::base::{AccountId, Clock, EndpointId};
+use crate::heartbeat::datagram::{DATAGRAM_OCTETS_MAX, Locator};
 
 /// Receive buffer asked of the kernel, octets: about 30,000 beats, so that a pause of the process loses none.
 const RECEIVE_BUFFER_OCTETS: usize = 4 * 1024 * 1024;
@@ -114,10 +115,38 @@ impl BeatServer {
         self.table().replace_keys(keys, self.clock.monotonic(), self.clock.wall());
     }
 
+    /// As [`Table::ask_for_renewal`].
+    pub fn ask_for_renewal(&self, keys: HashSet<Locator>) {
+        self.table().ask_for_renewal(keys);
+    }
+
     /// What was dropped and answered so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.table().counters()
+    }
+
+    /// A datagram came in an HTTP request from `peer`; the datagram to answer it with, or silence.
+    pub fn handle_over_http(&self, octets: &[u8], peer: SocketAddr) -> Option<Vec<u8>> {
+        let source = Source { peer, socket: Source::OVER_HTTP };
+        let now = (self.clock.monotonic(), self.clock.wall());
+        let mut table = self.table();
+        let answer = table.handle_datagram(octets, source, now, &*self.listener);
+        if table.poll_timeout().is_some() {
+            self.moved.notify_one();
+        }
+        answer.map(|transmit| transmit.octets)
+    }
+
+    /// As [`Table::handle_plain`], now.
+    pub fn handle_plain(&self, locator: Locator, address: IpAddr, interval: Duration) -> Option<PlainVerdict> {
+        self.table().handle_plain(locator, address, interval, self.clock.monotonic(), &*self.listener)
+    }
+
+    /// As [`Table::endpoint_of`], now.
+    #[must_use]
+    pub fn endpoint_of(&self, locator: Locator) -> Option<(AccountId, EndpointId)> {
+        self.table().endpoint_of(locator, self.clock.monotonic())
     }
 
     /// The addresses served, with the ports that the kernel chose.

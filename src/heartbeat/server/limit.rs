@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::path::Run;
 use crate::base::Moment;
 
-/// Challenges for one source and run within a second (docs/PROTOCOL.md §10).
+/// Challenges for one source and run within a second (docs/PROTOCOL.md §5).
 const CHALLENGES_PER_SECOND: u8 = 2;
 /// Sources remembered of one endpoint. Beyond it the oldest is forgotten: a challenge is never longer than what
 /// caused it, so nothing is amplified.

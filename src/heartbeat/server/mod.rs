@@ -10,4 +10,4 @@ mod limit;
 
 pub use driver::{BeatServer, BindError, bind};
 pub use event::{BeatEvent, BeatKind, BeatListener, OpenedBeatKey, Standing};
-pub use table::{Counters, Settings, Table};
+pub use table::{Counters, PlainVerdict, Settings, Table};

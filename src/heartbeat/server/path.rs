@@ -1,4 +1,4 @@
-//! Which datagrams of one endpoint count, and where its client is: the states of a path (docs/PROTOCOL.md §11).
+//! Which datagrams of one endpoint count, and where its client is: the states of a path (docs/PROTOCOL.md §4, §5).
 //!
 //! Everything here comes after the tag: only holders of the token reach it, or those who copied a datagram of a
 //! holder. A copy may cause a challenge, nothing else.
@@ -60,6 +60,10 @@ pub struct Source {
 }
 
 impl Source {
+    /// Instead of one of our sockets: the datagram came in an HTTP request. Its answer goes back with that request,
+    /// and nothing else can be sent there.
+    pub const OVER_HTTP: usize = usize::MAX;
+
     /// The address, never v4-mapped.
     #[must_use]
     pub const fn address(&self) -> IpAddr {
@@ -166,6 +170,17 @@ pub(super) struct Path {
     limit: ChallengeLimit,
 }
 
+/// What a beat without a datagram did.
+#[derive(PartialEq, Debug)]
+pub(super) enum PlainOutcome {
+    /// It counts.
+    Counted(Vec<BeatKind>),
+    /// A signed client beats from the same address; the beat adds nothing.
+    SignedClientHere,
+    /// A signed client beats from another address; the beat changes nothing.
+    SignedClientElsewhere,
+}
+
 const SILENCE: Outcome = Outcome { events: Vec::new(), answer: Answer::Silence };
 
 impl Path {
@@ -218,11 +233,40 @@ impl Path {
         }
     }
 
+    /// A holder of the whole token was here over TCP, without a datagram. Of effect only while no signed client beats,
+    /// so that a slow rhythm never covers the silence of a fast one.
+    pub(super) fn handle_plain(&mut self, address: IpAddr, interval: Duration, now: Moment) -> PlainOutcome {
+        if let State::Open(session) = &self.state {
+            if now.since(session.heard) <= session.interval * 3 + DELAY_FREE {
+                let is_here = session.source.address() == address;
+                return if is_here { PlainOutcome::SignedClientHere } else { PlainOutcome::SignedClientElsewhere };
+            }
+            // The run that fell silent has to be proven again.
+            self.state = State::Unopened;
+        }
+        let mut events = self.moved_to(address);
+        events.push(BeatKind::Beat { base: now, address, interval, mail_ok: None, loss_percent_up: 0.0 });
+        PlainOutcome::Counted(events)
+    }
+
+    /// Takes over `address` as the stored one; what there is to say of it.
+    fn moved_to(&mut self, address: IpAddr) -> Vec<BeatKind> {
+        let mut events = Vec::with_capacity(3);
+        if !self.stored.contains(&address) {
+            let same_family = |old: &IpAddr| old.is_ipv4() == address.is_ipv4();
+            let from = self.stored.iter().copied().find(same_family);
+            self.stored.retain(|old| !same_family(old));
+            self.stored.push(address);
+            events.push(BeatKind::Moved { from, to: address });
+        }
+        events
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub(super) fn poll_timeout(&self) -> Option<Moment> {
         match &self.state {
-            State::Open(Session { candidate: Some(candidate), .. }) => {
-                let settles = candidate.since + SETTLE_AFTER;
+            State::Open(session @ Session { candidate: Some(candidate), .. }) => {
+                let settles = candidate.since + session.settles_after();
                 Some(if candidate.checks < CHECKS_MAX { candidate.check_due.min(settles) } else { settles })
             }
             State::Open(_) | State::Closed { .. } | State::Unopened => None,
@@ -232,8 +276,9 @@ impl Path {
     /// Checks the old address, or moves when it stayed silent.
     pub(super) fn handle_timeout(&mut self, clockwork: &Clockwork, interval: Duration, now: Moment) -> Elapsed {
         let State::Open(session) = &mut self.state else { return Elapsed::Nothing };
+        let settles_after = session.settles_after();
         let Some(candidate) = &mut session.candidate else { return Elapsed::Nothing };
-        if now.since(candidate.since) >= SETTLE_AFTER {
+        if now.since(candidate.since) >= settles_after {
             let (header, source, run) = (candidate.header, candidate.source, candidate.run);
             let stamp = Stamp { header: &header, source, now, clockwork, interval };
             let outcome = self.settle(run, &stamp);
@@ -334,14 +379,7 @@ impl Path {
             State::Unopened => {}
         }
         let address = stamp.source.address();
-        let mut events = Vec::with_capacity(3);
-        if !self.stored.contains(&address) {
-            let same_family = |old: &IpAddr| old.is_ipv4() == address.is_ipv4();
-            let from = self.stored.iter().copied().find(same_family);
-            self.stored.retain(|old| !same_family(old));
-            self.stored.push(address);
-            events.push(BeatKind::Moved { from, to: address });
-        }
+        let mut events = self.moved_to(address);
         events.push(BeatKind::Opened { address });
         events.push(stamp.beat(&window));
         let (source, interval) = (stamp.source, stamp.interval());
@@ -403,6 +441,11 @@ impl Session {
     /// Whether its address was heard within two intervals.
     fn was_alive(&self, now: Moment) -> bool {
         now.since(self.heard) <= self.interval * 2
+    }
+
+    /// How long the old address has to show itself. One that beats over HTTP cannot be called and is waited for.
+    fn settles_after(&self) -> Duration {
+        if self.source.socket == Source::OVER_HTTP { self.interval * 2 } else { SETTLE_AFTER }
     }
 
     /// The first claimant is heard; others have to wait until it is settled.

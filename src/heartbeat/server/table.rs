@@ -1,15 +1,15 @@
 //! All heartbeat keys and paths: finds the key, checks the tag, asks the path, writes what is sent back.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::cookie::{Asked, Clockwork};
 use super::event::{BeatEvent, BeatKind, BeatListener, OpenedBeatKey, Standing};
-use super::path::{Answer, Elapsed, Genuine, Outcome, Path, ReplyFacts, Run, Source};
+use super::path::{Answer, Elapsed, Genuine, Outcome, Path, PlainOutcome, ReplyFacts, Run, Source};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::heartbeat::datagram::{
-    self, Challenge, ClientDatagram, Header, Locator, Reason, Reply, ServerDatagram, centiseconds,
+    self, Challenge, ClientDatagram, Header, Locator, Reason, Reply, ReplyFlags, ServerDatagram, centiseconds,
 };
 
 /// How long an old key stays good after the first opening under a newer one.
@@ -50,6 +50,17 @@ pub struct Counters {
     pub moved: u64,
 }
 
+/// What became of a beat without a datagram ([`Table::handle_plain`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PlainVerdict {
+    /// It counts.
+    Counted(Standing),
+    /// It adds nothing: a signed client beats from the same address.
+    SignedClientHere(Standing),
+    /// It changes nothing: a signed client beats from another address.
+    SignedClientElsewhere,
+}
+
 struct Key {
     opened: OpenedBeatKey,
     expires: Option<Moment>,
@@ -64,6 +75,8 @@ pub struct Table {
     /// Endpoints with a move that is not settled.
     pending: Vec<EndpointId>,
     counters: Counters,
+    /// Keys whose clients are asked to exchange their token.
+    renewals: HashSet<Locator>,
 }
 
 impl std::fmt::Debug for Table {
@@ -86,6 +99,7 @@ impl Table {
             paths: HashMap::new(),
             pending: Vec::new(),
             counters: Counters::default(),
+            renewals: HashSet::new(),
         }
     }
 
@@ -118,6 +132,11 @@ impl Table {
         for (endpoint, path) in &mut self.paths {
             path.close_unless(|locator| has_key(*endpoint, locator));
         }
+    }
+
+    /// The keys whose clients are asked, by MORE, to exchange their token over HTTPS.
+    pub fn ask_for_renewal(&mut self, keys: HashSet<Locator>) {
+        self.renewals = keys;
     }
 
     /// A datagram arrived. What it means goes to `listener`; at most one datagram, never a longer one, goes back.
@@ -153,6 +172,35 @@ impl Table {
             self.pending.push(endpoint);
         }
         self.carry_out((endpoint, account), outcome, &datagram.header, source, (now, wall), listener)
+    }
+
+    /// Whose server a key that is valid now speaks for.
+    #[must_use]
+    pub fn endpoint_of(&self, locator: Locator, now: Moment) -> Option<(AccountId, EndpointId)> {
+        let key = self.keys.get(&locator).filter(|key| key.expires.is_none_or(|at| now < at))?;
+        Some((key.opened.account, key.opened.endpoint))
+    }
+
+    /// The holder of the whole token behind `locator` was here over TCP from `address` and means to come again within
+    /// `interval`. Nothing for a key that is not valid.
+    pub fn handle_plain(
+        &mut self,
+        locator: Locator,
+        address: IpAddr,
+        interval: Duration,
+        now: Moment,
+        listener: &dyn BeatListener,
+    ) -> Option<PlainVerdict> {
+        let (account, endpoint) = self.endpoint_of(locator, now)?;
+        Some(match self.paths.get_mut(&endpoint)?.handle_plain(address, interval, now) {
+            PlainOutcome::Counted(events) => {
+                self.expire_older_keys(endpoint, locator, now);
+                let standing = self.tell((endpoint, account), locator, events, now, listener);
+                PlainVerdict::Counted(standing.unwrap_or_else(|| listener.standing(endpoint)))
+            }
+            PlainOutcome::SignedClientHere => PlainVerdict::SignedClientHere(listener.standing(endpoint)),
+            PlainOutcome::SignedClientElsewhere => PlainVerdict::SignedClientElsewhere,
+        })
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -193,22 +241,7 @@ impl Table {
         listener: &dyn BeatListener,
     ) -> Option<Transmit> {
         let run = Run { locator: header.locator, boot: header.boot };
-        let mut standing: Option<Standing> = None;
-        for kind in outcome.events {
-            match &kind {
-                BeatKind::Moved { from, to } => {
-                    self.counters.moved += 1;
-                    tracing::info!(%account, %endpoint, ?from, %to, "address moved");
-                }
-                BeatKind::Opened { address } => {
-                    tracing::info!(%account, %endpoint, %address, locator = %run.locator, "heartbeat opened");
-                    self.expire_older_keys(endpoint, run.locator, now);
-                }
-                BeatKind::Goodbye { .. } => tracing::info!(%account, %endpoint, "goodbye"),
-                BeatKind::Beat { .. } => {}
-            }
-            standing = Some(listener.handle(&BeatEvent { endpoint, account, at: now, kind }));
-        }
+        let standing = self.tell((endpoint, account), run.locator, outcome.events, now, listener);
         match outcome.answer {
             Answer::Silence => {
                 self.counters.silent += 1;
@@ -224,6 +257,34 @@ impl Table {
                 self.write_reply(header, source, facts, standing, (now, wall))
             }
         }
+    }
+
+    /// Tells the listener; how the line stands after the last event, if there was one.
+    fn tell(
+        &mut self,
+        (endpoint, account): (EndpointId, AccountId),
+        locator: Locator,
+        events: Vec<BeatKind>,
+        now: Moment,
+        listener: &dyn BeatListener,
+    ) -> Option<Standing> {
+        let mut standing = None;
+        for kind in events {
+            match &kind {
+                BeatKind::Moved { from, to } => {
+                    self.counters.moved += 1;
+                    tracing::info!(%account, %endpoint, ?from, %to, "address moved");
+                }
+                BeatKind::Opened { address } => {
+                    tracing::info!(%account, %endpoint, %address, %locator, "heartbeat opened");
+                    self.expire_older_keys(endpoint, locator, now);
+                }
+                BeatKind::Goodbye { .. } => tracing::info!(%account, %endpoint, "goodbye"),
+                BeatKind::Beat { .. } => {}
+            }
+            standing = Some(listener.handle(&BeatEvent { endpoint, account, at: now, kind }));
+        }
+        standing
     }
 
     fn challenge(&mut self, run: Run, seq: u32, source: Source, reason: Reason, now: Moment) -> Option<Transmit> {
@@ -267,7 +328,7 @@ impl Table {
             seq: header.seq,
             observed: SocketAddr::new(source.address(), source.peer.port()),
             state: standing.state,
-            flags: facts.flags,
+            flags: facts.flags.with(ReplyFlags::MORE, self.renewals.contains(&header.locator)),
             server_time: self.clockwork.server_time(now),
             wall_s: u32::try_from(wall.timestamp()).unwrap_or(0),
             waiting: standing.waiting,

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use crate::base::Clock;
-use crate::heartbeat::client::cadence::MailReport;
+use crate::heartbeat::client::event::MailReport;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

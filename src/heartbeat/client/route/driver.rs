@@ -10,11 +10,15 @@ use crate::base::Moment;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two tries to find the server while there is no socket.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// Endpoints that are taken over from the server.
+const ENDPOINTS_MAX: usize = 8;
 
 type Found = std::io::Result<Vec<SocketAddr>>;
 
 pub(in crate::heartbeat::client) struct Route {
     server: String,
+    /// Further ones that the server named over HTTPS.
+    endpoints: Vec<String>,
     bind: Option<IpAddr>,
     socket: Option<UdpSocket>,
     looking: Option<Receiver<Found>>,
@@ -37,10 +41,39 @@ pub(in crate::heartbeat::client) enum RouteEvent {
 
 impl Route {
     pub(in crate::heartbeat::client) fn new(server: String, bind: Option<IpAddr>) -> Self {
-        let mut route =
-            Self { server, bind, socket: None, looking: None, turn: 0, next_look: Moment::default(), own: None };
+        let mut route = Self {
+            server,
+            endpoints: Vec::new(),
+            bind,
+            socket: None,
+            looking: None,
+            turn: 0,
+            next_look: Moment::default(),
+            own: None,
+        };
         route.renew();
         route
+    }
+
+    /// Where the server says it can be reached, in its order. An empty list changes nothing.
+    pub(in crate::heartbeat::client) fn set_endpoints(&mut self, mut endpoints: Vec<String>) {
+        endpoints.truncate(ENDPOINTS_MAX);
+        if !endpoints.is_empty() {
+            self.endpoints = endpoints;
+        }
+    }
+
+    /// The family of the socket.
+    pub(in crate::heartbeat::client) fn is_v4(&self) -> Option<bool> {
+        self.socket.as_ref()?.peer_addr().ok().map(|peer| peer.is_ipv4())
+    }
+
+    /// Wants a socket to the endpoint that the server named at this place, if there is one.
+    pub(in crate::heartbeat::client) fn renew_at(&mut self, index: usize) {
+        let Some(endpoint) = self.endpoints.get(index).filter(|endpoint| **endpoint != self.server) else { return };
+        self.server = endpoint.clone();
+        self.turn = 0;
+        self.renew();
     }
 
     /// Wants another socket to the next of the server's addresses.
@@ -55,10 +88,15 @@ impl Route {
             return;
         }
         let (found, looking) = channel();
-        let server = self.server.clone();
+        let (server, endpoints) = (self.server.clone(), self.endpoints.clone());
         let look = move || {
+            let others = endpoints.iter().filter_map(|other| other.to_socket_addrs().ok()).flatten();
+            let found_here = match server.to_socket_addrs() {
+                Ok(addresses) => Ok(addresses.chain(others).collect()),
+                Err(error) => Some(others.collect::<Vec<_>>()).filter(|others| !others.is_empty()).ok_or(error),
+            };
             // The receiver is gone when the client has ended.
-            let _ = found.send(server.to_socket_addrs().map(Iterator::collect));
+            let _ = found.send(found_here);
         };
         if std::thread::Builder::new().name("resolve".to_owned()).spawn(look).is_ok() {
             self.looking = Some(looking);
