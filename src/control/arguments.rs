@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::request::{QueueFilter, Request};
+use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
 use crate::account::AccountName;
 use crate::base::{DomainName, parse_duration};
 
@@ -21,6 +22,14 @@ pub enum OperatorCommand {
     /// Look at the spool and retry
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Make, list and revoke tokens for routers and other devices
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Add, list and remove dynamic names of an account
+    #[command(subcommand)]
+    Host(HostCommand),
+    /// Settle what updates of an account mean
+    Updates(UpdatesSet),
     /// Show the whole service in a few lines
     Status,
 }
@@ -142,6 +151,9 @@ impl From<OperatorCommand> for Request {
             }
             OperatorCommand::Queue(QueueCommand::Show { id }) => Self::QueueShow { id },
             OperatorCommand::Queue(QueueCommand::Retry { id, account }) => Self::QueueRetry { id, account },
+            OperatorCommand::Token(command) => Self::Updates(command.into()),
+            OperatorCommand::Host(command) => Self::Updates(command.into()),
+            OperatorCommand::Updates(set) => Self::Updates(set.into()),
             OperatorCommand::Status => Self::Status,
         }
     }

@@ -18,10 +18,11 @@ use crate::account::{
 use crate::base::{AccountId, DomainName, EndpointId, SpoolId, WallTime};
 use crate::delivery::Flushes;
 use crate::heartbeat::token::NewToken;
-use crate::liveness::{LineState, Lines, TransitionLog};
+use crate::liveness::{self, LineState, Lines, TransitionLog};
 use crate::spool::{
     DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
 };
+use crate::update::{Source, UpdateStore, Updates};
 use crate::web::sign_in;
 
 /// Longest overlap of an old heartbeat token (docs/PROTOCOL.md §2).
@@ -40,6 +41,10 @@ pub struct Running {
     pub lines: Arc<dyn Lines>,
     /// Live deliveries.
     pub flushes: Arc<dyn Flushes>,
+    /// Updates from devices.
+    pub updates: Arc<Updates>,
+    /// When silence counts.
+    pub liveness: liveness::Settings,
     /// Keeps memory in step.
     pub keeper: Arc<dyn DirectoryKeeper>,
     /// Seals new heartbeat keys.
@@ -58,6 +63,8 @@ pub struct Desk {
     pub spool: Arc<dyn SpoolStore>,
     /// History.
     pub log: Arc<dyn TransitionLog>,
+    /// Update tokens, names, last requests.
+    pub updates: Arc<dyn UpdateStore>,
     /// All accounts in memory.
     pub directory: DirectoryHandle,
     /// Our public name.
@@ -94,7 +101,9 @@ impl Desk {
             Request::AccountShow { name } => {
                 let directory = self.directory.load();
                 let account = find(&directory, &name)?;
-                Ok(Reply::Account(Box::new(self.account_shown(&directory, account, &self.stored_states().await?))))
+                let mut shown = self.account_shown(&directory, account, &self.stored_states().await?);
+                self.show_updates(&directory, account, &mut shown).await?;
+                Ok(Reply::Account(Box::new(shown)))
             }
             Request::AccountRotate { name, overlap_s } => self.rotate(&name, overlap_s, now).await,
             Request::AccountRemove { name } => self.remove_account(&name, now).await,
@@ -108,16 +117,17 @@ impl Desk {
             Request::QueueShow { id } => self.message(&id).await,
             Request::QueueRetry { id, account } => self.retry(id, account.as_ref(), now).await,
             Request::Status => self.status().await,
+            Request::Updates(request) => self.carry_out_update(request, now).await,
         }
     }
 
-    fn running(&self) -> Result<&Running, CommandError> {
+    pub(super) fn running(&self) -> Result<&Running, CommandError> {
         self.running
             .as_ref()
             .ok_or_else(|| CommandError::new("this command needs the running server; start it with `pulsemx serve`"))
     }
 
-    fn change(now: WallTime) -> Change {
+    pub(super) fn change(now: WallTime) -> Change {
         Change { at: now, who: "operator".to_owned() }
     }
 
@@ -189,6 +199,7 @@ impl Desk {
         let account = find(&self.directory.load(), name)?.id;
         self.accounts.remove_account(account, Self::change(now)).await?;
         running.keeper.reload().await?;
+        running.updates.reload().await?;
         Ok(Reply::Done { message: format!("account {name} is removed"), warnings: Vec::new() })
     }
 
@@ -410,6 +421,13 @@ impl Desk {
                 first_delivery_ms: f.first_delivery_after.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
             }),
             live: self.running.is_some(),
+            source: Source::None,
+            detection_s: None,
+            expiry_s: None,
+            backup_mx: true,
+            names: Vec::new(),
+            devices: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -418,7 +436,7 @@ fn len(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-fn find<'a>(directory: &'a Directory, name: &AccountName) -> Result<&'a Account, CommandError> {
+pub(super) fn find<'a>(directory: &'a Directory, name: &AccountName) -> Result<&'a Account, CommandError> {
     directory.account_named(name.as_str()).ok_or_else(|| unknown_account(name))
 }
 

@@ -17,3 +17,4 @@ mod flush_after_return;
 mod goodbye_and_restart;
 mod refused_mail_is_kept;
 mod silence;
+mod updates;

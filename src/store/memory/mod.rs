@@ -5,6 +5,7 @@
 mod account;
 mod spool;
 mod transition;
+mod update;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use crate::base::{AccountId, DomainName, EndpointId, PersonId, SpoolId, WallTime
 use crate::liveness::{HistoryRow, LineState};
 use crate::spool::{DeliveryReply, NewMessage, RecipientState};
 
-/// The store in memory. Implements the traits of the account, liveness and spool rooms.
+/// The store in memory. Implements the traits of the account, liveness, spool and update rooms.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Tables>>);
 
@@ -56,6 +57,7 @@ struct Tables {
     audit: Vec<AuditEntry>,
     history: Vec<(AccountId, EndpointId, HistoryRow)>,
     lines: HashMap<EndpointId, (LineState, WallTime)>,
+    updates: crate::update::UpdateRows,
     messages: BTreeMap<SpoolId, Stored>,
     chunks: BTreeMap<(SpoolId, u32), Bytes>,
     counters: HashMap<AccountId, Counter>,

@@ -8,7 +8,7 @@
 //! | `checkpoint` | moves the log into the file, off the commit path |
 //! | `readers` | read beside the writer |
 //! | `usage` | what accounts hold, in memory |
-//! | `account`, `account_read`, `transition`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list` | the SQL |
+//! | `account`, `account_read`, `transition`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list`, `update` | the SQL |
 
 mod account;
 mod account_read;
@@ -26,6 +26,7 @@ mod spool_intake;
 mod spool_list;
 mod spool_report;
 mod transition;
+mod update;
 mod usage;
 mod writer;
 
@@ -52,7 +53,7 @@ pub struct Settings {
     pub path: PathBuf,
 }
 
-/// The store on disk. Implements the traits of the account, liveness and spool rooms.
+/// The store on disk. Implements the traits of the account, liveness, spool and update rooms.
 ///
 /// Reads need a tokio runtime around them (they run on its blocking threads); writes do not.
 pub struct SqliteStore {
