@@ -15,3 +15,4 @@ mod messages;
 mod model;
 mod on_disk;
 mod transitions;
+mod updates;
