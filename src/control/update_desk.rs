@@ -170,7 +170,7 @@ impl Desk {
                 Source::Updates => Some(running.updates.probe_interval()),
                 Source::None => None,
             };
-            shown.detection_s = interval.map(|interval| running.liveness.window(interval).as_secs());
+            shown.detection_s = interval.map(|interval| running.liveness.window(interval)).map(whole_seconds);
         }
         if known.source == Source::Updates {
             shown.warnings.push(
@@ -184,6 +184,11 @@ impl Desk {
 
 const fn done(message: String) -> Reply {
     Reply::Done { message, warnings: Vec::new() }
+}
+
+/// Rounded up: a promise.
+fn whole_seconds(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
 fn address(public_url: &str, kind: TokenKind, text: &str, host: Option<&DomainName>) -> String {

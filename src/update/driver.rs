@@ -4,14 +4,14 @@ mod answers;
 mod servers;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{AccountUpdates, Ledger};
-use super::limit::{Buckets, NETWORK, VALUE};
+use super::limit::{Buckets, NETWORK, REFUSAL, VALUE};
 use super::model::{DeviceRequest, HostName, Role, Source};
 use super::probe::driver::Caller;
 use super::probe::{PROBES_AT_ONCE_MAX, ProbePlan, Rhythm};
@@ -55,9 +55,17 @@ pub struct Updates {
     lines: Arc<dyn Lines>,
     beats: Arc<dyn BeatListener>,
     inner: Mutex<Inner>,
-    notes: mpsc::Sender<DeviceRequest>,
+    notes: mpsc::Sender<Note>,
     places: Arc<Semaphore>,
     clock: Clock,
+}
+
+/// A request on its way to the page.
+enum Note {
+    /// Shown already; to be stored.
+    Known(DeviceRequest),
+    /// Refused: whose it is, if anybody's, is looked up behind the answer, so that its time tells nothing.
+    Refused { user: String, request: DeviceRequest },
 }
 
 struct Inner {
@@ -65,6 +73,7 @@ struct Inner {
     plan: ProbePlan,
     networks: Buckets<u128>,
     values: Buckets<(DomainName, bool)>,
+    refusals: Buckets<AccountId>,
 }
 
 impl std::fmt::Debug for Updates {
@@ -89,7 +98,13 @@ impl Updates {
         let ledger = Ledger::new(store.load_updates().await?);
         let (notes, waiting) = mpsc::channel(NOTES_WAITING_MAX);
         let plan = ProbePlan::new(settings.rhythm);
-        let inner = Inner { ledger, plan, networks: Buckets::new(NETWORK), values: Buckets::new(VALUE) };
+        let inner = Inner {
+            ledger,
+            plan,
+            networks: Buckets::new(NETWORK),
+            values: Buckets::new(VALUE),
+            refusals: Buckets::new(REFUSAL),
+        };
         let updates = Arc::new(Self {
             settings,
             store: Arc::clone(&store),
@@ -102,7 +117,7 @@ impl Updates {
             clock: Clock,
         });
         updates.plan_all();
-        tokio::spawn(keep_notes(store, waiting));
+        tokio::spawn(keep_notes(Arc::downgrade(&updates), store, waiting));
         tokio::spawn(Arc::clone(&updates).call_servers(shutdown));
         Ok(updates)
     }
@@ -117,7 +132,7 @@ impl Updates {
     /// [`UpdateError`] if the store cannot be read; what was known stays.
     pub async fn reload(&self) -> Result<(), UpdateError> {
         let newer = Ledger::new(self.store.load_updates().await?);
-        self.inner().ledger.refresh(newer);
+        self.inner().ledger.refresh(newer, &self.directory.load());
         self.plan_all();
         Ok(())
     }
@@ -156,8 +171,16 @@ impl Updates {
     }
 }
 
-async fn keep_notes(store: Arc<dyn UpdateStore>, mut waiting: mpsc::Receiver<DeviceRequest>) {
-    while let Some(request) = waiting.recv().await {
+async fn keep_notes(updates: Weak<Updates>, store: Arc<dyn UpdateStore>, mut waiting: mpsc::Receiver<Note>) {
+    while let Some(note) = waiting.recv().await {
+        let request = match note {
+            Note::Known(request) => request,
+            Note::Refused { user, request } => {
+                let Some(updates) = updates.upgrade() else { return };
+                let Some(request) = updates.refused(&user, request) else { continue };
+                request
+            }
+        };
         if let Err(error) = store.note_request(request).await {
             tracing::warn!(%error, "the last request of a device was not stored");
         }

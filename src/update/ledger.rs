@@ -60,7 +60,7 @@ impl Ledger {
     }
 
     /// Takes over what `newer`, just read, says; names and requests that changed meanwhile stay as they are here.
-    pub fn refresh(&mut self, mut newer: Self) {
+    pub fn refresh(&mut self, mut newer: Self, directory: &Directory) {
         let mine = std::mem::take(&mut self.hosts);
         newer.hosts.extend(
             mine.into_iter()
@@ -73,6 +73,7 @@ impl Ledger {
                 .collect::<Vec<_>>(),
         );
         newer.requests = std::mem::take(&mut self.requests);
+        newer.requests.retain(|account, _| directory.account(*account).is_some());
         *self = newer;
     }
 

@@ -13,6 +13,9 @@ pub const NETWORK: Rate = Rate { burst: 120, every: Duration::from_millis(500) }
 /// Changes of one address record at once, and between two more. Counted per name and family, not per token: a new
 /// prefix changes every name once.
 pub const VALUE: Rate = Rate { burst: 10, every: Duration::from_secs(60) };
+/// Refused requests that are stored for one account at once, and between two more: a stranger who tries names must not
+/// keep the disk busy.
+pub const REFUSAL: Rate = Rate { burst: 10, every: Duration::from_secs(60) };
 /// Keys that a table remembers, at most about 100 octets each.
 pub const KEYS_MAX: usize = 65_536;
 

@@ -31,6 +31,29 @@ macro_rules! reasons {
     };
 }
 
+impl Reason {
+    /// Whether the device did not get what it asked for, so that somebody should look.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        match self {
+            Self::Changed | Self::Unchanged | Self::Parked | Self::BeatsLead | Self::Withdrawn => false,
+            Self::BadToken
+            | Self::WrongUser
+            | Self::TokenInUrl
+            | Self::WrongKind
+            | Self::NoHostGiven
+            | Self::UnknownHost
+            | Self::OtherAccount
+            | Self::OutOfScope
+            | Self::TooManyHosts
+            | Self::BadAddress
+            | Self::NoInterfaceId
+            | Self::TooOften
+            | Self::NotStored => true,
+        }
+    }
+}
+
 reasons! {
     /// The name points elsewhere now.
     Changed = "changed", "the address was set";

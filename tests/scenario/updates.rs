@@ -50,7 +50,7 @@ fn a_router_that_reports_its_address_is_enough_to_get_the_held_mail() {
     wait_for("the mail arrives", Duration::from_secs(10), || (primary.arrived().len() == 1).then_some(()));
     server.wait_state("firma", "online", Duration::from_secs(5));
     let shown = server.account("firma");
-    assert_eq!((shown["source"].as_str(), shown["detection_s"].as_u64()), (Some("updates"), Some(9)), "{shown}");
+    assert_eq!((shown["source"].as_str(), shown["detection_s"].as_u64()), (Some("updates"), Some(10)), "{shown}");
     assert!(shown["warnings"][0].as_str().unwrap().contains("proof"), "{shown}");
     assert_eq!(ask(server.web, update, Some(("firma", &token))).1, "nochg 127.0.21.1\n");
     let said = device(&server);
@@ -200,4 +200,30 @@ fn the_plain_listener_takes_updates_and_nothing_else() {
     for page in ["/", "/healthz", "/sign-in/x", "/assets/app.css"] {
         assert_eq!(ask(server.updates, page, None).0, 404, "{page}");
     }
+}
+
+#[test]
+fn an_unknown_account_and_a_bad_token_take_the_same_time() {
+    let server = Server::start("1s", "");
+    server.add_account("firma", 25);
+    token(&server, &[]);
+    let update = "/nic/update?hostname=firma.dyn.example&myip=203.0.113.7";
+    let time = |user: &str| {
+        let began = crate::support::now();
+        let (status, body) = ask(server.updates, update, Some((user, "pmu-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")));
+        (began.elapsed(), status, body)
+    };
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    // Fewer than a network may ask at once, in turns so that both meet the same load.
+    for _ in 0..55 {
+        for (user, times) in [("firma", &mut known), ("fantasy", &mut unknown)] {
+            let (took, status, body) = time(user);
+            assert_eq!((status, body.as_str()), (401, "badauth\n"));
+            times.push(took);
+        }
+    }
+    known.sort();
+    unknown.sort();
+    let (a, b) = (known[27], unknown[27]);
+    assert!(a < b * 3 / 2 + Duration::from_micros(200) && b < a * 3 / 2 + Duration::from_micros(200), "{a:?} {b:?}");
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::servers::{is_main, role};
-use super::{Asked, Updates};
+use super::{Asked, Note, Updates};
 use crate::account::Change;
 use crate::base::{AccountId, DomainName, EndpointId, WallTime};
 use crate::liveness::LineState;
@@ -76,33 +76,44 @@ impl Updates {
         let directory = self.directory.load();
         let token = self.inner().ledger.token(&login.secret, now).cloned();
         let owner = token.as_ref().and_then(|token| directory.account(token.account));
-        let user = login.user.trim().to_ascii_lowercase();
-        let named = directory.account_named(&user);
-        let refusal = match (token, owner) {
-            (Some(token), Some(owner)) => {
-                let is_own_name = DomainName::parse(&user)
-                    .is_ok_and(|name| matches!(self.inner().ledger.host(&name, owner.id, &directory), Owned::Own(_)));
-                let reason = if !(is_own_name || user == owner.name.as_str() || (user.is_empty() && login.is_in_url)) {
-                    Some(Reason::WrongUser)
-                } else if login.is_in_url && token.host.is_none() {
-                    Some(Reason::TokenInUrl)
-                } else if token.kind == TokenKind::Ping {
-                    Some(Reason::WrongKind)
-                } else {
-                    None
-                };
-                match reason {
-                    None => return Ok(token),
-                    Some(reason) => Some((owner.id, format!("token {}", token.id), reason)),
-                }
-            }
-            _ => named.map(|account| (account.id, "unknown token".to_owned(), Reason::BadToken)),
-        };
-        if let Some((account, device, reason)) = refusal {
-            let hosts = Query::parse(asked.query).value("hostname").unwrap_or_default().to_owned();
-            self.note_as(account, device, asked, &hosts, &[Word::BadAuth], reason);
+        let mut user = login.user.trim().to_ascii_lowercase();
+        let mut device = String::new();
+        let mut reason = Reason::BadToken;
+        if let (Some(token), Some(owner)) = (token, owner) {
+            let is_own_name = DomainName::parse(&user)
+                .is_ok_and(|name| matches!(self.inner().ledger.host(&name, owner.id, &directory), Owned::Own(_)));
+            reason = if !(is_own_name || user == owner.name.as_str() || (user.is_empty() && login.is_in_url)) {
+                Reason::WrongUser
+            } else if login.is_in_url && token.host.is_none() {
+                Reason::TokenInUrl
+            } else if token.kind == TokenKind::Ping {
+                Reason::WrongKind
+            } else {
+                return Ok(token);
+            };
+            (device, user) = (format!("token {}", token.id), owner.name.to_string());
         }
+        if device.is_empty() {
+            device.push_str("unknown token");
+        }
+        let hosts = Query::parse(asked.query).value("hostname").unwrap_or_default().to_owned();
+        let request = self.request(AccountId(0), device, asked, &hosts, &[Word::BadAuth], reason);
+        // A full queue costs a line on a page.
+        let _ = self.notes.try_send(Note::Refused { user, request });
         Err(Answer::of_words(&[Word::BadAuth]))
+    }
+
+    /// Shows a refused request to the account whose name or dynamic name the device gave; to be stored if returned.
+    pub(super) fn refused(&self, user: &str, mut request: DeviceRequest) -> Option<DeviceRequest> {
+        let directory = self.directory.load();
+        request.account = directory.account_named(user).map(|account| account.id).or_else(|| {
+            let name = DomainName::parse(user).ok()?;
+            directory.served(&name).map(|served| served.account.id)
+        })?;
+        let now = self.clock.monotonic();
+        let mut inner = self.inner();
+        let is_new = inner.ledger.note(request.clone());
+        (is_new && inner.refusals.take(request.account, now)).then_some(request)
     }
 
     /// One word for each name of a request with a good token.
@@ -229,13 +240,18 @@ impl Updates {
         Ok(())
     }
 
+    /// Shown at once, stored a little later and only if it says something new: a device waits for neither.
     fn note(&self, token: &TokenRecord, asked: Asked<'_>, hosts: &str, outcome: &Outcome) {
         let reason = outcome.reason.unwrap_or(Reason::NoHostGiven);
-        self.note_as(token.account, format!("token {}", token.id), asked, hosts, &outcome.words, reason);
+        let device = format!("token {}", token.id);
+        let request = self.request(token.account, device, asked, hosts, &outcome.words, reason);
+        if self.inner().ledger.note(request.clone()) {
+            // A full queue costs a line on a page after the next restart.
+            let _ = self.notes.try_send(Note::Known(request));
+        }
     }
 
-    /// Shown at once, stored a little later and only if it says something new: a device waits for neither.
-    fn note_as(
+    fn request(
         &self,
         account: AccountId,
         device: String,
@@ -243,9 +259,9 @@ impl Updates {
         hosts: &str,
         words: &[Word],
         reason: Reason,
-    ) {
+    ) -> DeviceRequest {
         let answer: Vec<String> = words.iter().map(Word::text).collect();
-        let request = DeviceRequest {
+        DeviceRequest {
             account,
             device,
             at: self.clock.wall(),
@@ -255,10 +271,6 @@ impl Updates {
             hosts: visible(hosts, TEXT_CHARS_MAX),
             answer: visible(&answer.join("; "), TEXT_CHARS_MAX),
             reason,
-        };
-        if self.inner().ledger.note(request.clone()) {
-            // A full queue costs a line on a page after the next restart.
-            let _ = self.notes.try_send(request);
         }
     }
 }
@@ -267,9 +279,12 @@ impl Updates {
 impl Updates {
     /// DuckDNS: `/update?domains=...&token=...`.
     pub async fn duckdns(&self, asked: Asked<'_>) -> Answer {
+        if self.is_flooding(asked.peer) {
+            return Answer::of_words(&[Word::Later]);
+        }
         let query = Query::parse(asked.query);
         let secret = query.value("token").unwrap_or_default().to_owned();
-        let wish = if query.is_yes("clear") { Some(Wish::Withdraw) } else { self.narrow_wish(&query, asked.peer) };
+        let wish = if query.is_yes("clear") { Some(Wish::Withdraw) } else { narrow_wish(&query, asked.peer) };
         let domains = query.value("domains").unwrap_or_default().to_owned();
         let done = self.narrow(asked, TokenKind::Duckdns, &secret, Some(&domains), wish).await;
         let Some((word, host)) = done.filter(|(word, _)| word.is_success()) else {
@@ -286,23 +301,17 @@ impl Updates {
 
     /// A ping: `/ping/TOKEN`, the name follows the caller.
     pub async fn ping(&self, asked: Asked<'_>, secret: &str) -> Answer {
+        if self.is_flooding(asked.peer) {
+            return Answer::of_words(&[Word::Later]);
+        }
         let query = Query::parse(asked.query);
-        let wish = self.narrow_wish(&query, asked.peer);
+        let wish = narrow_wish(&query, asked.peer);
         match self.narrow(asked, TokenKind::Ping, secret, None, wish).await {
             Some((Word::Later, _)) => Answer::of_words(&[Word::Later]),
             Some((word, _)) if word.is_success() => Answer::plain("OK\n".to_owned()),
             Some(_) => Answer { status: 400, body: "KO\n".to_owned(), wants_login: false },
             None => Answer { status: 404, body: "KO\n".to_owned(), wants_login: false },
         }
-    }
-
-    #[expect(clippy::unused_self, reason = "beside its callers")]
-    fn narrow_wish(&self, query: &Query, peer: IpAddr) -> Option<Wish> {
-        let mut wanted = query.addresses().ok()?;
-        if wanted.is_empty() {
-            wanted.add_peer(peer);
-        }
-        Some(Wish::Point(wanted))
     }
 
     /// The word for the one name of the token and the name as it is then; absent without a good token.
@@ -314,9 +323,6 @@ impl Updates {
         domains: Option<&str>,
         wish: Option<Wish>,
     ) -> Option<(Word, HostName)> {
-        if self.is_flooding(asked.peer) {
-            return None;
-        }
         let now = self.clock.wall();
         let token = self.inner().ledger.token(secret, now).cloned()?;
         let only = token.host.clone().filter(|_| token.kind == kind)?;
@@ -335,6 +341,15 @@ impl Updates {
         };
         outcome.words.into_iter().next().map(|word| (word, host))
     }
+}
+
+/// Where a narrow request points the name: as it says, else at the caller.
+fn narrow_wish(query: &Query, peer: IpAddr) -> Option<Wish> {
+    let mut wanted = query.addresses().ok()?;
+    if wanted.is_empty() {
+        wanted.add_peer(peer);
+    }
+    Some(Wish::Point(wanted))
 }
 
 /// Whether a DuckDNS list means this one name: whole, or by its first label as these clients do.

@@ -134,14 +134,24 @@ impl Updates {
 
     /// A beat that is not one of our greetings: the customer has set up a client, and from now on only it counts.
     async fn yield_to_beats(&self) {
-        let planned: Vec<_> = self.inner().plan.counted().collect();
-        for (endpoint, counted) in planned {
+        let is_of_client = |endpoint, counted| {
             let last = self.lines.line(endpoint).and_then(|line| line.last_beat);
-            if last.is_some() && last != counted {
-                tracing::info!(%endpoint, "heartbeats come: updates and probes no longer speak for this server");
-                self.inner().plan.remove(endpoint);
-                self.keep_role(endpoint, Role::Beats).await;
+            last.is_some() && last != counted
+        };
+        // Looked at under the lock under which greetings are told, so that none is taken for a client's beat.
+        let beating: Vec<EndpointId> = {
+            let mut inner = self.inner();
+            let planned = inner.plan.counted();
+            let beating: Vec<_> =
+                planned.filter(|(id, counted)| is_of_client(*id, *counted)).map(|(id, _)| id).collect();
+            for endpoint in &beating {
+                inner.plan.remove(*endpoint);
             }
+            beating
+        };
+        for endpoint in beating {
+            tracing::info!(%endpoint, "heartbeats come: updates and probes no longer speak for this server");
+            self.keep_role(endpoint, Role::Beats).await;
         }
     }
 

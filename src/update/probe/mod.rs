@@ -13,6 +13,8 @@ use crate::base::{AccountId, EndpointId, Moment};
 
 /// Calls at one time over all accounts: each is one socket for [`Rhythm::timeout`] at most.
 pub const PROBES_AT_ONCE_MAX: usize = 200;
+/// Between two calls of a server, at most.
+const EVERY_MAX: Duration = Duration::from_secs(10);
 /// How long an absent server is called at the full pace.
 pub const EAGER_FOR: Duration = Duration::from_secs(3_600);
 /// The pace after that.
@@ -26,10 +28,10 @@ pub struct Rhythm {
 }
 
 impl Rhythm {
-    /// Two intervals of the heartbeats.
+    /// Two intervals of the heartbeats, 10 s at most: a greeting vouches for an address for 20 s.
     #[must_use]
-    pub const fn of_beats(interval: Duration) -> Self {
-        Self { every: interval.saturating_mul(2) }
+    pub fn of_beats(interval: Duration) -> Self {
+        Self { every: interval.saturating_mul(2).min(EVERY_MAX) }
     }
 
     /// How long a call may take, 8 s of 10: the next one never meets it.
@@ -38,11 +40,11 @@ impl Rhythm {
         self.every * 4 / 5
     }
 
-    /// The interval that liveness is told, 12 s of 10: the third of three missed calls has had its whole time
-    /// before three of these intervals are over.
+    /// The interval that liveness is told, 13 s of 10: the third of three missed calls has had its whole time
+    /// before three of these intervals are over, whatever the grace.
     #[must_use]
     pub fn interval(self) -> Duration {
-        self.every * 6 / 5
+        self.every * 13 / 10
     }
 }
 
@@ -185,8 +187,9 @@ impl ProbePlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::liveness::{Beat, LineState, Machine, Settings, WatchedEndpoint};
 
-    const RHYTHM: Rhythm = Rhythm::of_beats(Duration::from_secs(5));
+    const RHYTHM: Rhythm = Rhythm { every: Duration::from_secs(10) };
     const ONE: (EndpointId, AccountId) = (EndpointId(1), AccountId(1));
 
     fn at(second: u64) -> Moment {
@@ -229,9 +232,11 @@ mod tests {
 
     #[test]
     fn three_calls_have_had_their_whole_time_before_liveness_gives_up() {
-        let window = RHYTHM.interval() * 3 + Duration::from_secs(2);
-        assert!(RHYTHM.every * 3 + RHYTHM.timeout() <= window);
-        assert!(RHYTHM.every * 2 + RHYTHM.timeout() > RHYTHM.interval() * 2);
+        for interval in [1, 5, 60] {
+            let rhythm = Rhythm::of_beats(Duration::from_secs(interval));
+            assert!(rhythm.every * 3 + rhythm.timeout() <= rhythm.interval() * 3);
+        }
+        assert_eq!(Rhythm::of_beats(Duration::from_secs(5)), RHYTHM);
     }
 
     #[test]
@@ -268,5 +273,64 @@ mod tests {
         assert_eq!(calls(&mut plan, 0..1_000, true).last(), Some(&290));
         plan.set(ONE, targets(1), Some(Duration::from_secs(300)), at(1_000));
         assert_eq!(calls(&mut plan, 1_000..1_001, true), [1_000]);
+    }
+
+    /// Runs plan and state machine against a server that greets in `delay` ms until `dies_at` and then, if `is_mute`,
+    /// lets every call run into its time, or else refuses at once; when it is OFFLINE, ms after its last greeting.
+    fn offline_after(delay: u64, dies_at: u64, is_mute: bool) -> (u64, u32) {
+        let settings = Settings { interval: Duration::from_secs(5), misses: 3, grace: Duration::from_secs(2) };
+        let watched = WatchedEndpoint { account: ONE.1, endpoint: ONE.0, state: LineState::New, since: None };
+        let start = at(0);
+        let wall = |now: Moment| chrono::DateTime::UNIX_EPOCH + now.since(Moment::default());
+        let mut machine = Machine::new(settings, watched, start);
+        let mut plan = ProbePlan::new(RHYTHM);
+        plan.set(ONE, targets(1), None, start);
+        let mut running: Option<(Moment, bool)> = None;
+        let (mut last, mut failures) = (start, 0);
+        for tick in 0..2_000 {
+            let now = start + Duration::from_millis(tick * 100);
+            let lives = now < start + Duration::from_millis(dies_at);
+            if let Some((_, greets)) = running.take_if(|(ends, _)| *ends <= now) {
+                let counts = plan.handle_result(ONE.0, &targets(1), greets, now).is_some();
+                if counts {
+                    let interval = RHYTHM.interval();
+                    let address = targets(1)[0].ip();
+                    let beat = Beat { base: now, at: now, interval, address, mail_ok: None, loss_percent: 0.0 };
+                    machine.handle_beat(&beat, wall(now));
+                    machine.handle_greeting(wall(now));
+                    (last, failures) = (now, 0);
+                } else {
+                    failures += 1;
+                }
+            }
+            if !plan.poll(now, 1).is_empty() {
+                let takes = if lives {
+                    delay
+                } else if is_mute {
+                    8_000
+                } else {
+                    0
+                };
+                running = Some((now + Duration::from_millis(takes), lives));
+            }
+            machine.handle_timeout(now, wall(now));
+            if machine.state() == LineState::Offline {
+                return (now.as_millis() - last.as_millis(), failures);
+            }
+        }
+        panic!("never noticed")
+    }
+
+    #[test]
+    fn an_outage_without_beats_is_noticed_within_41_s_and_never_before_three_calls_failed() {
+        for delay in [0, 300, 3_000, 7_900] {
+            for dies_at in (60_000..80_000).step_by(700) {
+                for is_mute in [false, true] {
+                    let (after, failures) = offline_after(delay, dies_at, is_mute);
+                    assert!(after <= 41_100, "{delay} {dies_at} {is_mute}: {after} ms");
+                    assert!(failures >= 3, "{delay} {dies_at} {is_mute}: {failures} calls");
+                }
+            }
+        }
     }
 }
