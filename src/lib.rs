@@ -12,6 +12,7 @@
 //! | [`spool`] | which states a stored message may have, who may deliver it now |
 //! | [`smtp`] | the SMTP session: what we say to a sender and when a message is ours |
 //! | [`delivery`] | where a stored message goes, in what order, when again, what a reply means |
+//! | [`update`] | what routers and other devices may set, and whether an account without beats is there |
 //! | [`alert`] | what a person has to be told, and when |
 //! | [`store`] | the storage engines behind the rooms' own traits |
 //! | [`web`] | the customer's pages and the health of the service for machines |
@@ -63,5 +64,7 @@ pub mod smtp;
 pub mod spool;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod update;
 #[cfg(feature = "server")]
 pub mod web;

@@ -15,6 +15,7 @@ const ROOMS: &[&str] = &[
     "spool",
     "smtp",
     "delivery",
+    "update",
     "alert",
     "store",
     "web",
@@ -54,6 +55,7 @@ const WORLDLY: &[(&str, &str)] = &[
     ("src/base/clock.rs", "reads the clock for everybody"),
     ("src/account/seal.rs", "draws nonces"),
     ("src/heartbeat/token.rs", "draws tokens"),
+    ("src/update/token.rs", "draws tokens"),
     ("src/web/sign_in.rs", "draws secrets"),
     ("src/config/file.rs", "reads the file"),
 ];

@@ -78,7 +78,7 @@ impl Directory {
     /// An account by its name.
     #[must_use]
     pub fn account_named(&self, name: &str) -> Option<&Account> {
-        self.accounts.get(self.by_name.iter().find(|(known, _)| known.as_str() == name).map(|(_, id)| id)?)
+        self.accounts.get(self.by_name.get(name)?)
     }
 
     /// An endpoint by its row.

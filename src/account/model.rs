@@ -41,6 +41,12 @@ impl FromStr for AccountName {
     }
 }
 
+impl std::borrow::Borrow<str> for AccountName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl TryFrom<String> for AccountName {
     type Error = AccountNameError;
     fn try_from(text: String) -> Result<Self, AccountNameError> {

@@ -65,6 +65,8 @@ pub struct Config {
     pub delivery_allow_loopback_targets: bool,
     /// `web.listen`.
     pub web_listen: Vec<SocketAddr>,
+    /// `web.update_listen`.
+    pub web_update_listen: Vec<SocketAddr>,
     /// `web.public_url`, without a final slash.
     pub web_public_url: Option<String>,
     /// `tls.cert` and `tls.key`.
@@ -157,6 +159,7 @@ impl Config {
                 .and_then(|v| v.as_bool())
                 .unwrap_or(false),
             web_listen: read.addresses("web.listen")?,
+            web_update_listen: update_listen(&read, &mut warnings)?,
             web_public_url: read.text("web.public_url").map(|url| url.trim_end_matches('/').to_owned()),
             tls: tls_files(&read)?,
             log_json: read.text("log.format").as_deref() == Some("json"),
@@ -211,6 +214,17 @@ impl Config {
             None => format!("https://{}", self.hostname),
         }
     }
+}
+
+/// Plain HTTP beyond this machine is the operator's choice and said aloud.
+fn update_listen(read: &Reader<'_>, warnings: &mut Vec<String>) -> Result<Vec<SocketAddr>, ConfigError> {
+    let addresses = read.addresses("web.update_listen")?;
+    for address in addresses.iter().filter(|address| !address.ip().to_canonical().is_loopback()) {
+        warnings.push(format!(
+            "web.update_listen: update tokens travel unencrypted to {address}; give routers tokens for one name each"
+        ));
+    }
+    Ok(addresses)
 }
 
 fn hostname(read: &Reader<'_>, around: &Surroundings, warnings: &mut Vec<String>) -> DomainName {

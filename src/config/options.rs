@@ -256,6 +256,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "\"127.0.0.1:8025\"",
     ),
     option(
+        "web.update_listen",
+        Kind::Addresses,
+        "[]",
+        "Plain HTTP for routers that cannot do better; takes updates only, for example [\"[::]:80\", \"[::]:8245\"]. Off by default: tokens can be read on the way.",
+    ),
+    option(
         "web.public_url",
         Kind::Text,
         "",

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::request::{QueueFilter, Request};
+use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
 use crate::account::AccountName;
 use crate::base::{DomainName, parse_duration};
 
@@ -24,6 +25,14 @@ pub enum OperatorCommand {
     /// Look at and end a time in which silence is taken to be our own fault
     #[command(subcommand)]
     State(StateCommand),
+    /// Make, list and revoke tokens for routers and other devices
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Add, list and remove dynamic names of an account
+    #[command(subcommand)]
+    Host(HostCommand),
+    /// Settle what updates of an account mean
+    Updates(UpdatesSet),
     /// Show the whole service in a few lines
     Status,
 }
@@ -161,6 +170,9 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Queue(QueueCommand::Retry { id, account }) => Self::QueueRetry { id, account },
             OperatorCommand::State(StateCommand::List) => Self::StateList,
             OperatorCommand::State(StateCommand::Release) => Self::StateRelease,
+            OperatorCommand::Token(command) => Self::Updates(command.into()),
+            OperatorCommand::Host(command) => Self::Updates(command.into()),
+            OperatorCommand::Updates(set) => Self::Updates(set.into()),
             OperatorCommand::Status => Self::Status,
         }
     }

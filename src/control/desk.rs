@@ -19,10 +19,11 @@ use crate::base::{AccountId, DomainName, EndpointId, SpoolId, WallTime};
 use crate::delivery::Flushes;
 use crate::heartbeat::token::NewToken;
 use crate::liveness::guard::Fault;
-use crate::liveness::{LineState, Lines, TransitionLog};
+use crate::liveness::{self, LineState, Lines, TransitionLog};
 use crate::spool::{
     DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
 };
+use crate::update::{Source, UpdateStore, Updates};
 use crate::web::beat::join::{JOIN_LIFETIME, JoinCodes};
 use crate::web::sign_in;
 
@@ -42,6 +43,10 @@ pub struct Running {
     pub lines: Arc<dyn Lines>,
     /// Live deliveries.
     pub flushes: Arc<dyn Flushes>,
+    /// Updates from devices.
+    pub updates: Arc<Updates>,
+    /// When silence counts.
+    pub liveness: liveness::Settings,
     /// Keeps memory in step.
     pub keeper: Arc<dyn DirectoryKeeper>,
     /// Seals new heartbeat keys.
@@ -62,6 +67,8 @@ pub struct Desk {
     pub spool: Arc<dyn SpoolStore>,
     /// History.
     pub log: Arc<dyn TransitionLog>,
+    /// Update tokens, names, last requests.
+    pub updates: Arc<dyn UpdateStore>,
     /// All accounts in memory.
     pub directory: DirectoryHandle,
     /// Our public name.
@@ -98,7 +105,9 @@ impl Desk {
             Request::AccountShow { name } => {
                 let directory = self.directory.load();
                 let account = find(&directory, &name)?;
-                Ok(Reply::Account(Box::new(self.account_shown(&directory, account, &self.stored_states().await?))))
+                let mut shown = self.account_shown(&directory, account, &self.stored_states().await?);
+                self.show_updates(&directory, account, &mut shown).await?;
+                Ok(Reply::Account(Box::new(shown)))
             }
             Request::AccountRotate { name, overlap_s } => self.rotate(&name, overlap_s, now).await,
             Request::AccountRemove { name } => self.remove_account(&name, now).await,
@@ -115,16 +124,17 @@ impl Desk {
             Request::StateList => self.state().await,
             Request::StateRelease => self.release(now).await,
             Request::Status => self.status().await,
+            Request::Updates(request) => self.carry_out_update(request, now).await,
         }
     }
 
-    fn running(&self) -> Result<&Running, CommandError> {
+    pub(super) fn running(&self) -> Result<&Running, CommandError> {
         self.running
             .as_ref()
             .ok_or_else(|| CommandError::new("this command needs the running server; start it with `pulsemx serve`"))
     }
 
-    fn change(now: WallTime) -> Change {
+    pub(super) fn change(now: WallTime) -> Change {
         Change { at: now, who: "operator".to_owned() }
     }
 
@@ -194,7 +204,11 @@ impl Desk {
         let running = self.running()?;
         let account = find(&self.directory.load(), name)?.id;
         self.accounts.remove_account(account, Self::change(now)).await?;
-        Ok(Reply::Done { message: format!("account {name} is removed"), warnings: reload(running).await })
+        let mut warnings = reload(running).await;
+        if let Err(error) = running.updates.reload().await {
+            warnings.push(format!("the names of the account are forgotten at the next start only: {error}"));
+        }
+        Ok(Reply::Done { message: format!("account {name} is removed"), warnings })
     }
 
     async fn link(&self, name: Option<&AccountName>, now: WallTime) -> Result<Reply, CommandError> {
@@ -464,6 +478,13 @@ impl Desk {
                 first_delivery_ms: f.first_delivery_after.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
             }),
             live: self.running.is_some(),
+            source: Source::None,
+            detection_s: None,
+            expiry_s: None,
+            backup_mx: true,
+            names: Vec::new(),
+            devices: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -483,7 +504,7 @@ fn len(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-fn find<'a>(directory: &'a Directory, name: &AccountName) -> Result<&'a Account, CommandError> {
+pub(super) fn find<'a>(directory: &'a Directory, name: &AccountName) -> Result<&'a Account, CommandError> {
     directory.account_named(name.as_str()).ok_or_else(|| unknown_account(name))
 }
 

@@ -10,6 +10,9 @@ pub mod driver;
 pub mod print;
 pub mod reply;
 pub mod request;
+pub mod update_arguments;
+mod update_desk;
+mod update_print;
 
 pub use desk::{Desk, DirectoryKeeper};
 pub use reply::{CommandError, Reply};

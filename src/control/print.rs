@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::reply::{
     AccountShown, MessageDetailShown, MessageShown, QueueShown, Reply, StateShown, StatusShown, TokenShown,
 };
+use super::update_print;
 use crate::base::WallTime;
 
 /// The answer as lines, each ended by a line feed.
@@ -33,6 +34,9 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::Retried { recipients } => format!("{recipients} recipients queued for now\n"),
         Reply::State(shown) => state(shown, now),
         Reply::Status(shown) => status(shown, now),
+        Reply::UpdateToken(shown) => update_print::token(shown),
+        Reply::UpdateTokens(shown) => update_print::tokens(shown),
+        Reply::Hosts(shown) => update_print::hosts(shown, now),
         Reply::Done { message, .. } => format!("{message}\n"),
     }
 }
@@ -43,7 +47,7 @@ pub fn safe(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
-fn time(at: WallTime) -> String {
+pub(super) fn time(at: WallTime) -> String {
     at.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
@@ -71,7 +75,7 @@ pub fn size(octets: u64) -> String {
 }
 
 /// Lays rows out in columns, two blanks apart.
-fn table(rows: &[Vec<String>]) -> String {
+pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -90,7 +94,7 @@ fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-fn pairs(rows: &[(&str, String)]) -> String {
+pub(super) fn pairs(rows: &[(&str, String)]) -> String {
     table(&rows.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]).collect::<Vec<_>>())
 }
 
@@ -180,7 +184,7 @@ fn account(a: &AccountShown, now: WallTime) -> String {
     if let Some(problem) = &a.last_problem {
         rows.push(("last problem", safe(problem)));
     }
-    pairs(&rows)
+    pairs(&rows) + &update_print::of_account(a, now)
 }
 
 fn queue(shown: &QueueShown, now: WallTime) -> String {

@@ -1,12 +1,13 @@
 //! What comes back from a command. Field names are an interface: scripts read them with `--json`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountName, AccountStatus};
 use crate::base::{DomainName, WallTime};
 use crate::liveness::LineState;
+use crate::update::{Reason, Source, TokenKind};
 
 /// Why a command was not carried out, and what to do.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
@@ -101,6 +102,81 @@ pub struct AccountShown {
     pub last_flush: Option<FlushShown>,
     /// Whether a running server said this; else the state is the last one stored.
     pub live: bool,
+    /// What tells us whether the server is there: `beats|updates|none`. In `account show` only, as all below.
+    pub source: Source,
+    /// Longest time from the last sign of life to OFFLINE, seconds.
+    pub detection_s: Option<u64>,
+    /// Silence of the updates after which their address counts as gone, seconds; nothing: the probe alone decides.
+    pub expiry_s: Option<u64>,
+    /// Our name is to stand in the MX set (`backmx` of dyndns2).
+    pub backup_mx: bool,
+    /// Dynamic names and where updates pointed them.
+    pub names: Vec<HostShown>,
+    /// The last request of each device, newest first.
+    pub devices: Vec<DeviceShown>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// A dynamic name.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct HostShown {
+    /// The name.
+    pub host: DomainName,
+    /// Where it points.
+    pub addresses: Vec<IpAddr>,
+    /// The lower part of its IPv6 address under any prefix.
+    pub interface_id: Option<Ipv6Addr>,
+    /// Taken away by `offline=YES`.
+    pub withdrawn: bool,
+    /// When an update last changed it.
+    pub changed_at: Option<WallTime>,
+}
+
+/// The last request of a device.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DeviceShown {
+    /// `token 7`, or `unknown token`.
+    pub device: String,
+    /// When.
+    pub at: WallTime,
+    /// From where.
+    pub peer: IpAddr,
+    /// What it calls itself.
+    pub agent: String,
+    /// Over TLS.
+    pub encrypted: bool,
+    /// Names as asked for.
+    pub hosts: String,
+    /// What it was answered.
+    pub answer: String,
+    /// Why, as a word.
+    pub reason: Reason,
+    /// Why, as a sentence.
+    pub because: String,
+}
+
+/// An update token. Its text is there only in the answer to `token new`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct UpdateTokenShown {
+    /// Number of the token.
+    pub id: i64,
+    /// The account.
+    pub account: AccountName,
+    /// What it opens.
+    pub kind: TokenKind,
+    /// The only name it sets.
+    pub host: Option<DomainName>,
+    /// The text, shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// What to give the device: an address with the token in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// When it was made.
+    pub created_at: WallTime,
+    /// When it stops to be valid.
+    pub expires_at: Option<WallTime>,
 }
 
 /// One recipient of a message.
@@ -272,6 +348,12 @@ pub enum Reply {
     State(StateShown),
     /// To `status`.
     Status(StatusShown),
+    /// To `token new`.
+    UpdateToken(UpdateTokenShown),
+    /// To `token list`.
+    UpdateTokens(Vec<UpdateTokenShown>),
+    /// To `host list`.
+    Hosts(Vec<HostShown>),
     /// To commands with nothing to show.
     Done {
         /// What was done, one sentence.
@@ -300,6 +382,9 @@ impl Reply {
             Self::Retried { recipients } => serde_json::to_string(&serde_json::json!({ "recipients": recipients })),
             Self::State(shown) => serde_json::to_string(shown),
             Self::Status(shown) => serde_json::to_string(shown),
+            Self::UpdateToken(shown) => serde_json::to_string(shown),
+            Self::UpdateTokens(shown) => serde_json::to_string(&serde_json::json!({ "tokens": shown })),
+            Self::Hosts(shown) => serde_json::to_string(&serde_json::json!({ "hosts": shown })),
             Self::Done { message, warnings } => {
                 serde_json::to_string(&serde_json::json!({ "done": message, "warnings": warnings }))
             }
@@ -311,15 +396,18 @@ impl Reply {
     pub fn warnings(&self) -> &[String] {
         match self {
             Self::Token(TokenShown { warnings, .. }) | Self::Done { warnings, .. } => warnings,
+            Self::Account(shown) => &shown.warnings,
             Self::Accounts(_)
-            | Self::Account(_)
             | Self::Link { .. }
             | Self::Proof(_)
             | Self::Queue(_)
             | Self::Message(_)
             | Self::Retried { .. }
             | Self::State(_)
-            | Self::Status(_) => &[],
+            | Self::Status(_)
+            | Self::UpdateToken(_)
+            | Self::UpdateTokens(_)
+            | Self::Hosts(_) => &[],
         }
     }
 }

@@ -1,9 +1,12 @@
 //! What an operator may ask for, as it travels over the control socket.
 
+use std::net::Ipv6Addr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::account::AccountName;
 use crate::base::DomainName;
+use crate::update::TokenKind;
 
 /// Which messages `queue list` shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -114,6 +117,82 @@ pub enum Request {
     StateRelease,
     /// The whole service in a few lines.
     Status,
+    /// About updates from devices.
+    Updates(UpdateRequest),
+}
+
+/// A command about updates from devices.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "update", rename_all = "snake_case", deny_unknown_fields)]
+pub enum UpdateRequest {
+    /// A new token.
+    TokenNew {
+        /// Whose.
+        account: AccountName,
+        /// What it opens.
+        kind: TokenKind,
+        /// The only name it sets.
+        host: Option<DomainName>,
+        /// How long it is valid, seconds; for ever if absent.
+        valid_s: Option<u64>,
+    },
+    /// The tokens of an account, or all.
+    TokenList {
+        /// Whose.
+        account: Option<AccountName>,
+    },
+    /// A token less.
+    TokenRevoke {
+        /// Whose.
+        account: AccountName,
+        /// Which.
+        id: i64,
+    },
+    /// One more dynamic name, or another interface id for one.
+    HostAdd {
+        /// Whose.
+        account: AccountName,
+        /// Which.
+        host: DomainName,
+        /// The lower part of its IPv6 address.
+        interface_id: Option<Ipv6Addr>,
+    },
+    /// The dynamic names of an account.
+    HostList {
+        /// Whose.
+        account: AccountName,
+    },
+    /// One dynamic name less.
+    HostRemove {
+        /// Whose.
+        account: AccountName,
+        /// Which.
+        host: DomainName,
+    },
+    /// What an account settles about its updates.
+    Set {
+        /// Whose.
+        account: AccountName,
+        /// Silence after which an update counts as gone, seconds; 0 for none.
+        expiry_s: Option<u64>,
+        /// Our name stands in the MX set.
+        backup_mx: Option<bool>,
+        /// Updates and the probe count again although beats came once.
+        forget_beats: bool,
+    },
+}
+
+impl UpdateRequest {
+    const fn only_looks(&self) -> bool {
+        match self {
+            Self::TokenList { .. } | Self::HostList { .. } => true,
+            Self::TokenNew { .. }
+            | Self::TokenRevoke { .. }
+            | Self::HostAdd { .. }
+            | Self::HostRemove { .. }
+            | Self::Set { .. } => false,
+        }
+    }
 }
 
 impl Request {
@@ -137,6 +216,7 @@ impl Request {
             | Self::DomainRemove { .. }
             | Self::QueueRetry { .. }
             | Self::StateRelease => false,
+            Self::Updates(request) => request.only_looks(),
         }
     }
 }

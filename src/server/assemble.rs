@@ -28,11 +28,14 @@ use crate::smtp::StoredListener;
 use crate::smtp::{SmtpRooms, SmtpServer};
 use crate::spool::SpoolStore;
 use crate::store::sqlite::{self, OpenError, SqliteStore};
+use crate::update::probe::Rhythm;
+use crate::update::probe::driver::Caller;
+use crate::update::{UpdateStore, Updates};
 use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
 use crate::web::{BeatRooms, TokenDesk};
-use crate::{alert, delivery, smtp, web};
+use crate::{alert, delivery, smtp, update, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
 const STORED_NOTICES_MAX: usize = 256;
@@ -83,6 +86,8 @@ pub struct RunningServer {
     pub heartbeat_all: Vec<SocketAddr>,
     /// All web listeners.
     pub web_all: Vec<SocketAddr>,
+    /// All listeners for updates over plain HTTP.
+    pub update_all: Vec<SocketAddr>,
     /// Carries out commands.
     pub desk: Arc<Desk>,
     /// Live states.
@@ -169,6 +174,7 @@ struct Sockets {
     heartbeat: Vec<std::net::UdpSocket>,
     smtp: Vec<tokio::net::TcpListener>,
     web: Vec<std::net::TcpListener>,
+    update: Vec<std::net::TcpListener>,
 }
 
 impl Sockets {
@@ -177,17 +183,21 @@ impl Sockets {
         Ok(Self {
             heartbeat: listen::bind_all(&config.heartbeat_listen, heartbeat::server::driver::bind)?,
             smtp: listen::bind_all(&config.smtp_listen, smtp::driver::bind).map_err(words)?,
-            web: listen::bind_all(&config.web_listen, |address| {
-                listen::tcp(address).map_err(|e| {
-                    StartError::Listen(format!("cannot listen for browsers on {address}: {e}; set web.listen"))
-                })
-            })?,
+            web: bind_http(&config.web_listen, "browsers", "web.listen")?,
+            update: bind_http(&config.web_update_listen, "updates", "web.update_listen")?,
         })
     }
 
     fn smtp_addresses(&self) -> Vec<SocketAddr> {
         addresses(&self.smtp, tokio::net::TcpListener::local_addr)
     }
+}
+
+fn bind_http(addresses: &[SocketAddr], whom: &str, option: &str) -> Result<Vec<std::net::TcpListener>, StartError> {
+    listen::bind_all(addresses, |address| {
+        listen::tcp(address)
+            .map_err(|e| StartError::Listen(format!("cannot listen for {whom} on {address}: {e}; set {option}")))
+    })
 }
 
 /// What stands before any room starts: the store, secrets, sockets, and what the store knew.
@@ -260,6 +270,7 @@ struct Shared {
     directory: DirectoryHandle,
     pages: broadcast::Sender<AccountId>,
     readiness: Arc<Readiness>,
+    updates: Arc<Updates>,
 }
 
 impl Shared {
@@ -285,6 +296,7 @@ impl Shared {
             stored: self.pages.clone(),
             readiness: Arc::clone(&self.readiness),
             beats: Some(beats),
+            updates: Some(Arc::clone(&self.updates)),
         }
     }
 
@@ -293,11 +305,14 @@ impl Shared {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
             log: Arc::clone(&self.store) as _,
+            updates: Arc::clone(&self.store) as _,
             directory: self.directory.clone(),
             hostname: config.hostname.clone(),
             running: Some(Running {
                 lines: Arc::clone(&self.lines),
                 flushes: Arc::clone(&self.flushes),
+                updates: Arc::clone(&self.updates),
+                liveness: liveness_settings(config),
                 keeper,
                 seal,
                 joins: Arc::clone(&beats.joins),
@@ -341,7 +356,8 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let counts = WaitingCounts::start(&spool, &liveness, &flushes, &directory, &stops.rooms);
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;
     let postroom = Arc::new(Postroom { flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
-    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness };
+    let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
+    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates };
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
@@ -357,7 +373,8 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());
-    let web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
+    let mut web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
+    let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
     let web_all = web_server.addresses().to_vec();
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms);
     let Shared { store, spool, lines, directory, readiness, .. } = shared;
@@ -369,6 +386,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         smtp_all,
         heartbeat_all: beats.addresses(),
         web_all,
+        update_all,
         desk,
         lines,
         stops,
@@ -419,6 +437,30 @@ fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> deliver
     }
 }
 
+async fn start_updates(
+    config: &Config,
+    store: &Arc<SqliteStore>,
+    directory: &DirectoryHandle,
+    liveness: &Arc<Liveness>,
+    own_addresses: Vec<SocketAddr>,
+    stops: &Stops,
+) -> Result<Arc<Updates>, StartError> {
+    let settings = update_settings(config, own_addresses);
+    let (store, lines) = (Arc::clone(store) as Arc<dyn UpdateStore>, Arc::clone(liveness) as Arc<dyn Lines>);
+    Updates::start(settings, store, directory.clone(), lines, Arc::clone(liveness) as _, stops.rooms.clone())
+        .await
+        .map_err(|e| StartError::Read(e.to_string()))
+}
+
+fn update_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> update::Settings {
+    let caller = Caller {
+        hostname: config.hostname.clone(),
+        allow_loopback: config.delivery_allow_loopback_targets,
+        own_addresses,
+    };
+    update::Settings { caller, rhythm: Rhythm::of_beats(config.heartbeat_interval) }
+}
+
 async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
     let settings = sqlite::Settings { path: config.database(), reserve: config.spool_reserve };
     tokio::task::spawn_blocking(move || SqliteStore::open(settings))
@@ -462,6 +504,20 @@ fn start_web(
     };
     WebServer::start(settings, listeners, rooms, Some(certificate.server_config()), shutdown)
         .map_err(|e| StartError::Listen(e.to_string()))
+}
+
+/// Routers that can do no better reach the same room over plain HTTP.
+fn serve_updates(
+    server: &mut WebServer,
+    listeners: Vec<std::net::TcpListener>,
+    updates: &Arc<Updates>,
+    shutdown: &CancellationToken,
+) -> Result<Vec<SocketAddr>, StartError> {
+    let bound = addresses(&listeners, std::net::TcpListener::local_addr);
+    for listener in listeners {
+        server.serve_updates(listener, updates, shutdown).map_err(|e| StartError::Listen(e.to_string()))?;
+    }
+    Ok(bound)
 }
 
 impl RunningServer {

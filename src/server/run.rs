@@ -93,9 +93,12 @@ pub async fn serve(path: Option<&Path>) -> Result<(), RunError> {
     let is_trial = config.is_trial;
     let data_dir = config.data_dir.clone();
     let server = start(config, Extras::default()).await?;
-    for (what, addresses) in
-        [("smtp", &server.smtp_all), ("heartbeat", &server.heartbeat_all), ("web", &server.web_all)]
-    {
+    for (what, addresses) in [
+        ("smtp", &server.smtp_all),
+        ("heartbeat", &server.heartbeat_all),
+        ("web", &server.web_all),
+        ("updates", &server.update_all),
+    ] {
         for address in addresses {
             println!("{what:9} {address}");
         }

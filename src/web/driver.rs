@@ -29,14 +29,15 @@ use super::readiness::Readiness;
 use super::request::{App, AskResult, Door, hardened};
 use super::session::Scheme;
 use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
-use super::spool_view;
 use super::words::Locale;
+use super::{spool_view, update};
 use crate::account::{Account, AccountStore, DirectoryHandle};
 use crate::base::{AccountId, Clock, Moment};
 use crate::delivery::view::Flushes;
 use crate::heartbeat::datagram::DATAGRAM_OCTETS_MAX;
 use crate::liveness::{LineState, Lines, TransitionLog};
 use crate::spool::{SpoolStore, StateFilter};
+use crate::update::Updates;
 
 /// News that come within this time are sent as one: a flush of a hundred messages is not a hundred events.
 const JOIN_NEWS_WITHIN: Duration = Duration::from_millis(50);
@@ -68,6 +69,8 @@ pub struct WebRooms {
     pub readiness: Arc<Readiness>,
     /// Heartbeats over HTTP; without them `/hb` is no page.
     pub beats: Option<BeatRooms>,
+    /// Updates from devices; absent where none are taken.
+    pub updates: Option<Arc<Updates>>,
 }
 
 /// Why the pages are not served.
@@ -119,6 +122,30 @@ impl WebServer {
             addresses.push(address);
         }
         Ok(Self { addresses, tasks })
+    }
+
+    /// Serves updates from devices, and nothing else, over plain HTTP: for routers that can do no better.
+    ///
+    /// # Errors
+    /// [`WebError::Listener`]; nothing is served on it then.
+    pub fn serve_updates(
+        &mut self,
+        listener: TcpListener,
+        updates: &Arc<Updates>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), WebError> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let routes = update::routes(Arc::clone(updates), false).fallback(update::nothing_else);
+        let handle = stop_handle(&mut self.tasks, shutdown);
+        let server = axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+        self.tasks.spawn(async move {
+            if let Err(error) = server.serve(routes.into_make_service_with_connect_info::<SocketAddr>()).await {
+                tracing::error!(%error, "a listener for updates ended");
+            }
+        });
+        tracing::info!(%address, tls = false, "updates of devices are taken");
+        Ok(())
     }
 
     /// Where the pages are served, in the order of the listeners.
@@ -198,7 +225,10 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
     let stream = move |State(door): State<Door>, Path(name): Path<String>, ask: AskResult, headers: HeaderMap| {
         events(door, name, ask, headers, shutdown.clone())
     };
+    let is_encrypted = door.scheme == Scheme::Https;
+    let updates = door.app.rooms.updates.clone().map(|updates| update::routes(updates, is_encrypted));
     Router::new()
+        .merge(updates.unwrap_or_default())
         .route("/", get(handlers::home))
         .route("/spool", get(handlers::shortcut))
         .route("/events", get(handlers::shortcut))

@@ -98,6 +98,7 @@ impl Door {
             .filter(|domain| !hosts.contains(&domain.name))
             .map(|domain| domain.name.to_string())
             .collect();
+        let updates = rooms.updates.as_ref().map(|updates| updates.account(account.id));
         view::status(&StatusFacts {
             now: self.app.clock.wall(),
             locale,
@@ -109,6 +110,7 @@ impl Door {
             oldest_waiting: kept.oldest_waiting,
             flush: &flush,
             history: &kept.history,
+            updates: updates.as_ref(),
         })
     }
 

@@ -20,6 +20,7 @@ mod session;
 pub mod settings;
 pub mod sign_in;
 mod spool_view;
+mod update;
 mod view;
 mod words;
 

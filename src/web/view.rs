@@ -13,6 +13,7 @@ use crate::base::WallTime;
 use crate::delivery::view::FlushView;
 use crate::liveness::{HistoryRow, LineState, LineView};
 use crate::spool::Usage;
+use crate::update::{AccountUpdates, DeviceRequest, Source};
 
 /// Domains named in a sentence before it says "and more".
 const DOMAINS_NAMED_MAX: usize = 2;
@@ -30,6 +31,7 @@ pub(super) struct StatusFacts<'a> {
     pub(super) oldest_waiting: Option<WallTime>,
     pub(super) flush: &'a FlushView,
     pub(super) history: &'a [HistoryRow],
+    pub(super) updates: Option<&'a AccountUpdates>,
 }
 
 /// What the page says at first sight.
@@ -75,6 +77,10 @@ pub(super) struct StatusPage {
     pub(super) flush_detail: String,
     pub(super) flush_at: Option<Stamp>,
     pub(super) facts: Vec<Fact>,
+    /// Last request of each router or other device.
+    pub(super) devices: Vec<DeviceItem>,
+    /// Said where only updates tell of the server.
+    pub(super) updates_only: &'static str,
     pub(super) history: Vec<HistoryItem>,
     /// Said in place of an empty history.
     pub(super) history_empty: &'static str,
@@ -90,6 +96,16 @@ pub(super) struct Fact {
     pub(super) value: String,
     /// `mono` for addresses, `warn`, or nothing.
     pub(super) tone: &'static str,
+}
+
+/// The last request of a device.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub(super) struct DeviceItem {
+    pub(super) tone: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) title: String,
+    pub(super) detail: String,
+    pub(super) at: Stamp,
 }
 
 /// Makes the page.
@@ -133,6 +149,8 @@ pub(super) fn status(facts: &StatusFacts<'_>) -> StatusPage {
         flush_detail,
         flush_at,
         facts: server_facts(facts),
+        devices: devices(facts),
+        updates_only: if is_by_updates(facts) { locale.updates_only() } else { "" },
         history_empty: if history.is_empty() { locale.history_none() } else { "" },
         history,
         anatomy: history::last_outage(facts.history).and_then(|outage| drawing::anatomy(&outage, facts)),
@@ -268,6 +286,28 @@ fn flush(facts: &StatusFacts<'_>) -> (String, String, Option<Stamp>) {
     (headline, detail, Some(format::day(last.ended_at, locale)))
 }
 
+fn is_by_updates(facts: &StatusFacts<'_>) -> bool {
+    facts.updates.is_some_and(|updates| updates.source == Source::Updates)
+}
+
+/// One line per device: what it calls itself and what it was answered, then why.
+fn devices(facts: &StatusFacts<'_>) -> Vec<DeviceItem> {
+    let locale = facts.locale;
+    let item = |request: &DeviceRequest| {
+        let (tone, icon) = if request.reason.is_fault() { ("warn", "warn") } else { ("none", "ok") };
+        let agent = if request.agent.is_empty() { &request.device } else { &request.agent };
+        let way = if request.is_encrypted { "" } else { locale.unencrypted() };
+        DeviceItem {
+            tone,
+            icon,
+            title: format!("{}: {}", format::visible(agent), request.answer),
+            detail: format!("{}, {}{way}: {}", request.device, request.peer, locale.update_reason(request.reason)),
+            at: format::day(request.at, locale),
+        }
+    };
+    facts.updates.map(|updates| updates.devices.iter().map(item).collect()).unwrap_or_default()
+}
+
 fn server_facts(facts: &StatusFacts<'_>) -> Vec<Fact> {
     let locale = facts.locale;
     let mut list = Vec::new();
@@ -292,7 +332,8 @@ fn server_facts(facts: &StatusFacts<'_>) -> Vec<Fact> {
     let tls = facts.flush.last_tls.as_deref().map_or_else(without_tls, format::visible);
     list.push(fact(locale.fact_tls(), tls, ""));
     if let Some(line) = facts.line {
-        list.push(fact(locale.fact_client(), locale.every(&format::short_span(line.interval, locale)), ""));
+        let client = if is_by_updates(facts) { locale.fact_probe() } else { locale.fact_client() };
+        list.push(fact(client, locale.every(&format::short_span(line.interval, locale)), ""));
         if line.last_beat.is_some() {
             // A share of 64 datagrams: the sign and the range are certain, the rounding is for the eye.
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=1000 before")]
@@ -320,6 +361,7 @@ mod tests {
 
     use super::*;
     use crate::base::{AccountId, EndpointId, Moment};
+    use crate::update::{Policy, Reason};
     use chrono::TimeZone;
 
     fn at(second: i64) -> WallTime {
@@ -345,6 +387,22 @@ mod tests {
         }
     }
 
+    fn facts(flush: &FlushView) -> StatusFacts<'_> {
+        StatusFacts {
+            now: at(0),
+            locale: Locale::En,
+            account: "firma",
+            domains: &[],
+            endpoint: None,
+            line: None,
+            usage: Usage::default(),
+            oldest_waiting: None,
+            flush,
+            history: &[],
+            updates: None,
+        }
+    }
+
     fn page(line: Option<&LineView>, waiting: u64, flush: &FlushView) -> StatusPage {
         status(&StatusFacts {
             now: at(0),
@@ -357,6 +415,7 @@ mod tests {
             oldest_waiting: (waiting > 0).then(|| at(-69)),
             flush,
             history: &[],
+            updates: None,
         })
     }
 
@@ -409,6 +468,34 @@ mod tests {
     }
 
     #[test]
+    fn the_last_request_of_each_device_is_told_with_its_reason() {
+        let request = |reason, agent: &str| DeviceRequest {
+            account: AccountId(1),
+            device: "token 7".to_owned(),
+            at: at(-5),
+            peer: "203.0.113.7".parse().unwrap(),
+            agent: agent.to_owned(),
+            is_encrypted: false,
+            hosts: "mail.dyn.example".to_owned(),
+            answer: "dnserr".to_owned(),
+            reason,
+        };
+        let devices = vec![request(Reason::BadAddress, "Fritz!Box DDNS/1.0.1\u{202e}"), request(Reason::Unchanged, "")];
+        let updates = AccountUpdates { source: Source::Updates, policy: Policy::default(), devices };
+        let view = line(LineState::Online, 0);
+        let flush = FlushView::default();
+        let facts = StatusFacts { updates: Some(&updates), line: Some(&view), ..facts(&flush) };
+        let page = status(&facts);
+        assert_eq!((page.devices[0].tone, page.devices[1].tone), ("warn", "none"));
+        assert!(page.devices[0].title.starts_with("Fritz!Box DDNS/1.0.1"), "{}", page.devices[0].title);
+        assert!(!page.devices[0].title.contains('\u{202e}'), "{}", page.devices[0].title);
+        assert_eq!(page.devices[1].title, "token 7: dnserr");
+        assert!(page.devices[0].detail.ends_with("(unencrypted): address unreadable or not public"));
+        assert!(page.updates_only.contains("without proof"));
+        assert!(page.facts.iter().any(|fact| fact.name == Locale::En.fact_probe()));
+    }
+
+    #[test]
     fn the_strip_marks_gaps_inside_and_the_silence_at_the_end() {
         let mut view = line(LineState::Suspect, -15);
         view.recent_beats.retain(|beat| *beat != at(-100) && *beat != at(-105));
@@ -457,18 +544,7 @@ mod tests {
             new_address: None,
         };
         let flush = FlushView::default();
-        let facts = StatusFacts {
-            now: at(0),
-            locale: Locale::De,
-            account: "firma",
-            domains: &[],
-            endpoint: None,
-            line: None,
-            usage: Usage::default(),
-            oldest_waiting: None,
-            flush: &flush,
-            history: &[],
-        };
+        let facts = StatusFacts { locale: Locale::De, ..facts(&flush) };
         let drawn = drawing::anatomy(&outage, &facts).unwrap();
         let widths: Vec<&str> = drawn.segments.iter().map(|s| s.width.as_str()).collect();
         assert_eq!(widths, ["60.0", "60.0", "420.0", "0.0", "60.0"]);

@@ -1,6 +1,7 @@
 //! Every sentence of the pages, German and English side by side; a missing one does not compile.
 
 use crate::spool::RecipientState;
+use crate::update::Reason;
 
 /// A language of the pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -127,6 +128,10 @@ texts! {
     fact_name: "Name", "Name";
     fact_tls: "Verschlüsselung", "Encryption";
     fact_client: "Lebenszeichen", "Heartbeat";
+    fact_probe: "Anruf bei Ihrem Mailserver", "Call to your mail server";
+    devices_title: "Router und andere Geräte", "Routers and other devices";
+    unencrypted: " (unverschlüsselt)", " (unencrypted)";
+    updates_only: "Nur Adressmeldungen: Einen Ausfall bemerken wir durch Anrufe bei Ihrem Mailserver, und wer dort antwortet, bekommt Ihre Post ohne Nachweis. Schneller und sicherer ist das Programm pulsemx-beat.", "IP updates only: an outage is found by calling your mail server, and whoever answers there gets your mail without proof. pulsemx-beat is faster and safer.";
     fact_loss: "Paketverlust", "Packet loss";
     fact_domains: "Post für", "Mail for";
     fact_mail_ok: "Mailserver laut Client", "Mail server, says the client";
@@ -341,6 +346,56 @@ impl Locale {
             }
             (Self::En, 1) => "Your server refused 1 message. It stays here until you decide.".to_owned(),
             (Self::En, _) => format!("Your server refused {number} messages. They stay here until you decide."),
+        }
+    }
+
+    pub(super) fn update_reason(self, reason: Reason) -> &'static str {
+        match reason {
+            Reason::Changed => self.pick("Adresse gesetzt", "the address was set"),
+            Reason::Unchanged => self.pick("Adresse war schon gesetzt", "the address was set already"),
+            Reason::Parked => self.pick(
+                "Adresse bekannt; der Name ist geparkt, solange der Server fehlt",
+                "address known; the name is parked while the server is away",
+            ),
+            Reason::BeatsLead => {
+                self.pick("Lebenszeichen kommen, der Name folgt ihnen", "heartbeats come, and the name follows them")
+            }
+            Reason::Withdrawn => self.pick("das Gerät hat den Namen abgemeldet", "the device took the name away"),
+            Reason::BadToken => {
+                self.pick("Token unbekannt, widerrufen oder abgelaufen", "token unknown, revoked or run out")
+            }
+            Reason::WrongUser => {
+                self.pick("Benutzername passt nicht zum Token", "the user name does not fit the token")
+            }
+            Reason::TokenInUrl => self.pick(
+                "Token für mehrere Namen gehört ins Passwortfeld",
+                "a token for several names belongs in the password",
+            ),
+            Reason::WrongKind => {
+                self.pick("Token ist für eine andere Art von Meldung", "the token is for another kind of update")
+            }
+            Reason::NoHostGiven => self.pick("kein gültiger Name angegeben", "no valid name was given"),
+            Reason::UnknownHost => self.pick("dieser Name ist nicht eingerichtet", "this name is not registered"),
+            Reason::OtherAccount => {
+                self.pick("dieser Name gehört einem anderen Konto", "this name belongs to another account")
+            }
+            Reason::OutOfScope => self.pick("Token gilt für einen anderen Namen", "the token is for another name"),
+            Reason::TooManyHosts => self.pick("mehr als 20 Namen auf einmal", "more than 20 names at once"),
+            Reason::BadAddress => {
+                self.pick("Adresse unlesbar oder nicht öffentlich", "address unreadable or not public")
+            }
+            Reason::NoInterfaceId => self.pick(
+                "nur ein Präfix, und für den Namen ist keine Adresse bekannt",
+                "a bare prefix, and no address is known for the name",
+            ),
+            Reason::TooOften => self.pick(
+                "zu viele Änderungen, das Gerät versucht es wieder",
+                "too many changes, the device will try again",
+            ),
+            Reason::NotStored => self.pick(
+                "konnte nicht gespeichert werden, das Gerät versucht es wieder",
+                "could not be stored, the device will try again",
+            ),
         }
     }
 

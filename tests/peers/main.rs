@@ -1,5 +1,5 @@
-//! Scenarios with real programs: Postfix, swaks and smtp-source as senders, Postfix and smtp-sink as primary, strace to
-//! count syncs, Chromium to read the page, systemd to check the units. `tests/all peers` installs them.
+//! Scenarios with real programs: Postfix, swaks and smtp-source as senders, Postfix and smtp-sink as primary, ddclient,
+//! inadyn and curl as routers, strace to count syncs, Chromium to read the page, systemd to check the units. `tests/all peers` installs them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,4 +18,5 @@ mod peers {
     mod sink;
     mod syncs;
     mod units;
+    mod updaters;
 }

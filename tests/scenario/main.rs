@@ -22,3 +22,4 @@ mod own_outage;
 mod refused_mail_is_kept;
 mod silence;
 mod udp_is_blocked;
+mod updates;

@@ -16,3 +16,4 @@ mod messages;
 mod model;
 mod on_disk;
 mod transitions;
+mod updates;

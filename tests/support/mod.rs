@@ -49,6 +49,8 @@ pub struct Server {
     pub smtp: SocketAddr,
     pub heartbeat: SocketAddr,
     pub web: SocketAddr,
+    /// Plain HTTP for updates alone.
+    pub updates: SocketAddr,
     wrapper: Vec<String>,
 }
 
@@ -82,17 +84,19 @@ impl Server {
             smtp: at(free_tcp()),
             heartbeat: at(free_udp()),
             web: at(free_tcp()),
+            updates: at(free_tcp()),
             folder,
             wrapper: wrapper.iter().map(ToString::to_string).collect(),
         };
         let text = format!(
             "hostname = \"mx2.pulsemx.example\"\ndata_dir = \"{}\"\n[heartbeat]\nlisten = \"{}\"\ninterval = \"{interval}\"\n\
-             [smtp]\nlisten = \"{}\"\nexempt_networks = [\"127.0.0.0/8\", \"::1/128\"]\n[web]\nlisten = \"{}\"\n\
+             [smtp]\nlisten = \"{}\"\nexempt_networks = [\"127.0.0.0/8\", \"::1/128\"]\n[web]\nlisten = \"{}\"\nupdate_listen = \"{}\"\n\
              [delivery]\nallow_loopback_targets = true\n{more}\n",
             server.data().display(),
             server.heartbeat,
             server.smtp,
-            server.web
+            server.web,
+            server.updates
         );
         fs::write(server.config(), text).unwrap();
         server.run();

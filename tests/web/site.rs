@@ -88,6 +88,7 @@ impl Site {
         let readiness = Arc::new(Readiness::new(&["store"]));
         let stored = broadcast::channel(64).0;
         let rooms = WebRooms {
+            updates: None,
             directory: DirectoryHandle::new(fakes::directory()),
             accounts: accounts.clone(),
             lines: lines.clone(),

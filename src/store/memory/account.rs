@@ -35,6 +35,9 @@ impl Tables {
         if self.domains.contains_key(name) {
             return Err(AccountError::DomainTaken(name.clone()));
         }
+        if self.is_update_host(name, Some(account)) {
+            return Err(AccountError::DomainTaken(name.clone()));
+        }
         match self.endpoints.values().find(|endpoint| endpoint.host == *name) {
             None => Ok(true),
             Some(endpoint) if endpoint.account == account => Ok(false),
@@ -79,12 +82,12 @@ impl Tables {
         if self.accounts.values().any(|account| account.name == new.name) {
             return Err(AccountError::NameTaken(new.name));
         }
-        if self.is_host(&new.host) || self.domains.contains_key(&new.host) {
+        if self.is_host(&new.host) || self.domains.contains_key(&new.host) || self.is_update_host(&new.host, None) {
             return Err(AccountError::DomainTaken(new.host));
         }
         for (place, name) in new.domains.iter().enumerate() {
             let is_twice = new.domains.iter().skip(place + 1).any(|other| other == name) && *name != new.host;
-            if is_twice || self.domains.contains_key(name) || self.is_host(name) {
+            if is_twice || self.domains.contains_key(name) || self.is_host(name) || self.is_update_host(name, None) {
                 return Err(AccountError::DomainTaken(name.clone()));
             }
         }
@@ -142,6 +145,7 @@ impl Tables {
         self.lines.retain(|endpoint, _| endpoints.contains_key(endpoint));
         self.history.retain(|(account, _, _)| *account != id);
         self.accounts.remove(&id);
+        self.prune_updates();
         self.note(change, Some(id), format!("account.remove {name}"));
         Ok(())
     }

@@ -5,6 +5,7 @@
 mod account;
 mod spool;
 mod transition;
+mod update;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ use crate::liveness::day::DayRow;
 use crate::liveness::{HistoryRow, LineState};
 use crate::spool::{DeliveryReply, NewMessage, RecipientState};
 
-/// The store in memory. Implements the traits of the account, liveness and spool rooms.
+/// The store in memory. Implements the traits of the account, liveness, spool and update rooms.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Tables>>);
 
@@ -59,6 +60,7 @@ struct Tables {
     history: Vec<(AccountId, EndpointId, HistoryRow)>,
     lines: HashMap<EndpointId, Line>,
     days: BTreeMap<(AccountId, chrono::NaiveDate), DayRow>,
+    updates: crate::update::UpdateRows,
     messages: BTreeMap<SpoolId, Stored>,
     chunks: BTreeMap<(SpoolId, u32), Bytes>,
     counters: HashMap<AccountId, Counter>,

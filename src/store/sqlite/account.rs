@@ -37,12 +37,23 @@ fn server_of(db: &Connection, name: &DomainName) -> rusqlite::Result<Vec<(i64, b
     .collect()
 }
 
+/// Whether another account has this dynamic name.
+fn is_dynamic_name_of_others(db: &Connection, name: &DomainName, account: AccountId) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT 1 FROM host_name AS h JOIN endpoint AS e ON e.id = h.endpoint WHERE h.name = ?1 AND e.account <> ?2",
+    )?
+    .exists(params![name.as_str(), account.0])
+}
+
 /// Serves a domain. The host of one of the account's own servers is served anyway and needs no row.
 fn insert_domain(db: &Connection, account: AccountId, name: &DomainName, endpoints: &[EndpointId]) -> Changed<()> {
     let served = server_of(db, name)?;
     if !served.is_empty() {
         let is_own_host = served.iter().all(|(owner, is_host)| *owner == account.0 && *is_host);
         return if is_own_host { Ok(()) } else { Err(AccountError::DomainTaken(name.clone())) };
+    }
+    if is_dynamic_name_of_others(db, name, account)? {
+        return Err(AccountError::DomainTaken(name.clone()));
     }
     if endpoints.is_empty() {
         return Err(Misuse("a domain needs at least one mail server").into());
@@ -114,7 +125,7 @@ fn create(db: &Connection, new: &NewAccount, change: &Change) -> Changed<(Accoun
     if known.is_some() {
         return Err(AccountError::NameTaken(new.name.clone()));
     }
-    if !server_of(db, &new.host)?.is_empty() {
+    if !server_of(db, &new.host)?.is_empty() || is_dynamic_name_of_others(db, &new.host, AccountId(0))? {
         return Err(AccountError::DomainTaken(new.host.clone()));
     }
     db.execute(

@@ -7,6 +7,7 @@ use rusqlite::ErrorCode;
 use crate::account::AccountError;
 use crate::liveness::LogError;
 use crate::spool::{CommitError, SpoolError};
+use crate::update::UpdateError;
 
 /// Why the store does not open. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +150,10 @@ macro_rules! engine_errors {
     )*};
 }
 
-engine_errors!(AccountError => AccountError::Engine, SpoolError => SpoolError::Engine, LogError => LogError);
+engine_errors!(
+    AccountError => AccountError::Engine, SpoolError => SpoolError::Engine, UpdateError => UpdateError::Engine,
+    LogError => LogError
+);
 
 impl From<rusqlite::Error> for CommitError {
     fn from(error: rusqlite::Error) -> Self {

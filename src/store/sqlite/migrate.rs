@@ -18,6 +18,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0002_transitions.sql"),
     include_str!("../../../migrations/0003_spool.sql"),
     include_str!("../../../migrations/0004_days.sql"),
+    include_str!("../../../migrations/0005_updates.sql"),
 ];
 
 /// The schema that `steps` lead to.
