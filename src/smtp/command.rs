@@ -26,6 +26,10 @@ pub enum Command {
     },
     /// `DATA`.
     Data,
+    /// `BDAT` (RFC 3030 §2); its octets follow at once, whatever we think of it.
+    Bdat(Chunk),
+    /// `BDAT` without a length that can be read: nobody knows where the next command begins.
+    EndlessBdat,
     /// `RSET`.
     Rset,
     /// `NOOP`, with or without words.
@@ -42,6 +46,15 @@ pub enum Command {
     Etrn,
     /// A verb of a browser or proxy that was led here (cross-protocol attack).
     Http,
+}
+
+/// The arguments of `BDAT`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chunk {
+    /// Octets that follow the command line.
+    pub octets: u64,
+    /// The content ends with them.
+    pub is_last: bool,
 }
 
 /// The arguments of `MAIL`.
@@ -82,6 +95,7 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         "MAIL" => mail(rest).map(Command::Mail),
         "RCPT" => rcpt(rest),
         "DATA" => alone(rest, Command::Data),
+        "BDAT" => Ok(bdat(rest)),
         "RSET" => alone(rest, Command::Rset),
         "QUIT" => alone(rest, Command::Quit),
         "STARTTLS" => alone(rest, Command::StartTls),
@@ -91,8 +105,9 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         "VRFY" => Ok(Command::Vrfy),
         "ETRN" if rest.is_empty() => Err(reply::BAD_SYNTAX),
         "ETRN" => Ok(Command::Etrn),
-        "EXPN" | "TURN" | "ATRN" | "AUTH" | "BDAT" | "SEND" | "SOML" | "SAML" | "XCLIENT" | "XFORWARD" | "BURL"
-        | "LHLO" => Err(reply::NOT_OFFERED),
+        "EXPN" | "TURN" | "ATRN" | "AUTH" | "SEND" | "SOML" | "SAML" | "XCLIENT" | "XFORWARD" | "BURL" | "LHLO" => {
+            Err(reply::NOT_OFFERED)
+        }
         "GET" | "POST" | "CONNECT" | "PUT" | "HEAD" | "OPTIONS" | "DELETE" | "PATCH" | "TRACE" => Ok(Command::Http),
         _ => Err(reply::UNKNOWN_VERB),
     }
@@ -100,6 +115,20 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
 
 fn alone(rest: &str, command: Command) -> Result<Command, Reply> {
     if rest.is_empty() { Ok(command) } else { Err(reply::BAD_SYNTAX) }
+}
+
+fn bdat(rest: &str) -> Command {
+    let mut words = rest.split([' ', '\t']).filter(|word| !word.is_empty());
+    let octets =
+        words.next().filter(|word| word.bytes().all(|b| b.is_ascii_digit())).and_then(|word| word.parse().ok());
+    let is_last = match words.next() {
+        None => Some(false),
+        Some(word) => word.eq_ignore_ascii_case("LAST").then_some(true),
+    };
+    match (octets, is_last, words.next()) {
+        (Some(octets), Some(is_last), None) => Command::Bdat(Chunk { octets, is_last }),
+        (_, _, _) => Command::EndlessBdat,
+    }
 }
 
 /// A name that may enter our Received line: letters, digits, hyphen, underscore and dot, or an address literal.

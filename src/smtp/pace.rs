@@ -49,6 +49,21 @@ impl Pace {
         };
     }
 
+    /// Content goes on after a command between its chunks: `spent` is what [`content_spent`](Self::content_spent) said
+    /// when the chunk before ended. The wait between them counts as the wait for a command.
+    pub fn resume_content(&mut self, spent: Duration, octets: u64, now: Moment) {
+        self.phase = Phase::Content { since: now - spent, last: now, octets };
+    }
+
+    /// Time that the content has taken so far.
+    #[must_use]
+    pub const fn content_spent(&self, now: Moment) -> Duration {
+        match self.phase {
+            Phase::Command { .. } => Duration::ZERO,
+            Phase::Content { since, .. } => now.since(since),
+        }
+    }
+
     /// When patience ends if nothing more happens.
     #[must_use]
     pub fn deadline(&self) -> Moment {
@@ -94,6 +109,17 @@ mod tests {
         assert_eq!(pace.deadline(), at(60));
         pace.handle_content(128 * 500, at(60));
         assert_eq!(pace.deadline(), at(240), "silence of three minutes ends it first");
+    }
+
+    #[test]
+    fn many_chunks_have_one_grace_between_them() {
+        let mut pace = pace();
+        pace.resume_content(Duration::ZERO, 0, at(100));
+        assert_eq!(pace.deadline(), at(160));
+        let spent = pace.content_spent(at(150));
+        pace.handle_command(at(150));
+        pace.resume_content(spent, 1280, at(300));
+        assert_eq!(pace.deadline(), at(300 - 50 + 60 + 10));
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! One SMTP session: what we say to a peer, and when a message is ours. Reads no clock and owns no socket.
 //!
 //! ```text
-//! Fresh --EHLO--> Greeted --MAIL--> Transaction --DATA--> Content --dot--> Committing --committed--> Greeted
+//! Fresh --EHLO--> Greeted --MAIL--> Transaction --DATA--> Content --dot---> Committing --committed--> Greeted
+//!                                       |                  |  ^  |
+//!                                       '-----BDAT---------'  |  '-chunk-> Chunks --BDAT--> Content
 //! ```
+//!
+//! The chunk of a refused BDAT is read over in `Swallow`: it must never be taken for commands.
 //!
 //! Call [`advance`](Session::advance) with what was read and do what it says until it says [`Action::Read`]. The
 //! replies in [`output`](Session::output) leave with [`Action::Read`], [`Action::Flush`], [`Action::StartTls`] and
@@ -10,6 +14,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -119,6 +124,23 @@ pub(super) struct Content {
     pub(super) pieces: u32,
     /// The spool refused a piece: read to the end, then defer.
     pub(super) is_lost: bool,
+    /// The content is complete with the octets that are being read: always after DATA.
+    pub(super) is_last: bool,
+    /// Time that the chunks before have taken.
+    pub(super) spent: Duration,
+}
+
+/// The chunk of a BDAT that was refused.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// None before EHLO.
+    pub(super) greeting: Option<Greeting>,
+    /// Octets that are still to come.
+    pub(super) left: u64,
+    /// Octets that came.
+    pub(super) taken: u64,
+    /// Said once they are all read.
+    pub(super) reply: Reply,
 }
 
 /// What the reply to a commit has to say.
@@ -136,6 +158,9 @@ pub(super) enum State {
     Greeted(Greeting),
     Transaction(Greeting, Envelope),
     Content(Greeting, Envelope, Box<Content>),
+    /// Between two chunks.
+    Chunks(Greeting, Envelope, Box<Content>),
+    Swallow(Box<Refused>),
     Committing(Greeting, Receipt),
     Handshake,
     Closed,
@@ -273,8 +298,13 @@ impl Session {
                         return action;
                     }
                 }
+                State::Swallow(_) => {
+                    if !self.swallow(input, now) {
+                        return Action::Read;
+                    }
+                }
                 State::Fresh | State::Greeted(_) if self.is_stopping => self.close(&reply::SHUTTING_DOWN),
-                State::Fresh | State::Greeted(_) | State::Transaction(..) => {
+                State::Fresh | State::Greeted(_) | State::Transaction(..) | State::Chunks(..) => {
                     if !self.take_line(input, world, now) {
                         return Action::Read;
                     }
@@ -311,8 +341,11 @@ impl Session {
     }
 
     fn obey(&mut self, command: Command, input: &BytesMut, world: &dyn World, now: Moment) {
-        let is_idle = !matches!(command, Command::Rcpt { .. } | Command::Data | Command::Quit);
-        if is_idle && !self.count_idle_command() {
+        let brings_mail = match &command {
+            Command::Bdat(chunk) => chunk.octets > 0 || chunk.is_last,
+            other => matches!(other, Command::Rcpt { .. } | Command::Data | Command::Quit),
+        };
+        if !brings_mail && !self.count_idle_command() {
             return;
         }
         match command {
@@ -321,6 +354,8 @@ impl Session {
             Command::Mail(mail) => self.mail(mail, world),
             Command::Rcpt { path, is_ascii } => self.rcpt(&path, is_ascii, world),
             Command::Data => self.data(world, now),
+            Command::Bdat(chunk) => self.bdat(chunk, world, now),
+            Command::EndlessBdat => self.close(&reply::ENDLESS_CHUNK),
             Command::Rset => self.rset(),
             Command::Noop => self.say(&reply::OK),
             Command::Vrfy => self.say(&reply::VERIFY),
@@ -365,8 +400,9 @@ impl Session {
         self.state = State::Closed;
     }
 
-    fn forget_content(&mut self) {
-        if let State::Content(_, _, content) = &self.state
+    /// Has the pieces of an unfinished content taken back.
+    pub(super) fn forget_content(&mut self) {
+        if let State::Content(_, _, content) | State::Chunks(_, _, content) = &self.state
             && content.pieces > 0
         {
             self.abandoned = Some(content.id);

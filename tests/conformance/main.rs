@@ -20,6 +20,7 @@ mod rfc1870;
 mod rfc1985;
 mod rfc2034;
 mod rfc2920;
+mod rfc3030;
 mod rfc3207;
 mod rfc3848;
 mod rfc5321;

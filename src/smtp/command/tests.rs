@@ -66,11 +66,21 @@ fn utf8_paths_need_smtputf8() {
 #[test]
 fn verbs_we_do_not_have_are_told_apart() {
     assert_eq!(code("EXPN list"), 502);
-    assert_eq!(code("BDAT 5 LAST"), 502);
     assert_eq!(code("XYZZY"), 500);
     assert_eq!(code(""), 500);
     assert_eq!(code("MAILFROM:<a@b>"), 500);
     assert_eq!(parse(b"GET / HTTP/1.1"), Ok(Command::Http));
+}
+
+#[test]
+fn a_chunk_has_a_length_or_no_end() {
+    let chunk = |octets, is_last| Ok(Command::Bdat(Chunk { octets, is_last }));
+    assert_eq!(parse(b"BDAT 5"), chunk(5, false));
+    assert_eq!(parse(b"bdat  0  last "), chunk(0, true));
+    assert_eq!(parse(b"BDAT 18446744073709551615 LAST"), chunk(u64::MAX, true));
+    for text in ["", "x", "-1", "+1", "1.5", "0x10", "5 FIRST", "LAST", "5 LAST 6", "18446744073709551616"] {
+        assert_eq!(parse(format!("BDAT {text}").as_bytes()), Ok(Command::EndlessBdat), "{text}");
+    }
 }
 
 proptest! {

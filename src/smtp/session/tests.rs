@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+mod chunks;
+
 use super::*;
 use crate::account::{Account, AccountStatus, Domain};
 use crate::base::{ByteCount, SpoolIds};
@@ -461,6 +463,7 @@ proptest! {
                 "EHLO a.example\r\n", "HELO a.example\r\n", "MAIL FROM:<>\r\n", "MAIL FROM:<a@b.example> SIZE=5\r\n",
                 "RCPT TO:<b@firma.example>\r\n", "RCPT TO:<c@verein.example>\r\n", "RCPT TO:<x@elsewhere.example>\r\n",
                 "RCPT TO:<x%elsewhere.example@firma.example>\r\n", "DATA\r\n", "text\r\n", ".\r\n", "..\r\n", "bare\n",
+                "BDAT 6\r\ntext\r\n", "BDAT 4 LAST\r\nMAIL", "BDAT 3\r\na\r\n", "BDAT 0 LAST\r\n",
                 "RSET\r\n", "NOOP\r\n", "XYZZY\r\n", "STARTTLS\r\n", "\r\n",
             ]),
             0..40,

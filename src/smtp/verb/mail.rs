@@ -32,6 +32,8 @@ impl Session {
             }
             state @ (State::Transaction(..)
             | State::Content(..)
+            | State::Chunks(..)
+            | State::Swallow(_)
             | State::Committing(..)
             | State::Handshake
             | State::Closed) => {

@@ -20,9 +20,13 @@ impl Session {
         let envelope = match &self.state {
             State::Transaction(_, envelope) => envelope,
             State::Fresh => return Err(reply::EHLO_FIRST),
-            State::Greeted(_) | State::Content(..) | State::Committing(..) | State::Handshake | State::Closed => {
-                return Err(reply::MAIL_FIRST);
-            }
+            State::Chunks(..) => return Err(reply::CHUNKS_OPEN),
+            State::Greeted(_)
+            | State::Content(..)
+            | State::Swallow(_)
+            | State::Committing(..)
+            | State::Handshake
+            | State::Closed => return Err(reply::MAIL_FIRST),
         };
         if !is_ascii && !envelope.smtputf8 {
             return Err(reply::NEEDS_SMTPUTF8);
