@@ -13,6 +13,7 @@ pub mod command;
 pub mod connection;
 pub mod content;
 pub mod driver;
+pub mod dsn;
 pub mod gate;
 pub mod header;
 pub mod pace;

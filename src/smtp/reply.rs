@@ -86,7 +86,7 @@ pub fn ehlo(hostname: &DomainName, message_octets_max: u64, offers_starttls: boo
         250,
         "",
         format!(
-            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\n8BITMIME\nSMTPUTF8\nCHUNKING{starttls}\nENHANCEDSTATUSCODES"
+            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN{starttls}\nENHANCEDSTATUSCODES"
         ),
     )
 }
@@ -246,7 +246,7 @@ mod tests {
         let name = DomainName::parse("mx.example").unwrap();
         assert_eq!(
             wire(&ehlo(&name, 1000, true)),
-            "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-STARTTLS\r\n250 ENHANCEDSTATUSCODES\r\n"
+            "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250 ENHANCEDSTATUSCODES\r\n"
         );
         assert!(!wire(&ehlo(&name, 1000, false)).contains("STARTTLS"));
     }

@@ -27,7 +27,7 @@ use super::settings::{COMMAND_OCTETS_MAX, ERRORS_MAX, IDLE_COMMANDS_MAX, OUTPUT_
 use crate::account::Directory;
 use crate::base::{AccountId, DomainName, EndpointId, Moment, ReversePath, SpoolId, WallTime};
 use crate::liveness::{LineState, LineView};
-use crate::spool::{BodyType, NewMessage, NewRecipient, Usage};
+use crate::spool::{BodyType, MessageDsn, NewMessage, NewRecipient, Usage};
 
 /// What a session asks while it decides. Answers come at once and from memory.
 pub trait World {
@@ -113,6 +113,7 @@ pub(super) struct Envelope {
     pub(super) declared_octets: Option<u64>,
     pub(super) body: BodyType,
     pub(super) smtputf8: bool,
+    pub(super) dsn: MessageDsn,
     pub(super) recipients: Vec<NewRecipient>,
 }
 
@@ -341,10 +342,9 @@ impl Session {
     }
 
     fn obey(&mut self, command: Command, input: &BytesMut, world: &dyn World, now: Moment) {
-        let brings_mail = match &command {
-            Command::Bdat(chunk) => chunk.octets > 0 || chunk.is_last,
-            other => matches!(other, Command::Rcpt { .. } | Command::Data | Command::Quit),
-        };
+        let is_empty_chunk = matches!(&command, Command::Bdat(chunk) if chunk.octets == 0 && !chunk.is_last);
+        let brings_mail =
+            !is_empty_chunk && matches!(command, Command::Rcpt(_) | Command::Data | Command::Bdat(_) | Command::Quit);
         if !brings_mail && !self.count_idle_command() {
             return;
         }
@@ -352,7 +352,7 @@ impl Session {
             Command::Ehlo(name) => self.ehlo(name),
             Command::Helo(name) => self.helo(name),
             Command::Mail(mail) => self.mail(mail, world),
-            Command::Rcpt { path, is_ascii } => self.rcpt(&path, is_ascii, world),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt, world),
             Command::Data => self.data(world, now),
             Command::Bdat(chunk) => self.bdat(chunk, world, now),
             Command::EndlessBdat => self.close(&reply::ENDLESS_CHUNK),

@@ -22,6 +22,7 @@ mod rfc2034;
 mod rfc2920;
 mod rfc3030;
 mod rfc3207;
+mod rfc3461;
 mod rfc3848;
 mod rfc5321;
 mod rfc6152;

@@ -167,6 +167,7 @@ impl Session {
             recipients: envelope.recipients,
             smtputf8: envelope.smtputf8,
             body: envelope.body,
+            dsn: envelope.dsn,
             trace,
             sha256: received.sha256,
             octets: received.octets,

@@ -21,6 +21,7 @@ impl Session {
                     declared_octets: mail.declared_octets,
                     body: mail.body,
                     smtputf8: mail.smtputf8,
+                    dsn: mail.dsn,
                     recipients: Vec::new(),
                 };
                 self.state = State::Transaction(greeting, envelope);

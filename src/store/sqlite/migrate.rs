@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_accounts.sql"),
     include_str!("../../../migrations/0002_transitions.sql"),
     include_str!("../../../migrations/0003_spool.sql"),
+    include_str!("../../../migrations/0006_dsn.sql"),
 ];
 
 /// The schema that `steps` lead to.

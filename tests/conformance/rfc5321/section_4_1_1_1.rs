@@ -8,7 +8,7 @@ fn ehlo_lists_the_extensions() {
     let lines: Vec<&str> = reply.lines().map(|line| &line[4..]).collect();
     assert_eq!(lines[0], "mx.example");
     for extension in
-        ["PIPELINING", "SIZE 67108864", "8BITMIME", "SMTPUTF8", "CHUNKING", "STARTTLS", "ENHANCEDSTATUSCODES"]
+        ["PIPELINING", "SIZE 67108864", "8BITMIME", "SMTPUTF8", "CHUNKING", "DSN", "STARTTLS", "ENHANCEDSTATUSCODES"]
     {
         assert!(lines.contains(&extension), "{extension} in {reply}");
     }
