@@ -9,6 +9,7 @@
 //! directory and for nobody else ([`admission`]).
 
 pub mod admission;
+pub mod brake;
 pub mod command;
 pub mod connection;
 pub mod content;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 
+use super::settings::RECIPIENTS_MAX;
 use crate::base::{DomainName, SpoolId, WallTime};
 
 /// One reply of one or more lines.
@@ -79,6 +80,10 @@ pub fn greeting(hostname: &DomainName) -> Reply {
 }
 
 /// The answer to EHLO: one line for each extension (RFC 5321 §4.1.1.1).
+///
+/// LIMITS tells what really holds: recipients of a transaction, and no MAILMAX, since a session takes any number of
+/// messages (RFC 9422 §4). REQUIRETLS is not offered: it promises that the next hop proves who it is
+/// (RFC 8689 §4.2.1), and delivery cannot keep that promise yet. BINARYMIME neither: the way out speaks DATA.
 #[must_use]
 pub fn ehlo(hostname: &DomainName, message_octets_max: u64, offers_starttls: bool) -> Reply {
     let starttls = if offers_starttls { "\nSTARTTLS" } else { "" };
@@ -86,7 +91,7 @@ pub fn ehlo(hostname: &DomainName, message_octets_max: u64, offers_starttls: boo
         250,
         "",
         format!(
-            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN{starttls}\nENHANCEDSTATUSCODES"
+            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN{starttls}\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={RECIPIENTS_MAX}"
         ),
     )
 }
@@ -214,6 +219,8 @@ pub const NOT_STORED: Reply = Reply::new(451, "4.3.0", "could not store the mess
 
 /// Too many errors.
 pub const TOO_MANY_ERRORS: Reply = Reply::new(421, "4.7.0", "too many errors; closing");
+/// The server is full and this session has been silent longest.
+pub const PLACE_NEEDED: Reply = Reply::new(421, "4.3.2", "too busy to wait for you; try again later");
 /// Too many commands without mail.
 pub const TOO_MANY_COMMANDS: Reply = Reply::new(421, "4.7.0", "too many commands without mail; closing");
 /// A deadline passed (RFC 5321 §3.8).
@@ -246,7 +253,7 @@ mod tests {
         let name = DomainName::parse("mx.example").unwrap();
         assert_eq!(
             wire(&ehlo(&name, 1000, true)),
-            "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250 ENHANCEDSTATUSCODES\r\n"
+            "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250-ENHANCEDSTATUSCODES\r\n250 LIMITS RCPTMAX=1000\r\n"
         );
         assert!(!wire(&ehlo(&name, 1000, false)).contains("STARTTLS"));
     }

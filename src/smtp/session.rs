@@ -19,6 +19,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::admission;
+use super::brake::Brake;
 use super::command::{self, Command};
 use super::content::ContentReader;
 use super::pace::Pace;
@@ -52,6 +53,8 @@ pub enum Action {
     Read,
     /// Send the output, then go on.
     Flush,
+    /// Send the output, then go on at this moment: the peer looks for addresses.
+    Pause(Moment),
     /// Store a piece ahead, then [`Session::handle_piece`].
     StorePiece {
         /// Of which message.
@@ -187,6 +190,9 @@ pub struct Session {
     output: BytesMut,
     line: Line,
     errors: u32,
+    pub(super) brake: Brake,
+    /// A refusal that is said after the pause.
+    pub(super) held: Option<Reply>,
     idle_commands: u32,
     is_stopping: bool,
 }
@@ -195,16 +201,20 @@ impl Session {
     /// A session that has just begun; the greeting is in the output.
     #[must_use]
     pub fn new(settings: Arc<Settings>, peer: IpAddr, offers_tls: bool, now: Moment) -> Self {
+        let peer = peer.to_canonical();
+        let is_exempt = settings.exempt_networks.iter().any(|net| net.contains(&peer));
         let mut session = Self {
             pace: Pace::new(settings.patience, now),
             settings,
-            peer: peer.to_canonical(),
+            peer,
             security: Security::Plain { offers_tls },
             state: State::Fresh,
             abandoned: None,
             output: BytesMut::with_capacity(512),
             line: Line::Ordinary,
             errors: 0,
+            brake: Brake::new(is_exempt),
+            held: None,
             idle_commands: 0,
             is_stopping: false,
         };
@@ -217,10 +227,30 @@ impl Session {
         &mut self.output
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    /// When [`handle_timeout`](Self::handle_timeout) is due; earlier when most places are taken.
     #[must_use]
-    pub fn poll_timeout(&self) -> Moment {
-        self.pace.deadline()
+    pub fn poll_timeout(&self, is_crowded: bool) -> Moment {
+        self.pace.deadline(is_crowded)
+    }
+
+    /// Whether the peer would lose something if the session ended now.
+    #[must_use]
+    pub const fn is_in_transaction(&self) -> bool {
+        match self.state {
+            State::Fresh | State::Greeted(_) | State::Handshake | State::Closed => false,
+            State::Transaction(..)
+            | State::Content(..)
+            | State::Chunks(..)
+            | State::Swallow(_)
+            | State::Committing(..) => true,
+        }
+    }
+
+    /// A newcomer needs the place. A transaction that has begun meanwhile goes on.
+    pub fn handle_place_needed(&mut self) {
+        if !self.is_in_transaction() {
+            self.close(&reply::PLACE_NEEDED);
+        }
     }
 
     /// The deadline has passed: 421 and the end.
@@ -285,6 +315,14 @@ impl Session {
         loop {
             if let Some(id) = self.abandoned.take() {
                 return Action::Abandon(id);
+            }
+            if !matches!(self.state, State::Closed)
+                && let Some(until) = self.brake.poll_pause(now)
+            {
+                return Action::Pause(until);
+            }
+            if let Some(refusal) = self.held.take() {
+                self.refuse(&refusal);
             }
             if self.output.len() > OUTPUT_OCTETS_MAX {
                 return Action::Flush;
@@ -352,7 +390,7 @@ impl Session {
             Command::Ehlo(name) => self.ehlo(name),
             Command::Helo(name) => self.helo(name),
             Command::Mail(mail) => self.mail(mail, world),
-            Command::Rcpt(rcpt) => self.rcpt(rcpt, world),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt, world, now),
             Command::Data => self.data(world, now),
             Command::Bdat(chunk) => self.bdat(chunk, world, now),
             Command::EndlessBdat => self.close(&reply::ENDLESS_CHUNK),

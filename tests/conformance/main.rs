@@ -27,4 +27,5 @@ mod rfc3848;
 mod rfc5321;
 mod rfc6152;
 mod rfc6531;
+mod rfc9422;
 mod support;

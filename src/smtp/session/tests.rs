@@ -99,6 +99,7 @@ struct Talk {
     committed: Vec<NewMessage>,
     pieces: Vec<(u32, usize)>,
     abandoned: Vec<SpoolId>,
+    paused: Vec<Duration>,
     commit_as: Committed,
     piece_is_stored: bool,
     writes: u32,
@@ -119,6 +120,7 @@ fn talk_with(change: impl FnOnce(&mut Settings)) -> Talk {
         committed: vec![],
         pieces: vec![],
         abandoned: vec![],
+        paused: vec![],
         commit_as: Committed::Stored,
         piece_is_stored: true,
         writes: 0,
@@ -169,6 +171,12 @@ impl Talk {
                     assert!(!said.contains(&message.id.to_string()), "250 before the commit");
                     self.committed.push(*message);
                     self.session.handle_committed(self.commit_as, &self.world, self.now);
+                }
+                Action::Pause(until) => {
+                    let output = self.session.output().split();
+                    self.replies.push_str(std::str::from_utf8(&output).unwrap());
+                    self.paused.push(until.since(self.now));
+                    self.now = until;
                 }
                 Action::Abandon(id) => self.abandoned.push(id),
             }
@@ -377,6 +385,30 @@ fn too_many_errors_or_idle_commands_end_the_session() {
     let codes = talk.say(&"NOOP\r\n".repeat(500));
     assert_eq!((codes.last(), talk.last), (Some(&421), "close"));
     assert!(codes.len() <= 101);
+}
+
+#[test]
+fn who_looks_for_addresses_is_slowed_and_then_sent_away() {
+    let tries = "RCPT TO:<x@elsewhere.example>\r\n".repeat(30);
+    let mut talk = talk().greeted();
+    talk.say("MAIL FROM:<>\r\n");
+    let codes = talk.say(&tries);
+    assert_eq!((codes.len(), codes.last(), talk.last), (21, Some(&421), "close"));
+    assert_eq!(talk.paused, [Duration::from_secs(5); 15]);
+    let mut talk = talk_with(|settings| settings.exempt_networks = vec!["192.0.2.0/24".parse().unwrap()]).greeted();
+    talk.say("MAIL FROM:<>\r\n");
+    talk.say(&tries);
+    assert!(talk.paused.is_empty());
+}
+
+#[test]
+fn a_newcomer_takes_the_place_of_a_session_without_a_transaction() {
+    let mut talk = talk().greeted();
+    talk.say("MAIL FROM:<>\r\n");
+    talk.session.handle_place_needed();
+    assert_eq!((talk.say("RSET\r\n"), talk.last), (vec![250], "read"));
+    talk.session.handle_place_needed();
+    assert_eq!((talk.say(""), talk.last), (vec![421], "close"));
 }
 
 #[test]

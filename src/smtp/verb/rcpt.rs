@@ -1,17 +1,22 @@
 //! RCPT: one more recipient (RFC 5321 §4.1.1.3).
 
+use crate::base::Moment;
 use crate::smtp::admission;
 use crate::smtp::command::RcptCommand;
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Session, State, World};
 
 impl Session {
-    pub(in crate::smtp) fn rcpt(&mut self, rcpt: RcptCommand, world: &dyn World) {
+    pub(in crate::smtp) fn rcpt(&mut self, rcpt: RcptCommand, world: &dyn World, now: Moment) {
         match self.judge(rcpt, world) {
             Ok(()) => self.say(&reply::RECIPIENT_OK),
             Err(refusal) => {
                 tracing::info!(peer = %self.peer, code = refusal.code, enhanced = refusal.enhanced, "recipient refused");
-                self.refuse(&refusal);
+                if refusal.code >= 500 && self.brake.handle_refused(now) {
+                    self.held = Some(refusal);
+                } else {
+                    self.refuse(&refusal);
+                }
             }
         }
     }
