@@ -2,12 +2,12 @@
 
 use lettre::Address;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
-use lettre::transport::smtp::extension::{MailBodyParameter, MailParameter};
+use lettre::transport::smtp::extension::{MailBodyParameter, MailParameter, RcptParameter};
 
 use super::outcome::{RecipientVerdict, Verdict, judge, judge_recipient, silence};
 use super::wire::{Capabilities, Reply};
 use crate::base::{Mailbox, ReversePath};
-use crate::spool::{BodyType, Claimed, ClaimedRecipient};
+use crate::spool::{BodyType, Claimed, ClaimedRecipient, MessageDsn, RecipientDsn};
 
 /// Why a message cannot be offered to this server. It is kept and shown.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -63,15 +63,46 @@ pub fn script(
     if message.smtputf8 {
         parameters.push(MailParameter::SmtpUtfEight);
     }
+    if offered.dsn {
+        parameters.extend(mail_dsn(&message.dsn));
+    }
     let sender = match &message.reverse_path {
         ReversePath::Null => None,
         ReversePath::Mailbox(mailbox) => Some(address(mailbox, message.smtputf8)?),
     };
     let rcpts = recipients
         .iter()
-        .map(|recipient| Ok(Rcpt::new(address(&recipient.mailbox, message.smtputf8)?, Vec::new()).to_string()))
+        .map(|recipient| {
+            let wanted = if offered.dsn { rcpt_dsn(&recipient.dsn) } else { Vec::new() };
+            Ok(Rcpt::new(address(&recipient.mailbox, message.smtputf8)?, wanted).to_string())
+        })
         .collect::<Result<Vec<String>, Unsendable>>()?;
     Ok(Script { mail: Mail::new(sender, parameters).to_string(), rcpts, data: Data.to_string() })
+}
+
+/// `RET` and `ENVID`, as the sender said them (RFC 3461 §5.1). Lettre writes values as xtext.
+fn mail_dsn(dsn: &MessageDsn) -> Vec<MailParameter> {
+    let values = [("RET", dsn.ret.map(|ret| ret.to_string())), ("ENVID", dsn.envelope_id.clone())];
+    let said = |(keyword, value): (&str, Option<String>)| {
+        let value = Some(value.filter(|value| is_safe(value))?);
+        Some(MailParameter::Other { keyword: keyword.to_owned(), value })
+    };
+    values.into_iter().filter_map(said).collect()
+}
+
+/// `NOTIFY` and `ORCPT`, the same.
+fn rcpt_dsn(dsn: &RecipientDsn) -> Vec<RcptParameter> {
+    let values = [("NOTIFY", dsn.notify.map(|notify| notify.to_string())), ("ORCPT", dsn.original_recipient.clone())];
+    let said = |(keyword, value): (&str, Option<String>)| {
+        let value = Some(value.filter(|value| is_safe(value))?);
+        Some(RcptParameter::Other { keyword: keyword.to_owned(), value })
+    };
+    values.into_iter().filter_map(said).collect()
+}
+
+/// Lettre's xtext has control characters wrong; intake refuses them, and whatever has them all the same stays here.
+fn is_safe(value: &str) -> bool {
+    !value.chars().any(char::is_control)
 }
 
 /// Lettre's own check refuses addresses that exist (`a..b@`); what must not be on the wire is checked here instead.
@@ -177,6 +208,7 @@ impl Transaction {
 mod tests {
     use super::*;
     use crate::base::SpoolId;
+    use crate::spool::{Notify, Return};
 
     fn message(reverse_path: &str, to: &[&str], smtputf8: bool) -> Claimed {
         let recipients = to
@@ -186,6 +218,7 @@ mod tests {
                 ordinal,
                 mailbox: Mailbox::parse(text, true).unwrap(),
                 attempts: 0,
+                dsn: RecipientDsn::default(),
             })
             .collect();
         Claimed {
@@ -194,6 +227,7 @@ mod tests {
             reverse_path: ReversePath::parse(reverse_path, true).unwrap(),
             smtputf8,
             body: BodyType::EightBitMime,
+            dsn: MessageDsn::default(),
             trace: bytes::Bytes::from_static(b"R: x\r\n"),
             sha256: [0; 32],
             octets: 10,
@@ -220,6 +254,27 @@ mod tests {
             compose(&bounce, offered).unwrap(),
             "MAIL FROM:<> SIZE=16 BODY=8BITMIME SMTPUTF8\r\nRCPT TO:<jörg@firma.example>\r\nDATA\r\n"
         );
+    }
+
+    #[test]
+    fn what_the_sender_wants_to_be_told_goes_on_to_a_server_that_offers_dsn() {
+        let mut mail = message("a@x.example", &["b@firma.example", "c@firma.example"], false);
+        mail.dsn = MessageDsn { ret: Some(Return::Headers), envelope_id: Some("a+b= c".to_owned()) };
+        mail.recipients[0].dsn = RecipientDsn {
+            notify: Some(Notify::When { success: true, failure: true, delay: false }),
+            original_recipient: Some("rfc822;Bob+x@a.example".to_owned()),
+        };
+        mail.recipients[1].dsn.notify = Some(Notify::Never);
+        let offered = Capabilities { dsn: true, ..Capabilities::default() };
+        assert_eq!(
+            compose(&mail, offered).unwrap(),
+            "MAIL FROM:<a@x.example> RET=HDRS ENVID=a+2Bb+3D+20c\r\n\
+             RCPT TO:<b@firma.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2Bx@a.example\r\n\
+             RCPT TO:<c@firma.example> NOTIFY=NEVER\r\nDATA\r\n"
+        );
+        assert!(!compose(&mail, Capabilities::default()).unwrap().contains('='));
+        mail.dsn.envelope_id = Some("a\r\nQUIT".to_owned());
+        assert!(compose(&mail, offered).unwrap().starts_with("MAIL FROM:<a@x.example> RET=HDRS\r\n"));
     }
 
     #[test]

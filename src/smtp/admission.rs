@@ -6,7 +6,7 @@ use super::reply::{self, Reply};
 use super::settings::{RECIPIENTS_MAX, Settings};
 use crate::account::{AccountStatus, Directory};
 use crate::base::{AccountId, LocalPart, Mailbox};
-use crate::spool::{NewRecipient, Usage};
+use crate::spool::{NewRecipient, RecipientDsn, Usage};
 
 /// What a recipient is judged by, besides its address.
 pub struct Surroundings<'a> {
@@ -34,7 +34,7 @@ pub fn admit(
         ForwardPath::Mailbox(mailbox) if is_our_postmaster(mailbox, around.settings) => operator(around)?,
         ForwardPath::Mailbox(mailbox) => served(mailbox, reply::NOT_SERVED, around)?,
     };
-    if accepted.len() >= RECIPIENTS_MAX && !accepted.contains(&recipient) {
+    if accepted.len() >= RECIPIENTS_MAX && !accepted.iter().any(|known| known.is_same_mailbox(&recipient)) {
         return Err(reply::TOO_MANY_RECIPIENTS);
     }
     if !has_room(recipient.account, octets, around) {
@@ -72,7 +72,7 @@ fn served(mailbox: &Mailbox, stranger: Reply, around: &Surroundings<'_>) -> Resu
     match served.account.status {
         AccountStatus::Leaving => Err(reply::LEAVING),
         AccountStatus::Active | AccountStatus::Suspended => {
-            Ok(NewRecipient { account: served.account.id, mailbox: mailbox.clone() })
+            Ok(NewRecipient { account: served.account.id, mailbox: mailbox.clone(), dsn: RecipientDsn::default() })
         }
     }
 }

@@ -1,9 +1,10 @@
 //! One line from a peer becomes one checked [`Command`]; nothing further in parses text again.
 
+use super::dsn;
 use super::path::{self, ForwardPath};
 use super::reply::{self, Reply};
 use crate::base::ReversePath;
-use crate::spool::BodyType;
+use crate::spool::{BodyType, MessageDsn, RecipientDsn};
 
 /// Longest name after EHLO (RFC 5321 §4.5.3.1.2).
 pub const HELO_OCTETS_MAX: usize = 255;
@@ -18,14 +19,13 @@ pub enum Command {
     /// `MAIL FROM:`.
     Mail(MailCommand),
     /// `RCPT TO:`.
-    Rcpt {
-        /// To whom.
-        path: ForwardPath,
-        /// Written without octets beyond ASCII.
-        is_ascii: bool,
-    },
+    Rcpt(RcptCommand),
     /// `DATA`.
     Data,
+    /// `BDAT` (RFC 3030 §2); its octets follow at once, whatever we think of it.
+    Bdat(Chunk),
+    /// `BDAT` without a length that can be read: nobody knows where the next command begins.
+    EndlessBdat,
     /// `RSET`.
     Rset,
     /// `NOOP`, with or without words.
@@ -44,6 +44,15 @@ pub enum Command {
     Http,
 }
 
+/// The arguments of `BDAT`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chunk {
+    /// Octets that follow the command line.
+    pub octets: u64,
+    /// The content ends with them.
+    pub is_last: bool,
+}
+
 /// The arguments of `MAIL`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MailCommand {
@@ -57,6 +66,19 @@ pub struct MailCommand {
     pub body: BodyType,
     /// `SMTPUTF8` (RFC 6531 §3.4).
     pub smtputf8: bool,
+    /// `RET=` and `ENVID=` (RFC 3461 §4.3, RFC 3461 §4.4).
+    pub dsn: MessageDsn,
+}
+
+/// The arguments of `RCPT`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RcptCommand {
+    /// To whom.
+    pub path: ForwardPath,
+    /// Written without octets beyond ASCII, parameters included.
+    pub is_ascii: bool,
+    /// `NOTIFY=` and `ORCPT=` (RFC 3461 §4.1, RFC 3461 §4.2).
+    pub dsn: RecipientDsn,
 }
 
 /// Reads one line without its CRLF.
@@ -80,8 +102,9 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         "EHLO" => helo_name(rest).map(Command::Ehlo),
         "HELO" => helo_name(rest).map(Command::Helo),
         "MAIL" => mail(rest).map(Command::Mail),
-        "RCPT" => rcpt(rest),
+        "RCPT" => rcpt(rest).map(Command::Rcpt),
         "DATA" => alone(rest, Command::Data),
+        "BDAT" => Ok(bdat(rest)),
         "RSET" => alone(rest, Command::Rset),
         "QUIT" => alone(rest, Command::Quit),
         "STARTTLS" => alone(rest, Command::StartTls),
@@ -91,8 +114,9 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         "VRFY" => Ok(Command::Vrfy),
         "ETRN" if rest.is_empty() => Err(reply::BAD_SYNTAX),
         "ETRN" => Ok(Command::Etrn),
-        "EXPN" | "TURN" | "ATRN" | "AUTH" | "BDAT" | "SEND" | "SOML" | "SAML" | "XCLIENT" | "XFORWARD" | "BURL"
-        | "LHLO" => Err(reply::NOT_OFFERED),
+        "EXPN" | "TURN" | "ATRN" | "AUTH" | "SEND" | "SOML" | "SAML" | "XCLIENT" | "XFORWARD" | "BURL" | "LHLO" => {
+            Err(reply::NOT_OFFERED)
+        }
         "GET" | "POST" | "CONNECT" | "PUT" | "HEAD" | "OPTIONS" | "DELETE" | "PATCH" | "TRACE" => Ok(Command::Http),
         _ => Err(reply::UNKNOWN_VERB),
     }
@@ -100,6 +124,20 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
 
 fn alone(rest: &str, command: Command) -> Result<Command, Reply> {
     if rest.is_empty() { Ok(command) } else { Err(reply::BAD_SYNTAX) }
+}
+
+fn bdat(rest: &str) -> Command {
+    let mut words = rest.split([' ', '\t']).filter(|word| !word.is_empty());
+    let octets =
+        words.next().filter(|word| word.bytes().all(|b| b.is_ascii_digit())).and_then(|word| word.parse().ok());
+    let is_last = match words.next() {
+        None => Some(false),
+        Some(word) => word.eq_ignore_ascii_case("LAST").then_some(true),
+    };
+    match (octets, is_last, words.next()) {
+        (Some(octets), Some(is_last), None) => Command::Bdat(Chunk { octets, is_last }),
+        (_, _, _) => Command::EndlessBdat,
+    }
 }
 
 /// A name that may enter our Received line: letters, digits, hyphen, underscore and dot, or an address literal.
@@ -137,12 +175,19 @@ fn mail(rest: &str) -> Result<MailCommand, Reply> {
     let (inner, rest) = path::split(after_keyword(rest, "FROM:")?).map_err(|_| reply::BAD_SENDER)?;
     let reverse_path = path::reverse_path(inner).map_err(|_| reply::BAD_SENDER)?;
     let (mut declared_octets, mut body, mut smtputf8) = (None, None, false);
+    let mut dsn = MessageDsn::default();
     for (key, value) in parameters(rest)? {
         match (key.to_ascii_uppercase().as_str(), value) {
             ("SIZE", Some(value)) if declared_octets.is_none() => declared_octets = Some(size(value)?),
             ("BODY", Some(value)) if body.is_none() => body = Some(body_type(value)?),
             ("SMTPUTF8", None) if !smtputf8 => smtputf8 = true,
-            ("SIZE" | "BODY" | "SMTPUTF8", _) => return Err(reply::BAD_SYNTAX),
+            ("RET", Some(value)) if dsn.ret.is_none() => {
+                dsn.ret = Some(value.parse().map_err(|_| reply::BAD_SYNTAX)?);
+            }
+            ("ENVID", Some(value)) if dsn.envelope_id.is_none() => {
+                dsn.envelope_id = Some(dsn::envelope_id(value)?);
+            }
+            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID", _) => return Err(reply::BAD_SYNTAX),
             _ => return Err(reply::UNKNOWN_PARAMETER),
         }
     }
@@ -150,7 +195,7 @@ fn mail(rest: &str) -> Result<MailCommand, Reply> {
     if !is_ascii && !smtputf8 {
         return Err(reply::NEEDS_SMTPUTF8);
     }
-    Ok(MailCommand { reverse_path, is_ascii, declared_octets, body: body.unwrap_or_default(), smtputf8 })
+    Ok(MailCommand { reverse_path, is_ascii, declared_octets, body: body.unwrap_or_default(), smtputf8, dsn })
 }
 
 /// Up to 20 digits (RFC 1870 §4).
@@ -172,13 +217,23 @@ fn body_type(value: &str) -> Result<BodyType, Reply> {
     }
 }
 
-fn rcpt(rest: &str) -> Result<Command, Reply> {
-    let (inner, rest) = path::split(after_keyword(rest, "TO:")?).map_err(|_| reply::BAD_RECIPIENT)?;
+fn rcpt(arguments: &str) -> Result<RcptCommand, Reply> {
+    let (inner, rest) = path::split(after_keyword(arguments, "TO:")?).map_err(|_| reply::BAD_RECIPIENT)?;
     let path = path::forward_path(inner).map_err(|_| reply::BAD_RECIPIENT)?;
-    if parameters(rest)?.next().is_some() {
-        return Err(reply::UNKNOWN_PARAMETER);
+    let mut dsn = RecipientDsn::default();
+    for (key, value) in parameters(rest)? {
+        match (key.to_ascii_uppercase().as_str(), value) {
+            ("NOTIFY", Some(value)) if dsn.notify.is_none() => {
+                dsn.notify = Some(value.parse().map_err(|_| reply::BAD_SYNTAX)?);
+            }
+            ("ORCPT", Some(value)) if dsn.original_recipient.is_none() => {
+                dsn.original_recipient = Some(dsn::original_recipient(value)?);
+            }
+            ("NOTIFY" | "ORCPT", _) => return Err(reply::BAD_SYNTAX),
+            _ => return Err(reply::UNKNOWN_PARAMETER),
+        }
     }
-    Ok(Command::Rcpt { path, is_ascii: inner.is_ascii() })
+    Ok(RcptCommand { path, is_ascii: arguments.is_ascii(), dsn })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Receives the content after DATA: where it ends, what is in it, and whether it may be kept.
+//! Receives the content after DATA or BDAT: where it ends, what is in it, and whether it may be kept.
 //!
-//! Only CRLF.CRLF ends it, and CR or LF that stand alone condemn it (answered after the end): a content that two
+//! Only CRLF.CRLF ends it after DATA, only its announced length after BDAT (RFC 3030 §2). In both, CR or LF that stand alone condemn it (answered after the end): a content that two
 //! servers divide differently is how mail is smuggled.
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -43,7 +43,7 @@ pub enum Fed {
     NeedMore,
     /// A full piece, which goes to the spool ahead of the rest. Input may be left.
     Piece(Bytes),
-    /// The final dot was read. Input behind it belongs to the next command.
+    /// The final dot or the last octet of the chunk was read. Input behind it belongs to the next command.
     End,
 }
 
@@ -68,6 +68,8 @@ pub struct Received {
 #[derive(Debug)]
 pub struct ContentReader {
     at: At,
+    /// Octets that the chunk still has to bring; none where the final dot ends the content.
+    left: Option<u64>,
     piece: BytesMut,
     sha256: Sha256,
     chunks_ahead: u32,
@@ -78,12 +80,14 @@ pub struct ContentReader {
 }
 
 impl ContentReader {
-    /// Begins behind the reply to DATA. `octets_expected` is what the sender declared, for the first allocation.
+    /// Begins behind the reply to DATA, unless [`begin_chunk`](Self::begin_chunk) follows. `octets_expected` is what
+    /// the sender declared, for the first allocation.
     #[must_use]
     pub fn new(octets_max: u64, octets_expected: Option<u64>) -> Self {
         let expected = octets_expected.and_then(|octets| usize::try_from(octets).ok()).unwrap_or(4096);
         Self {
             at: At::LineStart,
+            left: None,
             piece: BytesMut::with_capacity(expected.clamp(1024, CHUNK_OCTETS_MAX)),
             sha256: Sha256::new(),
             chunks_ahead: 0,
@@ -92,6 +96,11 @@ impl ContentReader {
             has_bare_line_end: false,
             header: HeaderReader::default(),
         }
+    }
+
+    /// The next octets are a chunk of this length (RFC 3030 §2). Lines and line ends may go over its edges.
+    pub const fn begin_chunk(&mut self, octets: u64) {
+        self.left = Some(octets);
     }
 
     /// Octets of content so far.
@@ -106,15 +115,18 @@ impl ContentReader {
         self.chunks_ahead > 0
     }
 
-    /// Reads on. Uses up `input` to its end, to the end of a piece, or to the final dot.
+    /// Reads on. Uses up `input` to its end, to the end of a piece, to the final dot or to the end of the chunk.
     pub fn feed(&mut self, input: &mut BytesMut) -> Fed {
         loop {
             if self.piece.len() >= CHUNK_OCTETS_MAX {
                 return Fed::Piece(self.seal_piece());
             }
+            if self.left == Some(0) {
+                return Fed::End;
+            }
             let Some(&octet) = input.first() else { return Fed::NeedMore };
             match (self.at, octet) {
-                (At::LineStart, b'.') => self.step(At::Dot, input),
+                (At::LineStart, b'.') if self.left.is_none() => self.step(At::Dot, input),
                 (At::LineStart | At::Line, b'\r') => self.step(At::Cr, input),
                 (At::Dot, b'\r') => self.step(At::DotCr, input),
                 (At::DotCr, b'\n') => {
@@ -146,17 +158,27 @@ impl ContentReader {
 
     fn step(&mut self, at: At, input: &mut BytesMut) {
         self.at = at;
-        input.advance(1);
+        self.take(1, input);
+    }
+
+    fn take(&mut self, octets: usize, input: &mut BytesMut) {
+        input.advance(octets);
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(u64::try_from(octets).unwrap_or(u64::MAX));
+        }
     }
 
     /// Takes what stands before the next CR or LF, as far as the piece has room.
     fn text(&mut self, input: &mut BytesMut) {
         let room = CHUNK_OCTETS_MAX.saturating_sub(self.piece.len());
-        let length = memchr2(b'\r', b'\n', input).unwrap_or(input.len()).min(room);
-        let (text, _) = input.split_at_checked(length).unwrap_or_default();
+        let chunk = self.left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
+        let within = input.len().min(room).min(chunk);
+        let (text, _) = input.split_at_checked(within).unwrap_or_default();
+        let length = memchr2(b'\r', b'\n', text).unwrap_or(within);
+        let (text, _) = text.split_at_checked(length).unwrap_or_default();
         self.header.text(text);
         self.keep(text);
-        input.advance(length);
+        self.take(length, input);
     }
 
     /// Adds to the content, unless it is condemned already: then its octets are only counted.
@@ -190,9 +212,18 @@ impl ContentReader {
         }
     }
 
-    /// The content, once [`feed`](Self::feed) has said [`Fed::End`].
+    /// The content, once [`feed`](Self::feed) has said [`Fed::End`] to all of it.
     #[must_use]
     pub fn finish(mut self) -> Received {
+        match self.at {
+            // Only a chunk ends so: a CR that no LF followed.
+            At::Cr => {
+                self.has_bare_line_end = true;
+                self.keep(b"\r");
+            }
+            At::Line => self.header.line_end(),
+            At::LineStart | At::Dot | At::DotCr => {}
+        }
         let fault = self.fault();
         if fault.is_some() {
             self.piece.clear();

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::driver::serve;
+use super::connection::driver::{Seat, serve};
 use super::gate::Gate;
 use super::settings::{LISTEN_BACKLOG, Settings};
 use super::{StoredListener, reply};
@@ -167,7 +167,9 @@ async fn listen(host: Arc<Host>, listener: TcpListener, gate: Arc<Gate>, tasks: 
                 continue;
             }
         };
-        let Some(place) = gate.enter(peer.ip()) else {
+        let leave = CancellationToken::new();
+        let ask_to_leave = leave.clone();
+        let Some(place) = gate.enter(peer.ip(), host.now(), move || ask_to_leave.cancel()) else {
             tracing::info!(%peer, "too many connections, deferred");
             turn_away(stream);
             continue;
@@ -178,8 +180,7 @@ async fn listen(host: Arc<Host>, listener: TcpListener, gate: Arc<Gate>, tasks: 
         }
         let host = Arc::clone(&host);
         tasks.spawn(async move {
-            serve(host, stream, peer).await;
-            drop(place);
+            serve(host, stream, peer, Seat { place, leave }).await;
         });
     }
 }

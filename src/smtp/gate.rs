@@ -1,12 +1,23 @@
-//! How many sessions are there, and is there a place for one more from this network?
+//! How many sessions are there, is there a place for one more from this network, and who has to leave for it?
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::settings::Settings;
+use crate::base::Moment;
+
+/// Silence between two transactions after which a session may have to leave for a newcomer when all places are taken.
+/// A sender that waits for its own user or for a slow DNS server is silent for less.
+pub const SILENT_ENOUGH: Duration = Duration::from_secs(5);
+
+/// Written where a session is not to be asked to leave.
+const BUSY: u64 = u64::MAX;
 
 /// Counts sessions, in all and by network.
 #[derive(Debug)]
@@ -14,13 +25,29 @@ pub struct Gate {
     sessions_max: u32,
     per_network_max: u32,
     exempt: Vec<IpNet>,
+    /// More than three quarters of the places are taken.
+    is_crowded: AtomicBool,
     counts: Mutex<Counts>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
-    sessions: u32,
+    next: u64,
+    /// One for each session that was not asked to leave; a session that was leaves within moments.
+    seats: HashMap<u64, Arc<Seat>>,
     by_network: HashMap<IpAddr, u32>,
+}
+
+struct Seat {
+    /// Milliseconds of the clock of the sessions, or [`BUSY`].
+    silent_since: AtomicU64,
+    ask_to_leave: Box<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat").field("silent_since", &self.silent_since).finish_non_exhaustive()
+    }
 }
 
 /// A place in the gate, given back when dropped.
@@ -28,6 +55,8 @@ struct Counts {
 pub struct Place {
     gate: Arc<Gate>,
     network: Option<IpAddr>,
+    number: u64,
+    seat: Arc<Seat>,
 }
 
 /// An IPv4 address, or the /64 of an IPv6 address: one customer of a provider.
@@ -46,41 +75,92 @@ impl Gate {
             sessions_max: settings.sessions_max,
             per_network_max: settings.sessions_per_network_max,
             exempt: settings.exempt_networks.clone(),
+            is_crowded: AtomicBool::new(false),
             counts: Mutex::default(),
         })
     }
 
-    /// A place for a session from `peer`, or none.
+    /// A place for a session from `peer`, or none. Where all are taken, the session that has been silent longest is
+    /// asked to leave with `ask_to_leave`, and the newcomer has its place at once.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+    pub fn enter(
+        self: &Arc<Self>,
+        peer: IpAddr,
+        now: Moment,
+        ask_to_leave: impl Fn() + Send + Sync + 'static,
+    ) -> Option<Place> {
         let peer = peer.to_canonical();
         let network = (!self.exempt.iter().any(|net| net.contains(&peer))).then(|| network_of(peer));
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.sessions >= self.sessions_max {
+        let own = network.and_then(|network| counts.by_network.get(&network).copied()).unwrap_or(0);
+        if own >= self.per_network_max && network.is_some() {
+            return None;
+        }
+        if count(&counts) >= self.sessions_max && !counts.free_a_seat(now) {
             return None;
         }
         if let Some(network) = network {
-            let own = counts.by_network.entry(network).or_default();
-            if *own >= self.per_network_max {
-                return None;
-            }
-            *own += 1;
+            counts.by_network.insert(network, own.saturating_add(1));
         }
-        counts.sessions += 1;
-        Some(Place { gate: Arc::clone(self), network })
+        let number = counts.next;
+        counts.next = number.wrapping_add(1);
+        let seat = Arc::new(Seat { silent_since: AtomicU64::new(BUSY), ask_to_leave: Box::new(ask_to_leave) });
+        counts.seats.insert(number, Arc::clone(&seat));
+        self.note_crowd(&counts);
+        Some(Place { gate: Arc::clone(self), network, number, seat })
     }
 
     /// Sessions now.
     #[must_use]
     pub fn sessions(&self) -> u32 {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).sessions
+        count(&self.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note_crowd(&self, counts: &Counts) {
+        let is_crowded = u64::from(count(counts)) * 4 > u64::from(self.sessions_max) * 3;
+        self.is_crowded.store(is_crowded, Ordering::Relaxed);
+    }
+}
+
+fn count(counts: &Counts) -> u32 {
+    u32::try_from(counts.seats.len()).unwrap_or(u32::MAX)
+}
+
+impl Counts {
+    /// False when nobody has been silent long enough. Looks at every seat: no more than the sessions' maximum.
+    fn free_a_seat(&mut self, now: Moment) -> bool {
+        let silent_since = |seat: &Seat| seat.silent_since.load(Ordering::Relaxed);
+        let longest = self.seats.iter().map(|(number, seat)| (silent_since(seat), *number)).min();
+        let Some((since, number)) = longest.filter(|(since, _)| *since != BUSY) else { return false };
+        if now.since(Moment::from_millis(since)) < SILENT_ENOUGH {
+            return false;
+        }
+        let Some(seat) = self.seats.remove(&number) else { return false };
+        (seat.ask_to_leave)();
+        true
+    }
+}
+
+impl Place {
+    /// The session waits for its peer since then and would lose nothing by leaving; none: it would, or it works.
+    pub fn note_silence(&self, since: Option<Moment>) {
+        // Exempt networks keep their places.
+        let since = since.filter(|_| self.network.is_some()).map_or(BUSY, Moment::as_millis);
+        self.seat.silent_since.store(since, Ordering::Relaxed);
+    }
+
+    /// Whether more than three quarters of all places are taken, and the peer is not exempt.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.network.is_some() && self.gate.is_crowded.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.gate.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.sessions = counts.sessions.saturating_sub(1);
+        counts.seats.remove(&self.number);
+        self.gate.note_crowd(&counts);
         let Some(network) = self.network else { return };
         if let Some(own) = counts.by_network.get_mut(&network) {
             *own = own.saturating_sub(1);
@@ -104,8 +184,12 @@ mod tests {
         Gate::new(&settings)
     }
 
+    const fn at(seconds: u64) -> Moment {
+        Moment::from_millis(seconds * 1000)
+    }
+
     fn enter(gate: &Arc<Gate>, text: &str) -> Option<Place> {
-        gate.enter(text.parse().unwrap())
+        gate.enter(text.parse().unwrap(), at(100), || {})
     }
 
     #[test]
@@ -131,8 +215,47 @@ mod tests {
     #[test]
     fn exempt_networks_know_only_the_limit_of_all() {
         let gate = gate(3, 1);
-        let _places: Vec<_> = (0..3).map(|_| enter(&gate, "203.0.113.5").unwrap()).collect();
-        assert!(enter(&gate, "203.0.113.5").is_none());
+        let places: Vec<_> = (0..3).map(|_| enter(&gate, "203.0.113.5").unwrap()).collect();
+        assert!(!places[0].is_crowded());
+        places.iter().for_each(|place| place.note_silence(Some(at(0))));
+        assert!(enter(&gate, "203.0.113.5").is_none(), "nobody exempt has to leave");
         assert!(enter(&gate, "192.0.2.1").is_none());
+    }
+
+    #[test]
+    fn the_one_that_is_silent_longest_leaves_for_a_newcomer() {
+        let gate = gate(3, 10);
+        let (told, asked) = std::sync::mpsc::channel();
+        let places: Vec<Place> = (0..3)
+            .map(|n| {
+                let told = told.clone();
+                gate.enter("192.0.2.1".parse().unwrap(), at(0), move || told.send(n).unwrap()).unwrap()
+            })
+            .collect();
+        assert!(enter(&gate, "192.0.2.9").is_none(), "all of them work");
+        places[0].note_silence(Some(at(96)));
+        assert!(enter(&gate, "192.0.2.9").is_none(), "silent for four seconds is not silent enough");
+        places[0].note_silence(Some(at(95)));
+        places[1].note_silence(Some(at(50)));
+        let newcomer = enter(&gate, "192.0.2.9").unwrap();
+        assert_eq!((asked.try_iter().collect::<Vec<_>>(), gate.sessions()), (vec![1], 3));
+        let _second = enter(&gate, "192.0.2.9").unwrap();
+        assert_eq!(asked.try_iter().collect::<Vec<_>>(), [0]);
+        assert!(enter(&gate, "192.0.2.9").is_none());
+        drop(places);
+        assert_eq!(gate.sessions(), 2);
+        drop(newcomer);
+        assert_eq!(gate.sessions(), 1);
+    }
+
+    #[test]
+    fn three_quarters_are_a_crowd() {
+        let gate = gate(4, 10);
+        let mut places: Vec<Place> = (0..3).map(|_| enter(&gate, "192.0.2.1").unwrap()).collect();
+        assert!(!places[0].is_crowded());
+        places.push(enter(&gate, "192.0.2.1").unwrap());
+        assert!(places[0].is_crowded());
+        places.pop();
+        assert!(!places[0].is_crowded());
     }
 }

@@ -9,10 +9,12 @@
 //! directory and for nobody else ([`admission`]).
 
 pub mod admission;
+pub mod brake;
 pub mod command;
 pub mod connection;
 pub mod content;
 pub mod driver;
+pub mod dsn;
 pub mod gate;
 pub mod header;
 pub mod pace;

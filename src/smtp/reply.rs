@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 
+use super::settings::RECIPIENTS_MAX;
 use crate::base::{DomainName, SpoolId, WallTime};
 
 /// One reply of one or more lines.
@@ -79,13 +80,19 @@ pub fn greeting(hostname: &DomainName) -> Reply {
 }
 
 /// The answer to EHLO: one line for each extension (RFC 5321 §4.1.1.1).
+///
+/// LIMITS tells what really holds: recipients of a transaction, and no MAILMAX, since a session takes any number of
+/// messages (RFC 9422 §4). REQUIRETLS is not offered: it promises that the next hop proves who it is
+/// (RFC 8689 §4.2.1), and delivery cannot keep that promise yet. BINARYMIME neither: the way out speaks DATA.
 #[must_use]
 pub fn ehlo(hostname: &DomainName, message_octets_max: u64, offers_starttls: bool) -> Reply {
     let starttls = if offers_starttls { "\nSTARTTLS" } else { "" };
     Reply::with_text(
         250,
         "",
-        format!("{hostname}\nPIPELINING\nSIZE {message_octets_max}\n8BITMIME\nSMTPUTF8{starttls}\nENHANCEDSTATUSCODES"),
+        format!(
+            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN{starttls}\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={RECIPIENTS_MAX}"
+        ),
     )
 }
 
@@ -140,6 +147,8 @@ pub const SENDER_OK: Reply = Reply::new(250, "2.1.0", "sender OK");
 pub const OK: Reply = Reply::new(250, "2.0.0", "OK");
 /// DATA accepted.
 pub const START_CONTENT: Reply = Reply::new(354, "", "end with <CRLF>.<CRLF>");
+/// BDAT accepted, more to come.
+pub const CHUNK_OK: Reply = Reply::new(250, "2.0.0", "chunk received");
 /// QUIT.
 pub const BYE: Reply = Reply::new(221, "2.0.0", "bye");
 /// VRFY: the same for every address, so that nothing is learned from it (RFC 5321 §7.3).
@@ -148,7 +157,7 @@ pub const VERIFY: Reply = Reply::new(252, "2.0.0", "cannot verify, but send it a
 pub const HELP: Reply = Reply::new(
     214,
     "2.0.0",
-    "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY STARTTLS QUIT\nthis host takes mail for its customers while their own server is away",
+    "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS QUIT\nthis host takes mail for its customers while their own server is away",
 );
 /// STARTTLS accepted.
 pub const START_TLS: Reply = Reply::new(220, "2.0.0", "ready for TLS");
@@ -159,7 +168,7 @@ pub const TLS_INJECTION: Reply = Reply::new(554, "5.5.1", "nothing may follow ST
 
 /// Verb that no SMTP server has, or we do not.
 pub const UNKNOWN_VERB: Reply = Reply::new(500, "5.5.1", "command not recognised");
-/// Verb known but not offered (EXPN, TURN, AUTH, BDAT, ...).
+/// Verb known but not offered (EXPN, TURN, AUTH, ...).
 pub const NOT_OFFERED: Reply = Reply::new(502, "5.5.1", "command not offered here");
 /// ETRN: flushes begin with a heartbeat, not with a request (RFC 1985 §5.3).
 pub const NO_ETRN: Reply = Reply::new(459, "4.7.1", "mail is sent when the heartbeat returns, not on request");
@@ -195,6 +204,12 @@ pub const MAIL_FIRST: Reply = Reply::new(503, "5.5.1", "say MAIL first");
 /// DATA with no accepted recipient.
 pub const NO_RECIPIENTS: Reply = Reply::new(554, "5.5.1", "no valid recipients");
 
+/// Another command than BDAT or RSET between the chunks of a message (RFC 3030 §2).
+pub const CHUNKS_OPEN: Reply = Reply::new(503, "5.5.1", "a message is arriving by BDAT; finish it or say RSET");
+/// BDAT whose length cannot be read: what follows would be taken for commands.
+pub const ENDLESS_CHUNK: Reply =
+    Reply::new(501, "5.5.4", "say BDAT, a number of octets, and LAST with the last chunk; closing");
+
 /// Content with a CR or LF that stands alone: whoever reads it otherwise could be smuggled to.
 pub const BARE_LINE_END: Reply = Reply::new(550, "5.6.11", "content has a CR or LF that stands alone");
 /// Content with too many `Received` lines.
@@ -204,6 +219,8 @@ pub const NOT_STORED: Reply = Reply::new(451, "4.3.0", "could not store the mess
 
 /// Too many errors.
 pub const TOO_MANY_ERRORS: Reply = Reply::new(421, "4.7.0", "too many errors; closing");
+/// The server is full and this session has been silent longest.
+pub const PLACE_NEEDED: Reply = Reply::new(421, "4.3.2", "too busy to wait for you; try again later");
 /// Too many commands without mail.
 pub const TOO_MANY_COMMANDS: Reply = Reply::new(421, "4.7.0", "too many commands without mail; closing");
 /// A deadline passed (RFC 5321 §3.8).
@@ -236,7 +253,7 @@ mod tests {
         let name = DomainName::parse("mx.example").unwrap();
         assert_eq!(
             wire(&ehlo(&name, 1000, true)),
-            "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-STARTTLS\r\n250 ENHANCEDSTATUSCODES\r\n"
+            "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250-ENHANCEDSTATUSCODES\r\n250 LIMITS RCPTMAX=1000\r\n"
         );
         assert!(!wire(&ehlo(&name, 1000, false)).contains("STARTTLS"));
     }

@@ -1,8 +1,12 @@
 //! One SMTP session: what we say to a peer, and when a message is ours. Reads no clock and owns no socket.
 //!
 //! ```text
-//! Fresh --EHLO--> Greeted --MAIL--> Transaction --DATA--> Content --dot--> Committing --committed--> Greeted
+//! Fresh --EHLO--> Greeted --MAIL--> Transaction --DATA--> Content --dot---> Committing --committed--> Greeted
+//!                                       |                  |  ^  |
+//!                                       '-----BDAT---------'  |  '-chunk-> Chunks --BDAT--> Content
 //! ```
+//!
+//! The chunk of a refused BDAT is read over in `Swallow`: it must never be taken for commands.
 //!
 //! Call [`advance`](Session::advance) with what was read and do what it says until it says [`Action::Read`]. The
 //! replies in [`output`](Session::output) leave with [`Action::Read`], [`Action::Flush`], [`Action::StartTls`] and
@@ -10,10 +14,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::admission;
+use super::brake::Brake;
 use super::command::{self, Command};
 use super::content::ContentReader;
 use super::pace::Pace;
@@ -22,7 +28,7 @@ use super::settings::{COMMAND_OCTETS_MAX, ERRORS_MAX, IDLE_COMMANDS_MAX, OUTPUT_
 use crate::account::Directory;
 use crate::base::{AccountId, DomainName, EndpointId, Moment, ReversePath, SpoolId, WallTime};
 use crate::liveness::{LineState, LineView};
-use crate::spool::{BodyType, NewMessage, NewRecipient, Usage};
+use crate::spool::{BodyType, MessageDsn, NewMessage, NewRecipient, Usage};
 
 /// What a session asks while it decides. Answers come at once and from memory.
 pub trait World {
@@ -47,6 +53,8 @@ pub enum Action {
     Read,
     /// Send the output, then go on.
     Flush,
+    /// Send the output, then go on at this moment: the peer looks for addresses.
+    Pause(Moment),
     /// Store a piece ahead, then [`Session::handle_piece`].
     StorePiece {
         /// Of which message.
@@ -108,6 +116,7 @@ pub(super) struct Envelope {
     pub(super) declared_octets: Option<u64>,
     pub(super) body: BodyType,
     pub(super) smtputf8: bool,
+    pub(super) dsn: MessageDsn,
     pub(super) recipients: Vec<NewRecipient>,
 }
 
@@ -119,6 +128,23 @@ pub(super) struct Content {
     pub(super) pieces: u32,
     /// The spool refused a piece: read to the end, then defer.
     pub(super) is_lost: bool,
+    /// The content is complete with the octets that are being read: always after DATA.
+    pub(super) is_last: bool,
+    /// Time that the chunks before have taken.
+    pub(super) spent: Duration,
+}
+
+/// The chunk of a BDAT that was refused.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// None before EHLO.
+    pub(super) greeting: Option<Greeting>,
+    /// Octets that are still to come.
+    pub(super) left: u64,
+    /// Octets that came.
+    pub(super) taken: u64,
+    /// Said once they are all read.
+    pub(super) reply: Reply,
 }
 
 /// What the reply to a commit has to say.
@@ -136,6 +162,9 @@ pub(super) enum State {
     Greeted(Greeting),
     Transaction(Greeting, Envelope),
     Content(Greeting, Envelope, Box<Content>),
+    /// Between two chunks.
+    Chunks(Greeting, Envelope, Box<Content>),
+    Swallow(Box<Refused>),
     Committing(Greeting, Receipt),
     Handshake,
     Closed,
@@ -161,6 +190,9 @@ pub struct Session {
     output: BytesMut,
     line: Line,
     errors: u32,
+    pub(super) brake: Brake,
+    /// A refusal that is said after the pause.
+    pub(super) held: Option<Reply>,
     idle_commands: u32,
     is_stopping: bool,
 }
@@ -169,16 +201,20 @@ impl Session {
     /// A session that has just begun; the greeting is in the output.
     #[must_use]
     pub fn new(settings: Arc<Settings>, peer: IpAddr, offers_tls: bool, now: Moment) -> Self {
+        let peer = peer.to_canonical();
+        let is_exempt = settings.exempt_networks.iter().any(|net| net.contains(&peer));
         let mut session = Self {
             pace: Pace::new(settings.patience, now),
             settings,
-            peer: peer.to_canonical(),
+            peer,
             security: Security::Plain { offers_tls },
             state: State::Fresh,
             abandoned: None,
             output: BytesMut::with_capacity(512),
             line: Line::Ordinary,
             errors: 0,
+            brake: Brake::new(is_exempt),
+            held: None,
             idle_commands: 0,
             is_stopping: false,
         };
@@ -191,10 +227,30 @@ impl Session {
         &mut self.output
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    /// When [`handle_timeout`](Self::handle_timeout) is due; earlier when most places are taken.
     #[must_use]
-    pub fn poll_timeout(&self) -> Moment {
-        self.pace.deadline()
+    pub fn poll_timeout(&self, is_crowded: bool) -> Moment {
+        self.pace.deadline(is_crowded)
+    }
+
+    /// Whether the peer would lose something if the session ended now.
+    #[must_use]
+    pub const fn is_in_transaction(&self) -> bool {
+        match self.state {
+            State::Fresh | State::Greeted(_) | State::Handshake | State::Closed => false,
+            State::Transaction(..)
+            | State::Content(..)
+            | State::Chunks(..)
+            | State::Swallow(_)
+            | State::Committing(..) => true,
+        }
+    }
+
+    /// A newcomer needs the place. A transaction that has begun meanwhile goes on.
+    pub fn handle_place_needed(&mut self) {
+        if !self.is_in_transaction() {
+            self.close(&reply::PLACE_NEEDED);
+        }
     }
 
     /// The deadline has passed: 421 and the end.
@@ -260,6 +316,14 @@ impl Session {
             if let Some(id) = self.abandoned.take() {
                 return Action::Abandon(id);
             }
+            if !matches!(self.state, State::Closed)
+                && let Some(until) = self.brake.poll_pause(now)
+            {
+                return Action::Pause(until);
+            }
+            if let Some(refusal) = self.held.take() {
+                self.refuse(&refusal);
+            }
             if self.output.len() > OUTPUT_OCTETS_MAX {
                 return Action::Flush;
             }
@@ -273,8 +337,13 @@ impl Session {
                         return action;
                     }
                 }
+                State::Swallow(_) => {
+                    if !self.swallow(input, now) {
+                        return Action::Read;
+                    }
+                }
                 State::Fresh | State::Greeted(_) if self.is_stopping => self.close(&reply::SHUTTING_DOWN),
-                State::Fresh | State::Greeted(_) | State::Transaction(..) => {
+                State::Fresh | State::Greeted(_) | State::Transaction(..) | State::Chunks(..) => {
                     if !self.take_line(input, world, now) {
                         return Action::Read;
                     }
@@ -311,16 +380,20 @@ impl Session {
     }
 
     fn obey(&mut self, command: Command, input: &BytesMut, world: &dyn World, now: Moment) {
-        let is_idle = !matches!(command, Command::Rcpt { .. } | Command::Data | Command::Quit);
-        if is_idle && !self.count_idle_command() {
+        let is_empty_chunk = matches!(&command, Command::Bdat(chunk) if chunk.octets == 0 && !chunk.is_last);
+        let brings_mail =
+            !is_empty_chunk && matches!(command, Command::Rcpt(_) | Command::Data | Command::Bdat(_) | Command::Quit);
+        if !brings_mail && !self.count_idle_command() {
             return;
         }
         match command {
             Command::Ehlo(name) => self.ehlo(name),
             Command::Helo(name) => self.helo(name),
             Command::Mail(mail) => self.mail(mail, world),
-            Command::Rcpt { path, is_ascii } => self.rcpt(&path, is_ascii, world),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt, world, now),
             Command::Data => self.data(world, now),
+            Command::Bdat(chunk) => self.bdat(chunk, world, now),
+            Command::EndlessBdat => self.close(&reply::ENDLESS_CHUNK),
             Command::Rset => self.rset(),
             Command::Noop => self.say(&reply::OK),
             Command::Vrfy => self.say(&reply::VERIFY),
@@ -365,8 +438,9 @@ impl Session {
         self.state = State::Closed;
     }
 
-    fn forget_content(&mut self) {
-        if let State::Content(_, _, content) = &self.state
+    /// Has the pieces of an unfinished content taken back.
+    pub(super) fn forget_content(&mut self) {
+        if let State::Content(_, _, content) | State::Chunks(_, _, content) = &self.state
             && content.pieces > 0
         {
             self.abandoned = Some(content.id);

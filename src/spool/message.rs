@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
+use super::dsn::{MessageDsn, RecipientDsn};
 use crate::base::{AccountId, LocalPart, Mailbox, ReversePath, SpoolId, WallTime};
 
 /// What the sender declared of the content (RFC 6152 §2).
@@ -34,6 +35,16 @@ pub struct NewRecipient {
     pub account: AccountId,
     /// The forward-path; its host is always a name.
     pub mailbox: Mailbox,
+    /// What the sender wants to be told of it.
+    pub dsn: RecipientDsn,
+}
+
+impl NewRecipient {
+    /// Whether this is the same mailbox, whatever is wanted for it.
+    #[must_use]
+    pub fn is_same_mailbox(&self, other: &Self) -> bool {
+        self.account == other.account && self.mailbox == other.mailbox
+    }
 }
 
 /// A message that is complete and may be made durable.
@@ -51,6 +62,8 @@ pub struct NewMessage {
     pub smtputf8: bool,
     /// `BODY=`.
     pub body: BodyType,
+    /// `RET` and `ENVID`.
+    pub dsn: MessageDsn,
     /// Trace fields that go before the content: our `Received`, each line ended by CRLF.
     pub trace: Bytes,
     /// SHA-256 of the content.
@@ -78,6 +91,8 @@ pub struct ClaimedRecipient {
     pub ordinal: u32,
     /// Where to.
     pub mailbox: Mailbox,
+    /// See [`NewRecipient::dsn`].
+    pub dsn: RecipientDsn,
     /// Attempts so far.
     pub attempts: u32,
 }
@@ -95,6 +110,8 @@ pub struct Claimed {
     pub smtputf8: bool,
     /// See [`NewMessage::body`].
     pub body: BodyType,
+    /// See [`NewMessage::dsn`].
+    pub dsn: MessageDsn,
     /// See [`NewMessage::trace`].
     pub trace: Bytes,
     /// See [`NewMessage::sha256`].

@@ -3,10 +3,12 @@
 //! A message is ours from the moment [`SpoolStore::intake_commit`] has returned `Ok` and until each of its
 //! recipients has reached an end. Nothing is deleted on an error.
 
+pub mod dsn;
 pub mod message;
 pub mod state;
 pub mod store;
 
+pub use dsn::{DsnValueError, MessageDsn, Notify, RecipientDsn, Return};
 pub use message::{BodyType, Claimed, ClaimedRecipient, HeaderSummary, NewMessage, NewRecipient};
 pub use state::{DeliveryReply, Outcome, RecipientState, RecipientStateError};
 pub use store::{

@@ -14,7 +14,8 @@ use pulsemx::delivery::{Deliveries, FlushView, Flushes, RetryTimes, Settings, Ti
 use pulsemx::liveness::{AddressChange, Cause, HistoryRow, LineEvent, LineState, LineView, Lines, Transition};
 use pulsemx::spool::{
     BodyType, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DeliveryReply, IntakeStatus, ListPage, ListQuery,
-    MessageDetail, NewMessage, Outcome, RecipientState, Report, RetrySelection, SpoolError, SpoolStore, Tally, Usage,
+    MessageDetail, MessageDsn, NewMessage, Outcome, RecipientDsn, RecipientState, Report, RetrySelection, SpoolError,
+    SpoolStore, Tally, Usage,
 };
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -370,7 +371,12 @@ impl Spool {
             .to
             .iter()
             .zip(0..)
-            .map(|(to, ordinal)| ClaimedRecipient { ordinal, mailbox: Mailbox::parse(to, true).unwrap(), attempts: 0 })
+            .map(|(to, ordinal)| ClaimedRecipient {
+                ordinal,
+                mailbox: Mailbox::parse(to, true).unwrap(),
+                attempts: 0,
+                dsn: RecipientDsn::default(),
+            })
             .collect();
         let chunks = match &content {
             Content::Pieces(pieces) => pieces.len() as u32,
@@ -383,6 +389,7 @@ impl Spool {
             reverse_path: ReversePath::parse(mail.from, true).unwrap(),
             smtputf8: false,
             body: BodyType::SevenBit,
+            dsn: MessageDsn::default(),
             trace: Bytes::from_static(TRACE),
             sha256,
             octets,

@@ -10,7 +10,8 @@ use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount};
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::liveness::TransitionLog;
 use pulsemx::spool::{
-    BodyType, ClaimQuery, Claimed, DeliveryReply, HeaderSummary, NewMessage, NewRecipient, Outcome, Report, SpoolStore,
+    BodyType, ClaimQuery, Claimed, DeliveryReply, HeaderSummary, MessageDsn, NewMessage, NewRecipient, Outcome,
+    RecipientDsn, Report, SpoolStore,
 };
 use pulsemx::store::sqlite::Settings;
 use pulsemx::store::{MemoryStore, SqliteStore};
@@ -121,10 +122,12 @@ pub(crate) fn message(number: i64, recipients: &[(AccountId, &str)]) -> NewMessa
             .map(|(account, mailbox)| NewRecipient {
                 account: *account,
                 mailbox: Mailbox::parse(mailbox, true).unwrap(),
+                dsn: RecipientDsn::default(),
             })
             .collect(),
         smtputf8: false,
         body: BodyType::EightBitMime,
+        dsn: MessageDsn::default(),
         trace: Bytes::from_static(b"Received: from x by y\r\n"),
         sha256: [u8::try_from(number % 250).unwrap(); 32],
         octets: content.len() as u64,

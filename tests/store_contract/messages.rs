@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use pulsemx::base::AccountId;
 use pulsemx::spool::{
-    ClaimQuery, CommitError, IntakeStatus, ListQuery, Outcome, RecipientState, Report, RetrySelection, SpoolError,
-    StateFilter, Tally, Usage,
+    ClaimQuery, CommitError, IntakeStatus, ListQuery, MessageDsn, Notify, Outcome, RecipientDsn, RecipientState,
+    Report, RetrySelection, Return, SpoolError, StateFilter, Tally, Usage,
 };
 
 use crate::engine::{
@@ -34,6 +34,7 @@ for_each_engine! {
     usage_is_exact_after_each_step,
     lists_show_states_and_pages,
     envelopes_of_delivered_mail_are_purged_by_age,
+    what_a_sender_wants_to_be_told_comes_with_the_claim,
 }
 
 async fn firma(engine: &Engine) -> AccountId {
@@ -46,6 +47,26 @@ async fn commit(engine: &Engine, number: i64, recipients: &[(AccountId, &str)]) 
 
 fn tally(accepted: u64, delivered: u64, waiting: u64, refused: u64) -> Tally {
     Tally { accepted, delivered, deleted: 0, waiting, refused }
+}
+
+async fn what_a_sender_wants_to_be_told_comes_with_the_claim(mut engine: Engine) {
+    let firma = firma(&engine).await;
+    let mut sent = message(7, &[(firma, "a@firma.example"), (firma, "b@firma.example"), (firma, "c@firma.example")]);
+    sent.dsn = MessageDsn { ret: Some(Return::Headers), envelope_id: Some("a+b= c".to_owned()) };
+    sent.recipients[0].dsn = RecipientDsn {
+        notify: Some(Notify::When { success: true, failure: false, delay: true }),
+        original_recipient: Some("utf-8;jörg@a.example".to_owned()),
+    };
+    sent.recipients[1].dsn.notify = Some(Notify::Never);
+    engine.store().intake_commit(sent.clone()).await.unwrap();
+    commit(&engine, 8, &[(firma, "a@firma.example")]).await;
+    engine.restart();
+    let claimed = claim(engine.store(), firma, 9).await;
+    assert_eq!(claimed[0].dsn, sent.dsn);
+    for (claimed, sent) in claimed[0].recipients.iter().zip(&sent.recipients) {
+        assert_eq!(claimed.dsn, sent.dsn);
+    }
+    assert_eq!((claimed[1].dsn.clone(), claimed[1].recipients[0].dsn.clone()), Default::default());
 }
 
 async fn what_was_committed_is_there_after_a_restart(mut engine: Engine) {

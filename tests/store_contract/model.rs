@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use pulsemx::base::{AccountId, Mailbox};
-use pulsemx::spool::{ClaimQuery, ListQuery, NewRecipient, Outcome, Report, RetrySelection, StateFilter};
+use pulsemx::spool::{ClaimQuery, ListQuery, NewRecipient, Outcome, RecipientDsn, Report, RetrySelection, StateFilter};
 
 use crate::engine::{Engine, account, at, change, deferred, delivered, id, message, name, query, refused};
 
@@ -64,8 +64,11 @@ async fn take(engine: &mut Engine, step: &Step, now: i64, accounts: [AccountId; 
             let mut mail = message(*number, &[]);
             for (of_other, of_second_domain) in recipients {
                 let text = if *of_second_domain { "a@zwei.example" } else { "a@firma.example" };
-                mail.recipients
-                    .push(NewRecipient { account: of(*of_other), mailbox: Mailbox::parse(text, false).unwrap() });
+                mail.recipients.push(NewRecipient {
+                    account: of(*of_other),
+                    mailbox: Mailbox::parse(text, false).unwrap(),
+                    dsn: RecipientDsn::default(),
+                });
             }
             if *ahead {
                 let piece = Bytes::from_static(b"ahead");

@@ -91,6 +91,7 @@ mod tests {
             reverse_path: ReversePath::parse(sender, false).unwrap(),
             smtputf8: false,
             body: BodyType::SevenBit,
+            dsn: crate::spool::MessageDsn::default(),
             trace: bytes::Bytes::new(),
             sha256: [0; 32],
             octets: 0,

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::Mailbox;
+use crate::spool::{Notify, Return};
 
 fn code(line: &str) -> u16 {
     parse(line.as_bytes()).unwrap_err().code
@@ -16,7 +17,7 @@ fn verbs_and_keywords_have_no_case() {
     assert_eq!(parse(b"QUIT  "), Ok(Command::Quit));
     assert!(matches!(parse(b"mail from:<a@b.example> size=7 body=8bitmime"), Ok(Command::Mail(m))
         if m.declared_octets == Some(7) && m.body == BodyType::EightBitMime && !m.smtputf8));
-    assert!(matches!(parse(b"Rcpt To:<a@b.example>"), Ok(Command::Rcpt { is_ascii: true, .. })));
+    assert!(matches!(parse(b"Rcpt To:<a@b.example>"), Ok(Command::Rcpt(RcptCommand { is_ascii: true, .. }))));
 }
 
 #[test]
@@ -45,10 +46,25 @@ fn octets_that_no_command_has_are_refused() {
 
 #[test]
 fn parameters_are_known_or_refused() {
-    assert_eq!(code("MAIL FROM:<a@b.example> RET=HDRS"), 555);
+    assert_eq!(code("MAIL FROM:<a@b.example> NOTIFY=NEVER"), 555);
     assert_eq!(code("MAIL FROM:<a@b.example> AUTH=<>"), 555);
-    assert_eq!(code("RCPT TO:<a@b.example> NOTIFY=NEVER"), 555);
-    for text in ["SIZE", "SIZE=", "SIZE=-1", "SIZE=1 SIZE=2", "BODY=BINARYMIME", "BODY", "SMTPUTF8=1", "SIZE=0x1"] {
+    assert_eq!(code("RCPT TO:<a@b.example> RET=HDRS"), 555);
+    for text in [
+        "SIZE",
+        "SIZE=",
+        "SIZE=-1",
+        "SIZE=1 SIZE=2",
+        "BODY=BINARYMIME",
+        "BODY",
+        "SMTPUTF8=1",
+        "SIZE=0x1",
+        "RET",
+        "RET=ALL",
+        "RET=FULL RET=FULL",
+        "ENVID=",
+        "ENVID=a ENVID=b",
+        "ENVID=a+0Ab",
+    ] {
         assert_eq!(code(&format!("MAIL FROM:<a@b.example> {text}")), 501, "{text}");
     }
     assert_eq!(code("MAIL FROM:<a@b.example>SIZE=1"), 501);
@@ -57,20 +73,48 @@ fn parameters_are_known_or_refused() {
 }
 
 #[test]
+fn a_sender_says_what_it_wants_to_be_told() {
+    let Ok(Command::Mail(mail)) = parse(b"MAIL FROM:<> ret=hdrs ENVID=QQ+2B1") else { panic!() };
+    assert_eq!(mail.dsn, MessageDsn { ret: Some(Return::Headers), envelope_id: Some("QQ+1".to_owned()) });
+    let line = b"RCPT TO:<a@b.example> notify=delay,failure ORCPT=rfc822;c@d.example";
+    let Ok(Command::Rcpt(rcpt)) = parse(line) else { panic!() };
+    assert_eq!(rcpt.dsn.notify, Some(Notify::When { success: false, failure: true, delay: true }));
+    assert_eq!(rcpt.dsn.original_recipient.as_deref(), Some("rfc822;c@d.example"));
+    for text in
+        ["NOTIFY", "NOTIFY=", "NOTIFY=NEVER,DELAY", "NOTIFY=NEVER NOTIFY=NEVER", "ORCPT=a@b", "ORCPT=a;b ORCPT=a;b"]
+    {
+        assert_eq!(code(&format!("RCPT TO:<a@b.example> {text}")), 501, "{text}");
+    }
+}
+
+#[test]
 fn utf8_paths_need_smtputf8() {
     assert_eq!(code("MAIL FROM:<jörg@b.example>"), 553);
     assert!(matches!(parse("MAIL FROM:<jörg@b.example> SMTPUTF8".as_bytes()), Ok(Command::Mail(m)) if m.smtputf8));
-    assert!(matches!(parse("RCPT TO:<a@bücher.example>".as_bytes()), Ok(Command::Rcpt { is_ascii: false, .. })));
+    assert!(matches!(
+        parse("RCPT TO:<a@bücher.example>".as_bytes()),
+        Ok(Command::Rcpt(RcptCommand { is_ascii: false, .. }))
+    ));
 }
 
 #[test]
 fn verbs_we_do_not_have_are_told_apart() {
     assert_eq!(code("EXPN list"), 502);
-    assert_eq!(code("BDAT 5 LAST"), 502);
     assert_eq!(code("XYZZY"), 500);
     assert_eq!(code(""), 500);
     assert_eq!(code("MAILFROM:<a@b>"), 500);
     assert_eq!(parse(b"GET / HTTP/1.1"), Ok(Command::Http));
+}
+
+#[test]
+fn a_chunk_has_a_length_or_no_end() {
+    let chunk = |octets, is_last| Ok(Command::Bdat(Chunk { octets, is_last }));
+    assert_eq!(parse(b"BDAT 5"), chunk(5, false));
+    assert_eq!(parse(b"bdat  0  last "), chunk(0, true));
+    assert_eq!(parse(b"BDAT 18446744073709551615 LAST"), chunk(u64::MAX, true));
+    for text in ["", "x", "-1", "+1", "1.5", "0x10", "5 FIRST", "LAST", "5 LAST 6", "18446744073709551616"] {
+        assert_eq!(parse(format!("BDAT {text}").as_bytes()), Ok(Command::EndlessBdat), "{text}");
+    }
 }
 
 proptest! {
@@ -94,7 +138,7 @@ proptest! {
     ) {
         let address = format!("{local}@{domain}");
         let line = format!("RCPT TO:<{address}>");
-        let Ok(Command::Rcpt { path: ForwardPath::Mailbox(mailbox), .. }) = parse(line.as_bytes()) else {
+        let Ok(Command::Rcpt(RcptCommand { path: ForwardPath::Mailbox(mailbox), .. })) = parse(line.as_bytes()) else {
             return Err(TestCaseError::fail(line));
         };
         prop_assert_eq!(mailbox.to_string(), address.clone());

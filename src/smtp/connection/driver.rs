@@ -9,9 +9,10 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::super::driver::Host;
+use super::super::gate::Place;
 use super::super::session::{Action, Committed, Session, World};
 use super::super::settings::INPUT_OCTETS_MAX;
 use crate::base::{AccountId, Moment, SpoolId};
@@ -34,6 +35,13 @@ enum End {
     StartTls,
 }
 
+/// A session's place, and whether it has to leave it.
+pub(in crate::smtp) struct Seat {
+    pub(in crate::smtp) place: Place,
+    /// Cancelled when a newcomer needs the place.
+    pub(in crate::smtp) leave: CancellationToken,
+}
+
 /// One connection.
 pub(in crate::smtp) struct Connection {
     host: Arc<Host>,
@@ -42,18 +50,28 @@ pub(in crate::smtp) struct Connection {
     input: BytesMut,
     timer: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    seat: Seat,
+    /// A newcomer needs the place; heard once.
+    is_asked_to_leave: bool,
     /// When running transactions are cut off, once the service stops.
     cut_off: Option<Moment>,
 }
 
 /// Serves one peer to the end.
-pub(in crate::smtp) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(host: Arc<Host>, stream: S, peer: SocketAddr) {
+pub(in crate::smtp) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    host: Arc<Host>,
+    stream: S,
+    peer: SocketAddr,
+    seat: Seat,
+) {
     let now = host.now();
     let session = Session::new(Arc::clone(&host.settings), peer.ip(), host.tls.is_some(), now);
-    let timer = Box::pin(sleep_until(host.instant(session.poll_timeout())));
+    let timer = Box::pin(sleep_until(host.instant(session.poll_timeout(false))));
     let shutdown = Box::pin(host.shutdown.clone().cancelled_owned());
     let input = BytesMut::with_capacity(INPUT_OCTETS_MAX);
-    Connection { host, peer, session, input, timer, shutdown, cut_off: None }.run(stream).await;
+    Connection { host, peer, session, input, timer, shutdown, seat, is_asked_to_leave: false, cut_off: None }
+        .run(stream)
+        .await;
 }
 
 impl Connection {
@@ -107,6 +125,12 @@ impl Connection {
                         return End::Gone;
                     }
                 }
+                Action::Pause(until) => {
+                    if !self.flush(stream).await {
+                        return End::Gone;
+                    }
+                    self.pause(until).await;
+                }
                 Action::Flush => {
                     if !self.flush(stream).await {
                         return End::Gone;
@@ -148,6 +172,8 @@ impl Connection {
     /// Waits for octets, a deadline or the end of the service. False when the peer is gone.
     async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> bool {
         self.input.reserve(INPUT_OCTETS_MAX);
+        let silent_since = (!self.session.is_in_transaction()).then(|| self.host.now());
+        self.seat.place.note_silence(silent_since);
         loop {
             let deadline = self.deadline();
             // Deadlines mostly move away: the timer is set again when it fires, not with each read.
@@ -156,10 +182,19 @@ impl Connection {
             }
             tokio::select! {
                 biased;
-                result = stream.read_buf(&mut self.input) => return matches!(result, Ok(octets) if octets > 0),
+                result = stream.read_buf(&mut self.input) => {
+                    self.seat.place.note_silence(None);
+                    return matches!(result, Ok(octets) if octets > 0);
+                }
                 () = self.shutdown.as_mut(), if self.cut_off.is_none() => {
                     self.cut_off = Some(self.host.now() + self.host.settings.patience.shutdown);
                     self.session.handle_shutdown();
+                    return true;
+                }
+                () = self.seat.leave.cancelled(), if !self.is_asked_to_leave => {
+                    self.is_asked_to_leave = true;
+                    tracing::info!(peer = %self.peer, "silent session closed for a newcomer");
+                    self.session.handle_place_needed();
                     return true;
                 }
                 () = self.timer.as_mut() => {
@@ -179,8 +214,24 @@ impl Connection {
         }
     }
 
+    /// Waits before the reply to a peer that is being slowed.
+    async fn pause(&mut self, until: Moment) {
+        self.seat.place.note_silence(None);
+        let until = self.cut_off.map_or(until, |cut_off| cut_off.min(until));
+        tokio::select! {
+            () = sleep_until(self.host.instant(until)) => {}
+            () = self.shutdown.as_mut(), if self.cut_off.is_none() => {
+                self.cut_off = Some(self.host.now() + self.host.settings.patience.shutdown);
+                self.session.handle_shutdown();
+            }
+        }
+        if self.cut_off.is_some_and(|cut_off| cut_off <= self.host.now()) {
+            self.session.handle_shutdown_deadline();
+        }
+    }
+
     fn deadline(&self) -> Moment {
-        let own = self.session.poll_timeout();
+        let own = self.session.poll_timeout(self.seat.place.is_crowded());
         self.cut_off.map_or(own, |cut_off| cut_off.min(own))
     }
 

@@ -126,6 +126,74 @@ fn a_line_without_end_is_passed_on_unchanged() {
     assert_eq!(read(&stuffed(content.as_bytes()), &[], 1 << 20).unwrap().0, content.as_bytes());
 }
 
+/// Feeds `content` in chunks and each chunk in parts of `step` octets.
+fn read_chunks(content: &[u8], edges: &[usize], step: usize) -> (Vec<u8>, Received) {
+    let mut reader = ContentReader::new(1 << 20, None);
+    let mut edges: Vec<usize> = edges.iter().map(|edge| (*edge).min(content.len())).collect();
+    edges.push(content.len());
+    edges.sort_unstable();
+    let (mut kept, mut start) = (Vec::new(), 0);
+    for edge in edges {
+        let chunk = &content[start..edge];
+        start = edge;
+        reader.begin_chunk(chunk.len() as u64);
+        let mut input = BytesMut::new();
+        // What follows the chunk is on its way already and must stay.
+        let wire = [chunk, b"\r\n.\r\nQUIT\r\n"].concat();
+        let mut parts = wire.chunks(step);
+        loop {
+            match reader.feed(&mut input) {
+                Fed::NeedMore => input.extend_from_slice(parts.next().unwrap()),
+                Fed::Piece(piece) => kept.extend_from_slice(&piece),
+                Fed::End => break,
+            }
+        }
+        parts.for_each(|part| input.extend_from_slice(part));
+        assert_eq!(&input[..], b"\r\n.\r\nQUIT\r\n");
+    }
+    let received = reader.finish();
+    received.tail.iter().for_each(|piece| kept.extend_from_slice(piece));
+    (kept, received)
+}
+
+#[test]
+fn chunks_carry_any_content_of_whole_line_ends_as_it_is() {
+    for content in ["", ".", "\r\n.\r\n", "a", "a\r\n.\r\nMAIL FROM:<x@y.example>\r\n..\r\nb", "\r\n\r\n", "Subject: x"]
+    {
+        for edge in 0..=content.len() {
+            for step in 1..4 {
+                let (kept, received) = read_chunks(content.as_bytes(), &[edge], step);
+                assert_eq!((kept.as_slice(), received.fault), (content.as_bytes(), None), "{content:?} at {edge}");
+                assert_eq!(received.octets, content.len() as u64);
+                assert_eq!(received.sha256, <[u8; 32]>::from(Sha256::digest(content)));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_last_header_line_of_a_chunk_needs_no_line_end() {
+    assert_eq!(read_chunks(b"Subject: x", &[], 3).1.header.subject, "x");
+}
+
+#[test]
+fn chunks_with_bare_line_ends_are_condemned_wherever_they_are_divided() {
+    for content in ["a\nb", "a\rb", "a\r", "\n", "\r\r\n", "a\r\n\n", "a\r\n\r"] {
+        for edge in 0..=content.len() {
+            let (_, received) = read_chunks(content.as_bytes(), &[edge], 2);
+            assert_eq!(received.fault, Some(Fault::BareLineEnd), "{content:?} at {edge}");
+            assert!(received.tail.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_big_chunk_leaves_in_full_pieces() {
+    let content = format!("{}end", "0123456789abcde\r\n".repeat(10_000));
+    let (kept, received) = read_chunks(content.as_bytes(), &[65_535, 65_536, 100_000], 16_384);
+    assert!(kept == content.as_bytes() && received.chunks_ahead == 2 && received.fault.is_none());
+}
+
 proptest! {
     #[test]
     fn any_content_of_whole_lines_comes_through(

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+mod chunks;
+
 use super::*;
 use crate::account::{Account, AccountStatus, Domain};
 use crate::base::{ByteCount, SpoolIds};
@@ -98,6 +100,7 @@ struct Talk {
     committed: Vec<NewMessage>,
     pieces: Vec<(u32, usize)>,
     abandoned: Vec<SpoolId>,
+    paused: Vec<Duration>,
     commit_as: Committed,
     piece_is_stored: bool,
     writes: u32,
@@ -118,6 +121,7 @@ fn talk_with(change: impl FnOnce(&mut Settings)) -> Talk {
         committed: vec![],
         pieces: vec![],
         abandoned: vec![],
+        paused: vec![],
         commit_as: Committed::Stored,
         piece_is_stored: true,
         writes: 0,
@@ -168,6 +172,12 @@ impl Talk {
                     assert!(!said.contains(&message.id.to_string()), "250 before the commit");
                     self.committed.push(*message);
                     self.session.handle_committed(self.commit_as, &self.world, self.now);
+                }
+                Action::Pause(until) => {
+                    let output = self.session.output().split();
+                    self.replies.push_str(std::str::from_utf8(&output).unwrap());
+                    self.paused.push(until.since(self.now));
+                    self.now = until;
                 }
                 Action::Abandon(id) => self.abandoned.push(id),
             }
@@ -379,6 +389,30 @@ fn too_many_errors_or_idle_commands_end_the_session() {
 }
 
 #[test]
+fn who_looks_for_addresses_is_slowed_and_then_sent_away() {
+    let tries = "RCPT TO:<x@elsewhere.example>\r\n".repeat(30);
+    let mut talk = talk().greeted();
+    talk.say("MAIL FROM:<>\r\n");
+    let codes = talk.say(&tries);
+    assert_eq!((codes.len(), codes.last(), talk.last), (21, Some(&421), "close"));
+    assert_eq!(talk.paused, [Duration::from_secs(5); 15]);
+    let mut talk = talk_with(|settings| settings.exempt_networks = vec!["192.0.2.0/24".parse().unwrap()]).greeted();
+    talk.say("MAIL FROM:<>\r\n");
+    talk.say(&tries);
+    assert!(talk.paused.is_empty());
+}
+
+#[test]
+fn a_newcomer_takes_the_place_of_a_session_without_a_transaction() {
+    let mut talk = talk().greeted();
+    talk.say("MAIL FROM:<>\r\n");
+    talk.session.handle_place_needed();
+    assert_eq!((talk.say("RSET\r\n"), talk.last), (vec![250], "read"));
+    talk.session.handle_place_needed();
+    assert_eq!((talk.say(""), talk.last), (vec![421], "close"));
+}
+
+#[test]
 fn long_lines_and_foreign_protocols_do_no_harm() {
     let mut talk = talk().greeted();
     assert_eq!(talk.say(&"x".repeat(5000)), [0u16; 0]);
@@ -462,6 +496,7 @@ proptest! {
                 "EHLO a.example\r\n", "HELO a.example\r\n", "MAIL FROM:<>\r\n", "MAIL FROM:<a@b.example> SIZE=5\r\n",
                 "RCPT TO:<b@firma.example>\r\n", "RCPT TO:<c@verein.example>\r\n", "RCPT TO:<x@elsewhere.example>\r\n",
                 "RCPT TO:<x%elsewhere.example@firma.example>\r\n", "DATA\r\n", "text\r\n", ".\r\n", "..\r\n", "bare\n",
+                "BDAT 6\r\ntext\r\n", "BDAT 4 LAST\r\nMAIL", "BDAT 3\r\na\r\n", "BDAT 0 LAST\r\n",
                 "RSET\r\n", "NOOP\r\n", "XYZZY\r\n", "STARTTLS\r\n", "\r\n",
             ]),
             0..40,

@@ -1,4 +1,6 @@
-//! DATA: the content comes, and what follows its final dot (RFC 5321 §4.1.1.4).
+//! DATA: the content comes, and what follows its end, be it a final dot (RFC 5321 §4.1.1.4) or the last chunk.
+
+use std::time::Duration;
 
 use bytes::BytesMut;
 
@@ -19,9 +21,8 @@ impl Session {
                 self.refuse(&reply::NO_RECIPIENTS);
             }
             State::Transaction(greeting, envelope) => {
-                let reader = ContentReader::new(self.settings.message_octets_max.0, envelope.declared_octets);
-                let content = Content { id: world.next_id(), reader, pieces: 0, is_lost: false };
-                self.state = State::Content(greeting, envelope, Box::new(content));
+                let content = self.begin_content(&envelope, world);
+                self.state = State::Content(greeting, envelope, content);
                 self.pace.handle_content(0, now);
                 self.say(&reply::START_CONTENT);
             }
@@ -29,8 +30,13 @@ impl Session {
                 self.state = state;
                 self.refuse(&reply::EHLO_FIRST);
             }
+            state @ State::Chunks(..) => {
+                self.state = state;
+                self.refuse(&reply::CHUNKS_OPEN);
+            }
             state @ (State::Greeted(_)
             | State::Content(..)
+            | State::Swallow(_)
             | State::Committing(..)
             | State::Handshake
             | State::Closed) => {
@@ -38,6 +44,17 @@ impl Session {
                 self.refuse(&reply::MAIL_FIRST);
             }
         }
+    }
+
+    pub(super) fn begin_content(&self, envelope: &Envelope, world: &dyn World) -> Box<Content> {
+        Box::new(Content {
+            id: world.next_id(),
+            reader: ContentReader::new(self.settings.message_octets_max.0, envelope.declared_octets),
+            pieces: 0,
+            is_lost: false,
+            is_last: true,
+            spent: Duration::ZERO,
+        })
     }
 
     /// Reads content on. None when the machine has gone on to another state.
@@ -61,6 +78,10 @@ impl Session {
                 self.pace.handle_content(content.reader.octets(), now);
                 Some(Action::StorePiece { id, ordinal, bytes })
             }
+            Fed::End if !content.is_last => {
+                self.chunk_ended(now);
+                None
+            }
             Fed::End => self.content_ended(world, now),
         }
     }
@@ -69,7 +90,7 @@ impl Session {
         let State::Content(greeting, envelope, content) = std::mem::replace(&mut self.state, State::Closed) else {
             return None;
         };
-        let Content { id, reader, pieces, is_lost } = *content;
+        let Content { id, reader, pieces, is_lost, .. } = *content;
         let received = reader.finish();
         self.pace.handle_command(now);
         if let Some(refusal) = self.judge_content(&envelope, &received, is_lost, world) {
@@ -146,6 +167,7 @@ impl Session {
             recipients: envelope.recipients,
             smtputf8: envelope.smtputf8,
             body: envelope.body,
+            dsn: envelope.dsn,
             trace,
             sha256: received.sha256,
             octets: received.octets,

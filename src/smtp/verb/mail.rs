@@ -21,6 +21,7 @@ impl Session {
                     declared_octets: mail.declared_octets,
                     body: mail.body,
                     smtputf8: mail.smtputf8,
+                    dsn: mail.dsn,
                     recipients: Vec::new(),
                 };
                 self.state = State::Transaction(greeting, envelope);
@@ -32,6 +33,8 @@ impl Session {
             }
             state @ (State::Transaction(..)
             | State::Content(..)
+            | State::Chunks(..)
+            | State::Swallow(_)
             | State::Committing(..)
             | State::Handshake
             | State::Closed) => {

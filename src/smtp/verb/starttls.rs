@@ -20,6 +20,7 @@ impl Session {
             return self.close(&reply::TLS_INJECTION);
         }
         self.say(&reply::START_TLS);
+        self.forget_content();
         self.state = State::Handshake;
     }
 }

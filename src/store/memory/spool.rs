@@ -10,8 +10,8 @@ use crate::account::Change;
 use crate::base::{AccountId, SpoolId, WallTime};
 use crate::spool::{
     CHUNK_OCTETS_MAX, ClaimQuery, Claimed, ClaimedRecipient, CommitError, IntakeStatus, ListCursor, ListPage,
-    ListQuery, MessageDetail, MessageRow, NewMessage, Outcome, RecipientRow, RecipientState, Report, RetrySelection,
-    SpoolError, SpoolStore, StateFilter, Tally, Usage,
+    ListQuery, MessageDetail, MessageRow, NewMessage, Outcome, RecipientDsn, RecipientRow, RecipientState, Report,
+    RetrySelection, SpoolError, SpoolStore, StateFilter, Tally, Usage,
 };
 
 impl Stored {
@@ -36,6 +36,10 @@ impl Stored {
         }
     }
 
+    fn dsn(&self, ordinal: u32) -> RecipientDsn {
+        self.message.recipients.get(ordinal as usize).map(|recipient| recipient.dsn.clone()).unwrap_or_default()
+    }
+
     fn mailbox(&self, ordinal: u32) -> Option<&crate::base::Mailbox> {
         self.message.recipients.get(ordinal as usize).map(|recipient| &recipient.mailbox)
     }
@@ -47,6 +51,7 @@ impl Stored {
             reverse_path: self.message.reverse_path.clone(),
             smtputf8: self.message.smtputf8,
             body: self.message.body,
+            dsn: self.message.dsn.clone(),
             trace: self.message.trace.clone(),
             sha256: self.message.sha256,
             octets: self.message.octets,
@@ -170,7 +175,12 @@ impl Tables {
                 let Some(mailbox) = stored.mailbox(ordinal) else { continue };
                 let is_wanted = query.domains.is_empty() || mailbox.domain().is_some_and(|d| query.domains.contains(d));
                 if held.state == RecipientState::Queued && held.due_at <= query.now && is_wanted {
-                    due.push(ClaimedRecipient { ordinal, mailbox: mailbox.clone(), attempts: held.attempts });
+                    due.push(ClaimedRecipient {
+                        ordinal,
+                        mailbox: mailbox.clone(),
+                        attempts: held.attempts,
+                        dsn: stored.dsn(ordinal),
+                    });
                 }
             }
             if due.is_empty() {

@@ -6,18 +6,20 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::account::audit;
 use super::job::Work;
-use super::row::{self, keep_readable, odd, parsed};
+use super::row::{self, keep_readable, odd, parsed, parsed_optional};
 use super::usage::Standing;
 use crate::account::Change;
 use crate::base::{AccountId, Mailbox, ReversePath, SpoolId, WallTime};
-use crate::spool::{BodyType, ClaimQuery, Claimed, ClaimedRecipient, RetrySelection, SpoolError};
+use crate::spool::{
+    BodyType, ClaimQuery, Claimed, ClaimedRecipient, MessageDsn, RecipientDsn, RetrySelection, SpoolError,
+};
 
 /// Recipients whose due time one commit changes, at most; a larger queue takes several commits.
 pub(super) const DUE_BATCH: u64 = 1_000;
 
 /// Reads in the order of the index and stops early: the index is named, because sorting all that is due would make
 /// each claim of a long queue as slow as the queue is long.
-const DUE_OLDEST_FIRST: &str = "SELECT message, ordinal, domain, mailbox, attempts
+const DUE_OLDEST_FIRST: &str = "SELECT message, ordinal, domain, mailbox, attempts, dsn_notify, dsn_orcpt
      FROM recipient INDEXED BY recipient_held
      WHERE account = ?1 AND state <> 'delivered' AND state = 'queued' AND due_at <= ?2
      ORDER BY message, ordinal";
@@ -40,7 +42,8 @@ pub(super) fn claim(work: &mut Work<'_>, query: &ClaimQuery) -> Result<Vec<Claim
 fn choose(db: &Connection, query: &ClaimQuery) -> Result<Vec<Claimed>, SpoolError> {
     let domains: HashSet<&str> = query.domains.iter().map(|domain| domain.as_str()).collect();
     let mut envelopes = db.prepare_cached(
-        "SELECT accepted_at, reverse_path, smtputf8, body, trace, sha256, octets, chunks FROM message WHERE id = ?1",
+        "SELECT accepted_at, reverse_path, smtputf8, body, trace, sha256, octets, chunks,
+                dsn_ret, dsn_envid FROM message WHERE id = ?1",
     )?;
     let mut due = db.prepare_cached(DUE_OLDEST_FIRST)?;
     let mut rows = due.query(params![query.account.0, row::stored_time(query.now)])?;
@@ -80,6 +83,7 @@ fn due_recipient(row: &Row<'_>) -> rusqlite::Result<ClaimedRecipient> {
         ordinal: row.get(1)?,
         mailbox: parsed(row, 3, |text| Mailbox::parse(text, true))?,
         attempts: row.get(4)?,
+        dsn: RecipientDsn { notify: parsed_optional(row, 5)?, original_recipient: row.get(6)? },
     })
 }
 
@@ -100,6 +104,7 @@ fn envelope(statement: &mut CachedStatement<'_>, message: i64) -> rusqlite::Resu
             sha256: row.get(5)?,
             octets: row::count(row.get(6)?),
             chunks: row.get(7)?,
+            dsn: MessageDsn { ret: parsed_optional(row, 8)?, envelope_id: row.get(9)? },
             recipients: Vec::new(),
         })
     });

@@ -72,8 +72,8 @@ pub(super) fn commit(work: &mut Work<'_>, message: &NewMessage) -> Result<(), Co
             return Err(Misuse("a recipient lives at an address literal").into());
         };
         db.prepare_cached(
-            "INSERT INTO recipient (message, ordinal, account, mailbox, domain, state, due_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6)",
+            "INSERT INTO recipient (message, ordinal, account, mailbox, domain, state, due_at, dsn_notify, dsn_orcpt)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8)",
         )?
         .execute(params![
             id,
@@ -81,7 +81,9 @@ pub(super) fn commit(work: &mut Work<'_>, message: &NewMessage) -> Result<(), Co
             recipient.account.0,
             recipient.mailbox.to_string(),
             domain.as_str(),
-            row::stored_time(message.accepted_at)
+            row::stored_time(message.accepted_at),
+            recipient.dsn.notify.map(|notify| notify.to_string()),
+            recipient.dsn.original_recipient
         ])?;
     }
     for (piece, ordinal) in message.tail.iter().zip(message.chunks_ahead..) {
@@ -138,8 +140,8 @@ fn insert_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()>
     let tail = i64::try_from(message.tail.len()).unwrap_or(i64::MAX);
     db.prepare_cached(
         "INSERT INTO message (id, accepted_at, reverse_path, smtputf8, body, trace, sha256, octets, chunks, subject,
-                              header_from, message_id, peer, helo, tls)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                              header_from, message_id, peer, helo, tls, dsn_ret, dsn_envid)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?
     .execute(params![
         message.id.as_i64(),
@@ -156,7 +158,9 @@ fn insert_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()>
         message.header.message_id,
         message.peer.to_string(),
         message.helo,
-        message.tls
+        message.tls,
+        message.dsn.ret.map(|ret| ret.to_string()),
+        message.dsn.envelope_id
     ])
     .map(drop)
 }

@@ -279,7 +279,14 @@ mod tests {
     /// lets every call run into its time, or else refuses at once; when it is OFFLINE, ms after its last greeting.
     fn offline_after(delay: u64, dies_at: u64, is_mute: bool) -> (u64, u32) {
         let settings = Settings { interval: Duration::from_secs(5), misses: 3, grace: Duration::from_secs(2) };
-        let watched = WatchedEndpoint { account: ONE.1, endpoint: ONE.0, state: LineState::New, since: None, no_data_since: None, interval: None };
+        let watched = WatchedEndpoint {
+            account: ONE.1,
+            endpoint: ONE.0,
+            state: LineState::New,
+            since: None,
+            no_data_since: None,
+            interval: None,
+        };
         let start = at(0);
         let wall = |now: Moment| chrono::DateTime::UNIX_EPOCH + now.since(Moment::default());
         let mut machine = Machine::new(settings, watched, start);

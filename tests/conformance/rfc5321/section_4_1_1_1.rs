@@ -7,7 +7,9 @@ fn ehlo_lists_the_extensions() {
     let reply = Server::start().connect().ask("EHLO sender.example", 250);
     let lines: Vec<&str> = reply.lines().map(|line| &line[4..]).collect();
     assert_eq!(lines[0], "mx.example");
-    for extension in ["PIPELINING", "SIZE 67108864", "8BITMIME", "SMTPUTF8", "STARTTLS", "ENHANCEDSTATUSCODES"] {
+    for extension in
+        ["PIPELINING", "SIZE 67108864", "8BITMIME", "SMTPUTF8", "CHUNKING", "DSN", "STARTTLS", "ENHANCEDSTATUSCODES"]
+    {
         assert!(lines.contains(&extension), "{extension} in {reply}");
     }
 }

@@ -7,12 +7,14 @@ use super::*;
 use crate::account::DirectoryHandle;
 use crate::base::{Clock, DomainName, SpoolIds};
 use crate::smtp::fakes::{MemorySpool, Mood, StillLines, village};
+use crate::smtp::gate::Gate;
 use crate::smtp::{Settings, SmtpRooms};
 
 struct Fixture {
     peer: DuplexStream,
     spool: Arc<MemorySpool>,
     shutdown: CancellationToken,
+    leave: CancellationToken,
     started: Instant,
 }
 
@@ -36,8 +38,12 @@ fn connected() -> Fixture {
         clock: Clock,
     });
     let (peer, ours) = tokio::io::duplex(64 * 1024);
-    tokio::spawn(serve(host, ours, "192.0.2.1:4000".parse().unwrap()));
-    Fixture { peer, spool, shutdown, started: Instant::now() }
+    let peer_address: SocketAddr = "192.0.2.1:4000".parse().unwrap();
+    let leave = CancellationToken::new();
+    let place = Gate::new(&host.settings).enter(peer_address.ip(), host.now(), || {}).unwrap();
+    let seat = Seat { place, leave: leave.clone() };
+    tokio::spawn(serve(host, ours, peer_address, seat));
+    Fixture { peer, spool, shutdown, leave, started: Instant::now() }
 }
 
 impl Fixture {
@@ -168,4 +174,30 @@ async fn a_peer_that_vanishes_leaves_no_pieces() {
     drop(peer);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!((spool.kept().len(), spool.pieces_ahead()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_leaves_for_a_newcomer_but_not_its_transaction() {
+    let mut fixture = connected();
+    fixture.hear("220").await;
+    fixture.leave.cancel();
+    assert!(fixture.rest().await.starts_with("421 4.3.2"));
+    let mut fixture = connected();
+    fixture.open_content().await;
+    fixture.leave.cancel();
+    fixture.say("x\r\n.\r\n").await;
+    fixture.hear("250").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sixth_refused_recipient_is_answered_after_five_seconds() {
+    let mut fixture = connected();
+    fixture.hear("220").await;
+    fixture.say(&format!("EHLO a.example\r\nMAIL FROM:<>\r\n{}", "RCPT TO:<x@elsewhere.example>\r\n".repeat(6))).await;
+    for _ in 0..5 {
+        fixture.hear("550").await;
+    }
+    assert_eq!(fixture.seconds(), 0);
+    fixture.hear("550").await;
+    assert_eq!(fixture.seconds(), 5);
 }

@@ -1,0 +1,3 @@
+//! RFC 3030: CHUNKING.
+
+mod section_2;

@@ -1,0 +1,3 @@
+//! RFC 3461: DSN.
+
+mod section_4;

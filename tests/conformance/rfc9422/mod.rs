@@ -1,0 +1,3 @@
+//! RFC 9422: LIMITS.
+
+mod section_4;
