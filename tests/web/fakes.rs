@@ -424,6 +424,29 @@ pub fn busy_spool() -> Vec<MessageDetail> {
     all
 }
 
+/// Two months with a few outages, one time without data and an address that changes now and then.
+pub fn days() -> Vec<day::DayRow> {
+    let row = |back: u64, offline_s: u32, no_data_s: u32, address_changes: u32| {
+        let counted = pulsemx::liveness::DaySummary {
+            day: ago(0).date_naive() - chrono::Days::new(back),
+            online_s: 86_400 - offline_s - no_data_s,
+            offline_s,
+            no_data_s,
+            outages: u32::from(offline_s > 0),
+            address_changes,
+        };
+        day::DayRow { counted, until_s: 86_400, then: day::Standing::Online }
+    };
+    vec![
+        row(60, 0, 0, 0),
+        row(48, 11_520, 0, 0),
+        row(31, 90, 0, 1),
+        row(20, 0, 7_200, 0),
+        row(12, 0, 0, 2),
+        row(5, 600, 0, 0),
+    ]
+}
+
 /// A first beat, an outage with a new address, a short change of address. Newest first.
 pub fn history(is_offline_since: Option<i64>) -> Vec<HistoryRow> {
     let state = |from, to, cause, at, since| {

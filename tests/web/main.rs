@@ -311,7 +311,7 @@ async fn the_last_ninety_days_are_bars_and_a_table_in_both_languages() {
         address_changes: 1,
     };
     let row = DayRow { counted, until_s: 86_400, then: Standing::Online };
-    site.log.days.lock().unwrap().push(row);
+    *site.log.days.lock().unwrap() = vec![row];
     let cookie = site.signed_in(OWNER);
     let german = site.get("/a/firma?lang=de", &cookie).await.body;
     assert!(german.contains("Erreichbar zu 97,") && german.contains("<th scope=\"col\">Ohne Daten</th>"));

@@ -68,6 +68,7 @@ impl Site {
         *self.lines.line.lock().unwrap() = Some(fakes::line(LineState::Offline, 74));
         *self.spool.messages.lock().unwrap() = fakes::busy_spool();
         *self.log.rows.lock().unwrap() = fakes::history(Some(69));
+        *self.log.days.lock().unwrap() = fakes::days();
         *self.flushes.view.lock().unwrap() = fakes::flushed();
     }
 

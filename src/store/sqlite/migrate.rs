@@ -110,6 +110,32 @@ mod tests {
     }
 
     #[test]
+    fn accounts_that_were_known_before_days_were_counted_stand_as_their_best_line_does() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pulsemx.db");
+        let place = MIGRATIONS.iter().position(|step| step.contains("CREATE TABLE day (")).unwrap();
+        migrate(&mut connection, &path, &MIGRATIONS[..place]).unwrap();
+        for (account, endpoint, state) in
+            [(1, 1, "offline"), (1, 2, "online"), (2, 3, "offline"), (3, 4, "new"), (4, 5, "returning")]
+        {
+            let sql = format!(
+                "INSERT OR IGNORE INTO account (id, name, status, created_at) VALUES ({account}, 'a{account}', 'active', 0);
+                 INSERT INTO endpoint (id, account, host, smtp_port) VALUES ({endpoint}, {account}, 'h{endpoint}', 25);
+                 INSERT INTO line (endpoint, state, since) VALUES ({endpoint}, '{state}', 0);"
+            );
+            connection.execute_batch(&sql).unwrap();
+        }
+        migrate(&mut connection, &path, &MIGRATIONS[..=place]).unwrap();
+        let mut rows =
+            connection.prepare("SELECT account, standing, until_s < 86400 FROM day ORDER BY account").unwrap();
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let rows: Vec<(i64, String, bool)> = rows.query_map([], read).unwrap().map(Result::unwrap).collect();
+        let stands = |account, standing: &str| (account, standing.to_owned(), true);
+        assert_eq!(rows, [stands(1, "online"), stands(2, "offline"), stands(4, "online")]);
+    }
+
+    #[test]
     fn a_step_that_fails_leaves_the_schema_before_it() {
         let mut connection = Connection::open_in_memory().unwrap();
         let path = Path::new("memory");
