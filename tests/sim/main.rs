@@ -19,6 +19,7 @@ mod loopback;
 mod masses;
 mod movement;
 mod outage;
+mod plain;
 mod protocol;
 mod restart;
 mod world;
