@@ -19,6 +19,7 @@ use crate::base::{AccountId, DomainName, EndpointId, SpoolId, WallTime};
 use crate::delivery::Flushes;
 use crate::heartbeat::token::NewToken;
 use crate::liveness::{LineState, Lines, TransitionLog};
+use crate::smtp::Counters;
 use crate::spool::{
     DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
 };
@@ -42,6 +43,8 @@ pub struct Running {
     pub flushes: Arc<dyn Flushes>,
     /// Keeps memory in step.
     pub keeper: Arc<dyn DirectoryKeeper>,
+    /// What the SMTP door has done.
+    pub smtp: Arc<Counters>,
     /// Seals new heartbeat keys.
     pub seal: SealKey,
     /// Where browsers reach the pages.
@@ -343,6 +346,7 @@ impl Desk {
             refused: all.iter().map(|a| a.refused).sum(),
             held_bytes: all.iter().map(|a| a.held_bytes).sum(),
             delivering: len(all.iter().filter(|a| a.delivering).count()),
+            smtp: self.running.as_ref().map(|running| running.smtp.shown()),
         }))
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::{AccountName, AccountStatus};
 use crate::base::{DomainName, WallTime};
 use crate::liveness::LineState;
+use crate::smtp::CountersShown;
 
 /// Why a command was not carried out, and what to do.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
@@ -208,6 +209,9 @@ pub struct StatusShown {
     pub held_bytes: u64,
     /// Accounts being delivered to.
     pub delivering: u64,
+    /// What the SMTP door has done since the start; none when no server runs.
+    #[serde(default)]
+    pub smtp: Option<CountersShown>,
 }
 
 /// The answer to a command.

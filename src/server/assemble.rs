@@ -286,7 +286,14 @@ impl Shared {
         }
     }
 
-    fn desk(&self, config: &Config, keeper: Arc<dyn DirectoryKeeper>, seal: SealKey, web: &[SocketAddr]) -> Arc<Desk> {
+    fn desk(
+        &self,
+        config: &Config,
+        keeper: Arc<dyn DirectoryKeeper>,
+        seal: SealKey,
+        web: &[SocketAddr],
+        smtp: Arc<smtp::Counters>,
+    ) -> Arc<Desk> {
         Arc::new(Desk {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
@@ -297,6 +304,7 @@ impl Shared {
                 lines: Arc::clone(&self.lines),
                 flushes: Arc::clone(&self.flushes),
                 keeper,
+                smtp,
                 seal,
                 public_url: config.public_url(web.first().copied()),
                 started_at: Clock.wall(),
@@ -342,7 +350,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let web_all = web_server.addresses().to_vec();
     let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
     let keeper = Arc::new(Keeper::new(accounts, shared.directory.clone(), seal.clone(), liveness, Arc::clone(&beats)));
-    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &web_all);
+    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &web_all, smtp_server.counters());
     let Shared { store, spool, lines, directory, readiness, .. } = shared;
     tokio::spawn(alert::driver::run(Arc::clone(&lines), directory, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
