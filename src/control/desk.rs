@@ -20,6 +20,7 @@ use crate::delivery::Flushes;
 use crate::heartbeat::token::NewToken;
 use crate::liveness::guard::Fault;
 use crate::liveness::{self, LineState, Lines, TransitionLog};
+use crate::smtp::Counters;
 use crate::spool::{
     DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
 };
@@ -49,6 +50,8 @@ pub struct Running {
     pub liveness: liveness::Settings,
     /// Keeps memory in step.
     pub keeper: Arc<dyn DirectoryKeeper>,
+    /// What the SMTP door has done.
+    pub smtp: Arc<Counters>,
     /// Seals new heartbeat keys.
     pub seal: SealKey,
     /// Codes for `pulsemx-beat join`.
@@ -409,6 +412,7 @@ impl Desk {
             refused: all.iter().map(|a| a.refused).sum(),
             held_bytes: all.iter().map(|a| a.held_bytes).sum(),
             delivering: len(all.iter().filter(|a| a.delivering).count()),
+            smtp: self.running.as_ref().map(|running| running.smtp.shown()),
         }))
     }
 

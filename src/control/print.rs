@@ -273,7 +273,7 @@ fn status(s: &StatusShown, now: WallTime) -> String {
         (true, None) => "running".to_owned(),
         (false, _) => "not running; this is the last stored state".to_owned(),
     };
-    pairs(&[
+    let mut lines = vec![
         ("server", format!("{} {}, {running}", s.hostname, s.version)),
         (
             "accounts",
@@ -284,7 +284,15 @@ fn status(s: &StatusShown, now: WallTime) -> String {
         ),
         ("held", format!("{} messages, {} refused, {}", s.held, s.refused, size(s.held_bytes))),
         ("delivering", format!("to {} accounts", s.delivering)),
-    ])
+    ];
+    if let Some(smtp) = &s.smtp {
+        let mut text = format!("{} sessions, {} messages stored", smtp.sessions, smtp.stored);
+        for (reason, count) in &smtp.refused {
+            text.push_str(&format!(", {count} {reason}"));
+        }
+        lines.push(("smtp", text));
+    }
+    pairs(&lines)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::{AccountName, AccountStatus};
 use crate::base::{DomainName, WallTime};
 use crate::liveness::LineState;
+use crate::smtp::CountersShown;
 use crate::update::{Reason, Source, TokenKind};
 
 /// Why a command was not carried out, and what to do.
@@ -290,6 +291,9 @@ pub struct StatusShown {
     pub held_bytes: u64,
     /// Accounts being delivered to.
     pub delivering: u64,
+    /// What the SMTP door has done since the start; none when no server runs.
+    #[serde(default)]
+    pub smtp: Option<CountersShown>,
 }
 
 /// Silence that may be our own fault.

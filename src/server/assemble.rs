@@ -300,7 +300,14 @@ impl Shared {
         }
     }
 
-    fn desk(&self, config: &Config, keeper: Arc<dyn DirectoryKeeper>, seal: SealKey, beats: &BeatRooms) -> Arc<Desk> {
+    fn desk(
+        &self,
+        config: &Config,
+        keeper: Arc<dyn DirectoryKeeper>,
+        seal: SealKey,
+        beats: &BeatRooms,
+        smtp: Arc<smtp::Counters>,
+    ) -> Arc<Desk> {
         Arc::new(Desk {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
@@ -314,6 +321,7 @@ impl Shared {
                 updates: Arc::clone(&self.updates),
                 liveness: liveness_settings(config),
                 keeper,
+                smtp,
                 seal,
                 joins: Arc::clone(&beats.joins),
                 public_url: beats.https.clone(),
@@ -376,7 +384,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let mut web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
     let web_all = web_server.addresses().to_vec();
-    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms);
+    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, smtp_server.counters());
     let Shared { store, spool, lines, directory, readiness, .. } = shared;
     tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));

@@ -31,7 +31,7 @@ pub fn admit(
     let recipient = match path {
         ForwardPath::Routed(_) => return Err(reply::ROUTED),
         ForwardPath::Postmaster => operator(around)?,
-        ForwardPath::Mailbox(mailbox) if is_our_postmaster(mailbox, around.settings) => operator(around)?,
+        ForwardPath::Mailbox(mailbox) if is_for_the_operator(mailbox, around.settings) => operator(around)?,
         ForwardPath::Mailbox(mailbox) => served(mailbox, reply::NOT_SERVED, around)?,
     };
     if accepted.len() >= RECIPIENTS_MAX && !accepted.iter().any(|known| known.is_same_mailbox(&recipient)) {
@@ -50,9 +50,11 @@ pub fn has_room(account: AccountId, octets: u64, around: &Surroundings<'_>) -> b
     held < around.settings.account_octets_max.0 && held.saturating_add(octets) <= around.settings.account_octets_max.0
 }
 
-/// `postmaster@` our own host name is the operator's, as `<Postmaster>` is.
-fn is_our_postmaster(mailbox: &Mailbox, settings: &Settings) -> bool {
-    mailbox.domain() == Some(&settings.hostname) && mailbox.local_part.as_str().eq_ignore_ascii_case("postmaster")
+/// `postmaster@` and `abuse@` our own host name are the operator's, as `<Postmaster>` is (RFC 2142 §4, RFC 2142 §5).
+fn is_for_the_operator(mailbox: &Mailbox, settings: &Settings) -> bool {
+    let local_part = mailbox.local_part.as_str();
+    mailbox.domain() == Some(&settings.hostname)
+        && ["postmaster", "abuse"].iter().any(|name| local_part.eq_ignore_ascii_case(name))
 }
 
 /// The mailbox that the operator named. One in a domain that is not served is the operator's mistake: senders come

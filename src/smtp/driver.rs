@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::driver::{Seat, serve};
+use super::counters::Counters;
 use super::gate::Gate;
 use super::settings::{LISTEN_BACKLOG, Settings};
 use super::{StoredListener, reply};
@@ -46,6 +47,7 @@ pub struct SmtpRooms {
 /// What all sessions share.
 pub(in crate::smtp) struct Host {
     pub(in crate::smtp) settings: Arc<Settings>,
+    pub(in crate::smtp) counters: Arc<Counters>,
     pub(in crate::smtp) rooms: SmtpRooms,
     pub(in crate::smtp) tls: Option<TlsAcceptor>,
     pub(in crate::smtp) shutdown: CancellationToken,
@@ -112,6 +114,7 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 pub struct SmtpServer {
     tasks: TaskTracker,
     gate: Arc<Gate>,
+    counters: Arc<Counters>,
 }
 
 impl SmtpServer {
@@ -125,9 +128,11 @@ impl SmtpServer {
     ) -> Self {
         let gate = Gate::new(&settings);
         let tasks = TaskTracker::new();
+        let counters = Arc::new(Counters::default());
         let host = Arc::new(Host {
             tls: rooms.certificate.as_ref().map(|certificate| TlsAcceptor::from(certificate.server_config())),
             settings: Arc::new(settings),
+            counters: Arc::clone(&counters),
             rooms,
             shutdown,
             started: Instant::now(),
@@ -137,13 +142,19 @@ impl SmtpServer {
             tasks.spawn(listen(Arc::clone(&host), listener, Arc::clone(&gate), tasks.clone()));
         }
         tasks.close();
-        Self { tasks, gate }
+        Self { tasks, gate, counters }
     }
 
     /// Sessions now.
     #[must_use]
     pub fn sessions(&self) -> u32 {
         self.gate.sessions()
+    }
+
+    /// What was done since the start.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
     }
 
     /// Returns when the listeners are closed and every session has ended: at most
@@ -171,6 +182,7 @@ async fn listen(host: Arc<Host>, listener: TcpListener, gate: Arc<Gate>, tasks: 
         let ask_to_leave = leave.clone();
         let Some(place) = gate.enter(peer.ip(), host.now(), move || ask_to_leave.cancel()) else {
             tracing::info!(%peer, "too many connections, deferred");
+            host.counters.said(&reply::TOO_MANY_SESSIONS);
             turn_away(stream);
             continue;
         };

@@ -13,6 +13,7 @@ pub mod brake;
 pub mod command;
 pub mod connection;
 pub mod content;
+pub mod counters;
 pub mod driver;
 pub mod dsn;
 pub mod gate;
@@ -27,6 +28,7 @@ mod verb;
 
 use crate::base::AccountId;
 
+pub use counters::{Counters, CountersShown};
 pub use driver::{BindError, SmtpRooms, SmtpServer, bind};
 pub use settings::{Patience, Settings};
 

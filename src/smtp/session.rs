@@ -22,6 +22,7 @@ use super::admission;
 use super::brake::Brake;
 use super::command::{self, Command};
 use super::content::ContentReader;
+use super::counters::Counters;
 use super::pace::Pace;
 use super::reply::{self, Reply, Whereabouts};
 use super::settings::{COMMAND_OCTETS_MAX, ERRORS_MAX, IDLE_COMMANDS_MAX, OUTPUT_OCTETS_MAX, Settings};
@@ -183,6 +184,7 @@ enum Line {
 pub struct Session {
     pub(super) settings: Arc<Settings>,
     pub(super) peer: IpAddr,
+    pub(super) counters: Arc<Counters>,
     pub(super) security: Security,
     pub(super) state: State,
     pub(super) abandoned: Option<SpoolId>,
@@ -200,13 +202,15 @@ pub struct Session {
 impl Session {
     /// A session that has just begun; the greeting is in the output.
     #[must_use]
-    pub fn new(settings: Arc<Settings>, peer: IpAddr, offers_tls: bool, now: Moment) -> Self {
+    pub fn new(settings: Arc<Settings>, counters: Arc<Counters>, peer: IpAddr, offers_tls: bool, now: Moment) -> Self {
+        counters.session();
         let peer = peer.to_canonical();
         let is_exempt = settings.exempt_networks.iter().any(|net| net.contains(&peer));
         let mut session = Self {
             pace: Pace::new(settings.patience, now),
             settings,
             peer,
+            counters,
             security: Security::Plain { offers_tls },
             state: State::Fresh,
             abandoned: None,
@@ -296,6 +300,7 @@ impl Session {
         match outcome {
             Committed::Stored => {
                 self.pace.handle_progress(now);
+                self.counters.stored();
                 self.idle_commands = 0;
                 let primary = whereabouts(&receipt.domain, world);
                 self.say(&reply::stored(receipt.id, &receipt.domain, receipt.further_domains, primary));
@@ -417,6 +422,7 @@ impl Session {
 
     /// Adds a reply to the output.
     pub(super) fn say(&mut self, reply: &Reply) {
+        self.counters.said(reply);
         reply.write_to(&mut self.output);
     }
 

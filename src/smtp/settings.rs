@@ -40,7 +40,8 @@ pub struct Settings {
     pub message_octets_max: ByteCount,
     /// Content one account may have in the spool; beyond it mail is deferred with 452.
     pub account_octets_max: ByteCount,
-    /// Where mail for `<Postmaster>` and for `postmaster@` our own name goes (RFC 5321 §4.5.1). Has to be in a served domain;
+    /// Where mail for `<Postmaster>`, and for `postmaster@` and `abuse@` our own name, goes (RFC 5321 §4.5.1). Has to be
+    /// in a served domain;
     /// unset, such mail is deferred with 450 until the operator names somebody.
     pub postmaster: Option<Mailbox>,
     /// Sessions at a time; the next is told 421.

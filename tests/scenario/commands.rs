@@ -70,6 +70,7 @@ fn the_life_of_an_account() {
     server.command(&["account", "rm", "leer"]);
     assert_eq!(server.command(&["account", "list"])["accounts"].as_array().unwrap().len(), 1);
     assert_eq!(server.command(&["status"])["held"], 1);
+    assert_eq!(server.command(&["status"])["smtp"]["stored"], 1);
 }
 
 #[test]

@@ -65,7 +65,8 @@ pub(in crate::smtp) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     seat: Seat,
 ) {
     let now = host.now();
-    let session = Session::new(Arc::clone(&host.settings), peer.ip(), host.tls.is_some(), now);
+    let session =
+        Session::new(Arc::clone(&host.settings), Arc::clone(&host.counters), peer.ip(), host.tls.is_some(), now);
     let timer = Box::pin(sleep_until(host.instant(session.poll_timeout(false))));
     let shutdown = Box::pin(host.shutdown.clone().cancelled_owned());
     let input = BytesMut::with_capacity(INPUT_OCTETS_MAX);

@@ -113,7 +113,7 @@ fn talk_with(change: impl FnOnce(&mut Settings)) -> Talk {
     change(&mut settings);
     let now = Moment::from_millis(1_000_000);
     let mut talk = Talk {
-        session: Session::new(Arc::new(settings), "192.0.2.1".parse().unwrap(), true, now),
+        session: Session::new(Arc::new(settings), Arc::default(), "192.0.2.1".parse().unwrap(), true, now),
         input: BytesMut::new(),
         world: Village::new(),
         now,

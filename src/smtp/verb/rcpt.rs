@@ -13,6 +13,7 @@ impl Session {
             Err(refusal) => {
                 tracing::info!(peer = %self.peer, code = refusal.code, enhanced = refusal.enhanced, "recipient refused");
                 if refusal.code >= 500 && self.brake.handle_refused(now) {
+                    self.counters.refusal_delayed();
                     self.held = Some(refusal);
                 } else {
                     self.refuse(&refusal);

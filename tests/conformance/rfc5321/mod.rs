@@ -2,6 +2,7 @@
 
 mod section_2_3_8;
 mod section_3_3;
+mod section_3_5;
 mod section_3_6_1;
 mod section_3_8;
 mod section_4_1_1_1;

@@ -44,3 +44,26 @@ fn one_message_may_go_to_two_customers() {
     peer.ask(".", 250);
     assert_eq!(server.spool.told(), [crate::base::AccountId(1), crate::base::AccountId(2)]);
 }
+
+#[test]
+fn address_literals_are_nobodys_domain_not_even_our_own_address() {
+    let mut peer = Server::start().greeted();
+    peer.ask("MAIL FROM:<a@[192.0.2.1]>", 250);
+    for literal in ["[127.0.0.1]", "[IPv6:::1]", "[192.0.2.1]"] {
+        peer.ask(&format!("RCPT TO:<postmaster@{literal}>"), 550);
+    }
+}
+
+#[test]
+fn quoted_pairs_keep_their_spelling_and_hide_no_route() {
+    let server = Server::start();
+    let mut peer = server.greeted();
+    peer.ask("MAIL FROM:<a@sender.example>", 250);
+    peer.ask("RCPT TO:<\"ot\\to \\\"x\\\"\"@firma.example>", 250);
+    for hidden in ["\"b\\@elsewhere.example\"", "\"b\\%elsewhere.example\"", "\"elsewhere.example\\!b\""] {
+        peer.ask(&format!("RCPT TO:<{hidden}@firma.example>"), 550);
+    }
+    peer.ask("DATA", 354);
+    peer.ask(".", 250);
+    assert_eq!(server.only_message().message.recipients[0].mailbox.to_string(), "\"ot\\to \\\"x\\\"\"@firma.example");
+}

@@ -10,6 +10,7 @@ fn postmaster_without_a_domain_reaches_the_operator() {
     let mut peer = server.greeted();
     peer.ask("MAIL FROM:<a@sender.example>", 250);
     peer.ask("RCPT TO:<PostMaster>", 250);
+    peer.ask("RCPT TO:<Abuse@mx.example>", 250);
     peer.ask("DATA", 354);
     peer.ask(".", 250);
     assert_eq!(server.only_message().message.recipients[0].mailbox, postmaster);

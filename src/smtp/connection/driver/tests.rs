@@ -24,6 +24,7 @@ fn connected() -> Fixture {
     let shutdown = CancellationToken::new();
     let host = Arc::new(Host {
         settings: Arc::new(Settings::new(DomainName::parse("mx.example").unwrap())),
+        counters: Arc::default(),
         rooms: SmtpRooms {
             directory: DirectoryHandle::new(village()),
             lines: Arc::new(StillLines),
