@@ -13,7 +13,7 @@ use crate::heartbeat::server::{BeatEvent, BeatKind};
 use crate::liveness::{LineState, LineView};
 use crate::update::ledger::{Ledger, Owned};
 use crate::update::model::{HostName, Role};
-use crate::update::probe::{Call, ProbePlan};
+use crate::update::probe::ProbePlan;
 
 impl Updates {
     /// A name was set, or confirmed: if it is a mail server's and no beat ever came, the server is called there.
@@ -121,11 +121,11 @@ impl Updates {
             }
             self.yield_to_beats().await;
             let calls = self.inner().plan.poll(self.clock.monotonic(), self.places.available_permits());
-            for call in calls {
+            for target in calls {
                 let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { break };
                 let updates = Arc::clone(&self);
                 tokio::spawn(async move {
-                    updates.call(call).await;
+                    updates.call(target).await;
                     drop(place);
                 });
             }
@@ -155,15 +155,13 @@ impl Updates {
         }
     }
 
-    async fn call(&self, call: Call) {
+    async fn call(&self, target: SocketAddr) {
         let rhythm = self.settings.rhythm;
-        let greeted = self.settings.caller.greeted_at(&call.targets, rhythm.timeout()).await;
-        for endpoint in call.endpoints {
-            let now = self.clock.monotonic();
-            // Told under the lock, so that the next look does not take our own greeting for a client's beat.
-            let mut inner = self.inner();
-            let counted = inner.plan.handle_result(endpoint, &call.targets, greeted.is_some(), now);
-            let (Some(account), Some(target)) = (counted, greeted) else { continue };
+        let has_greeted = self.settings.caller.is_greeted(target, rhythm.timeout()).await;
+        let now = self.clock.monotonic();
+        // Told under the lock, so that the next look does not take our own greeting for a client's beat.
+        let mut inner = self.inner();
+        for (endpoint, account) in inner.plan.handle_result(target, has_greeted, now) {
             let kind = BeatKind::Beat {
                 base: now,
                 address: target.ip(),
