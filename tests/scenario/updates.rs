@@ -58,6 +58,10 @@ fn a_router_that_reports_its_address_is_enough_to_get_the_held_mail() {
 
     // A restart remembers the address and calls again.
     server.stop();
+    let stopped = server.account("firma");
+    assert_eq!((stopped["source"].as_str(), stopped["live"].as_bool()), (Some("updates"), Some(false)), "{stopped}");
+    assert_eq!(stopped["devices"][0]["answer"], "nochg 127.0.21.1");
+    assert_eq!(server.command(&["account", "list"])["accounts"][0]["source"], "updates");
     server.run();
     server.wait_state("firma", "online", Duration::from_secs(5));
     wait_for("a greeting after the restart", Duration::from_secs(5), || {
