@@ -101,6 +101,16 @@ fn where_beats_come_the_name_follows_them_and_updates_never_end_an_outage() {
     assert_eq!(names[0]["addresses"][0], "127.0.22.3", "{names}");
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(server.state("firma"), "offline", "a router is not the server");
+    // The customer goes back to the router for good.
+    server.command(&["updates", "firma", "--forget-beats"]);
+    let update = "/nic/update?hostname=firma.dyn.example&myip=127.0.22.1";
+    assert!(ask(server.web, update, Some(("firma", &token))).1.starts_with("good"));
+    server.wait_state("firma", "online", Duration::from_secs(10));
+    assert_eq!(server.account("firma")["source"], "updates");
+    let _beats = Beats::start(&server, "firma", &beat_token, "127.0.22.1", Some("1s"));
+    wait_for("beats lead again", Duration::from_secs(10), || {
+        (server.account("firma")["source"] == "beats").then_some(())
+    });
 }
 
 #[test]

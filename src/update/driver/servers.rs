@@ -80,7 +80,12 @@ impl Updates {
         let now = self.clock.monotonic();
         let mut inner = self.inner();
         let expiry = inner.ledger.policy(host.account).expiry;
+        let is_new = !inner.plan.has(host.endpoint);
         inner.plan.set((host.endpoint, host.account), targets, expiry, now);
+        if is_new {
+            let before = self.lines.line(host.endpoint).and_then(|line| line.last_beat);
+            inner.plan.set_beat_before(host.endpoint, before);
+        }
     }
 
     /// Calls every server that only updates tell of, and no other: at the start and after changes by command.
@@ -96,7 +101,7 @@ impl Updates {
                 }
             }
             wanted.retain(|host| !host.is_withdrawn);
-            let planned: Vec<EndpointId> = inner.plan.counted().map(|(endpoint, _)| endpoint).collect();
+            let planned: Vec<EndpointId> = inner.plan.servers().collect();
             for gone in planned.into_iter().filter(|id| !wanted.iter().any(|host| host.endpoint == *id)) {
                 inner.plan.remove(gone);
             }
@@ -134,16 +139,12 @@ impl Updates {
 
     /// A beat that is not one of our greetings: the customer has set up a client, and from now on only it counts.
     async fn yield_to_beats(&self) {
-        let is_of_client = |endpoint, counted| {
-            let last = self.lines.line(endpoint).and_then(|line| line.last_beat);
-            last.is_some() && last != counted
-        };
         // Looked at under the lock under which greetings are told, so that none is taken for a client's beat.
         let beating: Vec<EndpointId> = {
             let mut inner = self.inner();
-            let planned = inner.plan.counted();
-            let beating: Vec<_> =
-                planned.filter(|(id, counted)| is_of_client(*id, *counted)).map(|(id, _)| id).collect();
+            let newest = |endpoint| self.lines.line(endpoint).and_then(|line| line.last_beat);
+            let is_beating = |id: &EndpointId| newest(*id).is_some_and(|beat| inner.plan.is_of_client(*id, beat));
+            let beating: Vec<EndpointId> = inner.plan.servers().filter(is_beating).collect();
             for endpoint in &beating {
                 inner.plan.remove(*endpoint);
             }

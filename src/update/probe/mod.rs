@@ -56,6 +56,8 @@ struct Entry {
     expiry: Option<Duration>,
     /// Where the last greeting that counted came from, and when.
     greeted: Option<(SocketAddr, Moment)>,
+    /// The last beat before the server was called: of a client that is to be forgotten.
+    beat_before: Option<Moment>,
 }
 
 impl Entry {
@@ -106,8 +108,16 @@ impl ProbePlan {
                 place.due = place.due.min(now + self.rhythm.every);
             }
         }
-        let greeted = self.entries.get(&endpoint).and_then(|known| known.greeted);
-        self.entries.insert(endpoint, Entry { account, targets, updated_at: now, expiry, greeted });
+        let known = self.entries.get(&endpoint);
+        let (greeted, beat_before) = known.map_or((None, None), |known| (known.greeted, known.beat_before));
+        self.entries.insert(endpoint, Entry { account, targets, updated_at: now, expiry, greeted, beat_before });
+    }
+
+    /// A beat that came before the server was called says nothing of now.
+    pub fn set_beat_before(&mut self, endpoint: EndpointId, beat: Option<Moment>) {
+        if let Some(entry) = self.entries.get_mut(&endpoint) {
+            entry.beat_before = beat;
+        }
     }
 
     /// Calls the server no more.
@@ -128,9 +138,16 @@ impl ProbePlan {
         }
     }
 
-    /// Servers with the last greeting that was counted as a beat for them.
-    pub fn counted(&self) -> impl Iterator<Item = (EndpointId, Option<Moment>)> + '_ {
-        self.entries.iter().map(|(endpoint, entry)| (*endpoint, entry.greeted.map(|(_, at)| at)))
+    /// Every server that is called.
+    pub fn servers(&self) -> impl Iterator<Item = EndpointId> + '_ {
+        self.entries.keys().copied()
+    }
+
+    /// Whether the newest beat of a server that is called is a client's, and not a greeting that was counted as one.
+    #[must_use]
+    pub fn is_of_client(&self, endpoint: EndpointId, newest: Moment) -> bool {
+        let entry = self.entries.get(&endpoint);
+        entry.is_some_and(|entry| entry.beat_before != Some(newest) && entry.greeted.is_none_or(|(_, at)| at != newest))
     }
 
     /// The addresses to be called now, `calls_max` at most, the longest due first.
