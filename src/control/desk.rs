@@ -353,9 +353,10 @@ impl Desk {
     async fn list_accounts(&self) -> Result<Reply, CommandError> {
         let directory = self.directory.load();
         let stored = self.stored_states().await?;
-        Ok(Reply::Accounts(
-            directory.accounts().into_iter().map(|a| self.account_shown(&directory, a, &stored)).collect(),
-        ))
+        let mut all: Vec<AccountShown> =
+            directory.accounts().into_iter().map(|a| self.account_shown(&directory, a, &stored)).collect();
+        self.show_sources(&directory, &mut all).await?;
+        Ok(Reply::Accounts(all))
     }
 
     async fn state(&self) -> Result<Reply, CommandError> {

@@ -103,11 +103,12 @@ pub struct AccountShown {
     pub last_flush: Option<FlushShown>,
     /// Whether a running server said this; else the state is the last one stored.
     pub live: bool,
-    /// What tells us whether the server is there: `beats|updates|none`. In `account show` only, as all below.
+    /// What tells us whether the server is there: `beats|updates|none`.
     pub source: Source,
     /// Longest time from the last sign of life to OFFLINE, seconds.
     pub detection_s: Option<u64>,
-    /// Silence of the updates after which their address counts as gone, seconds; nothing: the probe alone decides.
+    /// Silence of the updates after which their address counts as gone, seconds; nothing: the probe alone decides. In
+    /// `account show` only, as all below.
     pub expiry_s: Option<u64>,
     /// Our name is to stand in the MX set (`backmx` of dyndns2).
     pub backup_mx: bool,

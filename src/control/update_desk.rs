@@ -9,7 +9,9 @@ use crate::account::{Account, AccountName, Directory};
 use crate::base::{AccountId, DomainName, WallTime};
 use crate::liveness::LineState;
 use crate::update::model::{EXPIRY_MAX, EXPIRY_MIN};
-use crate::update::{DeviceRequest, HostName, Ledger, Policy, Source, TokenKind, TokenRecord, UpdateError, token};
+use crate::update::{
+    AccountUpdates, DeviceRequest, HostName, Ledger, Policy, Source, TokenKind, TokenRecord, UpdateError, token,
+};
 
 impl From<UpdateError> for CommandError {
     fn from(error: UpdateError) -> Self {
@@ -144,6 +146,49 @@ impl Desk {
         Ok(hosts.into_iter().map(host_shown).collect())
     }
 
+    /// What tells of each account of a list, and how long an outage of it may go unnoticed.
+    pub(super) async fn show_sources(
+        &self,
+        directory: &Directory,
+        accounts: &mut [AccountShown],
+    ) -> Result<(), CommandError> {
+        let ledger = self.ledger_of_stopped().await?;
+        for shown in accounts {
+            let Some(account) = directory.account_named(shown.account.as_str()) else { continue };
+            shown.source = self.known_updates(directory, account, shown.state, ledger.as_ref()).source;
+            shown.detection_s = self.detection_s(account, shown.source);
+        }
+        Ok(())
+    }
+
+    async fn ledger_of_stopped(&self) -> Result<Option<Ledger>, CommandError> {
+        if self.running.is_some() { Ok(None) } else { self.ledger().await.map(Some) }
+    }
+
+    fn known_updates(
+        &self,
+        directory: &Directory,
+        account: &Account,
+        state: LineState,
+        ledger: Option<&Ledger>,
+    ) -> AccountUpdates {
+        let of_stopped = || {
+            let stored = ledger.map(|ledger| ledger.account(account.id, directory, state != LineState::New));
+            stored.unwrap_or_else(|| Ledger::default().account(account.id, directory, false))
+        };
+        self.running.as_ref().map_or_else(of_stopped, |running| running.updates.account(account.id))
+    }
+
+    fn detection_s(&self, account: &Account, source: Source) -> Option<u64> {
+        let running = self.running.as_ref()?;
+        let interval = match source {
+            Source::Beats => running.lines.account_line(account.id)?.interval,
+            Source::Updates => running.updates.probe_interval(),
+            Source::None => return None,
+        };
+        Some(whole_seconds(running.liveness.window(interval)))
+    }
+
     /// What updates tell of an account, and how long an outage may go unnoticed.
     pub(super) async fn show_updates(
         &self,
@@ -151,10 +196,8 @@ impl Desk {
         account: &Account,
         shown: &mut AccountShown,
     ) -> Result<(), CommandError> {
-        let known = match &self.running {
-            Some(running) => running.updates.account(account.id),
-            None => self.ledger().await?.account(account.id, directory, shown.state != LineState::New),
-        };
+        let ledger = self.ledger_of_stopped().await?;
+        let known = self.known_updates(directory, account, shown.state, ledger.as_ref());
         shown.source = known.source;
         shown.expiry_s = known.policy.expiry.map(|expiry| expiry.as_secs());
         shown.backup_mx = known.policy.backup_mx;
@@ -163,15 +206,7 @@ impl Desk {
             shown.address = shown.names.iter().find_map(|host| host.addresses.first().copied());
         }
         shown.devices = known.devices.into_iter().map(device_shown).collect();
-        if let Some(running) = &self.running {
-            let line = running.lines.account_line(account.id);
-            let interval = match known.source {
-                Source::Beats => line.map(|line| line.interval),
-                Source::Updates => Some(running.updates.probe_interval()),
-                Source::None => None,
-            };
-            shown.detection_s = interval.map(|interval| running.liveness.window(interval)).map(whole_seconds);
-        }
+        shown.detection_s = self.detection_s(account, known.source);
         if known.source == Source::Updates {
             shown.warnings.push(
                 "no heartbeats: a server that greets at the updated address gets the mail without a proof that it is the customer's; install pulsemx-beat"

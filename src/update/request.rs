@@ -171,6 +171,27 @@ mod tests {
         assert_eq!(Query::parse("a=1+1&A=2").value("a"), Some("1+1"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_query_breaks_the_reader(text in ".{0,300}", login in ".{0,80}") {
+            let query = Query::parse(&text);
+            let hosts = query.hosts("hostname");
+            proptest::prop_assert!(hosts.iter().flatten().all(|host| host.as_str().contains('.')));
+            let _ = (query.addresses(), Login::read(Some(&login), &query), Login::read(None, &query));
+        }
+
+        #[test]
+        fn every_address_is_read_back_as_it_was(bits: u128, v4: u32, length in 0u8..=128) {
+            let (v6, v4) = (std::net::Ipv6Addr::from_bits(bits), std::net::Ipv4Addr::from_bits(v4));
+            let escaped = format!("myip={v4},{v6}/{length}").replace(':', "%3A");
+            let wanted = Query::parse(&escaped).addresses().unwrap();
+            if std::net::IpAddr::V6(v6).to_canonical().is_ipv6() {
+                proptest::prop_assert_eq!(wanted.v4, Some(v4));
+                proptest::prop_assert_eq!(wanted.v6.or(wanted.prefix.map(|prefix| prefix.address)), Some(v6));
+            }
+        }
+    }
+
     #[test]
     fn names_without_a_dot_are_no_names() {
         let hosts = Query::parse("hostname=home, a..b.test ,ok.test,").hosts("hostname");

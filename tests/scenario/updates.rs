@@ -58,6 +58,10 @@ fn a_router_that_reports_its_address_is_enough_to_get_the_held_mail() {
 
     // A restart remembers the address and calls again.
     server.stop();
+    let stopped = server.account("firma");
+    assert_eq!((stopped["source"].as_str(), stopped["live"].as_bool()), (Some("updates"), Some(false)), "{stopped}");
+    assert_eq!(stopped["devices"][0]["answer"], "nochg 127.0.21.1");
+    assert_eq!(server.command(&["account", "list"])["accounts"][0]["source"], "updates");
     server.run();
     server.wait_state("firma", "online", Duration::from_secs(5));
     wait_for("a greeting after the restart", Duration::from_secs(5), || {
@@ -97,6 +101,16 @@ fn where_beats_come_the_name_follows_them_and_updates_never_end_an_outage() {
     assert_eq!(names[0]["addresses"][0], "127.0.22.3", "{names}");
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(server.state("firma"), "offline", "a router is not the server");
+    // The customer goes back to the router for good.
+    server.command(&["updates", "firma", "--forget-beats"]);
+    let update = "/nic/update?hostname=firma.dyn.example&myip=127.0.22.1";
+    assert!(ask(server.web, update, Some(("firma", &token))).1.starts_with("good"));
+    server.wait_state("firma", "online", Duration::from_secs(10));
+    assert_eq!(server.account("firma")["source"], "updates");
+    let _beats = Beats::start(&server, "firma", &beat_token, "127.0.22.1", Some("1s"));
+    wait_for("beats lead again", Duration::from_secs(10), || {
+        (server.account("firma")["source"] == "beats").then_some(())
+    });
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::heartbeat::server::{BeatEvent, BeatKind};
 use crate::liveness::{LineState, LineView};
 use crate::update::ledger::{Ledger, Owned};
 use crate::update::model::{HostName, Role};
-use crate::update::probe::{Call, ProbePlan};
+use crate::update::probe::ProbePlan;
 
 impl Updates {
     /// A name was set, or confirmed: if it is a mail server's and no beat ever came, the server is called there.
@@ -80,7 +80,12 @@ impl Updates {
         let now = self.clock.monotonic();
         let mut inner = self.inner();
         let expiry = inner.ledger.policy(host.account).expiry;
+        let is_new = !inner.plan.has(host.endpoint);
         inner.plan.set((host.endpoint, host.account), targets, expiry, now);
+        if is_new {
+            let before = self.lines.line(host.endpoint).and_then(|line| line.last_beat);
+            inner.plan.set_beat_before(host.endpoint, before);
+        }
     }
 
     /// Calls every server that only updates tell of, and no other: at the start and after changes by command.
@@ -96,7 +101,7 @@ impl Updates {
                 }
             }
             wanted.retain(|host| !host.is_withdrawn);
-            let planned: Vec<EndpointId> = inner.plan.counted().map(|(endpoint, _)| endpoint).collect();
+            let planned: Vec<EndpointId> = inner.plan.servers().collect();
             for gone in planned.into_iter().filter(|id| !wanted.iter().any(|host| host.endpoint == *id)) {
                 inner.plan.remove(gone);
             }
@@ -121,11 +126,11 @@ impl Updates {
             }
             self.yield_to_beats().await;
             let calls = self.inner().plan.poll(self.clock.monotonic(), self.places.available_permits());
-            for call in calls {
+            for target in calls {
                 let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { break };
                 let updates = Arc::clone(&self);
                 tokio::spawn(async move {
-                    updates.call(call).await;
+                    updates.call(target).await;
                     drop(place);
                 });
             }
@@ -134,16 +139,12 @@ impl Updates {
 
     /// A beat that is not one of our greetings: the customer has set up a client, and from now on only it counts.
     async fn yield_to_beats(&self) {
-        let is_of_client = |endpoint, counted| {
-            let last = self.lines.line(endpoint).and_then(|line| line.last_beat);
-            last.is_some() && last != counted
-        };
         // Looked at under the lock under which greetings are told, so that none is taken for a client's beat.
         let beating: Vec<EndpointId> = {
             let mut inner = self.inner();
-            let planned = inner.plan.counted();
-            let beating: Vec<_> =
-                planned.filter(|(id, counted)| is_of_client(*id, *counted)).map(|(id, _)| id).collect();
+            let newest = |endpoint| self.lines.line(endpoint).and_then(|line| line.last_beat);
+            let is_beating = |id: &EndpointId| newest(*id).is_some_and(|beat| inner.plan.is_of_client(*id, beat));
+            let beating: Vec<EndpointId> = inner.plan.servers().filter(is_beating).collect();
             for endpoint in &beating {
                 inner.plan.remove(*endpoint);
             }
@@ -155,15 +156,13 @@ impl Updates {
         }
     }
 
-    async fn call(&self, call: Call) {
+    async fn call(&self, target: SocketAddr) {
         let rhythm = self.settings.rhythm;
-        let greeted = self.settings.caller.greeted_at(&call.targets, rhythm.timeout()).await;
-        for endpoint in call.endpoints {
-            let now = self.clock.monotonic();
-            // Told under the lock, so that the next look does not take our own greeting for a client's beat.
-            let mut inner = self.inner();
-            let counted = inner.plan.handle_result(endpoint, &call.targets, greeted.is_some(), now);
-            let (Some(account), Some(target)) = (counted, greeted) else { continue };
+        let has_greeted = self.settings.caller.is_greeted(target, rhythm.timeout()).await;
+        let now = self.clock.monotonic();
+        // Told under the lock, so that the next look does not take our own greeting for a client's beat.
+        let mut inner = self.inner();
+        for (endpoint, account) in inner.plan.handle_result(target, has_greeted, now) {
             let kind = BeatKind::Beat {
                 base: now,
                 address: target.ip(),

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -29,18 +28,12 @@ impl Caller {
         TargetRules { allow_loopback: self.allow_loopback, own_addresses: &self.own_addresses }
     }
 
-    /// The first of `targets` where an SMTP server greets with 220 in time.
-    pub async fn greeted_at(&self, targets: &[SocketAddr], limit: Duration) -> Option<SocketAddr> {
-        let mut calls: FuturesUnordered<_> = targets.iter().map(|target| timeout(limit, self.call(*target))).collect();
-        while let Some(ended) = calls.next().await {
-            if let Ok(Some(target)) = ended {
-                return Some(target);
-            }
-        }
-        None
+    /// Whether an SMTP server greets at `target` with 220 in time.
+    pub async fn is_greeted(&self, target: SocketAddr, limit: Duration) -> bool {
+        timeout(limit, self.call(target)).await.is_ok_and(|greeting| greeting.is_some())
     }
 
-    async fn call(&self, target: SocketAddr) -> Option<SocketAddr> {
+    async fn call(&self, target: SocketAddr) -> Option<()> {
         let target = check_target(target, self.rules()).ok()?;
         let socket = TcpStream::connect(target).await.ok()?;
         if leads_to_ourselves(socket.local_addr().ok()?, target, &self.own_addresses) {
@@ -54,6 +47,6 @@ impl Caller {
         }
         // Politeness; nothing depends on it.
         let _ = stream.send(b"QUIT\r\n").await;
-        Some(target)
+        Some(())
     }
 }

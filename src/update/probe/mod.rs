@@ -5,7 +5,7 @@
 
 pub mod driver;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -52,36 +52,43 @@ impl Rhythm {
 struct Entry {
     account: AccountId,
     targets: Vec<SocketAddr>,
+    updated_at: Moment,
+    expiry: Option<Duration>,
+    /// Where the last greeting that counted came from, and when.
+    greeted: Option<(SocketAddr, Moment)>,
+    /// The last beat before the server was called: of a client that is to be forgotten.
+    beat_before: Option<Moment>,
+}
+
+impl Entry {
+    /// A plain update that has run out vouches for no address any more.
+    fn has_run_out(&self, now: Moment) -> bool {
+        self.expiry.is_some_and(|expiry| now.since(self.updated_at) >= expiry)
+    }
+}
+
+/// One address that is called, for all servers that are said to be there.
+#[derive(Clone, Copy, Debug)]
+struct Place {
     due: Moment,
     is_running: bool,
     failing_since: Option<Moment>,
-    updated_at: Moment,
-    expiry: Option<Duration>,
-    counted: Option<Moment>,
 }
 
-/// One call: all servers that are said to be at these addresses. Two accounts that name one address share it, so that
-/// nobody is called more often than each [`Rhythm::every`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Call {
-    /// Addresses of one server, one of each family at most.
-    pub targets: Vec<SocketAddr>,
-    /// Whose.
-    pub endpoints: Vec<EndpointId>,
-}
-
-/// All servers that are called.
+/// All servers that are called. An address is called once for everybody who names it, and never more often than each
+/// [`Rhythm::every`], however often an account changes its mind: whoever sits there did not ask for it.
 #[derive(Debug)]
 pub struct ProbePlan {
     rhythm: Rhythm,
     entries: BTreeMap<EndpointId, Entry>,
+    places: BTreeMap<SocketAddr, Place>,
 }
 
 impl ProbePlan {
     /// Nobody is called.
     #[must_use]
     pub const fn new(rhythm: Rhythm) -> Self {
-        Self { rhythm, entries: BTreeMap::new() }
+        Self { rhythm, entries: BTreeMap::new(), places: BTreeMap::new() }
     }
 
     /// An update was accepted: the server is called at once if it is new or elsewhere now. A repeated update does not
@@ -93,20 +100,23 @@ impl ProbePlan {
         expiry: Option<Duration>,
         now: Moment,
     ) {
-        let entry = self.entries.entry(endpoint).or_insert_with(|| Entry {
-            account,
-            targets: Vec::new(),
-            due: now,
-            is_running: false,
-            failing_since: None,
-            updated_at: now,
-            expiry,
-            counted: None,
-        });
-        (entry.updated_at, entry.expiry) = (now, expiry);
-        if entry.targets != targets {
-            entry.targets = targets;
-            (entry.due, entry.is_running, entry.failing_since) = (now, false, None);
+        let is_elsewhere = self.entries.get(&endpoint).is_none_or(|known| known.targets != targets);
+        for target in &targets {
+            let fresh = Place { due: now, is_running: false, failing_since: None };
+            let place = self.places.entry(*target).or_insert(fresh);
+            if is_elsewhere {
+                place.due = place.due.min(now + self.rhythm.every);
+            }
+        }
+        let known = self.entries.get(&endpoint);
+        let (greeted, beat_before) = known.map_or((None, None), |known| (known.greeted, known.beat_before));
+        self.entries.insert(endpoint, Entry { account, targets, updated_at: now, expiry, greeted, beat_before });
+    }
+
+    /// A beat that came before the server was called says nothing of now.
+    pub fn set_beat_before(&mut self, endpoint: EndpointId, beat: Option<Moment>) {
+        if let Some(entry) = self.entries.get_mut(&endpoint) {
+            entry.beat_before = beat;
         }
     }
 
@@ -128,59 +138,74 @@ impl ProbePlan {
         }
     }
 
-    /// Servers with the last greeting that was counted as a beat for them.
-    pub fn counted(&self) -> impl Iterator<Item = (EndpointId, Option<Moment>)> + '_ {
-        self.entries.iter().map(|(endpoint, entry)| (*endpoint, entry.counted))
+    /// Every server that is called.
+    pub fn servers(&self) -> impl Iterator<Item = EndpointId> + '_ {
+        self.entries.keys().copied()
     }
 
-    /// The calls that are due, `calls_max` at most. A plain update that has run out vouches for no address any more.
-    pub fn poll(&mut self, now: Moment, calls_max: usize) -> Vec<Call> {
-        let is_ripe = |entry: &Entry| {
-            let has_run_out = entry.expiry.is_some_and(|expiry| now.since(entry.updated_at) >= expiry);
-            !entry.is_running && !has_run_out && !entry.targets.is_empty() && entry.due <= now
-        };
-        let mut due: BTreeMap<Vec<SocketAddr>, Vec<EndpointId>> = BTreeMap::new();
-        for entry in self.entries.values().filter(|entry| is_ripe(entry)) {
-            due.entry(entry.targets.clone()).or_default();
-        }
-        let calls: Vec<Vec<SocketAddr>> = due.keys().take(calls_max).cloned().collect();
-        let mut begun = Vec::with_capacity(calls.len());
-        for targets in calls {
-            let mut endpoints = Vec::new();
-            for (endpoint, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.targets == targets) {
-                let is_slow = entry.failing_since.is_some_and(|since| now.since(since) >= EAGER_FOR);
-                entry.due = now + if is_slow { SLOW_EVERY.max(self.rhythm.every) } else { self.rhythm.every };
-                entry.is_running = true;
-                endpoints.push(*endpoint);
-            }
-            begun.push(Call { targets, endpoints });
-        }
-        begun
+    /// Whether the newest beat of a server that is called is a client's, and not a greeting that was counted as one.
+    #[must_use]
+    pub fn is_of_client(&self, endpoint: EndpointId, newest: Moment) -> bool {
+        let entry = self.entries.get(&endpoint);
+        entry.is_some_and(|entry| entry.beat_before != Some(newest) && entry.greeted.is_none_or(|(_, at)| at != newest))
     }
 
-    /// A call has ended at `now`. The account if a greeting counts as a beat: not when the address changed, or the
-    /// update ran out, in the meantime.
+    /// The addresses to be called now, `calls_max` at most, the longest due first.
+    pub fn poll(&mut self, now: Moment, calls_max: usize) -> Vec<SocketAddr> {
+        let valid = self.entries.values().filter(|entry| !entry.has_run_out(now));
+        let wanted: BTreeSet<SocketAddr> = valid.flat_map(|entry| entry.targets.iter().copied()).collect();
+        // A place that nobody names is remembered until it might be called again.
+        self.places.retain(|target, place| wanted.contains(target) || place.is_running || place.due > now);
+        let is_due =
+            |target: &SocketAddr, place: &Place| wanted.contains(target) && !place.is_running && place.due <= now;
+        let ripe = self.places.iter().filter(|(target, place)| is_due(target, place));
+        let mut calls: Vec<(Moment, SocketAddr)> = ripe.map(|(target, place)| (place.due, *target)).collect();
+        calls.sort_unstable();
+        calls.truncate(calls_max);
+        for (_, target) in &calls {
+            let Some(place) = self.places.get_mut(target) else { continue };
+            let is_slow = place.failing_since.is_some_and(|since| now.since(since) >= EAGER_FOR);
+            place.due = now + if is_slow { SLOW_EVERY } else { self.rhythm.every };
+            place.is_running = true;
+        }
+        calls.into_iter().map(|(_, target)| target).collect()
+    }
+
+    /// A call has ended at `now`. Returns for whom a greeting counts as a beat: whoever still names this address, has an
+    /// update that has not run out, and is not greeted at its other address already.
     pub fn handle_result(
         &mut self,
-        endpoint: EndpointId,
-        targets: &[SocketAddr],
+        target: SocketAddr,
         has_greeted: bool,
         now: Moment,
-    ) -> Option<AccountId> {
-        let entry = self.entries.get_mut(&endpoint).filter(|entry| entry.targets == targets)?;
-        entry.is_running = false;
+    ) -> Vec<(EndpointId, AccountId)> {
+        if let Some(place) = self.places.get_mut(&target) {
+            place.is_running = false;
+            if has_greeted {
+                place.failing_since = None;
+                // A call of the slow pace had set the next one far off.
+                place.due = place.due.min(now + self.rhythm.every);
+            } else {
+                place.failing_since.get_or_insert(now);
+            }
+        }
         if !has_greeted {
-            entry.failing_since.get_or_insert(now);
-            return None;
+            return Vec::new();
         }
-        entry.failing_since = None;
-        // A call of the slow pace had set the next one far off.
-        entry.due = entry.due.min(now + self.rhythm.every);
-        if entry.expiry.is_some_and(|expiry| now.since(entry.updated_at) >= expiry) {
-            return None;
+        let patience = self.rhythm.every + self.rhythm.timeout();
+        let mut counts = Vec::new();
+        for (endpoint, entry) in &mut self.entries {
+            let is_named = entry.targets.contains(&target) && !entry.has_run_out(now);
+            let other = entry
+                .greeted
+                .filter(|(other, at)| *other != target && entry.targets.contains(other) && now.since(*at) < patience);
+            // The address of a server with two must not change with each call: mail waits for it to settle.
+            if is_named && other.is_none() {
+                entry.greeted = Some((target, now));
+                counts.push((*endpoint, entry.account));
+            }
         }
-        entry.counted = Some(now);
-        Some(entry.account)
+        counts
     }
 }
 
@@ -204,11 +229,9 @@ mod tests {
     fn calls(plan: &mut ProbePlan, seconds: std::ops::Range<u64>, has_greeted: bool) -> Vec<u64> {
         let mut begun = Vec::new();
         for second in seconds {
-            for call in plan.poll(at(second), 10) {
+            for target in plan.poll(at(second), 10) {
                 begun.push(second);
-                for endpoint in call.endpoints {
-                    plan.handle_result(endpoint, &call.targets, has_greeted, at(second));
-                }
+                plan.handle_result(target, has_greeted, at(second));
             }
         }
         begun
@@ -240,30 +263,57 @@ mod tests {
     }
 
     #[test]
-    fn two_accounts_that_name_one_address_share_one_call() {
+    fn an_address_is_called_once_for_all_who_name_it_and_never_more_often() {
         let mut plan = ProbePlan::new(RHYTHM);
+        let two = (EndpointId(2), AccountId(2));
         plan.set(ONE, targets(1), None, at(0));
-        plan.set((EndpointId(2), AccountId(2)), targets(1), None, at(0));
-        let calls = plan.poll(at(0), 10);
-        assert_eq!((calls.len(), calls[0].endpoints.len()), (1, 2));
+        plan.set(two, [targets(1), targets(2)].concat(), None, at(0));
+        assert_eq!(plan.poll(at(0), 10), [targets(1), targets(2)].concat());
         assert!(plan.poll(at(100), 10).is_empty(), "a call that has not ended is not doubled");
-        plan.set((EndpointId(3), AccountId(3)), targets(3), None, at(0));
-        plan.set((EndpointId(4), AccountId(4)), targets(4), None, at(0));
-        assert_eq!(plan.poll(at(0), 1).len(), 1);
+        assert_eq!(plan.handle_result(targets(1)[0], true, at(100)), [ONE, two]);
+        // Somebody who changes his mind each second has nobody called each second.
+        let mut called = 0;
+        for second in 200..300u64 {
+            plan.set(ONE, targets(if second % 2 == 0 { 3 } else { 4 }), None, at(second));
+            plan.remove(two.0);
+            for target in plan.poll(at(second), 10) {
+                called += usize::from(target == targets(3)[0]);
+                plan.handle_result(target, false, at(second));
+            }
+        }
+        assert!(called <= 10, "{called}");
+        for last in 10..20 {
+            plan.set((EndpointId(i64::from(last)), AccountId(3)), targets(last), None, at(400));
+        }
+        assert_eq!(plan.poll(at(400), 3).len(), 3);
     }
 
     #[test]
     fn a_new_address_is_called_at_once_and_an_old_answer_says_nothing_of_it() {
         let mut plan = ProbePlan::new(RHYTHM);
         plan.set(ONE, targets(1), None, at(0));
-        let call = plan.poll(at(0), 10);
+        plan.poll(at(0), 10);
         plan.set(ONE, targets(2), None, at(1));
-        assert_eq!(plan.handle_result(ONE.0, &call[0].targets, true, at(2)), None);
-        let call = plan.poll(at(2), 10);
-        assert_eq!(call[0].targets, targets(2));
-        assert_eq!(plan.handle_result(ONE.0, &targets(2), true, at(2)), Some(ONE.1));
+        assert!(plan.handle_result(targets(1)[0], true, at(2)).is_empty());
+        assert_eq!(plan.poll(at(2), 10), targets(2));
+        assert_eq!(plan.handle_result(targets(2)[0], true, at(2)), [ONE]);
         plan.set(ONE, targets(2), None, at(3));
         assert!(plan.poll(at(3), 10).is_empty(), "a repeated update hurries nothing");
+    }
+
+    #[test]
+    fn a_server_with_two_addresses_keeps_the_one_that_greets() {
+        let mut plan = ProbePlan::new(RHYTHM);
+        plan.set(ONE, [targets(1), targets(2)].concat(), None, at(0));
+        let (first, second) = (targets(1)[0], targets(2)[0]);
+        assert_eq!(plan.handle_result(second, true, at(0)), [ONE]);
+        assert!(plan.handle_result(first, true, at(1)).is_empty());
+        assert_eq!(plan.handle_result(second, true, at(10)), [ONE]);
+        plan.handle_result(second, false, at(20));
+        assert!(plan.handle_result(first, true, at(21)).is_empty(), "one failed call changes nothing");
+        plan.handle_result(second, false, at(30));
+        assert_eq!(plan.handle_result(first, true, at(31)), [ONE]);
+        assert!(plan.handle_result(second, true, at(40)).is_empty());
     }
 
     #[test]
@@ -298,7 +348,7 @@ mod tests {
             let now = start + Duration::from_millis(tick * 100);
             let lives = now < start + Duration::from_millis(dies_at);
             if let Some((_, greets)) = running.take_if(|(ends, _)| *ends <= now) {
-                let counts = plan.handle_result(ONE.0, &targets(1), greets, now).is_some();
+                let counts = !plan.handle_result(targets(1)[0], greets, now).is_empty();
                 if counts {
                     let interval = RHYTHM.interval();
                     let address = targets(1)[0].ip();
