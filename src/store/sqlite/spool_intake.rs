@@ -71,18 +71,12 @@ pub(super) fn commit(work: &mut Work<'_>, message: &NewMessage) -> Result<(), Co
         let Some(domain) = recipient.mailbox.domain() else {
             return Err(Misuse("a recipient lives at an address literal").into());
         };
+        // Due at once and before all that was tried, also if the clock was ahead when it was accepted.
         db.prepare_cached(
             "INSERT INTO recipient (message, ordinal, account, mailbox, domain, state, due_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6)",
+             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', 0)",
         )?
-        .execute(params![
-            id,
-            ordinal,
-            recipient.account.0,
-            recipient.mailbox.to_string(),
-            domain.as_str(),
-            row::stored_time(message.accepted_at)
-        ])?;
+        .execute(params![id, ordinal, recipient.account.0, recipient.mailbox.to_string(), domain.as_str()])?;
     }
     for (piece, ordinal) in message.tail.iter().zip(message.chunks_ahead..) {
         write_chunk(db, message.id, ordinal, piece)?;
