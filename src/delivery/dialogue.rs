@@ -191,6 +191,12 @@ impl Transaction {
         self.recipients.iter().any(|(_, stand)| *stand == Stand::Accepted)
     }
 
+    /// Ordinals of those that were accepted and wait for the final reply.
+    #[must_use]
+    pub fn accepted(&self) -> Vec<u32> {
+        self.recipients.iter().filter(|(_, stand)| *stand == Stand::Accepted).map(|(ordinal, _)| *ordinal).collect()
+    }
+
     /// Ordinals with their verdicts. The others are for the next transaction, or the attempt never came to them.
     #[must_use]
     pub fn into_verdicts(self) -> Vec<(u32, Verdict)> {

@@ -68,7 +68,7 @@ impl Deliveries {
             slots: Mutex::new(HashMap::new()),
         });
         let deliveries = Arc::new(Self { common, workers: TaskTracker::new() });
-        deliveries.look_everywhere();
+        deliveries.look_everywhere(false);
         let listener = Arc::clone(&deliveries);
         deliveries.workers.spawn(async move { listener.listen(events).await });
         Ok(deliveries)
@@ -93,7 +93,7 @@ impl Deliveries {
             match event {
                 Ok(event) => self.handle_event(&event),
                 // Some return may be among the lost ones.
-                Err(broadcast::error::RecvError::Lagged(_)) => self.look_everywhere(),
+                Err(broadcast::error::RecvError::Lagged(_)) => self.look_everywhere(true),
                 Err(broadcast::error::RecvError::Closed) => return,
             }
         }
@@ -112,14 +112,11 @@ impl Deliveries {
         }
     }
 
-    fn look_everywhere(&self) {
+    /// `is_after_gap`: events were lost, a return or a move among them, perhaps.
+    fn look_everywhere(&self, is_after_gap: bool) {
         let directory = self.common.directory.load();
         for account in directory.accounts() {
-            let returning = |id| self.common.lines.line(id).is_some_and(|line| line.state == LineState::Returning);
-            let calls: Vec<EndpointId> =
-                directory.endpoints_of(account.id).into_iter().map(|e| e.id).filter(|id| returning(*id)).collect();
-            let make_due = !calls.is_empty();
-            self.wake(account.id, Wake { calls, make_due, reset: true, ..Wake::look() });
+            self.wake(account.id, standing(&self.common, account.id, is_after_gap));
         }
     }
 
@@ -128,8 +125,36 @@ impl Deliveries {
             return;
         }
         if self.common.wake(account, wake) {
-            self.workers.spawn(Worker::new(Arc::clone(&self.common), account).run());
+            self.workers.spawn(attend(Arc::clone(&self.common), account));
         }
+    }
+}
+
+/// The reason to look that follows from how the account's lines stand.
+fn standing(common: &Common, account: AccountId, is_after_gap: bool) -> Wake {
+    let state = |id| common.lines.line(id).map(|line| line.state);
+    let endpoints = common.directory.load().endpoints_of(account).into_iter().map(|endpoint| endpoint.id).collect();
+    let endpoints: Vec<EndpointId> = endpoints;
+    let is_deliverable = endpoints.iter().any(|id| state(*id).is_some_and(LineState::is_deliverable));
+    let calls: Vec<EndpointId> = endpoints.into_iter().filter(|id| state(*id) == Some(LineState::Returning)).collect();
+    let make_due = !calls.is_empty() || (is_after_gap && is_deliverable);
+    Wake { calls, make_due, reset: true, ..Wake::look() }
+}
+
+/// Works for one account until nothing is to be done. A fault of ours ends a worker, not the account's delivery:
+/// another one begins after a wait.
+async fn attend(common: Arc<Common>, account: AccountId) {
+    let mut faults: u32 = 0;
+    while let Err(fault) = tokio::spawn(Worker::new(Arc::clone(&common), account, faults > 0).run()).await {
+        tracing::error!(account = %account, reason = %fault, "delivery of an account failed by a fault of this service");
+        common.edit_view(account, |view| view.is_delivering = false);
+        faults = faults.saturating_add(1);
+        tokio::select! {
+            () = tokio::time::sleep(common.settings.retry.after(faults)) => {}
+            () = common.shutdown.cancelled() => return,
+        }
+        // What the worker had heard is lost with it.
+        let _ = common.wake(account, standing(&common, account, true));
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::target::{TargetError, TargetRules, check_target};
 use crate::account::{AccountStatus, Directory, Endpoint};
 use crate::base::{AccountId, DomainName, EndpointId, Moment};
-use crate::liveness::LineView;
+use crate::liveness::{LineState, LineView};
 
 /// Oldest beat that still vouches for an address. Fixed: the 20 s promised to customers.
 pub const BEAT_AGE_MAX: Duration = Duration::from_secs(20);
@@ -104,6 +104,26 @@ pub fn check_connection(
     check_line(directory, leg, line, rules, now)
 }
 
+/// Whether an answer may still come on a connection that is open. Doubt about the line is no reason to give up a
+/// conversation under way; its end and a move are.
+///
+/// # Errors
+/// [`Closed`] says what changed.
+pub fn check_conversation(directory: &Directory, leg: &Leg, line: Option<&LineView>) -> Result<(), Closed> {
+    if directory.endpoint(leg.endpoint).is_none() {
+        return Err(Closed::Unknown);
+    }
+    let line = line.ok_or(Closed::NotDeliverable)?;
+    match line.state {
+        LineState::Online | LineState::Returning | LineState::Suspect => {}
+        LineState::New | LineState::Offline => return Err(Closed::NotDeliverable),
+    }
+    match line.address {
+        Some(address) if address != leg.target.ip() => Err(Closed::AddressChanged),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// The part of [`check_connection`] that also holds for a mere call: beats still vouch for this address.
 ///
 /// # Errors
@@ -169,7 +189,6 @@ pub fn routes(
 mod tests {
     use super::*;
     use crate::account::{Account, Domain};
-    use crate::liveness::LineState;
     use std::net::IpAddr;
 
     const RULES: TargetRules<'static> = TargetRules { allow_loopback: false, own_addresses: &[] };

@@ -17,6 +17,13 @@ pub const RETURN_CALLS: u32 = 60;
 /// Between those calls.
 pub const RETURN_CALL_EVERY: Duration = Duration::from_secs(1);
 
+/// How long the first calls to a server that returns wait for its greeting: a hanging server holds one of the places
+/// of all accounts meanwhile.
+pub const SHORT_CALL_GREETING: Duration = Duration::from_secs(30);
+
+/// So many calls are that short.
+pub const SHORT_CALLS: u32 = 3;
+
 /// Messages deferred one after the other, after which the whole account waits.
 pub const DEFERRALS_IN_A_ROW_MAX: u32 = 3;
 
@@ -57,14 +64,22 @@ impl RetryTimes {
         self.0.get(place).or(self.0.last()).copied().unwrap_or(IDENTITY_RETRY_MAX)
     }
 
+    /// The longest wait that any outcome imposes. What is due later was written while the clock was ahead.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.0.iter().copied().max().map_or(MAILBOX_FULL_RETRY, |wait| wait.max(MAILBOX_FULL_RETRY))
+    }
+
     /// The wait after `failed` connections that did not come about.
     #[must_use]
     pub fn after_connection(&self, failed: u32, failure: ConnectionFailure) -> Duration {
         let wait = self.after(failed);
         match failure {
             ConnectionFailure::WhileReturning if failed <= RETURN_CALLS => wait.min(RETURN_CALL_EVERY),
+            // The waits begin to grow only now: a server that takes minutes to start is not left alone for longer.
+            ConnectionFailure::WhileReturning => self.after(failed - RETURN_CALLS),
             ConnectionFailure::Identity => wait.min(IDENTITY_RETRY_MAX),
-            ConnectionFailure::WhileReturning | ConnectionFailure::Other => wait,
+            ConnectionFailure::Other => wait,
         }
     }
 }
@@ -96,7 +111,8 @@ mod tests {
     fn a_returning_primary_is_called_each_second_for_a_minute() {
         let times = RetryTimes::default();
         assert_eq!(times.after_connection(60, ConnectionFailure::WhileReturning).as_secs(), 1);
-        assert_eq!(times.after_connection(61, ConnectionFailure::WhileReturning).as_secs(), 900);
+        assert_eq!(times.after_connection(61, ConnectionFailure::WhileReturning).as_secs(), 5);
+        assert_eq!(times.after_connection(90, ConnectionFailure::WhileReturning).as_secs(), 900);
     }
 
     #[test]

@@ -100,6 +100,12 @@ pub enum Outcome {
         /// The primary's words.
         reply: DeliveryReply,
     },
-    /// The attempt never came to it: back to the queue, not counted as an attempt.
+    /// The attempt never came to it: back to its place in the queue, not counted as an attempt.
     Returned,
+    /// The attempt said nothing about it: back to the queue behind what was due before `until`, not counted as an
+    /// attempt.
+    Postponed {
+        /// Not before.
+        until: WallTime,
+    },
 }

@@ -61,7 +61,8 @@ pub struct ClaimQuery {
 pub struct Report {
     /// Which.
     pub id: SpoolId,
-    /// By ordinal; recipients of the claim that are not named count as [`Outcome::Returned`].
+    /// By ordinal; recipients of the same claim that are not named count as [`Outcome::Returned`]. A report that names
+    /// nobody ends no claim: another account may have one on the same message.
     pub outcomes: Vec<(u32, Outcome)>,
 }
 
@@ -225,11 +226,14 @@ pub trait SpoolStore: Send + Sync {
     async fn intake_abandon(&self, id: SpoolId) -> Result<(), SpoolError>;
     /// Whether the message is stored.
     async fn intake_status(&self, id: SpoolId) -> Result<IntakeStatus, SpoolError>;
-    /// Takes due recipients out of the queue, oldest message first.
+    /// Takes due recipients out of the queue: those that were never tried first, oldest message first, then the others
+    /// by the time since when they are due. What was tried in vain goes behind everything that waits, so that it holds
+    /// nothing up.
     async fn claim(&self, query: ClaimQuery) -> Result<Vec<Claimed>, SpoolError>;
     /// Ends claims. All outcomes of one call are one transaction. Content goes with the last delivered recipient.
     async fn report(&self, reports: Vec<Report>, now: WallTime) -> Result<(), SpoolError>;
-    /// When the account's next recipient is due (the past if it is due already).
+    /// When the account's next recipient is due (the past if it is due already; 1970 if it was never tried, whatever
+    /// the clock said when it was accepted).
     async fn next_due(&self, account: AccountId) -> Result<Option<WallTime>, SpoolError>;
     /// Makes everything queued of an account due now: the primary is back.
     async fn make_due(&self, account: AccountId, now: WallTime) -> Result<u64, SpoolError>;
@@ -253,6 +257,9 @@ pub trait SpoolStore: Send + Sync {
     /// At start: claims of the process before return to the queue, pieces without a message are removed.
     /// Returns how many recipients were claimed.
     async fn recover(&self) -> Result<u64, SpoolError>;
+    /// Returns the open claims of an account to the queue, of which nobody will report any more: its delivery ended by
+    /// a fault. Returns how many recipients were claimed.
+    async fn return_claims(&self, account: AccountId) -> Result<u64, SpoolError>;
     /// Removes the envelopes of messages that were delivered to all before `delivered_before`. Returns how many.
     async fn purge_delivered(&self, delivered_before: WallTime) -> Result<u64, SpoolError>;
 }

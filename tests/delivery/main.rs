@@ -12,5 +12,6 @@
 mod chaos;
 mod flush;
 mod replies;
+mod standstill;
 mod support;
 mod wire;

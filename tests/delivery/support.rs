@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -319,6 +319,8 @@ pub(crate) struct Spool {
     pub(crate) bell: Bell,
     /// Reports that fail before the next one succeeds.
     pub(crate) failing_reports: AtomicU32,
+    /// The next claim takes its messages and panics.
+    pub(crate) panicking_claims: AtomicBool,
     pub(crate) claims: AtomicU32,
     pub(crate) reports: AtomicU32,
     pieces_alive: Arc<AtomicUsize>,
@@ -426,6 +428,13 @@ impl Spool {
         self.held.lock().unwrap()[&id].states[ordinal].2.clone()
     }
 
+    /// As if it had been deferred until then.
+    pub(crate) fn defer(&self, id: SpoolId, until: WallTime) {
+        for (_, at, _) in &mut self.held.lock().unwrap().get_mut(&id).unwrap().states {
+            *at = Some(until);
+        }
+    }
+
     pub(crate) fn attempts(&self, id: SpoolId) -> u32 {
         self.held.lock().unwrap()[&id].message.recipients[0].attempts
     }
@@ -448,7 +457,11 @@ impl SpoolStore for Spool {
     async fn claim(&self, query: ClaimQuery) -> Result<Vec<Claimed>, SpoolError> {
         self.claims.fetch_add(1, Ordering::SeqCst);
         let mut claimed = Vec::new();
-        for held in self.held.lock().unwrap().values_mut() {
+        let mut all = self.held.lock().unwrap();
+        let mut waiting: Vec<&mut Held> = all.values_mut().collect();
+        // As the contract says: what was never tried first, then since when it is due.
+        waiting.sort_by_key(|held| held.states.iter().filter(|s| s.0 == RecipientState::Queued).map(|s| s.1).min());
+        for held in waiting {
             if claimed.len() >= query.messages_max as usize {
                 break;
             }
@@ -463,6 +476,8 @@ impl SpoolStore for Spool {
                 claimed.push(Claimed { recipients: due, ..held.message.clone() });
             }
         }
+        drop(all);
+        assert!(!self.panicking_claims.swap(false, Ordering::SeqCst), "a fault that a test asked for");
         Ok(claimed)
     }
     async fn report(&self, reports: Vec<Report>, _: WallTime) -> Result<(), SpoolError> {
@@ -475,14 +490,16 @@ impl SpoolStore for Spool {
             let mut all = self.held.lock().unwrap();
             let held = all.get_mut(&report.id).unwrap();
             for (ordinal, state) in held.states.iter_mut().enumerate() {
-                if state.0 != RecipientState::Claimed {
+                if state.0 != RecipientState::Claimed || report.outcomes.is_empty() {
                     continue;
                 }
                 let outcome = report.outcomes.iter().find(|(o, _)| *o as usize == ordinal).map(|(_, outcome)| outcome);
                 let attempts = &mut held.message.recipients[ordinal].attempts;
-                *attempts += u32::from(!matches!(outcome, None | Some(Outcome::Returned)));
+                let is_attempt = !matches!(outcome, None | Some(Outcome::Returned | Outcome::Postponed { .. }));
+                *attempts += u32::from(is_attempt);
                 *state = match outcome.cloned() {
                     None | Some(Outcome::Returned) => (RecipientState::Queued, state.1, state.2.clone()),
+                    Some(Outcome::Postponed { until }) => (RecipientState::Queued, Some(until), state.2.clone()),
                     Some(Outcome::Delivered { reply }) => (RecipientState::Delivered, None, Some(reply)),
                     Some(Outcome::Refused { reply }) => (RecipientState::Refused, None, Some(reply)),
                     Some(Outcome::Deferred { until, reply }) => (RecipientState::Queued, Some(until), Some(reply)),
@@ -497,9 +514,9 @@ impl SpoolStore for Spool {
         let queued = held.values().flat_map(|h| &h.states).filter(|(state, _, _)| *state == RecipientState::Queued);
         Ok(queued.map(|(_, at, _)| at.unwrap_or(WallTime::UNIX_EPOCH)).min())
     }
-    async fn make_due(&self, _: AccountId, _: WallTime) -> Result<u64, SpoolError> {
+    async fn make_due(&self, _: AccountId, now: WallTime) -> Result<u64, SpoolError> {
         for (_, at, _) in self.held.lock().unwrap().values_mut().flat_map(|h| &mut h.states) {
-            *at = None;
+            *at = at.map(|at| at.min(now));
         }
         Ok(0)
     }
@@ -531,6 +548,16 @@ impl SpoolStore for Spool {
     }
     async fn recover(&self) -> Result<u64, SpoolError> {
         Ok(0)
+    }
+    async fn return_claims(&self, _: AccountId) -> Result<u64, SpoolError> {
+        let mut returned = 0;
+        for (state, _, _) in self.held.lock().unwrap().values_mut().flat_map(|h| &mut h.states) {
+            if *state == RecipientState::Claimed {
+                *state = RecipientState::Queued;
+                returned += 1;
+            }
+        }
+        Ok(returned)
     }
     async fn purge_delivered(&self, _: WallTime) -> Result<u64, SpoolError> {
         Ok(0)
@@ -591,6 +618,16 @@ impl FakeLines {
             view.address = Some(address);
         });
         self.send(from, state);
+    }
+
+    /// The beat came after all: no row of history.
+    pub(crate) fn heal(&self) {
+        self.edit(|view| {
+            view.state = LineState::Online;
+            view.last_beat = Some(Clock.monotonic());
+        });
+        let healed = LineEvent::Suspicion { account: ACCOUNT, endpoint: ENDPOINT, is_suspect: false };
+        let _ = self.events.send(healed);
     }
 
     pub(crate) fn send(&self, from: LineState, to: LineState) {

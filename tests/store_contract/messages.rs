@@ -26,6 +26,8 @@ for_each_engine! {
     two_accounts_share_a_message_and_not_its_fate,
     a_claim_that_was_not_reported_returns_at_the_start,
     what_a_report_does_not_name_returns_to_the_queue,
+    what_is_given_back_takes_nothing_from_another_account,
+    what_was_tried_in_vain_goes_behind_what_waits,
     a_report_ends_its_own_claim_and_no_older_one,
     a_deferred_recipient_waits_for_its_time_or_the_return_of_the_primary,
     a_refused_recipient_keeps_its_content_and_can_be_retried,
@@ -178,8 +180,13 @@ async fn the_oldest_message_is_claimed_first_and_once(engine: Engine) {
     for number in [5, 2, 9, 4] {
         commit(&engine, number, &[(firma, "a@firma.example")]).await;
     }
-    assert_eq!(numbers(&claim(engine.store(), firma, 4).await), [2, 4], "the others are not due yet");
-    assert_eq!(numbers(&claim(engine.store(), firma, 100).await), [5, 9]);
+    let some = ClaimQuery { messages_max: 2, ..query(firma, 1) };
+    assert_eq!(numbers(&engine.store().claim(some).await.unwrap()), [2, 4]);
+    assert_eq!(
+        numbers(&claim(engine.store(), firma, 1).await),
+        [5, 9],
+        "due even if accepted while the clock was ahead"
+    );
     assert_eq!(numbers(&claim(engine.store(), firma, 100).await), Vec::<i64>::new());
     assert_eq!(engine.store().next_due(firma).await.unwrap(), None);
 }
@@ -252,10 +259,43 @@ async fn what_a_report_does_not_name_returns_to_the_queue(engine: Engine) {
     report(engine.store(), 1, &[(1, delivered())], 9).await;
     let again = claim(engine.store(), firma, 9).await;
     assert_eq!((again[0].recipients[0].ordinal, again[0].recipients[0].attempts), (0, 0));
-    report(engine.store(), 1, &[], 9).await;
-    assert_eq!(claim(engine.store(), firma, 9).await.len(), 1);
     report(engine.store(), 1, &[(0, Outcome::Returned)], 9).await;
     assert_eq!(claim(engine.store(), firma, 9).await.len(), 1);
+}
+
+async fn what_is_given_back_takes_nothing_from_another_account(engine: Engine) {
+    let firma = firma(&engine).await;
+    let (other, _) = account(engine.store(), "other", 2).await;
+    commit(&engine, 1, &[(firma, "a@firma.example"), (other, "b@other.example")]).await;
+    let store = engine.store();
+    claim(store, firma, 9).await;
+    claim(store, other, 9).await;
+    report(store, 1, &[(0, Outcome::Returned)], 9).await;
+    report(store, 1, &[], 9).await;
+    let row = store.show(id(1)).await.unwrap().unwrap().row;
+    let states: Vec<RecipientState> = row.recipients.iter().map(|r| r.state).collect();
+    assert_eq!(states, [RecipientState::Queued, RecipientState::Claimed]);
+    assert_eq!(store.return_claims(firma).await.unwrap(), 0);
+    assert_eq!(store.return_claims(other).await.unwrap(), 1);
+    assert_eq!(claim(store, other, 9).await.len(), 1);
+}
+
+async fn what_was_tried_in_vain_goes_behind_what_waits(engine: Engine) {
+    let firma = firma(&engine).await;
+    for number in [1, 2, 3] {
+        commit(&engine, number, &[(firma, "a@firma.example"), (firma, "b@firma.example")]).await;
+    }
+    let store = engine.store();
+    store.claim(ClaimQuery { messages_max: 2, ..query(firma, 9) }).await.unwrap();
+    report(store, 1, &[(0, deferred(20)), (1, Outcome::Returned)], 9).await;
+    report(store, 2, &[(0, Outcome::Postponed { until: at(10) }), (1, Outcome::Postponed { until: at(10) })], 9).await;
+    let row = store.show(id(2)).await.unwrap().unwrap().row.recipients.remove(0);
+    assert_eq!((row.state, row.attempts, row.due_at), (RecipientState::Queued, 0, Some(at(10))));
+    store.make_due(firma, at(10)).await.unwrap();
+    let claimed = claim(store, firma, 20).await;
+    assert_eq!(numbers(&claimed), [1, 3, 2]);
+    let ordinals = |place: usize| claimed[place].recipients.iter().map(|r| r.ordinal).collect::<Vec<_>>();
+    assert_eq!((ordinals(0), ordinals(1)), (vec![0, 1], vec![0, 1]), "one message, however its recipients are due");
 }
 
 async fn a_report_ends_its_own_claim_and_no_older_one(mut engine: Engine) {
@@ -382,7 +422,7 @@ async fn lists_show_states_and_pages(engine: Engine) {
         commit(&engine, number, &[whose]).await;
     }
     let store = engine.store();
-    claim(store, firma, 3).await;
+    store.claim(ClaimQuery { messages_max: 3, ..query(firma, 3) }).await.unwrap();
     let outcomes = [delivered(), refused(), deferred(99)];
     for (number, outcome) in (1..).zip(outcomes) {
         store.report(vec![Report { id: id(number), outcomes: vec![(0, outcome)] }], at(9)).await.unwrap();

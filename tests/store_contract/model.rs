@@ -18,6 +18,7 @@ enum Step {
     RetryMessage { number: i64 },
     Purge,
     Recover,
+    ReturnClaims { of_other: bool },
     Restart,
 }
 
@@ -25,7 +26,7 @@ const NUMBERS: std::ops::Range<i64> = 1..7;
 
 fn step() -> impl Strategy<Value = Step> {
     let pairs = prop::collection::vec((any::<bool>(), any::<bool>()), 1..4);
-    let outcomes = prop::collection::vec((0u32..4, 0u8..4), 0..4);
+    let outcomes = prop::collection::vec((0u32..4, 0u8..5), 0..4);
     prop_oneof![
         4 => (NUMBERS, pairs, any::<bool>())
             .prop_map(|(number, recipients, ahead)| Step::Commit { number, recipients, ahead }),
@@ -39,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => NUMBERS.prop_map(|number| Step::RetryMessage { number }),
         1 => Just(Step::Purge),
         1 => Just(Step::Recover),
+        1 => any::<bool>().prop_map(|of_other| Step::ReturnClaims { of_other }),
         1 => Just(Step::Restart),
     ]
 }
@@ -48,6 +50,7 @@ fn outcome(which: u8, now: i64) -> Outcome {
         0 => delivered(),
         1 => refused(),
         2 => deferred(now + 5),
+        3 => Outcome::Postponed { until: at(now + 1) },
         _ => Outcome::Returned,
     }
 }
@@ -102,6 +105,7 @@ async fn take(engine: &mut Engine, step: &Step, now: i64, accounts: [AccountId; 
         }
         Step::Purge => format!("{}", store.purge_delivered(at(now - 3)).await.unwrap()),
         Step::Recover => format!("{}", store.recover().await.unwrap()),
+        Step::ReturnClaims { of_other } => format!("{}", store.return_claims(of(*of_other)).await.unwrap()),
         Step::Restart => String::new(),
     }
 }

@@ -302,6 +302,9 @@ impl SpoolStore for FakeSpool {
     async fn recover(&self) -> Result<u64, SpoolError> {
         unused()
     }
+    async fn return_claims(&self, _: AccountId) -> Result<u64, SpoolError> {
+        Ok(0)
+    }
     async fn purge_delivered(&self, _: WallTime) -> Result<u64, SpoolError> {
         unused()
     }

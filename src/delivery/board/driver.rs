@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::account::DirectoryHandle;
 use crate::base::{AccountId, Clock};
 use crate::delivery::flush::Wake;
-use crate::delivery::route::{Leg, check_connection, check_line};
+use crate::delivery::route::{Leg, check_connection, check_conversation, check_line};
 use crate::delivery::settings::Settings;
 use crate::delivery::view::FlushView;
 use crate::liveness::Lines;
@@ -42,6 +42,8 @@ pub struct Common {
 #[derive(Debug, Default)]
 pub struct Slot {
     wake: Option<Wake>,
+    /// What the last worker had heard and could not act on, for the next one.
+    leftover: Option<Wake>,
     is_running: bool,
     bell: Arc<Notify>,
     view: FlushView,
@@ -56,7 +58,10 @@ impl Common {
     pub fn wake(&self, account: AccountId, wake: Wake) -> bool {
         let mut slots = self.slots();
         let slot = slots.entry(account).or_default();
-        slot.wake.get_or_insert_default().merge(wake);
+        let leftover = slot.leftover.take();
+        let whole = slot.wake.get_or_insert_default();
+        whole.merge(leftover.unwrap_or_default());
+        whole.merge(wake);
         slot.bell.notify_one();
         !std::mem::replace(&mut slot.is_running, true)
     }
@@ -98,20 +103,17 @@ impl Common {
         Arc::clone(&self.slots().entry(account).or_default().bell)
     }
 
-    /// Ends the worker unless a reason to look came in the meantime; `true` if it has to end.
+    /// Ends the worker unless a reason to look came in the meantime; `true` if it has to end. `leftover` comes with the
+    /// next reason to look.
     #[must_use]
-    pub fn retire(&self, account: AccountId) -> bool {
+    pub fn retire(&self, account: AccountId, leftover: Wake) -> bool {
         let mut slots = self.slots();
         let slot = slots.entry(account).or_default();
         if slot.wake.is_none() {
             slot.is_running = false;
+            slot.leftover = Some(leftover);
         }
         !slot.is_running
-    }
-
-    /// The worker is gone without having retired; the next reason to look starts another one.
-    pub fn abandon(&self, account: AccountId) {
-        self.slots().entry(account).or_default().is_running = false;
     }
 
     /// The check before each MAIL.
@@ -136,6 +138,15 @@ impl Common {
         let rules = self.settings.target_rules();
         check_line(&self.directory.load(), leg, line.as_ref(), rules, Clock.monotonic())
             .map_err(|closed| closed.to_string())
+    }
+
+    /// The check while a message is under way. Shutdown waits for it.
+    ///
+    /// # Errors
+    /// Why no answer is to be expected any more, in words.
+    pub fn may_await(&self, leg: &Leg) -> Result<(), String> {
+        let line = self.lines.line(leg.endpoint);
+        check_conversation(&self.directory.load(), leg, line.as_ref()).map_err(|closed| closed.to_string())
     }
 
     fn may_go_on(&self) -> Result<(), String> {

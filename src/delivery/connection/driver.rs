@@ -36,6 +36,8 @@ pub struct Attempt {
     /// The message was refused before its final dot, by us or in the middle of its content: nothing is wrong with
     /// the server, but the connection had to end.
     pub is_withheld: bool,
+    /// The attempt was given up because nobody is there any more. Recipients without a verdict were not harmed.
+    pub is_cut: bool,
     /// Set when the connection is of no use any more: why.
     pub ended: Option<String>,
 }
@@ -47,6 +49,16 @@ pub struct Connection {
     offered: Capabilities,
     timeouts: Timeouts,
     needs_rset: bool,
+    course: Course,
+}
+
+/// How far the running transaction is, for the case that it is given up in the middle.
+#[derive(Debug, Default)]
+struct Course {
+    /// Recipients that the server accepted.
+    accepted: Vec<u32>,
+    /// The final dot may have reached the server.
+    is_dot_sent: bool,
 }
 
 /// The connection is over; what the unsettled recipients are told.
@@ -79,17 +91,42 @@ impl Connection {
             .await
             .map_err(|error| error.to_string())?;
         stream.end_presenting();
-        Ok(Self { lettre, stream, offered, timeouts, needs_rset: false })
+        Ok(Self { lettre, stream, offered, timeouts, needs_rset: false, course: Course::default() })
     }
 
-    /// Offers one message, in as many transactions as its recipients need. `may_send` is asked before each MAIL.
+    /// Offers one message, in as many transactions as its recipients need. `may_send` is asked before each MAIL;
+    /// `gone` ends, with its reason, once nobody is there to answer. Whether a server that got the final dot has the
+    /// message is then unknown: it is deferred, and may be delivered twice (RFC 1047).
     pub async fn deliver(
         &mut self,
         message: &Claimed,
         spool: &dyn SpoolStore,
         may_send: &(dyn Fn() -> bool + Sync),
+        gone: impl Future<Output = String> + Send,
     ) -> Attempt {
         let mut attempt = Attempt::default();
+        let why = tokio::select! {
+            biased;
+            () = self.offer(message, spool, may_send, &mut attempt) => return attempt,
+            why = gone => why,
+        };
+        let course = std::mem::take(&mut self.course);
+        if course.is_dot_sent {
+            let reply = silence(&format!("no reply came to the message: {why}"));
+            attempt.verdicts.extend(course.accepted.into_iter().map(|one| (one, Verdict::Deferred(reply.clone()))));
+        }
+        attempt.is_cut = true;
+        attempt.ended = Some(why);
+        attempt
+    }
+
+    async fn offer(
+        &mut self,
+        message: &Claimed,
+        spool: &dyn SpoolStore,
+        may_send: &(dyn Fn() -> bool + Sync),
+        attempt: &mut Attempt,
+    ) {
         let mut open: Vec<u32> = message.recipients.iter().map(|recipient| recipient.ordinal).collect();
         if message.body == BodyType::EightBitMime && !self.offered.eight_bit_mime {
             tracing::info!(spool_id = %message.id, "the primary does not offer 8BITMIME, content is sent as it is");
@@ -98,7 +135,7 @@ impl Connection {
             let recipients = next_transaction(message, &open);
             let mut transaction = Transaction::new(&recipients);
             match script(message, &recipients, self.offered) {
-                Ok(script) => self.run(&script, message, spool, &mut transaction, &mut attempt).await,
+                Ok(script) => self.run(&script, message, spool, &mut transaction, attempt).await,
                 Err(unsendable) => transaction.settle(&Verdict::Refused(silence(&unsendable.to_string()))),
             }
             let settled = transaction.into_verdicts();
@@ -108,7 +145,6 @@ impl Connection {
             open.retain(|ordinal| !settled.iter().any(|(known, _)| known == ordinal));
             attempt.verdicts.extend(settled);
         }
-        attempt
     }
 
     /// Says QUIT and waits a little for the reply.
@@ -138,9 +174,13 @@ impl Connection {
         let end = match self.envelope(script, transaction, attempt).await {
             Ok(None) => return,
             Ok(Some(GoAhead)) if !transaction.has_accepted() => self.lone_dot().await,
-            Ok(Some(GoAhead)) => self.body(message, spool, first).await,
+            Ok(Some(GoAhead)) => {
+                self.course.accepted = transaction.accepted();
+                self.body(message, spool, first).await
+            }
             Err(lost) => BodyEnd::Lost(lost),
         };
+        self.course = Course::default();
         match end {
             BodyEnd::Replied(reply) => {
                 transaction.handle_final(&reply);
@@ -259,6 +299,7 @@ impl Connection {
         if let Err(fault) = encoder.finish(message.sha256, message.octets, &mut out) {
             return BodyEnd::Withheld(fault_verdict(message, fault));
         }
+        self.course.is_dot_sent = true;
         if let Err(end) = self.send(&out).await {
             return end;
         }

@@ -35,7 +35,8 @@ pub enum Contact {
     Good(Vec<Settled>),
     /// Wait with recording for what comes next.
     Doubtful,
-    /// Not our server: these return to the queue.
+    /// Not our server: these return to the queue behind the others, since the next good contact ends the doubt and
+    /// it takes other senders to find it.
     Identity(Vec<Claimed>),
 }
 
@@ -49,10 +50,14 @@ impl FirstContact {
     pub fn handle_attempt(&mut self, message: Claimed, attempt: &Attempt) -> Contact {
         let settled = Settled { verdicts: attempt.verdicts.clone(), message };
         self.has_accepted |= attempt.is_mail_accepted;
-        if self.has_accepted || !attempt.is_mail_refused {
+        if self.has_accepted {
             let mut all = std::mem::take(&mut self.doubtful);
             all.push(settled);
             return Contact::Good(all);
+        }
+        if !attempt.is_mail_refused {
+            // Neither yes nor no: of itself a fact, and of the others nothing.
+            return Contact::Good(vec![settled]);
         }
         let sender = |settled: &Settled| -> ReversePath { settled.message.reverse_path.clone() };
         let is_other_sender = self.doubtful.first().is_some_and(|first| sender(first) != sender(&settled));
@@ -126,6 +131,19 @@ mod tests {
         let Contact::Good(settled) = contact.handle_attempt(message(2, ""), &taken) else { panic!("good") };
         assert_eq!(settled.len(), 2);
         assert!(matches!(contact.handle_attempt(message(3, "c@x.example"), &refused()), Contact::Good(_)));
+    }
+
+    #[test]
+    fn an_attempt_that_was_only_deferred_clears_no_doubt() {
+        let mut contact = FirstContact::default();
+        assert!(matches!(contact.handle_attempt(message(1, "a@x.example"), &refused()), Contact::Doubtful));
+        let deferred = Attempt { verdicts: vec![(0, Verdict::Deferred(silence("later")))], ..Attempt::default() };
+        let Contact::Good(settled) = contact.handle_attempt(message(2, "b@x.example"), &deferred) else {
+            panic!("recorded alone")
+        };
+        assert_eq!(settled.len(), 1);
+        let last = contact.handle_attempt(message(3, "b@x.example"), &refused());
+        assert!(matches!(last, Contact::Identity(messages) if messages.len() == 2));
     }
 
     #[test]

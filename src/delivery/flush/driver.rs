@@ -21,7 +21,7 @@ use crate::delivery::route::{Closed, Leg, Routes, check_account, routes};
 use crate::delivery::schedule::{BEAT_RECHECK, IDLE_RECHECK, REPORT_RETRY};
 use crate::delivery::tls::TlsFacts;
 use crate::liveness::LineState;
-use crate::spool::{Claimed, Report};
+use crate::spool::{Claimed, Outcome, Report};
 
 /// When to look again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,12 +47,14 @@ pub struct Worker {
     unreported: Vec<Report>,
     progress: Option<Progress>,
     contact: FirstContact,
+    /// A worker before ended by a fault: its claims are still open.
+    has_orphans: bool,
 }
 
 impl Worker {
-    /// A worker for an account; run one at a time.
+    /// A worker for an account; run one at a time. `has_orphans`: the one before ended by a fault.
     #[must_use]
-    pub fn new(common: Arc<Common>, account: AccountId) -> Self {
+    pub fn new(common: Arc<Common>, account: AccountId, has_orphans: bool) -> Self {
         Self {
             common,
             account,
@@ -64,6 +66,7 @@ impl Worker {
             unreported: Vec::new(),
             progress: None,
             contact: FirstContact::default(),
+            has_orphans,
         }
     }
 
@@ -79,7 +82,7 @@ impl Worker {
             let next = if is_closing { self.close().await } else { self.pass().await };
             let wait = match next {
                 Next::Again => continue,
-                Next::Idle if is_closing || common.retire(self.account) => return,
+                Next::Idle if is_closing || common.retire(self.account, self.leftover()) => return,
                 Next::Idle => continue,
                 // Its bell may have rung while an opening listened to it.
                 Next::After(_) if !is_closing && common.has_wake(self.account) => continue,
@@ -91,6 +94,11 @@ impl Worker {
                 () = common.shutdown.cancelled(), if !is_closing => {}
             }
         }
+    }
+
+    /// What was heard while no server was there to act on it.
+    fn leftover(&self) -> Wake {
+        Wake { make_due: self.make_due, returned_at: self.returned_at, ..Wake::look() }
     }
 
     fn absorb(&mut self, mut wake: Wake) {
@@ -115,12 +123,31 @@ impl Worker {
         let doubtful = self.contact.give_up();
         self.give_back(doubtful);
         self.end_flush();
-        if self.write_reports().await { Next::Idle } else { Next::After(REPORT_RETRY) }
+        if self.return_orphans().await && self.write_reports().await { Next::Idle } else { Next::After(REPORT_RETRY) }
+    }
+
+    /// Claims of a worker that ended by a fault go back. One worker serves the account: what is claimed before the
+    /// first claim of this one is nobody's. `false` if the spool did not take it.
+    async fn return_orphans(&mut self) -> bool {
+        if !self.has_orphans {
+            return true;
+        }
+        match self.common.spool.return_claims(self.account).await {
+            Ok(recipients) => {
+                tracing::warn!(account = %self.account, recipients, "claims of a delivery that failed went back");
+                self.has_orphans = false;
+                true
+            }
+            Err(error) => {
+                tracing::error!(account = %self.account, reason = %error, "open claims could not be returned");
+                false
+            }
+        }
     }
 
     /// One look: what is due, and the work that follows from it.
     async fn pass(&mut self) -> Next {
-        if !self.write_reports().await {
+        if !self.return_orphans().await || !self.write_reports().await {
             return Next::After(REPORT_RETRY);
         }
         let now = Clock.monotonic();
@@ -149,6 +176,11 @@ impl Worker {
         let due_in = if may_deliver { self.due_in().await } else { None };
         if !self.calls.is_empty() || due_in.is_some_and(|wait| wait.is_zero()) {
             return self.work(&routes, may_deliver).await;
+        }
+        if due_in.is_some_and(|wait| wait > self.common.settings.retry.longest()) {
+            tracing::warn!(account = %self.account, "mail was to wait longer than any wait: the clock was ahead");
+            self.make_due = true;
+            return Next::Again;
         }
         if !self.record_doubtful().await {
             return Next::After(REPORT_RETRY);
@@ -211,7 +243,6 @@ impl Worker {
 
     /// Serves every server that has something to get.
     async fn work(&mut self, routes: &Routes, may_deliver: bool) -> Next {
-        let Some(place) = self.place().await else { return Next::Again };
         let mut has_worked = false;
         for leg in &routes.legs {
             let is_call = self.calls.contains(&leg.endpoint);
@@ -219,12 +250,14 @@ impl Worker {
             if !is_call && !gets_mail {
                 continue;
             }
+            // One for each connection, so that an account with many servers waits its turn.
+            let Some(place) = self.place().await else { return Next::Again };
             let end = self.serve(leg, is_call, gets_mail).await;
+            drop(place);
             self.common.edit_view(self.account, |view| view.is_delivering = false);
             has_worked |= !matches!(end, LegEnd::NothingDue);
             self.handle_end(leg, end);
         }
-        drop(place);
         if has_worked { Next::Again } else { Next::After(IDLE_RECHECK) }
     }
 
@@ -245,6 +278,9 @@ impl Worker {
         }
         if let LegEnd::Stopped(why) = &end {
             tracing::info!(account = %self.account, peer = %leg.target, reason = %why, "delivery stopped");
+            // Whoever answers next may be somebody else.
+            let doubtful = self.contact.give_up();
+            self.give_back(doubtful);
         }
         let times = &self.common.settings.retry;
         let Some(problem) = self.patience.handle_end(end, is_returning, times, Clock.monotonic()) else { return };
@@ -265,7 +301,7 @@ impl Worker {
             }
         }
         self.common.edit_view(self.account, |view| view.is_delivering = true);
-        let end = match self.open(leg).await {
+        let end = match self.open(leg, is_call).await {
             Err(end) => end,
             Ok(opened) => {
                 // Called only once nothing more can fail before MAIL.
@@ -277,12 +313,13 @@ impl Worker {
         if self.write_reports().await { end } else { LegEnd::Spool }
     }
 
-    async fn open(&self, leg: &Leg) -> Result<Opened, LegEnd> {
+    async fn open(&self, leg: &Leg, is_call: bool) -> Result<Opened, LegEnd> {
         let opening = Opening {
             settings: &self.common.settings,
             leg,
             tls: &self.common.tls,
             is_plain: self.patience.is_plain(Clock.monotonic()),
+            greeting: self.patience.greeting(is_call, self.common.settings.timeouts.greeting),
         };
         tokio::select! {
             // The line may have changed while this account waited for a place.
@@ -307,6 +344,7 @@ impl Worker {
     }
 
     fn greeted(&mut self, leg: &Leg, opened: &Opened) {
+        self.patience.handle_greeted();
         self.calls.retain(|call| *call != leg.endpoint);
         self.greeted = Some((leg.endpoint, Clock.monotonic()));
         self.common.lines.primary_greeted(leg.endpoint);
@@ -370,9 +408,13 @@ impl Worker {
         end
     }
 
-    /// What came so far is recorded before more is claimed.
+    /// The next portion. Doubt about refused senders lasts until nothing more can clear it.
     async fn next_batch(&mut self, leg: &Leg) -> Option<VecDeque<Claimed>> {
-        if self.record_doubtful().await { self.claim(leg).await } else { None }
+        let claimed = self.claim(leg).await?;
+        if claimed.is_empty() && !self.record_doubtful().await {
+            return None;
+        }
+        Some(claimed)
     }
 
     /// One message; `Some` if the connection has to end. `has_delivered`: this connection delivered others.
@@ -385,7 +427,12 @@ impl Worker {
     ) -> Option<LegEnd> {
         let common = Arc::clone(&self.common);
         let may_go_on = || common.may_send(leg).is_ok();
-        let attempt = connection.deliver(&message, common.spool.as_ref(), &may_go_on).await;
+        let gone = until_gone(&common, self.account, leg);
+        let attempt = connection.deliver(&message, common.spool.as_ref(), &may_go_on, gone).await;
+        if attempt.is_cut && attempt.verdicts.is_empty() {
+            self.give_back(vec![message]);
+            return attempt.ended.map(LegEnd::Stopped);
+        }
         if has_delivered && !attempt.is_mail_answered && attempt.ended.is_some() {
             // Closed between two messages: no attempt of this one, which keeps its place.
             self.give_back(vec![message]);
@@ -395,12 +442,15 @@ impl Worker {
             Contact::Good(settled) => self.record(settled).await,
             Contact::Doubtful => true,
             Contact::Identity(messages) => {
-                self.give_back(messages);
+                self.hand_back(messages, &Outcome::Postponed { until: Clock.wall() });
                 return Some(LegEnd::Identity("it refuses us before it has accepted anything".to_owned()));
             }
         };
         if !recorded {
             return Some(LegEnd::Spool);
+        }
+        if attempt.is_cut {
+            return attempt.ended.map(LegEnd::Stopped);
         }
         // A refusal is recorded, so that the next connection does not meet it again.
         if attempt.is_withheld { Some(LegEnd::Worked) } else { attempt.ended.map(LegEnd::Broken) }
@@ -455,10 +505,14 @@ impl Worker {
             message.recipients.iter().find(|known| known.ordinal == ordinal).map_or(0, |known| known.attempts)
         };
         let times = &self.common.settings.retry;
-        let outcomes = verdicts
+        let mut outcomes: Vec<(u32, Outcome)> = verdicts
             .into_iter()
             .map(|(ordinal, verdict)| (ordinal, outcome(verdict, attempts(ordinal), times, now)))
             .collect();
+        if outcomes.is_empty() {
+            // The claim has to be named to be ended.
+            outcomes.extend(message.recipients.iter().map(|recipient| (recipient.ordinal, Outcome::Returned)));
+        }
         Report { id: message.id, outcomes }
     }
 
@@ -478,7 +532,15 @@ impl Worker {
 
     /// Claims that no attempt came to: back to the queue.
     fn give_back(&mut self, messages: Vec<Claimed>) {
-        self.unreported.extend(messages.into_iter().map(|message| Report { id: message.id, outcomes: Vec::new() }));
+        self.hand_back(messages, &Outcome::Returned);
+    }
+
+    /// Ends claims without an attempt. Recipients are named: another account may have a claim on the same message.
+    fn hand_back(&mut self, messages: Vec<Claimed>, outcome: &Outcome) {
+        self.unreported.extend(messages.into_iter().map(|message| Report {
+            id: message.id,
+            outcomes: message.recipients.iter().map(|recipient| (recipient.ordinal, outcome.clone())).collect(),
+        }));
     }
 
     /// Writes what is known. `false` if the spool did not take it.
@@ -514,11 +576,17 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
-    /// A fault of ours ends this worker, not the account's delivery.
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.common.abandon(self.account);
+/// Waits until the line is down or its address is another one; whoever waits for a reply from there gives up.
+async fn until_gone(common: &Common, account: AccountId, leg: &Leg) -> String {
+    let bell = common.bell(account);
+    loop {
+        if let Err(why) = common.may_await(leg) {
+            return why;
+        }
+        tokio::select! {
+            () = bell.notified() => {}
+            // Not every change rings, such as the removal of the server.
+            () = sleep(BEAT_RECHECK) => {}
         }
     }
 }

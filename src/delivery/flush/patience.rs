@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::base::Moment;
 use crate::delivery::opening::OpenFailure;
-use crate::delivery::schedule::{ConnectionFailure, PLAIN_AFTER_FAILED_HANDSHAKE, REPORT_RETRY, RetryTimes};
+use crate::delivery::schedule::{
+    ConnectionFailure, PLAIN_AFTER_FAILED_HANDSHAKE, REPORT_RETRY, RetryTimes, SHORT_CALL_GREETING, SHORT_CALLS,
+};
 
 /// How the work for one server ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,7 +30,10 @@ pub enum LegEnd {
 /// The waits of one account that its failures impose.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Patience {
+    /// Conversations in a row that ended badly.
     failures: u32,
+    /// Calls in a row that nobody answered with a greeting.
+    failed_calls: u32,
     not_before: Option<Moment>,
     plain_until: Option<Moment>,
 }
@@ -37,7 +42,20 @@ impl Patience {
     /// Something happened that makes another try worthwhile.
     pub const fn handle_event(&mut self) {
         self.failures = 0;
+        self.failed_calls = 0;
         self.not_before = None;
+    }
+
+    /// A server greeted us: how long it took to start says nothing of what comes now.
+    pub const fn handle_greeted(&mut self) {
+        self.failed_calls = 0;
+    }
+
+    /// How long this connection waits for a greeting. The first calls to a server that returns are short, since
+    /// each holds a place; one that needs longer to greet gets the time of RFC 5321 afterwards.
+    #[must_use]
+    pub fn greeting(&self, is_call: bool, limit: Duration) -> Duration {
+        if is_call && self.failed_calls < SHORT_CALLS { limit.min(SHORT_CALL_GREETING) } else { limit }
     }
 
     /// Mail was delivered.
@@ -48,6 +66,7 @@ impl Patience {
     /// A connection has ended. Returns the problem to show, if there is one.
     pub fn handle_end(&mut self, end: LegEnd, is_returning: bool, times: &RetryTimes, now: Moment) -> Option<String> {
         let other = if is_returning { ConnectionFailure::WhileReturning } else { ConnectionFailure::Other };
+        let is_call = matches!(end, LegEnd::NotOpened(_));
         let (failure, problem) = match end {
             LegEnd::NothingDue | LegEnd::Worked | LegEnd::Stopped(_) => return None,
             LegEnd::Spool => {
@@ -63,8 +82,9 @@ impl Patience {
             LegEnd::Identity(why) => (ConnectionFailure::Identity, OpenFailure::Identity(why).to_string()),
             LegEnd::Broken(why) => (other, why),
         };
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(now + times.after_connection(self.failures, failure));
+        let failed = if is_call { &mut self.failed_calls } else { &mut self.failures };
+        *failed = failed.saturating_add(1);
+        self.not_before = Some(now + times.after_connection(*failed, failure));
         Some(problem)
     }
 
@@ -102,6 +122,33 @@ mod tests {
         assert_eq!(end(&mut patience, broken(), false), Some(5));
         patience.handle_delivered();
         assert_eq!(end(&mut patience, broken(), true), Some(1));
+    }
+
+    #[test]
+    fn a_server_that_starts_slowly_does_not_make_the_next_hiccup_long() {
+        let mut patience = Patience::default();
+        let unreachable = || LegEnd::NotOpened(OpenFailure::Unreachable("x".to_owned()));
+        for _ in 0..40 {
+            assert_eq!(end(&mut patience, unreachable(), true), Some(1));
+        }
+        patience.handle_greeted();
+        assert_eq!(end(&mut patience, LegEnd::Broken("x".to_owned()), false), Some(5));
+        patience.handle_greeted();
+        assert_eq!(end(&mut patience, LegEnd::Broken("x".to_owned()), false), Some(15), "greetings alone heal nothing");
+        assert_eq!(end(&mut patience, unreachable(), false), Some(5));
+    }
+
+    #[test]
+    fn only_the_first_calls_are_short() {
+        let mut patience = Patience::default();
+        let limit = Duration::from_secs(300);
+        assert_eq!(patience.greeting(false, limit), limit);
+        for _ in 0..SHORT_CALLS {
+            assert_eq!(patience.greeting(true, limit), SHORT_CALL_GREETING);
+            end(&mut patience, LegEnd::NotOpened(OpenFailure::Unreachable("x".to_owned())), true);
+        }
+        assert_eq!(patience.greeting(true, limit), limit);
+        assert_eq!(patience.greeting(true, Duration::from_secs(1)), Duration::from_secs(1));
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl Wake {
             LineEvent::Changed(HistoryRow::State(row)) if row.to.is_deliverable() => {
                 let is_return = !row.from.is_deliverable();
                 let calls = if row.to == LineState::Returning { vec![row.endpoint] } else { Vec::new() };
-                Some(Self { calls, returned_at: beat.filter(|_| is_return), ..fresh })
+                // A line whose return is confirmed was deliverable before: what was deferred meanwhile keeps its time.
+                Some(Self { calls, returned_at: beat.filter(|_| is_return), make_due: is_return, ..fresh })
             }
             LineEvent::Changed(HistoryRow::Address(_)) | LineEvent::MailAccepted { .. } => Some(fresh),
             // Also the end of a line: an attempt that still waits for it gives up.
@@ -87,5 +88,11 @@ mod tests {
         merged.merge(Wake::of_event(&changed(LineState::Returning, LineState::Online), beat).unwrap());
         assert_eq!(merged, wake);
         assert_eq!(Wake::of_event(&changed(LineState::Online, LineState::Offline), beat), Some(Wake::look()));
+    }
+
+    #[test]
+    fn a_confirmed_return_ends_waits_and_repeats_nothing_that_was_just_deferred() {
+        let wake = Wake::of_event(&changed(LineState::Returning, LineState::Online), None);
+        assert_eq!(wake, Some(Wake { reset: true, ..Wake::default() }));
     }
 }

@@ -27,6 +27,8 @@ pub struct Opening<'a> {
     pub tls: &'a Arc<ClientConfig>,
     /// The last handshake failed: stay in plain text.
     pub is_plain: bool,
+    /// How long to wait for the greeting.
+    pub greeting: Duration,
 }
 
 /// A server that has greeted us.
@@ -47,7 +49,7 @@ impl Opening<'_> {
     /// [`OpenFailure`] says whose matter it is; the socket is closed.
     pub async fn run(&self) -> Result<Opened, OpenFailure> {
         let stream = self.connect().await?;
-        let greeting = self.hear(&stream, "the greeting", self.settings.timeouts.greeting).await?;
+        let greeting = self.hear(&stream, "the greeting", self.greeting).await?;
         if greeting.class() != 2 {
             return Err(OpenFailure::of_reply("the greeting", &greeting));
         }

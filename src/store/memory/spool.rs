@@ -76,7 +76,7 @@ impl Stored {
                     account: held.account,
                     mailbox: self.mailbox(ordinal).map(ToString::to_string).unwrap_or_default(),
                     state: held.state,
-                    due_at: held.state.is_waiting().then_some(held.due_at),
+                    due_at: held.state.is_waiting().then_some(held.due_at.max(self.message.accepted_at)),
                     attempts: held.attempts,
                     last_reply: held.last_reply.clone(),
                     last_attempt_at: held.last_attempt_at,
@@ -100,9 +100,16 @@ fn end(held: &mut Held, outcome: &Outcome, now: WallTime) -> bool {
             held.state = RecipientState::Queued;
             return false;
         }
-        Outcome::Delivered { .. } | Outcome::Deferred { .. } | Outcome::Refused { .. } | Outcome::Returned => {
+        Outcome::Postponed { until } if is_claimed => {
+            held.state = RecipientState::Queued;
+            held.due_at = *until;
             return false;
         }
+        Outcome::Delivered { .. }
+        | Outcome::Deferred { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Returned
+        | Outcome::Postponed { .. } => return false,
     };
     held.state = state;
     held.attempts += 1;
@@ -145,7 +152,7 @@ impl Tables {
             recipients.push(Held {
                 account: recipient.account,
                 state: RecipientState::Queued,
-                due_at: message.accepted_at,
+                due_at: WallTime::UNIX_EPOCH,
                 attempts: 0,
                 claim: 0,
                 last_reply: None,
@@ -163,37 +170,46 @@ impl Tables {
 
     fn claim(&mut self, query: &ClaimQuery) -> Vec<Claimed> {
         self.last_claim += 1;
-        let mut claimed: Vec<Claimed> = Vec::new();
-        let mut octets: u64 = 0;
-        for stored in self.messages.values_mut() {
-            let is_full = octets >= query.octets_max && !claimed.is_empty();
-            if claimed.len() >= query.messages_max as usize || is_full {
-                break;
-            }
-            let mut due = Vec::new();
+        let mut due: Vec<(WallTime, SpoolId, ClaimedRecipient)> = Vec::new();
+        for (id, stored) in &self.messages {
             for (ordinal, held) in stored.of(Some(query.account)) {
                 let Some(mailbox) = stored.mailbox(ordinal) else { continue };
                 let is_wanted = query.domains.is_empty() || mailbox.domain().is_some_and(|d| query.domains.contains(d));
                 if held.state == RecipientState::Queued && held.due_at <= query.now && is_wanted {
-                    due.push(ClaimedRecipient {
+                    let recipient = ClaimedRecipient {
                         ordinal,
                         mailbox: mailbox.clone(),
                         attempts: held.attempts,
                         dsn: stored.dsn(ordinal),
-                    });
+                    };
+                    due.push((held.due_at, *id, recipient));
                 }
             }
-            if due.is_empty() {
-                continue;
+        }
+        due.sort_by_key(|(at, id, recipient)| (*at, *id, recipient.ordinal));
+        let mut claimed: Vec<Claimed> = Vec::new();
+        let mut octets: u64 = 0;
+        for (_, id, recipient) in due {
+            let Some(stored) = self.messages.get_mut(&id) else { continue };
+            let place = claimed.iter().position(|message| message.id == id);
+            let is_full =
+                claimed.len() >= query.messages_max as usize || (octets >= query.octets_max && !claimed.is_empty());
+            if place.is_none() && is_full {
+                break;
             }
-            for recipient in &due {
-                if let Some(held) = stored.recipients.get_mut(recipient.ordinal as usize) {
-                    held.state = RecipientState::Claimed;
-                    held.claim = self.last_claim;
-                }
+            if let Some(held) = stored.recipients.get_mut(recipient.ordinal as usize) {
+                held.state = RecipientState::Claimed;
+                held.claim = self.last_claim;
             }
-            octets = octets.saturating_add(stored.message.octets);
-            claimed.push(stored.claimed(due));
+            if let Some(whole) = place.and_then(|place| claimed.get_mut(place)) {
+                whole.recipients.push(recipient);
+            } else {
+                octets = octets.saturating_add(stored.message.octets);
+                claimed.push(stored.claimed(vec![recipient]));
+            }
+        }
+        for message in &mut claimed {
+            message.recipients.sort_unstable_by_key(|recipient| recipient.ordinal);
         }
         claimed
     }
@@ -215,7 +231,7 @@ impl Tables {
             }
         }
         for (ordinal, held) in (0u32..).zip(&mut stored.recipients) {
-            let is_of_claim = named.is_empty() || claims.contains(&held.claim);
+            let is_of_claim = claims.contains(&held.claim);
             if is_of_claim && !named.contains(&ordinal) {
                 end(held, &Outcome::Returned, now);
             }
@@ -399,6 +415,18 @@ impl SpoolStore for MemoryStore {
         }
         let Tables { messages, chunks, .. } = &mut *tables;
         chunks.retain(|(id, _), _| messages.contains_key(id));
+        Ok(claimed)
+    }
+
+    async fn return_claims(&self, account: AccountId) -> Result<u64, SpoolError> {
+        let mut tables = self.tables();
+        let mut claimed = 0;
+        for held in tables.messages.values_mut().flat_map(|stored| &mut stored.recipients) {
+            if held.account == account && held.state == RecipientState::Claimed {
+                held.state = RecipientState::Queued;
+                claimed += 1;
+            }
+        }
         Ok(claimed)
     }
 

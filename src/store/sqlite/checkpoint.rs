@@ -22,6 +22,9 @@ const PAGES_WORTH: i64 = 1024;
 /// never catches up with the last one, so commits wait for a moment: while the few pages are copied that were written
 /// during a passive checkpoint just before.
 const PAGES_MAX: i64 = 16_384;
+/// Looks until the log may be asked again to begin anew, after a long read was in the way: commits wait while it is
+/// asked (200 ms), and once every 2 s is what they can bear.
+const BLOCKED_LOOKS: u32 = 20;
 /// Looks without a commit after which the log is emptied.
 const QUIET_LOOKS: u32 = 20;
 
@@ -96,6 +99,7 @@ const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 fn look_after(path: &Path, connection: &Connection, (counters, gate): (&Counters, &Gate), stopped: &Receiver<()>) {
     let mut commits = 0;
     let mut quiet_looks = 0;
+    let mut blocked_looks: u32 = 0;
     while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
         let now = counters.read().commits;
         quiet_looks = if now == commits { quiet_looks + 1 } else { 0 };
@@ -103,8 +107,12 @@ fn look_after(path: &Path, connection: &Connection, (counters, gate): (&Counters
         if quiet_looks > QUIET_LOOKS {
             continue;
         }
-        if let Err(error) = look(connection, gate, quiet_looks == QUIET_LOOKS) {
-            tracing::warn!(database = %path.display(), error = %describe(&error, path), "checkpoint failed");
+        match look(connection, gate, quiet_looks == QUIET_LOOKS, blocked_looks == 0) {
+            Ok(Restart::Blocked) => blocked_looks = BLOCKED_LOOKS,
+            Ok(Restart::Done | Restart::NotAsked) => blocked_looks = blocked_looks.saturating_sub(1),
+            Err(error) => {
+                tracing::warn!(database = %path.display(), error = %describe(&error, path), "checkpoint failed");
+            }
         }
     }
     if let Err(error) = checkpoint(connection, TRUNCATE) {
@@ -112,17 +120,54 @@ fn look_after(path: &Path, connection: &Connection, (counters, gate): (&Counters
     }
 }
 
-fn look(connection: &Connection, gate: &Gate, is_quiet: bool) -> rusqlite::Result<()> {
+/// What became of the request that the log begins anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Restart {
+    NotAsked,
+    Done,
+    /// A read of an older state was in the way.
+    Blocked,
+}
+
+fn look(connection: &Connection, gate: &Gate, is_quiet: bool, may_restart: bool) -> rusqlite::Result<Restart> {
     let (pages, done) = checkpoint(connection, LOOK)?;
     if is_quiet && pages > 0 {
         checkpoint(connection, TRUNCATE)?;
-        return Ok(());
+        return Ok(Restart::NotAsked);
     }
     if pages - done >= PAGES_WORTH || pages > PAGES_MAX {
         checkpoint(connection, PASSIVE)?;
     }
-    if pages > PAGES_MAX {
-        gate.closed_for(|| checkpoint(connection, RESTART))?;
+    if pages <= PAGES_MAX || !may_restart {
+        return Ok(Restart::NotAsked);
     }
-    Ok(())
+    restart(connection, gate)
+}
+
+fn restart(connection: &Connection, gate: &Gate) -> rusqlite::Result<Restart> {
+    let is_busy = gate.closed_for(|| connection.prepare_cached(RESTART)?.query_row([], |row| row.get::<_, bool>(0)))?;
+    Ok(if is_busy { Restart::Blocked } else { Restart::Done })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_of_an_old_state_blocks_a_restart_and_its_end_frees_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.db");
+        open::prepare(&path).unwrap();
+        let writer = open::writing(&path).unwrap();
+        writer.execute_batch("CREATE TABLE a (b); INSERT INTO a VALUES (1)").unwrap();
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("BEGIN").unwrap();
+        reader.query_row("SELECT b FROM a", [], |row| row.get::<_, i64>(0)).unwrap();
+        writer.execute_batch("INSERT INTO a VALUES (2)").unwrap();
+        let copier = open::writing(&path).unwrap();
+        copier.busy_timeout(Duration::ZERO).unwrap();
+        assert_eq!(restart(&copier, &Gate::default()).unwrap(), Restart::Blocked);
+        reader.execute_batch("COMMIT").unwrap();
+        assert_eq!(restart(&copier, &Gate::default()).unwrap(), Restart::Done);
+    }
 }

@@ -114,6 +114,10 @@ impl SpoolStore for SqliteStore {
         self.write(Terms::SYNCED, |work| spool_claim::recover(work)).await
     }
 
+    async fn return_claims(&self, account: AccountId) -> Result<u64, SpoolError> {
+        self.write(Terms::LAZY, move |work| spool_claim::return_claims(work, account)).await
+    }
+
     async fn purge_delivered(&self, delivered_before: WallTime) -> Result<u64, SpoolError> {
         let mut all = 0;
         loop {

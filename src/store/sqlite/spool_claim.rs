@@ -1,6 +1,6 @@
 //! Who may deliver what now: claims, due times, retries, and what a crash left.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
@@ -18,11 +18,11 @@ use crate::spool::{
 pub(super) const DUE_BATCH: u64 = 1_000;
 
 /// Reads in the order of the index and stops early: the index is named, because sorting all that is due would make
-/// each claim of a long queue as slow as the queue is long.
-const DUE_OLDEST_FIRST: &str = "SELECT message, ordinal, domain, mailbox, attempts, dsn_notify, dsn_orcpt
-     FROM recipient INDEXED BY recipient_held
-     WHERE account = ?1 AND state <> 'delivered' AND state = 'queued' AND due_at <= ?2
-     ORDER BY message, ordinal";
+/// each claim of a long queue as slow as the queue is long. What was never tried is due since 1970.
+const DUE_FIRST: &str = "SELECT message, ordinal, domain, mailbox, attempts, dsn_notify, dsn_orcpt
+     FROM recipient INDEXED BY recipient_due
+     WHERE account = ?1 AND state = 'queued' AND due_at <= ?2
+     ORDER BY due_at, message, ordinal";
 
 /// Takes due recipients out of the queue.
 pub(super) fn claim(work: &mut Work<'_>, query: &ClaimQuery) -> Result<Vec<Claimed>, SpoolError> {
@@ -45,9 +45,11 @@ fn choose(db: &Connection, query: &ClaimQuery) -> Result<Vec<Claimed>, SpoolErro
         "SELECT accepted_at, reverse_path, smtputf8, body, trace, sha256, octets, chunks,
                 dsn_ret, dsn_envid FROM message WHERE id = ?1",
     )?;
-    let mut due = db.prepare_cached(DUE_OLDEST_FIRST)?;
+    let mut due = db.prepare_cached(DUE_FIRST)?;
     let mut rows = due.query(params![query.account.0, row::stored_time(query.now)])?;
     let mut claimed: Vec<Claimed> = Vec::new();
+    // Recipients of one message may be due at different times and are claimed together.
+    let mut places: HashMap<i64, usize> = HashMap::new();
     let mut octets: u64 = 0;
     let mut unreadable = None;
     while let Some(row) = rows.next()? {
@@ -56,24 +58,29 @@ fn choose(db: &Connection, query: &ClaimQuery) -> Result<Vec<Claimed>, SpoolErro
         if !is_wanted || unreadable == Some(message) {
             continue;
         }
-        let is_new = claimed.last().is_none_or(|last| last.id.as_i64() != message);
-        if is_new
+        let known = places.get(&message).copied();
+        if known.is_none()
             && (claimed.len() >= query.messages_max as usize || (octets >= query.octets_max && !claimed.is_empty()))
         {
             break;
         }
         let Some(recipient) = keep_readable("recipient", due_recipient(row))? else { continue };
-        if is_new {
+        if known.is_none() {
             let Some(envelope) = envelope(&mut envelopes, message)? else {
                 unreadable = Some(message);
                 continue;
             };
             octets = octets.saturating_add(envelope.octets);
+            places.insert(message, claimed.len());
             claimed.push(envelope);
         }
-        if let Some(last) = claimed.last_mut() {
-            last.recipients.push(recipient);
+        let place = known.unwrap_or(claimed.len().saturating_sub(1));
+        if let Some(whole) = claimed.get_mut(place) {
+            whole.recipients.push(recipient);
         }
+    }
+    for message in &mut claimed {
+        message.recipients.sort_unstable_by_key(|recipient| recipient.ordinal);
     }
     Ok(claimed)
 }
@@ -230,6 +237,19 @@ pub(super) fn last_claim(db: &Connection) -> rusqlite::Result<i64> {
     )
 }
 
+/// Ends the open claims of one account.
+pub(super) fn return_claims(work: &Work<'_>, account: AccountId) -> Result<u64, SpoolError> {
+    let claimed = work
+        .connection
+        .prepare_cached(
+            "UPDATE recipient SET state = 'queued', claim = NULL WHERE (message, ordinal) IN (
+                 SELECT message, ordinal FROM recipient INDEXED BY recipient_held
+                 WHERE account = ?1 AND state <> 'delivered' AND state = 'claimed')",
+        )?
+        .execute([account.0])?;
+    Ok(u64::try_from(claimed).unwrap_or(u64::MAX))
+}
+
 /// What a crash left: claims nobody will report on, pieces whose message never came.
 pub(super) fn recover(work: &Work<'_>) -> Result<u64, SpoolError> {
     let db = work.connection;
@@ -261,7 +281,7 @@ mod tests {
             db.execute_batch(step).unwrap();
         }
         let plan: Vec<String> = db
-            .prepare(&format!("EXPLAIN QUERY PLAN {DUE_OLDEST_FIRST}"))
+            .prepare(&format!("EXPLAIN QUERY PLAN {DUE_FIRST}"))
             .unwrap()
             .query_map([1, 1], |row| row.get(3))
             .unwrap()

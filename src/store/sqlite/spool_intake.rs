@@ -71,9 +71,10 @@ pub(super) fn commit(work: &mut Work<'_>, message: &NewMessage) -> Result<(), Co
         let Some(domain) = recipient.mailbox.domain() else {
             return Err(Misuse("a recipient lives at an address literal").into());
         };
+        // Due at once and before all that was tried, also if the clock was ahead when it was accepted.
         db.prepare_cached(
             "INSERT INTO recipient (message, ordinal, account, mailbox, domain, state, due_at, dsn_notify, dsn_orcpt)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8)",
+             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', 0, ?6, ?7)",
         )?
         .execute(params![
             id,
@@ -81,7 +82,6 @@ pub(super) fn commit(work: &mut Work<'_>, message: &NewMessage) -> Result<(), Co
             recipient.account.0,
             recipient.mailbox.to_string(),
             domain.as_str(),
-            row::stored_time(message.accepted_at),
             recipient.dsn.notify.map(|notify| notify.to_string()),
             recipient.dsn.original_recipient
         ])?;

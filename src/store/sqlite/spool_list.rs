@@ -120,6 +120,10 @@ pub(super) fn message(db: &Connection, id: i64, account: Option<AccountId>) -> r
     )?;
     let rows = statement.query_map(params![id, account.map(|account| account.0)], recipient)?;
     detail.row.recipients = readable("recipient", rows)?;
+    for recipient in &mut detail.row.recipients {
+        // What was never tried is due since it is here.
+        recipient.due_at = recipient.due_at.map(|due| due.max(detail.row.accepted_at));
+    }
     Ok(Some(detail))
 }
 

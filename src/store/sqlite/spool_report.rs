@@ -48,7 +48,7 @@ pub(super) fn report(work: &mut Work<'_>, report: &Report, now: WallTime) -> Res
         }
     }
     for held in &mut recipients {
-        let is_of_claim = report.outcomes.is_empty() || held.claim.is_some_and(|claim| claims.contains(&claim));
+        let is_of_claim = held.claim.is_some_and(|claim| claims.contains(&claim));
         if is_of_claim && !names(report, held.ordinal) {
             end(db, message, held, &Outcome::Returned, now)?;
         }
@@ -105,9 +105,12 @@ fn end(db: &Connection, message: i64, held: &mut Held, outcome: &Outcome, now: W
         Outcome::Deferred { until, reply } if is_claimed => (RecipientState::Queued, Some(*until), Some(reply)),
         Outcome::Refused { reply } if is_claimed => (RecipientState::Refused, None, Some(reply)),
         Outcome::Returned if is_claimed => (RecipientState::Queued, None, None),
-        Outcome::Delivered { .. } | Outcome::Deferred { .. } | Outcome::Refused { .. } | Outcome::Returned => {
-            return Ok(false);
-        }
+        Outcome::Postponed { until } if is_claimed => (RecipientState::Queued, Some(*until), None),
+        Outcome::Delivered { .. }
+        | Outcome::Deferred { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Returned
+        | Outcome::Postponed { .. } => return Ok(false),
     };
     held.state = state;
     held.claim = None;
@@ -115,9 +118,10 @@ fn end(db: &Connection, message: i64, held: &mut Held, outcome: &Outcome, now: W
         Some(reply) => write_end(db, message, held, until, reply, now)?,
         None => {
             db.prepare_cached(
-                "UPDATE recipient SET state = 'queued', claim = NULL WHERE message = ?1 AND ordinal = ?2",
+                "UPDATE recipient SET state = 'queued', claim = NULL, due_at = coalesce(?3, due_at)
+                 WHERE message = ?1 AND ordinal = ?2",
             )?
-            .execute(params![message, held.ordinal])?;
+            .execute(params![message, held.ordinal, until.map(row::stored_time)])?;
         }
     }
     Ok(state == RecipientState::Delivered)

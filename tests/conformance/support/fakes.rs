@@ -146,6 +146,9 @@ impl SpoolStore for MemorySpool {
     async fn recover(&self) -> Result<u64, SpoolError> {
         Ok(0)
     }
+    async fn return_claims(&self, _: AccountId) -> Result<u64, SpoolError> {
+        Ok(0)
+    }
     async fn purge_delivered(&self, _: WallTime) -> Result<u64, SpoolError> {
         Ok(0)
     }
