@@ -61,9 +61,6 @@ enum ConfigCommand {
     Check,
 }
 
-/// Exit code of `doctor` when nothing can be looked at.
-const BROKEN: u8 = 2;
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = tokio::runtime::Builder::new_multi_thread()
@@ -88,13 +85,7 @@ async fn carry_out(command: Command, config: Option<PathBuf>, json: bool) -> Res
         Command::Config(ConfigCommand::Show { example: true, .. }) => run::show_example(),
         Command::Config(ConfigCommand::Show { defaults, .. }) => run::show_config(path, defaults, json),
         Command::Operator(command) => run::command(path, command.into(), json).await,
-        Command::Doctor => {
-            let code = run::doctor(path, json).await.unwrap_or_else(|error| {
-                eprintln!("pulsemx: {error}");
-                BROKEN
-            });
-            return Ok(ExitCode::from(code));
-        }
+        Command::Doctor => return Ok(ExitCode::from(run::doctor_code(path, json).await)),
         Command::Demo(options) => {
             return demo::run(options).await.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string());
         }

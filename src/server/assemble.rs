@@ -351,13 +351,10 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         stops.rooms.clone(),
     )?;
     readiness.ready("delivery");
-    let beats = BeatServer::start(
-        heartbeat::server::Settings { interval: config.heartbeat_interval },
-        sockets.heartbeat,
-        open_keys(&directory.load(), &seal),
-        Arc::clone(&liveness) as _,
-        &stops.heartbeats,
-    )?;
+    let beat_settings = heartbeat::server::Settings { interval: config.heartbeat_interval };
+    let keys = open_keys(&directory.load(), &seal);
+    let beats =
+        BeatServer::start(beat_settings, sockets.heartbeat, keys, Arc::clone(&liveness) as _, &stops.heartbeats)?;
     readiness.ready("heartbeat");
     tokio::spawn(drops::run(Arc::clone(&liveness), beats.addresses(), stops.heartbeats.clone()));
     let flushes = Arc::clone(&deliveries) as Arc<dyn Flushes>;
@@ -370,13 +367,14 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
     let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
+    let renew_after = config.heartbeat_renew_tokens_after;
     let keeper = Arc::new(Keeper::new(
         accounts,
         shared.directory.clone(),
         seal.clone(),
         liveness,
         Arc::clone(&beats),
-        config.heartbeat_renew_tokens_after,
+        renew_after,
     ));
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);

@@ -216,3 +216,14 @@ pub async fn doctor(path: Option<&Path>, json: bool) -> Result<u8, RunError> {
         doctor::Level::Broken => 2,
     })
 }
+
+/// As [`doctor`], for a process: what cannot be looked at is broken, and said on stderr.
+pub async fn doctor_code(path: Option<&Path>, json: bool) -> u8 {
+    match doctor(path, json).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("pulsemx: {error}");
+            2
+        }
+    }
+}
