@@ -343,13 +343,8 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let alarms = liveness.alarms();
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
-    let deliveries = Deliveries::start(
-        delivery_settings(config, smtp_all.clone()),
-        directory.clone(),
-        Arc::clone(&lines),
-        Arc::clone(&spool),
-        stops.rooms.clone(),
-    )?;
+    let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
+    let deliveries = Deliveries::start(mail, directory.clone(), Arc::clone(&lines), Arc::clone(&spool), rooms)?;
     readiness.ready("delivery");
     let beat_settings = heartbeat::server::Settings { interval: config.heartbeat_interval };
     let keys = open_keys(&directory.load(), &seal);
