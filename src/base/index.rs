@@ -18,7 +18,7 @@ impl Slot {
     }
 }
 
-/// Places of records by key, about seven octets a record whatever the key; the list itself holds the keys.
+/// Places of records by key, about six octets a record whatever the key; the list itself holds the keys.
 ///
 /// Keys come from ourselves (random locators, row numbers), so the hash needs no secret: a stranger who asks for keys
 /// of his choice finds nothing and costs one look.
@@ -55,7 +55,7 @@ impl PlaceIndex {
 
     /// Makes room for `records` in all. `key_at` tells the key of each place that was put in.
     pub fn reserve(&mut self, records: usize, key_at: impl Fn(u32) -> u64) {
-        let wanted = records.saturating_mul(5) / 4 + 8;
+        let wanted = records.saturating_mul(8) / 7 + 8;
         if wanted <= self.slots.len() {
             return;
         }
@@ -78,7 +78,7 @@ impl PlaceIndex {
 
     /// Puts in a key that is not in it. `key_at` tells the key of each place that was put in before.
     pub fn insert(&mut self, key: u64, place: u32, key_at: impl Fn(u32) -> u64) {
-        if (self.used + 1) * 5 > self.slots.len() * 4 {
+        if (self.used + 1) * 8 > self.slots.len() * 7 {
             self.reserve(self.used * 3 / 2 + 8, key_at);
         }
         self.put(key, place);
@@ -121,7 +121,7 @@ impl PlaceIndex {
         }
     }
 
-    /// There is always an empty slot: a fifth of them is.
+    /// There is always an empty slot: an eighth of them is.
     fn put(&mut self, key: u64, place: u32) {
         let mixed = mix(key);
         let mut at = self.home(mixed);

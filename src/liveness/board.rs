@@ -116,6 +116,9 @@ impl Board {
         let passed = now.since(before);
         let passed_wall = (wall - before_wall).to_std().unwrap_or(Duration::MAX);
         self.rows.keep_epoch_near(now);
+        if passed_wall.abs_diff(passed) > OWN_ABSENCE {
+            self.rows.set_wall(now, wall);
+        }
         if passed > OWN_ABSENCE || passed_wall.abs_diff(passed) > OWN_ABSENCE {
             for place in self.rows.all() {
                 self.with(place, |machine| machine.grant_window(now));

@@ -340,7 +340,7 @@ const fn recorded(phase: Phase) -> LineState {
 
 mod packed;
 
-pub(super) use packed::{Epoch, Packed};
+pub(super) use packed::{Epoch, Kept, Packed};
 
 #[cfg(test)]
 #[path = "machine_tests.rs"]

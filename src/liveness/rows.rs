@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::machine::{Epoch, Machine, Output, Packed, Settings};
+use super::machine::{Epoch, Kept, Machine, Output, Packed, Settings};
 use crate::base::{AccountId, EndpointId, Moment, PlaceIndex, WallTime};
 
 /// How far the clock may run from what packed times are counted from, before they are counted anew.
@@ -24,16 +24,6 @@ struct Row {
     packed: Packed,
     /// The next endpoint of the same account.
     next: u32,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Vacant,
-    Packed,
-    /// Packed, with an IPv6 address in its own list.
-    PackedV6,
-    Whole,
 }
 
 /// All lines. A place names one of them until it is removed.
@@ -54,10 +44,9 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn with_capacity(settings: Settings, lines: usize, now: Moment, wall: WallTime) -> Self {
-        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         let mut rows = Self {
             settings,
-            epoch: Epoch { start: now - EPOCH_BEFORE, wall_ahead_ms: wall.timestamp_millis().saturating_sub(now_ms) },
+            epoch: Epoch { start: now - EPOCH_BEFORE, wall_ahead_ms: wall_ahead_ms(now, wall) },
             rows: Vec::with_capacity(lines),
             deadlines: Vec::with_capacity(lines),
             vacant: Vec::new(),
@@ -83,13 +72,13 @@ impl Rows {
 
     /// Every place that is taken.
     pub(super) fn all(&self) -> Vec<u32> {
-        let taken = (0u32..).zip(&self.rows).filter(|(_, row)| row.kind != Kind::Vacant);
+        let taken = (0u32..).zip(&self.rows).filter(|(_, row)| row.packed.kept != Kept::Vacant);
         taken.map(|(place, _)| place).collect()
     }
 
     pub(super) fn ids(&self, place: u32) -> (AccountId, EndpointId) {
         match self.row(place) {
-            Some(Row { kind: Kind::Whole, .. }) => self.whole.get(&place).map_or((AccountId(0), EndpointId(0)), |line| {
+            Some(row) if row.packed.kept == Kept::Whole => self.whole.get(&place).map_or((AccountId(0), EndpointId(0)), |line| {
                 let watched = line.watched();
                 (watched.account, watched.endpoint)
             }),
@@ -100,7 +89,7 @@ impl Rows {
 
     pub(super) fn add(&mut self, machine: &Machine) {
         let place = self.vacant.pop().unwrap_or_else(|| {
-            self.rows.push(Row { packed: Packed::VACANT, next: NOBODY, kind: Kind::Vacant });
+            self.rows.push(Row { packed: Packed::VACANT, next: NOBODY });
             self.deadlines.push(NEVER);
             u32::try_from(self.rows.len() - 1).unwrap_or(NOBODY)
         });
@@ -139,7 +128,7 @@ impl Rows {
         self.whole.remove(&place);
         self.v6.remove(&place);
         if let (Some(row), Some(deadline)) = (self.rows.get_mut(at(place)), self.deadlines.get_mut(at(place))) {
-            (row.kind, *deadline) = (Kind::Vacant, NEVER);
+            (row.packed.kept, *deadline) = (Kept::Vacant, NEVER);
             self.vacant.push(place);
         }
     }
@@ -161,7 +150,7 @@ impl Rows {
     /// The line as a machine of its own.
     pub(super) fn machine(&self, place: u32) -> Machine {
         let row = self.row(place);
-        match row.filter(|row| row.kind == Kind::Whole).and_then(|_| self.whole.get(&place)) {
+        match row.filter(|row| row.packed.kept == Kept::Whole).and_then(|_| self.whole.get(&place)) {
             Some(machine) => machine.clone(),
             None => Machine::unpack(
                 self.settings,
@@ -180,11 +169,11 @@ impl Rows {
         act: impl FnOnce(&mut Machine) -> T,
     ) -> Option<T> {
         let row = self.rows.get(at(place))?;
-        let mut machine = match row.kind {
-            Kind::Vacant => return None,
-            Kind::Whole => self.whole.remove(&place)?,
-            Kind::Packed => Machine::unpack(self.settings, &row.packed, None, self.epoch),
-            Kind::PackedV6 => {
+        let mut machine = match row.packed.kept {
+            Kept::Vacant => return None,
+            Kept::Whole => self.whole.remove(&place)?,
+            Kept::Packed => Machine::unpack(self.settings, &row.packed, None, self.epoch),
+            Kept::PackedV6 => {
                 Machine::unpack(self.settings, &row.packed, self.v6.get(&place).copied(), self.epoch)
             }
         };
@@ -199,31 +188,26 @@ impl Rows {
         let packed = machine.pack(self.epoch);
         let (Some(row), Some(kept)) = (self.rows.get_mut(at(place)), self.deadlines.get_mut(at(place))) else { return };
         *kept = deadline;
-        let before = row.kind;
-        row.kind = match packed {
-            Some((packed, None)) => {
+        let before = row.packed.kept;
+        match packed {
+            Some((packed, apart)) => {
                 row.packed = packed;
-                Kind::Packed
-            }
-            Some((packed, Some(address))) => {
-                row.packed = packed;
-                self.v6.insert(place, address);
-                Kind::PackedV6
+                self.v6.extend(apart.map(|address| (place, address)));
             }
             None => {
+                row.packed.kept = Kept::Whole;
                 self.whole.insert(place, machine.clone());
-                Kind::Whole
             }
-        };
-        let now = row.kind;
-        if before == Kind::Whole && now != Kind::Whole {
+        }
+        let after = row.packed.kept;
+        if before == Kept::Whole && after != Kept::Whole {
             self.whole.remove(&place);
         }
-        if before == Kind::PackedV6 && now != Kind::PackedV6 {
+        if before == Kept::PackedV6 && after != Kept::PackedV6 {
             self.v6.remove(&place);
         }
         // A mass of lines that were unusual for a moment leaves its room behind.
-        if before == Kind::Whole && self.whole.capacity() > 1_024 && self.whole.len() * 8 < self.whole.capacity() {
+        if before == Kept::Whole && self.whole.capacity() > 1_024 && self.whole.len() * 8 < self.whole.capacity() {
             self.whole.shrink_to(self.whole.len() * 2);
         }
     }
@@ -242,10 +226,17 @@ impl Rows {
 
     /// Counts packed times anew when the clock has run far.
     pub(super) fn keep_epoch_near(&mut self, now: Moment) {
-        if now.since(self.epoch.start) < EPOCH_AGE_MAX {
-            return;
+        if now.since(self.epoch.start) >= EPOCH_AGE_MAX {
+            self.repack(Epoch { start: now - EPOCH_BEFORE, ..self.epoch });
         }
-        let next = Epoch { start: now - EPOCH_BEFORE, ..self.epoch };
+    }
+
+    /// The wall clock was set.
+    pub(super) fn set_wall(&mut self, now: Moment, wall: WallTime) {
+        self.repack(Epoch { wall_ahead_ms: wall_ahead_ms(now, wall), ..self.epoch });
+    }
+
+    fn repack(&mut self, next: Epoch) {
         for place in self.all() {
             let machine = self.machine(place);
             let before = std::mem::replace(&mut self.epoch, next);
@@ -275,6 +266,10 @@ impl Rows {
         let deadline = self.deadlines.get(at(place)).map_or(0, |deadline| u8::from(*deadline == NEVER));
         deadline ^ self.row(place).map_or(0, |row| u8::from(row.next == NOBODY))
     }
+}
+
+fn wall_ahead_ms(now: Moment, wall: WallTime) -> i64 {
+    wall.timestamp_millis().saturating_sub(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn at(place: u32) -> usize {

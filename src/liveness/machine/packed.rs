@@ -39,18 +39,34 @@ impl Epoch {
 pub(in crate::liveness) struct Packed {
     pub(in crate::liveness) account: u32,
     pub(in crate::liveness) endpoint: u32,
-    since_ms: [u32; 2],
+    since_ms: [u16; 3],
     /// Also when the newest beat was due, if there was one.
     counted_from: u32,
     recent: [u32; 2],
-    last_at_skew_ms: i32,
     address_v4: [u8; 4],
+    /// By how much the newest beat arrived later than it was due, as the wall clock shows it.
+    last_at_after_ms: i16,
     interval: u16,
     /// How much later the newest beat was due than the newest one shown, ms.
     recent_before_ms: u16,
     loss_half_percent: u8,
     phase: PackedPhase,
     flags: u8,
+    /// How it is kept; for the list of rows, since there is room for it here.
+    pub(in crate::liveness) kept: Kept,
+}
+
+/// How a row is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::liveness) enum Kept {
+    /// Not at all: the place is free.
+    Vacant,
+    /// Here.
+    Packed,
+    /// Here, with an IPv6 address in its own list.
+    PackedV6,
+    /// As a whole machine elsewhere.
+    Whole,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,16 +100,17 @@ impl Packed {
     pub(in crate::liveness) const VACANT: Self = Self {
         account: 0,
         endpoint: 0,
-        since_ms: [0; 2],
+        since_ms: [0; 3],
         counted_from: 0,
         recent: [0; 2],
-        last_at_skew_ms: 0,
         address_v4: [0; 4],
+        last_at_after_ms: 0,
         interval: 0,
         recent_before_ms: 0,
         loss_half_percent: 0,
         phase: PackedPhase::New,
         flags: 0,
+        kept: Kept::Vacant,
     };
 }
 
@@ -135,7 +152,7 @@ impl Machine {
         let recent_before = recent_base.and_then(|base| u16::try_from(counted_from.since(base).as_millis()).ok());
         let loss_half_percent = last.map_or(0.0, |last| (last.loss_percent * 2.0).clamp(0.0, 200.0)) as u8;
         let (interval, is_long) = pack_interval(*interval)?;
-        let skew = last_at.map_or(0, |at| at.timestamp_millis().saturating_sub(epoch.wall_ms(*counted_from)));
+        let last_at_after = last_at.map_or(0, |at| at.timestamp_millis().saturating_sub(epoch.wall_ms(*counted_from)));
         let (address_v4, apart) = match address {
             Some(IpAddr::V4(v4)) => (v4.octets(), None),
             None | Some(IpAddr::V6(_)) => ([0; 4], *address),
@@ -143,11 +160,11 @@ impl Machine {
         let packed = Packed {
             account: u32::try_from(watched.account.0).ok()?,
             endpoint: u32::try_from(watched.endpoint.0).ok()?,
-            since_ms: halves(since.map_or(0, |at| at.timestamp_millis()).cast_unsigned()),
+            since_ms: pack_wall(since.map_or(0, |at| at.timestamp_millis()))?,
             counted_from: epoch.offset(*counted_from)?,
             recent: halves(if recent_before.is_some() { recent.0 } else { 0 }),
-            last_at_skew_ms: i32::try_from(skew).ok()?,
             address_v4,
+            last_at_after_ms: i16::try_from(last_at_after).ok()?,
             interval,
             recent_before_ms: recent_before.unwrap_or(0),
             loss_half_percent,
@@ -160,6 +177,7 @@ impl Machine {
                 | flag(MAIL_OK, *mail_ok == Some(true))
                 | flag(HAS_RECENT, recent_before.is_some())
                 | flag(LONG_INTERVAL, is_long),
+            kept: if apart.is_some() { Kept::PackedV6 } else { Kept::Packed },
         };
         Some((packed, apart))
     }
@@ -178,7 +196,7 @@ impl Machine {
         let has_address = packed.has(HAS_ADDRESS);
         let address = if has_address { Some(IpAddr::V4(Ipv4Addr::from(packed.address_v4))) } else { apart };
         let mail_ok = packed.has(MAIL_KNOWN).then(|| packed.has(MAIL_OK));
-        let since = packed.has(HAS_SINCE).then(|| wall_of(whole(packed.since_ms).cast_signed()));
+        let since = packed.has(HAS_SINCE).then(|| wall_of(unpack_wall(packed.since_ms)));
         let last = packed.has(HAS_LAST).then(|| Beat {
             base: counted_from,
             at: counted_from,
@@ -187,7 +205,7 @@ impl Machine {
             mail_ok,
             loss_percent: f32::from(packed.loss_half_percent) / 2.0,
         });
-        let last_at_ms = epoch.wall_ms(counted_from).saturating_add(i64::from(packed.last_at_skew_ms));
+        let last_at_ms = epoch.wall_ms(counted_from).saturating_add(i64::from(packed.last_at_after_ms));
         Self {
             settings,
             watched: WatchedEndpoint {
@@ -223,6 +241,16 @@ fn pack_interval(interval: Duration) -> Option<(u16, bool)> {
         (unit * u32::from(count) == interval).then_some(count)
     };
     exactly(SHORT_UNIT).map(|count| (count, false)).or_else(|| exactly(LONG_UNIT).map(|count| (count, true)))
+}
+
+/// Milliseconds since 1970 in 48 bits.
+fn pack_wall(millis: i64) -> Option<[u16; 3]> {
+    let [a, b, c, d, e, f, 0, 0] = millis.to_le_bytes() else { return None };
+    Some([u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]), u16::from_le_bytes([e, f])])
+}
+
+fn unpack_wall([low, middle, high]: [u16; 3]) -> i64 {
+    i64::from(low) | i64::from(middle) << 16 | i64::from(high) << 32
 }
 
 fn wall_of(millis: i64) -> WallTime {
