@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::recent::Recent;
 use super::transition::{AddressChange, Cause, HistoryRow, LineState, Transition, WatchedEndpoint};
 use super::view::{LineEvent, LineView};
 use crate::base::{Moment, WallTime};
@@ -15,8 +16,6 @@ pub const NEUTRALISE_CEILING: Duration = Duration::from_secs(20);
 const CEILING_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// Two missed beats never neutralise, whatever the configuration says.
 const MISSES_MIN: u32 = 3;
-/// Beats shown on the page.
-const RECENT_BEATS_MAX: usize = 60;
 
 /// When silence counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,7 +81,7 @@ enum Phase {
 }
 
 /// One endpoint. Reads no clock: `now` of successive calls must not go backwards.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     settings: Settings,
     watched: WatchedEndpoint,
@@ -97,7 +96,7 @@ pub struct Machine {
     last_at: Option<WallTime>,
     address: Option<IpAddr>,
     mail_ok: Option<bool>,
-    recent: VecDeque<WallTime>,
+    recent: Recent,
     recent_base: Option<Moment>,
     outputs: VecDeque<Output>,
 }
@@ -123,7 +122,7 @@ impl Machine {
             last_at: None,
             address: None,
             mail_ok: None,
-            recent: VecDeque::new(),
+            recent: Recent::default(),
             recent_base: None,
             outputs: VecDeque::new(),
             watched,
@@ -150,11 +149,8 @@ impl Machine {
             self.address = Some(beat.address);
             self.note_mail(beat.mail_ok);
             if self.recent_base.is_none_or(|recent| is_another_beat(recent, beat)) {
+                self.recent.push(self.recent_base.map(|recent| beat.base.since(recent)), beat.interval);
                 self.recent_base = Some(beat.base);
-                self.recent.push_back(wall);
-                if self.recent.len() > RECENT_BEATS_MAX {
-                    self.recent.pop_front();
-                }
             }
         }
         match self.phase {
@@ -275,8 +271,15 @@ impl Machine {
             missed,
             mail_ok: self.mail_ok,
             loss_percent: self.last.map_or(0.0, |beat| beat.loss_percent),
-            recent_beats: self.recent.iter().copied().collect(),
+            recent_beats: self.recent_beats(),
         }
+    }
+
+    fn recent_beats(&self) -> Vec<WallTime> {
+        let (Some(newest), Some(base)) = (self.last_at, self.recent_base) else { return Vec::new() };
+        // The newest beat that arrived may be a copy of the newest one shown.
+        let copied_after = self.last.map_or(Duration::ZERO, |last| last.base.since(base));
+        self.recent.times(newest - copied_after, self.interval)
     }
 
     const fn is_counting(&self) -> bool {
@@ -334,6 +337,10 @@ const fn recorded(phase: Phase) -> LineState {
         Phase::Offline => LineState::Offline,
     }
 }
+
+mod packed;
+
+pub(super) use packed::{Epoch, Kept, Packed};
 
 #[cfg(test)]
 #[path = "machine_tests.rs"]

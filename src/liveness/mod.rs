@@ -7,6 +7,8 @@
 pub mod board;
 pub mod driver;
 pub mod machine;
+mod recent;
+mod rows;
 pub mod transition;
 pub mod view;
 
