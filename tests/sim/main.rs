@@ -17,6 +17,7 @@ mod keys;
 mod loopback;
 mod movement;
 mod outage;
+mod plain;
 mod protocol;
 mod restart;
 mod world;

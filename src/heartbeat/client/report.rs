@@ -33,6 +33,8 @@ pub enum Report {
     TokenRenewed,
     /// The server wants the token renewed, and this is why it was not.
     TokenKept(String),
+    /// The server is about to stop; another is used if it named one.
+    Closing,
     /// Another machine uses the token.
     Superseded,
     /// The local mail server began or ceased to greet.
@@ -60,6 +62,7 @@ impl Report {
             Self::HttpsFailed(why) => format!("UDP gets no answer, nor does HTTPS: {why}; both are tried again"),
             Self::TokenRenewed => "the token was renewed and stands in its file".to_owned(),
             Self::TokenKept(why) => format!("the server wants a new token, but {why}; the old one stays in use"),
+            Self::Closing => "the server is about to stop; beats go on until it is back".to_owned(),
             Self::Superseded => {
                 "another machine uses this token; stop one of the two (this one now only asks once a minute)".to_owned()
             }
@@ -91,6 +94,7 @@ impl Report {
             Self::HttpsFailed(why) => format!(r#"{{"event":"https_failed","reason":"{}"}}"#, escaped(why)),
             Self::TokenRenewed => r#"{"event":"token_renewed"}"#.to_owned(),
             Self::TokenKept(why) => format!(r#"{{"event":"token_kept","reason":"{}"}}"#, escaped(why)),
+            Self::Closing => r#"{"event":"closing"}"#.to_owned(),
             Self::Superseded => r#"{"event":"superseded"}"#.to_owned(),
             Self::Mail(mail) => format!(r#"{{"event":"mail","ok":{},"code":{}}}"#, mail.is_ok, mail.code),
             Self::Goodbye { is_acknowledged } => format!(r#"{{"event":"goodbye","acknowledged":{is_acknowledged}}}"#),
@@ -127,6 +131,7 @@ impl Reporter {
         let report = match event {
             ClientEvent::Replied(reply) if reply.flags.has(ReplyFlags::SUPERSEDED) => return None,
             ClientEvent::Replied(reply) if reply.flags.has(ReplyFlags::GOODBYE_DONE) => return None,
+            ClientEvent::Replied(reply) if reply.flags.has(ReplyFlags::CLOSING) => Report::Closing,
             ClientEvent::Replied(reply) => Report::Standing {
                 state: reply.state,
                 address: reply.observed.ip(),
@@ -174,6 +179,7 @@ impl Reporter {
             | Report::WayChanged(_)
             | Report::HttpsFailed(_)
             | Report::TokenRenewed
+            | Report::Closing
             | Report::TokenKept(_)
             | Report::Superseded
             | Report::Mail(_)
