@@ -1,6 +1,6 @@
 //! How many challenges one source may cause: 2 a second for each run of a client.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -32,11 +32,11 @@ impl ChallengeLimit {
 
     /// Whether one more may be sent now.
     pub(super) fn admits(&mut self, source: IpAddr, run: Run, now: Moment) -> bool {
-        let mut hasher = self.hasher.build_hasher();
-        (self.seed, source, run.locator, run.boot).hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = self.hasher.hash_one((self.seed, source, run.locator, run.boot));
         let place = usize::try_from(hash).unwrap_or(0) % SOURCES_MAX;
-        let (Some(known), Some(count)) = (self.sources.get_mut(place), self.counts.get_mut(place)) else { return false };
+        let (Some(known), Some(count)) = (self.sources.get_mut(place), self.counts.get_mut(place)) else {
+            return false;
+        };
         let (since, sent) = (*count >> COUNT_BITS, *count & ((1 << COUNT_BITS) - 1));
         let is_running = *known == hash && now.since(Moment::from_millis(since)) < Duration::from_secs(1);
         if !is_running {
@@ -62,7 +62,14 @@ mod tests {
         let run = |boot| Run { locator: Locator([1; 8]), boot: BootId(boot) };
         let (here, there): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap());
         let at = Moment::from_millis;
-        let asked = [(here, 1, 5_000), (here, 1, 5_500), (here, 1, 5_999), (here, 2, 5_999), (there, 1, 5_999), (here, 1, 6_000)];
+        let asked = [
+            (here, 1, 5_000),
+            (here, 1, 5_500),
+            (here, 1, 5_999),
+            (here, 2, 5_999),
+            (there, 1, 5_999),
+            (here, 1, 6_000),
+        ];
         let admitted = asked.map(|(source, boot, now)| limit.admits(source, run(boot), at(now)));
         assert_eq!(admitted, [true, true, false, true, true, true]);
     }

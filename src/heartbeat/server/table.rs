@@ -10,7 +10,7 @@ use super::path::{Answer, Elapsed, Genuine, Outcome, ReplyFacts, Run, Source};
 use super::roster::{Found, Roster};
 use crate::base::{Moment, WallTime};
 use crate::heartbeat::datagram::{
-    self, SHORT_OCTETS, Challenge, ClientDatagram, Header, Locator, Reason, Reply, ServerDatagram, centiseconds,
+    self, Challenge, ClientDatagram, Header, Locator, Reason, Reply, SHORT_OCTETS, ServerDatagram, centiseconds,
 };
 
 /// How long an old key stays good after the first opening under a newer one.
@@ -216,7 +216,7 @@ impl Table {
                 }
                 Some(Elapsed::Moved { header, source, outcome }) => {
                     let Some(found) = self.roster.find(header.locator) else { continue };
-                    self.queue(found, outcome, header, source, now);
+                    self.queue(found, *outcome, header, source, now);
                     self.answer_all((now, wall), listener, &mut out);
                 }
             }

@@ -183,7 +183,12 @@ impl Machine {
     }
 
     /// The whole line again. Times of day are exact to the millisecond.
-    pub(in crate::liveness) fn unpack(settings: Settings, packed: &Packed, apart: Option<IpAddr>, epoch: Epoch) -> Self {
+    pub(in crate::liveness) fn unpack(
+        settings: Settings,
+        packed: &Packed,
+        apart: Option<IpAddr>,
+        epoch: Epoch,
+    ) -> Self {
         let (phase, state) = match packed.phase {
             PackedPhase::New => (Phase::New, LineState::New),
             PackedPhase::Unheard => (Phase::Returning { first: None }, LineState::Returning),
