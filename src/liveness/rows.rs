@@ -275,3 +275,134 @@ fn wall_ahead_ms(now: Moment, wall: WallTime) -> i64 {
 fn at(place: u32) -> usize {
     usize::try_from(place).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heartbeat::server::{BeatEvent, BeatKind};
+    use crate::liveness::{Beat, Board, LineState, WatchedEndpoint};
+    use proptest::prelude::*;
+
+    const START: u64 = 3_600_000;
+
+    fn wall(now: Moment) -> WallTime {
+        WallTime::from_timestamp_millis(1_795_492_800_000 + i64::try_from(now.as_millis()).unwrap()).unwrap()
+    }
+
+    fn settings() -> Settings {
+        Settings { interval: Duration::from_secs(5), misses: 3, grace: Duration::from_secs(2) }
+    }
+
+    fn watched(account: i64, endpoint: i64) -> WatchedEndpoint {
+        let (account, endpoint) = (AccountId(account), EndpointId(endpoint));
+        WatchedEndpoint { account, endpoint, state: LineState::New, since: None }
+    }
+
+    fn beat(at: Moment, late: u64, address: &str, loss_percent: f32) -> Beat {
+        let (base, interval) = (at - Duration::from_millis(late), Duration::from_secs(5));
+        Beat { base, at, interval, address: address.parse().unwrap(), mail_ok: Some(late < 500), loss_percent }
+    }
+
+    fn event(endpoint: EndpointId, beat: &Beat) -> BeatEvent {
+        let Beat { base, at, interval, address, mail_ok, loss_percent } = *beat;
+        let kind = BeatKind::Beat { base, address, interval, mail_ok, loss_percent_up: loss_percent };
+        BeatEvent { endpoint, account: AccountId(1), at, kind }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_on_the_board_goes_on_like_a_machine_of_its_own(
+            steps in prop::collection::vec((0u64..6_000, 0u64..4_000, 0u8..8), 1..120),
+        ) {
+            let mut now = Moment::from_millis(START);
+            let (mut alone, mut told) = (Machine::new(settings(), watched(1, 2), now), Vec::new());
+            let mut board = Board::new(settings(), vec![watched(1, 2)], now, wall(now));
+            for (passed, late, what) in steps {
+                let end = now + Duration::from_millis(passed);
+                while now < end {
+                    now = (now + Duration::from_millis(200)).min(end);
+                    board.scan(now, wall(now));
+                    if alone.poll_timeout().is_some_and(|due| due <= now) {
+                        alone.handle_timeout(now, wall(now));
+                    }
+                }
+                let address = if what % 2 == 0 { "192.0.2.1" } else { "2001:db8::1" };
+                match what {
+                    0..5 => {
+                        let beat = beat(now, late, address, f32::from(what) / 2.0);
+                        alone.handle_beat(&beat, wall(now));
+                        board.handle_events(&[event(EndpointId(2), &beat)], wall(now), &mut Vec::new());
+                    }
+                    5 => {
+                        alone.handle_greeting(wall(now));
+                        board.handle_greeting(EndpointId(2), wall(now));
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(board.line(EndpointId(2), now), Some(alone.view(now)));
+            }
+            told.extend(std::iter::from_fn(|| alone.poll_transition()));
+            prop_assert_eq!(format!("{:?}", board.take_outputs()), format!("{told:?}"));
+        }
+    }
+
+    #[test]
+    fn large_row_numbers_months_of_running_and_a_wall_clock_that_is_set_change_nothing() {
+        let mut now = Moment::from_millis(START);
+        let large = i64::from(u32::MAX) + 7;
+        let lines = vec![watched(1, 2), watched(1, large), watched(large, 3)];
+        let mut board = Board::new(settings(), lines, now, wall(now));
+        let heard = [EndpointId(2), EndpointId(large)];
+        for hours in 0..3 {
+            let wall = |now| wall(now) + chrono::TimeDelta::hours(hours);
+            for _ in 0..2 {
+                now = now + Duration::from_secs(5);
+                let beat = beat(now, 0, "2001:db8::1", 0.0);
+                let events = heard.map(|endpoint| event(endpoint, &beat));
+                let mut standings = Vec::new();
+                board.scan(now, wall(now));
+                board.handle_events(&events, wall(now), &mut standings);
+                assert_eq!(standings.len(), 2);
+            }
+            for endpoint in heard {
+                let line = board.line(endpoint, now).unwrap();
+                assert_eq!(
+                    (line.state, line.last_beat, line.last_beat_at),
+                    (LineState::Online, Some(now), Some(wall(now)))
+                );
+                assert_eq!(line.address, Some("2001:db8::1".parse().unwrap()));
+            }
+            assert_eq!(board.account_line(AccountId(large), now).unwrap().state, LineState::New);
+            now = now + Duration::from_secs(30 * 86_400);
+            board.scan(now, wall(now));
+            for _ in 0..90 {
+                now = now + Duration::from_millis(200);
+                board.scan(now, wall(now));
+            }
+            assert_eq!(board.line(heard[0], now).unwrap().state, LineState::Offline);
+        }
+    }
+
+    #[test]
+    fn places_are_used_again_and_the_endpoints_of_an_account_stay_in_order() {
+        let now = Moment::from_millis(START);
+        let mut rows = Rows::with_capacity(settings(), 0, now, wall(now));
+        let add =
+            |rows: &mut Rows, account, endpoint| rows.add(&Machine::new(settings(), watched(account, endpoint), now));
+        for endpoint in 1..=200 {
+            add(&mut rows, endpoint % 50, endpoint);
+        }
+        let endpoints = |rows: &Rows, account| -> Vec<i64> {
+            rows.places_of(AccountId(account)).map(|place| rows.ids(place).1.0).collect()
+        };
+        assert_eq!(endpoints(&rows, 7), [7, 57, 107, 157]);
+        for gone in [57, 7, 157] {
+            rows.remove(rows.place_of(EndpointId(gone)).unwrap());
+            assert_eq!(rows.place_of(EndpointId(gone)), None);
+        }
+        assert_eq!(endpoints(&rows, 7), [107]);
+        add(&mut rows, 7, 300);
+        assert_eq!((endpoints(&rows, 7), rows.rows.len()), (vec![107, 300], 200));
+        assert_eq!(endpoints(&rows, 8), [8, 58, 108, 158]);
+    }
+}

@@ -29,6 +29,9 @@ const UNDER_WAY: usize = 448;
 const CHECK_EVERY: usize = 101;
 /// Rounds of beats of all accounts that are measured.
 const ROUNDS: u32 = 3;
+/// Silence after which what is under way was lost.
+const QUIET: Duration = Duration::from_secs(2);
+/// Long, so that a round that takes longer on a busy machine makes nobody late.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Takes rows and keeps nothing: the disk is no part of this.
@@ -103,6 +106,8 @@ struct Clients {
     under_way: usize,
     replies: usize,
     answers: Vec<Vec<u8>>,
+    /// What comes back is what was sent.
+    is_echo: bool,
 }
 
 impl Clients {
@@ -121,6 +126,7 @@ impl Clients {
             under_way: 0,
             replies: 0,
             answers: Vec::new(),
+            is_echo: false,
         }
     }
 
@@ -177,8 +183,8 @@ impl Clients {
         self.under_way += datagrams.len();
     }
 
-    /// Takes in answers until no more than `rest` datagrams are under way, or until nothing comes for 100 ms: then what
-    /// is missing was lost.
+    /// Takes in answers until no more than `rest` datagrams are under way, or until nothing comes for long: then what is
+    /// missing was lost.
     fn receive_until(&mut self, rest: usize) {
         let mut quiet_since = Instant::now();
         while self.under_way > rest {
@@ -195,7 +201,7 @@ impl Clients {
                 }
                 let answers = std::mem::take(&mut self.answers);
                 self.send(&answers);
-            } else if quiet_since.elapsed() > Duration::from_millis(100) {
+            } else if quiet_since.elapsed() > QUIET {
                 self.under_way = 0;
             } else {
                 std::thread::sleep(Duration::from_micros(50));
@@ -204,6 +210,9 @@ impl Clients {
     }
 
     fn take(&mut self, at: usize) {
+        if self.is_echo {
+            return;
+        }
         let octets = self.buffers[at];
         match ServerDatagram::decode(&octets).expect("a datagram of the server") {
             ServerDatagram::Reply(reply) => {
@@ -232,15 +241,15 @@ fn resident_octets() -> u64 {
     kib.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
 }
 
-/// CPU time of the receiving thread.
-fn receiver_cpu() -> Duration {
+/// CPU time of the thread of this name.
+fn thread_cpu(name: &str) -> Duration {
     for task in std::fs::read_dir("/proc/self/task").unwrap() {
         let task = task.unwrap().path();
-        if std::fs::read_to_string(task.join("comm")).unwrap().trim() == "beats" {
+        if std::fs::read_to_string(task.join("comm")).unwrap().trim() == name {
             return cpu_of(&task);
         }
     }
-    panic!("no receiving thread");
+    panic!("no thread {name}");
 }
 
 /// The time on a CPU, user and kernel, as the scheduler counts it in nanoseconds.
@@ -251,6 +260,57 @@ fn cpu_of(task: &std::path::Path) -> Duration {
 
 fn process_cpu() -> Duration {
     std::fs::read_dir("/proc/self/task").unwrap().map(|task| cpu_of(&task.unwrap().path())).sum()
+}
+
+/// What the kernel alone costs: the same system calls, each datagram sent back as it came. Datagrams per core-second.
+fn bare_echo(accounts: u32) -> f64 {
+    let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let (over, is_over) = std::sync::mpsc::channel::<()>();
+    let work = move || {
+        let mut headers: MultiHeaders<SockaddrIn> = MultiHeaders::preallocate(BATCH, None);
+        let mut buffers = vec![[0u8; 256]; BATCH];
+        while is_over.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
+            let mut wanted = [rustix::event::PollFd::new(&socket, rustix::event::PollFlags::IN)];
+            let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+            let _ = rustix::event::poll(&mut wanted, Some(&timeout));
+            let mut slices: Vec<[IoSliceMut<'_>; 1]> =
+                buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+            let flags = MsgFlags::MSG_DONTWAIT;
+            let received = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), flags, None);
+            let from: Vec<(usize, SockaddrIn)> =
+                received.map_or_else(|_| Vec::new(), |all| all.map(|one| (one.bytes, one.address.unwrap())).collect());
+            echo(&socket, &from, &buffers);
+        }
+    };
+    let thread = std::thread::Builder::new().name("echo".to_owned()).spawn(work).unwrap();
+    let mut clients = Clients::new(address, accounts);
+    clients.is_echo = true;
+    clients.round(0);
+    let cpu = thread_cpu("echo");
+    clients.round(1);
+    let rate = f64::from(accounts) / (thread_cpu("echo") - cpu).as_secs_f64();
+    drop(over);
+    thread.join().unwrap();
+    rate
+}
+
+fn echo(socket: &UdpSocket, from: &[(usize, SockaddrIn)], buffers: &[[u8; 256]]) {
+    use rustix::net::addr::SocketAddrArg;
+    use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
+    let addresses: Vec<SocketAddrAny> =
+        from.iter().map(|(_, peer)| SocketAddr::new(peer.ip().into(), peer.port()).as_any()).collect();
+    let slices: Vec<[IoSlice<'_>; 1]> =
+        from.iter().zip(buffers).map(|((octets, _), buffer)| [IoSlice::new(&buffer[..*octets])]).collect();
+    let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> =
+        from.iter().map(|_| SendAncillaryBuffer::default()).collect();
+    let messages = addresses.iter().zip(&slices).zip(&mut controls);
+    let mut messages: Vec<MMsgHdr<'_>> =
+        messages.map(|((address, slice), control)| MMsgHdr::new_with_addr(address, slice, control)).collect();
+    let mut done = 0;
+    while done < messages.len() {
+        done += sendmmsg(socket, &mut messages[done..], SendFlags::empty()).unwrap_or(1);
+    }
 }
 
 struct Running {
@@ -297,9 +357,9 @@ fn main() {
     // Sequence numbers of round 1 were used by the answers.
     let mut rates: Vec<f64> = Vec::new();
     for round in 2..2 + ROUNDS {
-        let (before, cpu, begun) = (server.counters(), receiver_cpu(), Instant::now());
+        let (before, cpu, begun) = (server.counters(), thread_cpu("beats"), Instant::now());
         clients.round(round);
-        let (after, cpu) = (server.counters(), receiver_cpu() - cpu);
+        let (after, cpu) = (server.counters(), thread_cpu("beats") - cpu);
         let answered = after.replied - before.replied;
         rates.push(answered as f64 / cpu.as_secs_f64());
         println!(
@@ -316,8 +376,11 @@ fn main() {
     std::thread::sleep(idle);
     let scan = (process_cpu() - cpu).as_secs_f64() / idle.as_secs_f64() * 100.0;
     rates.sort_by(f64::total_cmp);
+    let rate = rates[rates.len() / 2];
+    let echoed = bare_echo(accounts);
     println!("{:?}", server.counters());
-    println!("figure beats_per_core_second {:.0}", rates[rates.len() / 2]);
+    println!("figure beats_per_core_second {rate:.0}");
+    println!("figure bare_echoes_per_core_second {echoed:.0}");
     println!("figure bytes_per_account {octets:.0}");
     println!("figure scan_core_percent {scan:.2}");
     shutdown.cancel();

@@ -12,6 +12,7 @@
 
 mod attack;
 mod binary;
+mod codec;
 mod fuzz;
 mod keys;
 mod loopback;

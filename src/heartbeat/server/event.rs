@@ -9,7 +9,7 @@ use crate::heartbeat::datagram::{Locator, ReplyState};
 use crate::heartbeat::tag::MacKey;
 
 /// Something that a genuine, fresh datagram said. Replays, forgeries and unproven sources never become one.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct BeatEvent {
     /// Which server.
     pub endpoint: EndpointId,

@@ -1,6 +1,6 @@
 //! How many challenges one source may cause: 2 a second for each run of a client.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -32,9 +32,7 @@ impl ChallengeLimit {
 
     /// Whether one more may be sent now.
     pub(super) fn admits(&mut self, source: IpAddr, run: Run, now: Moment) -> bool {
-        let mut hasher = self.hasher.build_hasher();
-        (self.seed, source, run.locator, run.boot).hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = self.hasher.hash_one((self.seed, source, run.locator, run.boot));
         let place = usize::try_from(hash).unwrap_or(0) % SOURCES_MAX;
         let (Some(known), Some(count)) = (self.sources.get_mut(place), self.counts.get_mut(place)) else {
             return false;

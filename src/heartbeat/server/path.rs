@@ -181,7 +181,7 @@ pub(super) enum Elapsed {
     Moved {
         header: Header,
         source: Source,
-        outcome: Outcome,
+        outcome: Box<Outcome>,
     },
 }
 
@@ -348,7 +348,7 @@ impl Path {
         if now.since(candidate.since) >= settles_after {
             let (header, source, run) = (candidate.header, candidate.source, candidate.run);
             let stamp = Stamp { header: &header, source, now, clockwork, interval };
-            let outcome = self.settle(run, &stamp);
+            let outcome = Box::new(self.settle(run, &stamp));
             return Elapsed::Moved { header, source, outcome };
         }
         if candidate.checks < CHECKS_MAX && now >= candidate.check_due {

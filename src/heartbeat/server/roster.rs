@@ -343,3 +343,83 @@ fn first(key: &MacKey) -> u8 {
 fn at(place: u32) -> usize {
     usize::try_from(place).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::IpAddr;
+
+    const NOW: Moment = Moment::from_millis(3_600_000);
+
+    fn key(locator: u64, endpoint: i64, stored: &[&str]) -> OpenedBeatKey {
+        let octets = |salt: u8| MacKey::new([u8::try_from(locator % 251).unwrap() ^ salt; 32]);
+        OpenedBeatKey {
+            locator: Locator(locator.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()),
+            account: AccountId(endpoint + 1),
+            endpoint: EndpointId(endpoint),
+            c2s: octets(0),
+            s2c: octets(1),
+            move_key: [9; 32],
+            expires_at: None,
+            stored_addresses: stored.iter().map(|text| text.parse::<IpAddr>().unwrap()).collect(),
+        }
+    }
+
+    fn replace(roster: &mut Roster, keys: &[OpenedBeatKey]) {
+        roster.replace_keys(keys.to_vec().into_iter(), NOW, WallTime::UNIX_EPOCH);
+    }
+
+    fn holds(roster: &Roster, key: &OpenedBeatKey) -> bool {
+        roster.find(key.locator).is_some_and(|found| {
+            let keys = roster.mac_keys(found.key).unwrap();
+            keys.c2s == key.c2s
+                && keys.s2c == key.s2c
+                && roster.ids(found.path) == (key.account, key.endpoint)
+                && roster.is_valid(found.key, NOW)
+        })
+    }
+
+    #[test]
+    fn keys_are_found_as_long_as_they_are_among_those_given_and_places_are_used_again() {
+        let all: Vec<OpenedBeatKey> =
+            (0..3_000).map(|number| key(number, i64::try_from(number).unwrap(), &[])).collect();
+        let mut roster = Roster::default();
+        for chosen in [&all[..2_000], &all[1_000..], &all[..10], &all[5..2_500]] {
+            replace(&mut roster, chosen);
+            assert_eq!(roster.len(), chosen.len());
+            for key in &all {
+                assert_eq!(holds(&roster, key), chosen.contains(key), "{}", key.endpoint);
+            }
+        }
+        assert!(roster.names.len() <= 4_000 && roster.paths.len() <= 4_000);
+    }
+
+    #[test]
+    fn large_row_numbers_are_kept_and_two_keys_of_an_endpoint_share_its_path() {
+        let large = i64::from(u32::MAX) + 5;
+        let keys = [key(1, large, &["192.0.2.1", "2001:db8::1"]), key(2, large, &[]), key(3, 3, &[])];
+        let mut roster = Roster::default();
+        replace(&mut roster, &keys);
+        assert!(keys.iter().all(|key| holds(&roster, key)));
+        let path = |key: &OpenedBeatKey| roster.find(key.locator).unwrap().path;
+        assert_eq!(path(&keys[0]), path(&keys[1]));
+        assert_ne!(path(&keys[0]), path(&keys[2]));
+    }
+
+    #[test]
+    fn a_key_with_an_end_is_valid_until_then_and_never_longer_than_before() {
+        let mut rotated = key(1, 1, &[]);
+        rotated.expires_at = Some(WallTime::UNIX_EPOCH + Duration::from_secs(60));
+        let current = key(2, 1, &[]);
+        let mut roster = Roster::default();
+        for _ in 0..2 {
+            replace(&mut roster, &[rotated.clone(), current.clone()]);
+            let found = roster.find(rotated.locator).unwrap();
+            roster.end_at_most(found.path, NOW + Duration::from_secs(30));
+            assert!(roster.is_valid(found.key, NOW + Duration::from_secs(29)));
+            assert!(!roster.is_valid(found.key, NOW + Duration::from_secs(30)));
+            let current = roster.find(current.locator).unwrap();
+            assert!(roster.is_valid(current.key, NOW + Duration::from_secs(1_000_000)));
+        }
+    }
+}

@@ -276,7 +276,7 @@ impl Table {
                 }
                 Some(Elapsed::Moved { header, source, outcome }) => {
                     let Some(found) = self.roster.find(header.locator) else { continue };
-                    self.queue(found, outcome, header, source, now);
+                    self.queue(found, *outcome, header, source, now);
                     self.answer_all((now, wall), listener, &mut out);
                 }
             }
