@@ -3,11 +3,13 @@
 pub mod clock;
 pub mod domain;
 pub mod id;
+pub mod index;
 pub mod mailbox;
 pub mod quantity;
 
 pub use clock::{Clock, Moment, WallTime};
 pub use domain::{DomainName, DomainNameError};
 pub use id::{AccountId, EndpointId, PersonId, SpoolId, SpoolIds};
+pub use index::PlaceIndex;
 pub use mailbox::{LocalPart, Mailbox, MailboxError, ReversePath};
 pub use quantity::{ByteCount, parse_duration, write_duration};

@@ -31,6 +31,18 @@ impl Window {
         Self { top: seq, seen: u64::MAX, span: 1 }
     }
 
+    /// The window of these parts, as [`parts`](Self::parts) gave them.
+    #[must_use]
+    pub const fn from_parts(top: u32, seen: u64, span: u8) -> Self {
+        Self { top, seen, span: span as u32 }
+    }
+
+    /// The highest number, the bits below it, and how many of those stand for numbers since the opening.
+    #[must_use]
+    pub fn parts(&self) -> (u32, u64, u8) {
+        (self.top, self.seen, u8::try_from(self.span).unwrap_or(64))
+    }
+
     /// The highest number marked.
     #[must_use]
     pub const fn top(&self) -> u32 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::guard::{Alarm, Guard, OwnOutage, UplinkProof};
 use super::machine::{Beat, Machine, Output, Settings};
+use super::rows::Rows;
 use super::transition::{LineState, WatchedEndpoint};
 use super::view::LineView;
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
@@ -15,22 +16,18 @@ use crate::heartbeat::server::{BeatEvent, BeatKind, Standing};
 /// away ourselves: silence in that time is nobody's fault.
 pub const OWN_ABSENCE: Duration = Duration::from_secs(2);
 
-/// Never due.
-const NO_DEADLINE: Moment = Moment::from_millis(u64::MAX);
-
 /// All lines.
 #[derive(Debug)]
 pub struct Board {
     settings: Settings,
-    machines: Vec<Machine>,
-    /// Of the machine at the same place; apart, so that a scan reads one flat list.
-    deadlines: Vec<Moment>,
-    places: HashMap<EndpointId, usize>,
-    accounts: HashMap<AccountId, Vec<EndpointId>>,
+    rows: Rows,
+    /// Of accounts with any.
     waiting: HashMap<AccountId, u32>,
     outputs: Vec<Output>,
     guard: Guard,
     scanned: (Moment, WallTime),
+    /// Places of the lines that are due or of a batch of events; kept for its room.
+    places: Vec<Option<u32>>,
 }
 
 impl Board {
@@ -39,14 +36,12 @@ impl Board {
     pub fn new(settings: Settings, watched: Vec<WatchedEndpoint>, now: Moment, wall: WallTime) -> Self {
         let mut board = Self {
             settings,
-            machines: Vec::with_capacity(watched.len()),
-            deadlines: Vec::with_capacity(watched.len()),
-            places: HashMap::new(),
-            accounts: HashMap::new(),
+            rows: Rows::with_capacity(settings, watched.len(), now, wall),
             waiting: HashMap::new(),
             outputs: Vec::new(),
             guard: Guard::new(settings.window(settings.interval)),
             scanned: (now, wall),
+            places: Vec::new(),
         };
         for endpoint in watched {
             board.add(endpoint, now);
@@ -56,55 +51,69 @@ impl Board {
 
     /// Watches one more endpoint. One that is watched already is left as it is.
     pub fn add(&mut self, watched: WatchedEndpoint, now: Moment) {
-        if self.places.contains_key(&watched.endpoint) {
-            return;
+        if self.rows.place_of(watched.endpoint).is_none() {
+            let machine = Machine::new(self.settings, watched, now);
+            self.guard.handle_change(None, machine.mark());
+            self.rows.add(&machine);
         }
-        self.accounts.entry(watched.account).or_default().push(watched.endpoint);
-        self.places.insert(watched.endpoint, self.machines.len());
-        let machine = Machine::new(self.settings, watched, now);
-        self.guard.handle_change(None, machine.mark());
-        self.deadlines.push(machine.poll_timeout().unwrap_or(NO_DEADLINE));
-        self.machines.push(machine);
     }
 
     /// Forgets an endpoint.
     pub fn remove(&mut self, endpoint: EndpointId) {
-        let Some(place) = self.places.remove(&endpoint) else { return };
-        let gone = self.machines.swap_remove(place);
-        self.deadlines.swap_remove(place);
-        self.guard.handle_change(gone.mark(), None);
-        if let Some(moved) = self.machines.get(place) {
-            self.places.insert(moved.watched().endpoint, place);
-        }
-        let account = gone.watched().account;
-        if let Some(endpoints) = self.accounts.get_mut(&account) {
-            endpoints.retain(|other| *other != endpoint);
-            if endpoints.is_empty() {
-                self.accounts.remove(&account);
-                self.waiting.remove(&account);
-            }
+        let Some(place) = self.rows.place_of(endpoint) else { return };
+        let (account, _) = self.rows.ids(place);
+        self.guard.handle_change(self.rows.machine(place).mark(), None);
+        self.rows.remove(place);
+        if self.rows.places_of(account).next().is_none() {
+            self.waiting.remove(&account);
         }
     }
 
     /// A genuine datagram said something; what the reply has to say.
     pub fn handle_event(&mut self, event: &BeatEvent, wall: WallTime) -> Standing {
-        self.with(event.endpoint, |machine| match &event.kind {
-            BeatKind::Opened { address } => machine.handle_opened(*address),
-            BeatKind::Moved { from, to } => machine.handle_moved(*from, *to, wall),
-            BeatKind::Goodbye { .. } => machine.handle_goodbye(event.at, wall),
-            BeatKind::Beat { base, address, interval, mail_ok, loss_percent_up } => {
-                let (mail_ok, loss_percent) = (*mail_ok, *loss_percent_up);
-                let beat =
-                    Beat { base: *base, at: event.at, interval: *interval, address: *address, mail_ok, loss_percent };
-                machine.handle_beat(&beat, wall);
+        let place = self.rows.place_of(event.endpoint);
+        self.handle_event_at(place, event, wall)
+    }
+
+    /// As [`handle_event`](Self::handle_event) for many at once: one standing for each is put behind `standings`.
+    pub fn handle_events(&mut self, events: &[BeatEvent], wall: WallTime, standings: &mut Vec<Standing>) {
+        // All look-ups, then all rows, then the work, so that the waits for memory overlap.
+        let touched = events.iter().fold(0, |sum, event| sum ^ self.rows.touch_index(event.endpoint));
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
+        places.extend(events.iter().map(|event| self.rows.place_of(event.endpoint)));
+        let touched = places.iter().flatten().fold(touched, |sum, place| sum ^ self.rows.touch(*place));
+        std::hint::black_box(touched);
+        for (event, place) in events.iter().zip(&places) {
+            standings.push(self.handle_event_at(*place, event, wall));
+        }
+        self.places = places;
+    }
+
+    fn handle_event_at(&mut self, place: Option<u32>, event: &BeatEvent, wall: WallTime) -> Standing {
+        let Some(place) = place else { return Standing::default() };
+        self.with(place, |machine| {
+            match &event.kind {
+                BeatKind::Opened { address } => machine.handle_opened(*address),
+                BeatKind::Moved { from, to } => machine.handle_moved(*from, *to, wall),
+                BeatKind::Goodbye { .. } => machine.handle_goodbye(event.at, wall),
+                BeatKind::Beat { base, address, interval, mail_ok, loss_percent_up } => {
+                    let (base, interval, address) = (*base, *interval, *address);
+                    let (mail_ok, loss_percent) = (*mail_ok, *loss_percent_up);
+                    let beat = Beat { base, at: event.at, interval, address, mail_ok, loss_percent };
+                    machine.handle_beat(&beat, wall);
+                }
             }
-        });
-        self.standing(event.endpoint)
+            (machine.state(), machine.neutralised_after(), machine.watched().account)
+        })
+        .map_or_else(Standing::default, |facts| self.standing_of(facts))
     }
 
     /// The primary greeted at the address of the beats.
     pub fn handle_greeting(&mut self, endpoint: EndpointId, now: Moment, wall: WallTime) {
-        self.with(endpoint, |machine| machine.handle_greeting(now, wall));
+        if let Some(place) = self.rows.place_of(endpoint) {
+            self.with(place, |machine| machine.handle_greeting(now, wall));
+        }
     }
 
     /// Time passed: everybody who is due. Call several times a second, after the beats that have arrived.
@@ -112,9 +121,13 @@ impl Board {
         let (before, before_wall) = std::mem::replace(&mut self.scanned, (now, wall));
         let passed = now.since(before);
         let passed_wall = (wall - before_wall).to_std().unwrap_or(Duration::MAX);
+        self.rows.keep_epoch_near(now);
+        if passed_wall.abs_diff(passed) > OWN_ABSENCE {
+            self.rows.set_wall(now, wall);
+        }
         if passed > OWN_ABSENCE || passed_wall.abs_diff(passed) > OWN_ABSENCE {
-            for machine in &mut self.machines {
-                machine.grant_window(now);
+            for place in self.rows.all() {
+                self.with(place, |machine| machine.grant_window(now));
             }
             let by = passed.max(passed_wall).max(passed_wall.abs_diff(passed));
             self.outputs.push(Output::Alarm(Alarm::TimersLate { by }));
@@ -122,14 +135,15 @@ impl Board {
         if self.guard.handle_timeout(now) {
             self.release(now);
         }
-        for (machine, deadline) in self.machines.iter_mut().zip(&mut self.deadlines) {
-            // A deadline may lie too early after a grant or a beat, never too late.
-            if *deadline <= now {
-                wake(machine, &mut self.guard, now, wall);
-                *deadline = machine.poll_timeout().unwrap_or(NO_DEADLINE);
-                drain(machine, &mut self.outputs);
-            }
+        // A deadline may lie too early after a grant or a beat, never too late.
+        let mut due = std::mem::take(&mut self.places);
+        due.clear();
+        self.rows.due(now, &mut due);
+        for place in due.iter().flatten() {
+            let guard = &mut self.guard;
+            self.rows.with(*place, &mut self.outputs, |machine| wake(machine, guard, now, wall));
         }
+        self.places = due;
     }
 
     /// Our own uplink was asked.
@@ -162,9 +176,8 @@ impl Board {
 
     /// Silence counts again for all lines that were withheld; due ones go with the next scan.
     fn release(&mut self, from: Moment) {
-        for (machine, deadline) in self.machines.iter_mut().zip(&mut self.deadlines) {
-            machine.release(from);
-            *deadline = machine.poll_timeout().unwrap_or(NO_DEADLINE);
+        for place in self.rows.all() {
+            self.with(place, |machine| machine.release(from));
         }
     }
 
@@ -176,7 +189,9 @@ impl Board {
 
     /// How many messages wait for an account, for the replies to its beats.
     pub fn set_waiting(&mut self, account: AccountId, messages: u32) {
-        if self.accounts.contains_key(&account) {
+        if messages == 0 {
+            self.waiting.remove(&account);
+        } else if self.rows.places_of(account).next().is_some() {
             self.waiting.insert(account, messages);
         }
     }
@@ -185,15 +200,19 @@ impl Board {
     #[must_use]
     pub fn standing(&self, endpoint: EndpointId) -> Standing {
         let Some(machine) = self.machine(endpoint) else { return Standing::default() };
-        let state = match machine.state() {
+        self.standing_of((machine.state(), machine.neutralised_after(), machine.watched().account))
+    }
+
+    fn standing_of(&self, (state, neutralised_after, account): (LineState, Duration, AccountId)) -> Standing {
+        let state = match state {
             LineState::New => ReplyState::New,
             LineState::Online => ReplyState::Online,
             LineState::Suspect => ReplyState::Suspect,
             LineState::Offline => ReplyState::Offline,
             LineState::Returning => ReplyState::Returning,
         };
-        let waiting = self.waiting.get(&machine.watched().account).copied().unwrap_or(0);
-        Standing { state, waiting, neutralised_after: machine.neutralised_after() }
+        let waiting = if self.waiting.is_empty() { None } else { self.waiting.get(&account).copied() };
+        Standing { state, waiting: waiting.unwrap_or(0), neutralised_after }
     }
 
     /// One line.
@@ -205,24 +224,25 @@ impl Board {
     /// The best line of an account.
     #[must_use]
     pub fn account_line(&self, account: AccountId, now: Moment) -> Option<LineView> {
-        let machines = self.accounts.get(&account)?.iter().filter_map(|endpoint| self.machine(*endpoint));
+        let machines = self.rows.places_of(account).map(|place| self.rows.machine(place));
         machines.min_by_key(|machine| rank(machine.state())).map(|machine| machine.view(now))
     }
 
-    fn machine(&self, endpoint: EndpointId) -> Option<&Machine> {
-        self.machines.get(*self.places.get(&endpoint)?)
+    fn machine(&self, endpoint: EndpointId) -> Option<Machine> {
+        self.rows.place_of(endpoint).map(|place| self.rows.machine(place))
     }
 
-    fn with(&mut self, endpoint: EndpointId, act: impl FnOnce(&mut Machine)) {
-        let Some(place) = self.places.get(&endpoint) else { return };
-        let Some(machine) = self.machines.get_mut(*place) else { return };
-        let before = machine.mark();
-        act(machine);
-        self.guard.handle_change(before, machine.mark());
-        if let Some(deadline) = self.deadlines.get_mut(*place) {
-            *deadline = machine.poll_timeout().unwrap_or(NO_DEADLINE);
-        }
-        drain(machine, &mut self.outputs);
+    fn with<T>(&mut self, place: u32, act: impl FnOnce(&mut Machine) -> T) -> Option<T> {
+        let guard = &mut self.guard;
+        self.rows.with(place, &mut self.outputs, |machine| {
+            let before = machine.mark();
+            let result = act(machine);
+            let after = machine.mark();
+            if before != after {
+                guard.handle_change(before, after);
+            }
+            result
+        })
     }
 }
 
@@ -239,10 +259,6 @@ fn wake(machine: &mut Machine, guard: &mut Guard, now: Moment, wall: WallTime) {
     if let (Some(mark), None) = (before, after) {
         guard.handle_fall(mark.family, now);
     }
-}
-
-fn drain(machine: &mut Machine, outputs: &mut Vec<Output>) {
-    outputs.extend(std::iter::from_fn(|| machine.poll_transition()));
 }
 
 /// Best first.

@@ -15,7 +15,7 @@ pub const HOLD_FIRST: Duration = Duration::from_secs(60);
 pub const HOLD_MAX: Duration = Duration::from_secs(900);
 
 /// The changes of one line between ONLINE and OFFLINE. Reads no clock.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Damping {
     /// The newest, oldest first; never more than are needed to say that they are too many.
     changes: VecDeque<Moment>,
@@ -52,6 +52,12 @@ impl Damping {
     #[must_use]
     pub fn held_until(&self, now: Moment) -> Option<WallTime> {
         self.hold.filter(|hold| hold.until > now).map(|hold| hold.until_wall)
+    }
+
+    /// Whether it may be forgotten: no hold, and no change that counts any longer.
+    #[must_use]
+    pub fn is_idle(&self, now: Moment) -> bool {
+        self.held_until(now).is_none() && self.changes.back().is_none_or(|newest| now.since(*newest) >= FLAP_WINDOW)
     }
 
     fn is_flapping(&self, now: Moment) -> bool {
@@ -113,6 +119,7 @@ mod tests {
         for second in [4_000, 5_000, 6_000] {
             assert_eq!(change(&mut damping, second), None);
             assert_eq!(held(&damping, second), None, "four changes in an hour are nothing");
+            assert!(damping.is_idle(at(second + 600).0) && !damping.is_idle(at(second + 599).0));
         }
         for second in [6_010, 6_020, 6_030] {
             assert_eq!(change(&mut damping, second), None);

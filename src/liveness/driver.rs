@@ -16,7 +16,7 @@ use crate::base::{AccountId, Clock, EndpointId};
 use crate::heartbeat::server::{BeatEvent, BeatListener, Standing};
 
 /// Between two scans of the deadlines.
-const SCAN_EVERY: Duration = Duration::from_millis(100);
+const SCAN_EVERY: Duration = Duration::from_millis(200);
 /// Between two tries to write rows that the log refused.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// Events that a slow reader may be behind.
@@ -215,6 +215,11 @@ impl BeatListener for Liveness {
     fn handle(&self, event: &BeatEvent) -> Standing {
         let wall = self.clock.wall();
         self.act(|board| board.handle_event(event, wall))
+    }
+
+    fn handle_all(&self, events: &[BeatEvent], standings: &mut Vec<Standing>) {
+        let wall = self.clock.wall();
+        self.act(|board| board.handle_events(events, wall, standings));
     }
 
     fn standing(&self, endpoint: EndpointId) -> Standing {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::damping::Damping;
 use super::guard::{Alarm, Family, Mark};
+use super::recent::Recent;
 use super::transition::{
     AddressChange, Cause, HistoryRow, IntervalChange, LineState, NoData, Transition, WatchedEndpoint,
 };
@@ -19,8 +20,6 @@ pub const NEUTRALISE_CEILING: Duration = Duration::from_secs(20);
 const CEILING_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// Two missed beats never neutralise, whatever the configuration says.
 const MISSES_MIN: u32 = 3;
-/// Beats shown on the page.
-const RECENT_BEATS_MAX: usize = 60;
 /// Between two rows about the rhythm of a client, so that one that changes it with each beat costs no row a beat.
 const INTERVAL_ROWS_APART: Duration = Duration::from_secs(60);
 
@@ -90,7 +89,7 @@ enum Phase {
 }
 
 /// One endpoint. Reads no clock: `now` of successive calls must not go backwards.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     settings: Settings,
     watched: WatchedEndpoint,
@@ -105,7 +104,7 @@ pub struct Machine {
     last_at: Option<WallTime>,
     address: Option<IpAddr>,
     mail_ok: Option<bool>,
-    recent: VecDeque<WallTime>,
+    recent: Recent,
     recent_base: Option<Moment>,
     /// The rhythm as stored, and when a change of it was last written.
     stored_interval: (Duration, Option<Moment>),
@@ -140,7 +139,7 @@ impl Machine {
             last_at: None,
             address: None,
             mail_ok: None,
-            recent: VecDeque::new(),
+            recent: Recent::default(),
             recent_base: None,
             stored_interval: (interval, None),
             no_data_since: watched.no_data_since.filter(|_| !matches!(phase, Phase::New | Phase::Offline)),
@@ -170,14 +169,12 @@ impl Machine {
             self.last_at = Some(wall);
             self.address = Some(beat.address);
             self.note_mail(beat.mail_ok);
+            self.forget(beat.at);
             self.note_interval(beat, wall);
             self.end_no_data(wall);
             if self.recent_base.is_none_or(|recent| is_another_beat(recent, beat)) {
+                self.recent.push(self.recent_base.map(|recent| beat.base.since(recent)), beat.interval);
                 self.recent_base = Some(beat.base);
-                self.recent.push_back(wall);
-                if self.recent.len() > RECENT_BEATS_MAX {
-                    self.recent.pop_front();
-                }
             }
         }
         match self.phase {
@@ -294,9 +291,19 @@ impl Machine {
         self.outputs.push_back(Output::Row(HistoryRow::NoData(NoData { account, endpoint, since, at, is_over })));
     }
 
+    /// Lets go of what no longer matters, so that a calm line is small again.
+    fn forget(&mut self, now: Moment) {
+        if self.damping.as_ref().is_some_and(|damping| damping.is_idle(now)) {
+            self.damping = None;
+        }
+        if self.stored_interval.1.is_some_and(|at| now.since(at) >= INTERVAL_ROWS_APART) {
+            self.stored_interval.1 = None;
+        }
+    }
+
     fn note_interval(&mut self, beat: &Beat, wall: WallTime) {
         let (stored, written) = self.stored_interval;
-        if stored == beat.interval || written.is_some_and(|at| beat.at.since(at) < INTERVAL_ROWS_APART) {
+        if stored == beat.interval || written.is_some() {
             return;
         }
         self.stored_interval = (beat.interval, Some(beat.at));
@@ -365,8 +372,15 @@ impl Machine {
             mail_ok: self.mail_ok,
             loss_percent: self.last.map_or(0.0, |beat| beat.loss_percent),
             name_held_until: self.damping.as_ref().and_then(|damping| damping.held_until(now)),
-            recent_beats: self.recent.iter().copied().collect(),
+            recent_beats: self.recent_beats(),
         }
+    }
+
+    fn recent_beats(&self) -> Vec<WallTime> {
+        let (Some(newest), Some(base)) = (self.last_at, self.recent_base) else { return Vec::new() };
+        // The newest beat that arrived may be a copy of the newest one shown.
+        let copied_after = self.last.map_or(Duration::ZERO, |last| last.base.since(base));
+        self.recent.times(newest - copied_after, self.interval)
     }
 
     const fn is_counting(&self) -> bool {
@@ -388,7 +402,7 @@ impl Machine {
             address: self.address,
         };
         if self.is_come_or_gone(to) {
-            self.damp(now, at);
+            self.damp(to, now, at);
         }
         self.phase = to;
         self.since = Some(since);
@@ -401,7 +415,11 @@ impl Machine {
         matches!((self.phase, to), (Phase::Returning { .. }, Phase::Online) | (Phase::Online, Phase::Offline))
     }
 
-    fn damp(&mut self, now: Moment, wall: WallTime) {
+    /// Counted from the first fall on, so that lines that never fall have nothing to remember.
+    fn damp(&mut self, to: Phase, now: Moment, wall: WallTime) {
+        if self.damping.is_none() && to != Phase::Offline {
+            return;
+        }
         let (account, endpoint) = (self.watched.account, self.watched.endpoint);
         if let Some(held_for) = self.damping.get_or_insert_default().handle_change(now, wall) {
             self.outputs.push_back(Output::Alarm(Alarm::Flapping { account, endpoint, held_for }));
@@ -442,6 +460,10 @@ const fn recorded(phase: Phase) -> LineState {
         Phase::Offline => LineState::Offline,
     }
 }
+
+mod packed;
+
+pub(super) use packed::{Epoch, Kept, Packed};
 
 #[cfg(test)]
 #[path = "machine_tests.rs"]

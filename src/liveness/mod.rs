@@ -11,6 +11,8 @@ pub mod day;
 pub mod driver;
 pub mod guard;
 pub mod machine;
+mod recent;
+mod rows;
 pub mod transition;
 pub mod uplink;
 pub mod view;

@@ -15,7 +15,7 @@ use crate::world::{HOME, World};
 ///   comes from where no answer of this client came from;
 /// - the address is one that a valid answer came from;
 /// - a line is deliverable only with a beat of the last 20 s.
-fn live_through(octets: &[u8]) {
+pub(crate) fn live_through(octets: &[u8]) {
     let mut world = World::online(u64::from(octets.first().copied().unwrap_or(0)));
     for deed in octets.chunks_exact(4) {
         let [kind, a, b, c] = *deed.first_chunk::<4>().unwrap();

@@ -13,6 +13,7 @@
 mod arithmetic;
 mod attack;
 mod binary;
+mod codec;
 mod fuzz;
 mod keys;
 mod loopback;

@@ -96,7 +96,8 @@ fn server_vectors() -> Vec<(&'static str, Vec<u8>)> {
         server_time: 100_000,
         cookie: [7; 16],
     });
-    let write = |datagram: ServerDatagram| datagram.encode(&token().server_to_client(), BOOT, token().locator());
+    let write =
+        |datagram: ServerDatagram| datagram.encode(&token().server_to_client(), BOOT, token().locator()).to_vec();
     vec![
         ("reply", write(reply("203.0.113.7:40000"))),
         ("reply-v6", write(reply("[2001:db8::7]:40000"))),

@@ -230,7 +230,7 @@ impl World {
         if told > 0 {
             assert!(self.counted.insert(octets.to_vec()), "one datagram counted twice, seed {}", self.seed);
         }
-        (answer.map(|answer| answer.octets), told)
+        (answer.map(|answer| answer.octets.to_vec()), told)
     }
 
     /// Puts a datagram on its way to the server.
@@ -311,7 +311,7 @@ impl World {
         }
         let moment = self.moment();
         for out in self.table.handle_timeout((moment, wall(moment)), &self.watch) {
-            self.transmit(out.to, false, out.octets);
+            self.transmit(out.to, false, out.octets.to_vec());
         }
         for place in 0..self.nodes.len() {
             if self.nodes[place].client.poll_timeout().is_some_and(|at| at <= moment) {

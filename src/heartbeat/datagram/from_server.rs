@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{BootId, Locator, MAGIC, Reader, SHORT_OCTETS, VERSION, address_octets};
-use crate::heartbeat::tag::{MacKey, Tag};
+use crate::heartbeat::tag::{MacKey, SERVER_SIGNED_OCTETS, Tag};
 
 const TYPE_REPLY: u8 = 2;
 const TYPE_CHALLENGE: u8 = 3;
@@ -230,39 +230,50 @@ impl ServerDatagram {
 
     /// Writes the datagram with the tag for this boot id and locator.
     #[must_use]
-    pub fn encode(&self, key: &MacKey, boot: BootId, locator: Locator) -> Vec<u8> {
-        let mut out = Vec::with_capacity(SHORT_OCTETS);
-        out.extend_from_slice(&MAGIC);
+    pub fn encode(&self, key: &MacKey, boot: BootId, locator: Locator) -> [u8; SHORT_OCTETS] {
+        let mut out = [0u8; SHORT_OCTETS];
+        let Some((signed, tag)) = out.split_first_chunk_mut::<SERVER_SIGNED_OCTETS>() else { return out };
+        let mut writer = Writer(signed);
+        writer.put(MAGIC);
         let (kind, seq, observed) = match self {
             Self::Reply(reply) => (TYPE_REPLY, reply.seq, reply.observed),
             Self::Challenge(challenge) => (TYPE_CHALLENGE, challenge.seq, challenge.observed),
         };
-        out.extend_from_slice(&[VERSION, kind]);
-        out.extend_from_slice(&seq.to_be_bytes());
-        out.extend_from_slice(&address_octets(observed.ip()));
-        out.extend_from_slice(&observed.port().to_be_bytes());
+        writer.put([VERSION, kind]);
+        writer.put(seq.to_be_bytes());
+        writer.put(address_octets(observed.ip()));
+        writer.put(observed.port().to_be_bytes());
         match self {
             Self::Reply(reply) => {
-                out.extend_from_slice(&[reply.state.code(), reply.flags.0]);
-                out.extend_from_slice(&reply.server_time.to_be_bytes());
-                out.extend_from_slice(&reply.wall_s.to_be_bytes());
-                out.extend_from_slice(&reply.waiting.to_be_bytes());
-                out.extend_from_slice(&reply.interval_cs.to_be_bytes());
-                out.extend_from_slice(&reply.next_cs.to_be_bytes());
-                out.extend_from_slice(&[reply.loss, reply.endpoint_index]);
-                out.extend_from_slice(&reply.neutralised_after_cs.to_be_bytes());
+                writer.put([reply.state.code(), reply.flags.0]);
+                writer.put(reply.server_time.to_be_bytes());
+                writer.put(reply.wall_s.to_be_bytes());
+                writer.put(reply.waiting.to_be_bytes());
+                writer.put(reply.interval_cs.to_be_bytes());
+                writer.put(reply.next_cs.to_be_bytes());
+                writer.put([reply.loss, reply.endpoint_index]);
+                writer.put(reply.neutralised_after_cs.to_be_bytes());
             }
             Self::Challenge(challenge) => {
                 let flags = u8::from(challenge.wants_signature) | ((challenge.path & 1) << 1);
-                out.extend_from_slice(&[challenge.reason.code(), flags]);
-                out.extend_from_slice(&challenge.server_time.to_be_bytes());
-                out.extend_from_slice(&challenge.cookie);
+                writer.put([challenge.reason.code(), flags]);
+                writer.put(challenge.server_time.to_be_bytes());
+                writer.put(challenge.cookie);
             }
         }
-        if let Some(signed) = out.first_chunk::<48>() {
-            let tag = key.server_tag(signed, boot, locator);
-            out.extend_from_slice(&tag);
-        }
+        tag.copy_from_slice(&key.server_tag(signed, boot, locator));
         out
+    }
+}
+
+/// Writes one field after the other.
+struct Writer<'a>(&'a mut [u8]);
+
+impl Writer<'_> {
+    fn put<const N: usize>(&mut self, field: [u8; N]) {
+        if let Some((place, rest)) = std::mem::take(&mut self.0).split_first_chunk_mut::<N>() {
+            *place = field;
+            self.0 = rest;
+        }
     }
 }

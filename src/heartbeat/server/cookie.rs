@@ -36,6 +36,12 @@ impl Clockwork {
         Self { seed: Zeroizing::new(seed), time_offset: u32::from_be_bytes(time_offset.unwrap_or_default()) }
     }
 
+    /// A random number for hash tables.
+    pub(super) fn hash_seed(&self) -> u64 {
+        let hash = blake3::keyed_hash(&self.seed, b"hash seed");
+        u64::from_be_bytes(hash.as_bytes().first_chunk().copied().unwrap_or_default())
+    }
+
     /// Milliseconds since a random start, wrapping; never 0, which means none.
     pub(super) fn server_time(&self, now: Moment) -> u32 {
         let [_, _, _, _, a, b, c, d] = now.as_millis().to_be_bytes();

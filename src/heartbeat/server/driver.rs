@@ -1,22 +1,40 @@
 //! UDP sockets of the heartbeat server: moves datagrams between them and the table.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::UdpSocket;
-use tokio::sync::Notify;
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, setsockopt, sockopt};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::addr::SocketAddrArg;
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 use tokio_util::sync::CancellationToken;
 
 use super::event::{BeatListener, OpenedBeatKey};
 use super::path::Source;
-use super::table::{Counters, PlainVerdict, Settings, Table, Transmit};
-use crate::base::{AccountId, Clock, EndpointId};
+use super::table::{Counters, PlainVerdict, Received, Settings, Table, Transmit};
+use crate::base::{AccountId, Clock, EndpointId, Moment};
 use crate::heartbeat::datagram::{DATAGRAM_OCTETS_MAX, Locator};
 
 /// Receive buffer asked of the kernel, octets: about 30,000 beats, so that a pause of the process loses none.
 const RECEIVE_BUFFER_OCTETS: usize = 4 * 1024 * 1024;
+
+/// Datagrams that one system call takes in, and that are worked on together (docs/PROTOCOL.md §10).
+const BATCH: usize = 64;
+
+/// Room for one datagram: one octet more than the longest, so that a longer one is seen to be too long.
+const BUFFER_OCTETS: usize = DATAGRAM_OCTETS_MAX + 1;
+
+/// Between two looks at what the kernel dropped.
+const DROPS_EVERY: Duration = Duration::from_secs(1);
+
+/// Where the kernel counts drops of UDP sockets.
+const KERNEL_TABLES: [&str; 2] = ["/proc/net/udp", "/proc/net/udp6"];
 
 /// Pause after a failed receive, so that a failure that stays does not burn a core.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
@@ -32,7 +50,7 @@ pub enum BindError {
         /// The kernel's words.
         source: std::io::Error,
     },
-    /// A socket could not be handed to the runtime.
+    /// A socket or the thread that serves it could not be had.
     #[error("the heartbeat socket failed: {0}")]
     Socket(#[from] std::io::Error),
     /// No random bytes for cookies.
@@ -57,19 +75,23 @@ fn bind_socket(address: SocketAddr) -> std::io::Result<std::net::UdpSocket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // A kernel with a lower limit gives what it may; beats still arrive.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS);
+    // Beyond the system's limit only with CAP_NET_ADMIN; else the kernel gives what it may, and beats still arrive.
+    if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_OCTETS).is_err() {
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS);
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
 
-/// The running heartbeat server.
+/// The running heartbeat server: one thread receives, decides and answers.
 pub struct BeatServer {
     table: Mutex<Table>,
     sockets: Vec<UdpSocket>,
     listener: Arc<dyn BeatListener>,
-    moved: Notify,
+    /// Interrupts the thread's wait; it ends when it reads the end of this.
+    waker: Mutex<Option<UnixStream>>,
+    kernel_drops: AtomicU64,
     clock: Clock,
 }
 
@@ -86,32 +108,36 @@ impl BeatServer {
     /// [`BindError::Socket`] if a socket cannot be used, [`BindError::NoRandomness`].
     pub fn start(
         settings: Settings,
-        sockets: Vec<std::net::UdpSocket>,
-        keys: Vec<OpenedBeatKey>,
+        sockets: Vec<UdpSocket>,
+        keys: impl IntoIterator<Item = OpenedBeatKey>,
         listener: Arc<dyn BeatListener>,
         shutdown: &CancellationToken,
     ) -> Result<Arc<Self>, BindError> {
         let mut seed = [0u8; 32];
         getrandom::fill(&mut seed).map_err(|_| BindError::NoRandomness)?;
-        let sockets = sockets
-            .into_iter()
-            .map(|socket| {
-                socket.set_nonblocking(true)?;
-                UdpSocket::from_std(socket)
-            })
-            .collect::<std::io::Result<Vec<_>>>()?;
-        let (table, moved, clock) = (Mutex::new(Table::new(settings, seed)), Notify::new(), Clock);
-        let server = Arc::new(Self { table, sockets, listener, moved, clock });
-        server.replace_keys(keys);
-        for socket in 0..server.sockets.len() {
-            tokio::spawn(Arc::clone(&server).receive(socket, shutdown.clone()));
+        for socket in &sockets {
+            socket.set_nonblocking(true)?;
         }
-        tokio::spawn(Arc::clone(&server).settle_moves(shutdown.clone()));
+        let (waker, woken) = UnixStream::pair()?;
+        waker.set_nonblocking(true)?;
+        woken.set_nonblocking(true)?;
+        let server = Arc::new(Self {
+            table: Mutex::new(Table::new(settings, seed)),
+            sockets,
+            listener,
+            waker: Mutex::new(Some(waker)),
+            kernel_drops: AtomicU64::new(0),
+            clock: Clock,
+        });
+        server.replace_keys(keys);
+        let serving = Arc::clone(&server);
+        std::thread::Builder::new().name("beats".to_owned()).spawn(move || serving.serve(&woken))?;
+        tokio::spawn(Arc::clone(&server).watch(shutdown.clone()));
         Ok(server)
     }
 
     /// Replaces all keys; runs under unchanged keys go on.
-    pub fn replace_keys(&self, keys: Vec<OpenedBeatKey>) {
+    pub fn replace_keys(&self, keys: impl IntoIterator<Item = OpenedBeatKey>) {
         self.table().replace_keys(keys, self.clock.monotonic(), self.clock.wall());
     }
 
@@ -123,19 +149,22 @@ impl BeatServer {
     /// What was dropped and answered so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.table().counters()
+        Counters { kernel_drops: self.kernel_drops.load(Ordering::Relaxed), ..self.table().counters() }
     }
 
     /// A datagram came in an HTTP request from `peer`; the datagram to answer it with, or silence.
     pub fn handle_over_http(&self, octets: &[u8], peer: SocketAddr) -> Option<Vec<u8>> {
         let source = Source { peer, socket: Source::OVER_HTTP };
         let now = (self.clock.monotonic(), self.clock.wall());
-        let mut table = self.table();
-        let answer = table.handle_datagram(octets, source, now, &*self.listener);
-        if table.poll_timeout().is_some() {
-            self.moved.notify_one();
+        let (answer, is_moving) = {
+            let mut table = self.table();
+            let answer = table.handle_datagram(octets, source, now, &*self.listener);
+            (answer, table.poll_timeout().is_some())
+        };
+        if is_moving {
+            self.wake();
         }
-        answer.map(|transmit| transmit.octets)
+        answer.map(|transmit| transmit.octets.to_vec())
     }
 
     /// As [`Table::handle_plain`], now.
@@ -155,69 +184,188 @@ impl BeatServer {
         self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
+    /// Has the thread ask the table again how long it may wait: for whoever changes a path on another thread.
+    pub fn wake(&self) {
+        if let Some(mut waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            // A full pipe wakes as well.
+            let _ = waker.write(&[0]);
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn receive(self: Arc<Self>, index: usize, shutdown: CancellationToken) {
-        let Some(socket) = self.sockets.get(index) else { return };
-        // One octet more than the longest, so that a longer datagram is seen to be too long.
-        let mut buffer = [0u8; DATAGRAM_OCTETS_MAX + 1];
+    /// Counts the kernel's drops until `shutdown`, then ends the thread.
+    async fn watch(self: Arc<Self>, shutdown: CancellationToken) {
+        let inodes: Vec<u64> =
+            self.sockets.iter().filter_map(|socket| rustix::fs::fstat(socket).ok()).map(|stat| stat.st_ino).collect();
         loop {
-            let received = tokio::select! {
-                () = shutdown.cancelled() => return,
-                received = socket.recv_from(&mut buffer) => received,
-            };
-            let (octets, peer) = match received {
-                Ok((length, peer)) => (buffer.get(..length).unwrap_or_default(), peer),
-                Err(error) => {
-                    // An ICMP error of an earlier reply, or short memory: neither ends the service.
-                    tracing::debug!(%error, "heartbeat socket");
-                    tokio::time::sleep(ERROR_PAUSE).await;
-                    continue;
-                }
-            };
-            let answer = {
-                let mut table = self.table();
-                let source = Source { peer, socket: index };
-                let now = (self.clock.monotonic(), self.clock.wall());
-                let answer = table.handle_datagram(octets, source, now, &*self.listener);
-                if table.poll_timeout().is_some() {
-                    self.moved.notify_one();
-                }
-                answer
-            };
-            if let Some(transmit) = answer {
-                self.send(&transmit).await;
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(DROPS_EVERY) => {}
+            }
+            let mut drops = 0;
+            for table in KERNEL_TABLES {
+                // Not every system has it; then nothing is counted.
+                drops += tokio::fs::read_to_string(table).await.map_or(0, |text| drops_in(&text, &inodes));
+            }
+            let before = self.kernel_drops.swap(drops, Ordering::Relaxed);
+            if drops > before {
+                tracing::warn!(datagrams = drops - before, "the kernel dropped heartbeats: the receive queue was full");
             }
         }
+        drop(self.waker.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    async fn settle_moves(self: Arc<Self>, shutdown: CancellationToken) {
+    /// The thread: waits, takes in a batch of each socket that has one, answers it.
+    fn serve(&self, woken: &UnixStream) {
+        let mut inlets: Vec<Inlet> = (0..self.sockets.len()).map(Inlet::new).collect();
+        let mut out = Vec::with_capacity(BATCH);
         loop {
             let due = self.table().poll_timeout();
-            let wait = async {
-                match due {
-                    Some(at) => tokio::time::sleep(at.since(self.clock.monotonic())).await,
-                    None => self.moved.notified().await,
-                }
-            };
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = wait => {}
-            }
+            let Some(ready) = self.wait(woken, due) else { return };
             let now = (self.clock.monotonic(), self.clock.wall());
-            let out = self.table().handle_timeout(now, &*self.listener);
-            for transmit in &out {
-                self.send(transmit).await;
+            for inlet in inlets.iter_mut().filter(|inlet| ready.get(inlet.socket).copied().unwrap_or(false)) {
+                let Some(socket) = self.sockets.get(inlet.socket) else { continue };
+                if let Err(error) = inlet.receive(socket) {
+                    // An ICMP error of an earlier answer, or short memory: neither ends the service.
+                    tracing::debug!(%error, "heartbeat socket");
+                    std::thread::sleep(ERROR_PAUSE);
+                    continue;
+                }
+                let batch = inlet.batch();
+                self.table().handle_batch(&batch, now, &*self.listener, &mut out);
+                self.send_all(&mut out);
+            }
+            if due.is_some_and(|due| due <= now.0) {
+                out.extend(self.table().handle_timeout(now, &*self.listener));
+                self.send_all(&mut out);
             }
         }
     }
 
-    async fn send(&self, transmit: &Transmit) {
-        let Some(socket) = self.sockets.get(transmit.socket) else { return };
-        if let Err(error) = socket.send_to(&transmit.octets, transmit.to).await {
-            tracing::debug!(%error, peer = %transmit.to, "heartbeat answer not sent");
+    /// Waits until `due` or until a socket is readable; which are. `None` when the service ends.
+    fn wait(&self, woken: &UnixStream, due: Option<Moment>) -> Option<Vec<bool>> {
+        let mut wanted: Vec<PollFd<'_>> =
+            self.sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+        wanted.push(PollFd::new(woken, PollFlags::IN));
+        let wait = due.map(|due| due.since(self.clock.monotonic()) + Duration::from_millis(1));
+        let timeout = wait.and_then(|wait| Timespec::try_from(wait).ok());
+        if let Err(error) = poll(&mut wanted, timeout.as_ref()) {
+            tracing::debug!(%error, "heartbeat wait");
+            return Some(Vec::new());
         }
+        let is_woken = wanted.pop().is_some_and(|waker| !waker.revents().is_empty());
+        let is_over = is_woken && matches!((&mut &*woken).read(&mut [0; 64]), Ok(0));
+        (!is_over).then(|| wanted.iter().map(|socket| !socket.revents().is_empty()).collect())
+    }
+
+    /// Sends what stands in `out` and empties it. What the kernel does not take is lost, as on any line.
+    fn send_all(&self, out: &mut Vec<Transmit>) {
+        for (index, socket) in self.sockets.iter().enumerate() {
+            let own = || out.iter().filter(|transmit| transmit.socket == index);
+            let addresses: Vec<SocketAddrAny> = own().map(|transmit| transmit.to.as_any()).collect();
+            let slices: Vec<[IoSlice<'_>; 1]> = own().map(|transmit| [IoSlice::new(&transmit.octets)]).collect();
+            let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> =
+                own().map(|_| SendAncillaryBuffer::default()).collect();
+            let mut messages: Vec<MMsgHdr<'_>> = addresses
+                .iter()
+                .zip(&slices)
+                .zip(&mut controls)
+                .map(|((address, slice), control)| MMsgHdr::new_with_addr(address, slice, control))
+                .collect();
+            let mut rest = messages.as_mut_slice();
+            while !rest.is_empty() {
+                let sent = match sendmmsg(socket, rest, SendFlags::DONTWAIT) {
+                    Ok(sent) => sent.max(1),
+                    Err(error) => {
+                        tracing::debug!(%error, "heartbeat answer not sent");
+                        1
+                    }
+                };
+                rest = rest.get_mut(sent..).unwrap_or_default();
+            }
+        }
+        out.clear();
+    }
+}
+
+/// What one socket takes in with one system call.
+struct Inlet {
+    socket: usize,
+    headers: MultiHeaders<SockaddrStorage>,
+    buffers: Vec<[u8; BUFFER_OCTETS]>,
+    /// Octets and source of each datagram of the batch.
+    arrived: Vec<(usize, Option<SocketAddr>)>,
+}
+
+impl Inlet {
+    fn new(socket: usize) -> Self {
+        Self {
+            socket,
+            headers: MultiHeaders::preallocate(BATCH, None),
+            buffers: vec![[0; BUFFER_OCTETS]; BATCH],
+            arrived: Vec::with_capacity(BATCH),
+        }
+    }
+
+    /// Takes in what is there, 64 datagrams at most.
+    fn receive(&mut self, socket: &UdpSocket) -> nix::Result<()> {
+        self.arrived.clear();
+        let mut slices: Vec<[IoSliceMut<'_>; 1]> =
+            self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let flags = MsgFlags::MSG_DONTWAIT;
+        match recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None) {
+            Ok(messages) => {
+                self.arrived.extend(messages.map(|message| (message.bytes, message.address.and_then(address_of))));
+                Ok(())
+            }
+            Err(nix::errno::Errno::EAGAIN) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn batch(&self) -> Vec<Received<'_>> {
+        let arrived = self.arrived.iter().zip(&self.buffers);
+        arrived
+            .filter_map(|((octets, peer), buffer)| {
+                let source = Source { peer: (*peer)?, socket: self.socket };
+                Some(Received { octets: buffer.get(..*octets)?, source })
+            })
+            .collect()
+    }
+}
+
+fn address_of(address: SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::new(v4.ip().into(), v4.port()));
+    v4.or_else(|| {
+        let v6 = address.as_sockaddr_in6()?;
+        Some(SocketAddrV6::new(v6.ip(), v6.port(), v6.flowinfo(), v6.scope_id()).into())
+    })
+}
+
+/// The drops of these sockets in the kernel's table: inode in the tenth column, drops in the last.
+fn drops_in(table: &str, inodes: &[u64]) -> u64 {
+    let of_line = |line: &str| {
+        let inode: u64 = line.split_ascii_whitespace().nth(9)?.parse().ok()?;
+        let drops: u64 = line.split_ascii_whitespace().last()?.parse().ok()?;
+        inodes.contains(&inode).then_some(drops)
+    };
+    table.lines().filter_map(of_line).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_read_from_the_kernels_table_for_our_sockets_only() {
+        let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
+            2: 0100007F:3A98 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1234 2 0000000000000000 17\n\
+            3: 0100007F:3A99 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1235 2 0000000000000000 5\n";
+        assert_eq!(drops_in(table, &[1234]), 17);
+        assert_eq!(drops_in(table, &[1234, 1235]), 22);
+        assert_eq!(drops_in(table, &[]), 0);
     }
 }

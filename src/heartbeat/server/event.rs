@@ -22,7 +22,7 @@ pub struct BeatEvent {
 }
 
 /// The kinds of [`BeatEvent`].
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub enum BeatKind {
     /// A run of a client, or its new address, was proven by a round trip. A [`Beat`](Self::Beat) follows.
     Opened {
@@ -71,6 +71,10 @@ pub struct Standing {
 pub trait BeatListener: Send + Sync {
     /// Something was said; the reply carries what is returned.
     fn handle(&self, event: &BeatEvent) -> Standing;
+    /// Many things were said, in this order: one standing for each is put behind `standings`.
+    fn handle_all(&self, events: &[BeatEvent], standings: &mut Vec<Standing>) {
+        standings.extend(events.iter().map(|event| self.handle(event)));
+    }
     /// How the line stands, for replies to datagrams that change nothing.
     fn standing(&self, endpoint: EndpointId) -> Standing;
 }

@@ -7,7 +7,8 @@ pub mod table;
 
 mod cookie;
 mod limit;
+mod roster;
 
 pub use driver::{BeatServer, BindError, bind};
 pub use event::{BeatEvent, BeatKind, BeatListener, OpenedBeatKey, Standing};
-pub use table::{Counters, PlainVerdict, Settings, Table};
+pub use table::{Counters, PlainVerdict, Received, Settings, Table};

@@ -3,12 +3,11 @@
 //! Everything here comes after the tag: only holders of the token reach it, or those who copied a datagram of a
 //! holder. A copy may cause a challenge, nothing else.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::cookie::{Asked, Clockwork};
 use super::event::BeatKind;
-use super::limit::ChallengeLimit;
 use crate::base::Moment;
 use crate::heartbeat::datagram::{
     self, BootId, ClientBody, ClientDatagram, ClientFlags, Header, Locator, Reason, ReplyFlags,
@@ -100,10 +99,73 @@ pub(super) struct ReplyFacts {
     pub(super) loss: u8,
 }
 
+/// What a datagram said, in order: three things at most, so that a beat needs no memory of its own.
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+pub(super) struct Events([Option<BeatKind>; 3]);
+
+impl Events {
+    fn one(kind: BeatKind) -> Self {
+        Self([Some(kind), None, None])
+    }
+
+    fn push(&mut self, kind: BeatKind) {
+        if let Some(free) = self.0.iter_mut().find(|place| place.is_none()) {
+            *free = Some(kind);
+        }
+    }
+}
+
+impl IntoIterator for Events {
+    type Item = BeatKind;
+    type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<BeatKind>, 3>>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter().flatten()
+    }
+}
+
+/// The last proven addresses, one of each family.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Stored {
+    v4: Option<Ipv4Addr>,
+    v6: Option<Ipv6Addr>,
+}
+
+impl Stored {
+    fn contains(self, address: IpAddr) -> bool {
+        self.same_family(address) == Some(address)
+    }
+
+    /// The one of the family of `address`.
+    fn same_family(self, address: IpAddr) -> Option<IpAddr> {
+        match address {
+            IpAddr::V4(_) => self.v4.map(IpAddr::V4),
+            IpAddr::V6(_) => self.v6.map(IpAddr::V6),
+        }
+    }
+
+    /// In place of the one of its family.
+    fn replace(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => self.v4 = Some(v4),
+            IpAddr::V6(v6) => self.v6 = Some(v6),
+        }
+    }
+}
+
+impl FromIterator<IpAddr> for Stored {
+    fn from_iter<I: IntoIterator<Item = IpAddr>>(addresses: I) -> Self {
+        let mut stored = Self::default();
+        for address in addresses {
+            stored.replace(address);
+        }
+        stored
+    }
+}
+
 /// What a datagram did.
 #[derive(PartialEq, Debug)]
 pub(super) struct Outcome {
-    pub(super) events: Vec<BeatKind>,
+    pub(super) events: Events,
     pub(super) answer: Answer,
 }
 
@@ -119,7 +181,7 @@ pub(super) enum Elapsed {
     Moved {
         header: Header,
         source: Source,
-        outcome: Outcome,
+        outcome: Box<Outcome>,
     },
 }
 
@@ -165,27 +227,35 @@ struct Replaced {
 /// One endpoint's path.
 pub(super) struct Path {
     state: State,
-    stored: Vec<IpAddr>,
+    stored: Stored,
     replaced: Vec<Replaced>,
-    limit: ChallengeLimit,
 }
 
 /// What a beat without a datagram did.
 #[derive(PartialEq, Debug)]
 pub(super) enum PlainOutcome {
     /// It counts.
-    Counted(Vec<BeatKind>),
+    Counted(Events),
     /// A signed client beats from the same address; the beat adds nothing.
     SignedClientHere,
     /// A signed client beats from another address; the beat changes nothing.
     SignedClientElsewhere,
 }
 
-const SILENCE: Outcome = Outcome { events: Vec::new(), answer: Answer::Silence };
+const SILENCE: Outcome = Outcome { events: NO_EVENTS, answer: Answer::Silence };
+const NO_EVENTS: Events = Events([None; 3]);
 
 impl Path {
-    pub(super) fn new(stored: Vec<IpAddr>) -> Self {
-        Self { state: State::Unopened, stored, replaced: Vec::new(), limit: ChallengeLimit::default() }
+    pub(super) const fn new(stored: Stored) -> Self {
+        Self { state: State::Unopened, stored, replaced: Vec::new() }
+    }
+
+    /// Lets go of what has run out.
+    pub(super) fn forget_old(&mut self, now: Moment) {
+        self.replaced.retain(|old| now.since(old.at) < REPLACED_FOR);
+        if let State::Open(session) = &mut self.state {
+            session.contested = session.contested.filter(|at| now.since(*at) < CONTESTED_FOR);
+        }
     }
 
     /// Forgets the run of a key that is not valid any more.
@@ -209,7 +279,7 @@ impl Path {
             return SILENCE;
         }
         let now = genuine.now;
-        self.replaced.retain(|old| now.since(old.at) < REPLACED_FOR);
+        self.forget_old(now);
         if let Some(old) = self.replaced.iter_mut().find(|old| old.run == run) {
             return old.handle(header.seq, genuine);
         }
@@ -227,7 +297,7 @@ impl Path {
                 }
                 window.mark(header.seq);
                 let flags = ReplyFlags::PROVEN.with(ReplyFlags::GOODBYE_DONE, true);
-                Outcome { events: Vec::new(), answer: genuine.reply(flags, Some(window)) }
+                Outcome { events: NO_EVENTS, answer: genuine.reply(flags, Some(window)) }
             }
             State::Open(_) | State::Closed { .. } | State::Unopened => self.handle_unknown_run(genuine, run),
         }
@@ -250,14 +320,11 @@ impl Path {
     }
 
     /// Takes over `address` as the stored one; what there is to say of it.
-    fn moved_to(&mut self, address: IpAddr) -> Vec<BeatKind> {
-        let mut events = Vec::with_capacity(3);
-        if !self.stored.contains(&address) {
-            let same_family = |old: &IpAddr| old.is_ipv4() == address.is_ipv4();
-            let from = self.stored.iter().copied().find(same_family);
-            self.stored.retain(|old| !same_family(old));
-            self.stored.push(address);
-            events.push(BeatKind::Moved { from, to: address });
+    fn moved_to(&mut self, address: IpAddr) -> Events {
+        let mut events = NO_EVENTS;
+        if !self.stored.contains(address) {
+            events.push(BeatKind::Moved { from: self.stored.same_family(address), to: address });
+            self.stored.replace(address);
         }
         events
     }
@@ -281,7 +348,7 @@ impl Path {
         if now.since(candidate.since) >= settles_after {
             let (header, source, run) = (candidate.header, candidate.source, candidate.run);
             let stamp = Stamp { header: &header, source, now, clockwork, interval };
-            let outcome = self.settle(run, &stamp);
+            let outcome = Box::new(self.settle(run, &stamp));
             return Elapsed::Moved { header, source, outcome };
         }
         if candidate.checks < CHECKS_MAX && now >= candidate.check_due {
@@ -297,7 +364,7 @@ impl Path {
     fn handle_unknown_run(&mut self, genuine: &Genuine<'_>, run: Run) -> Outcome {
         let address = genuine.source.address();
         if !matches!(genuine.datagram.body, ClientBody::Answer { .. }) {
-            return self.challenge(genuine, run, Reason::BootUnknown);
+            return self.challenge(genuine, Reason::BootUnknown);
         }
         if !self.is_proven_by(genuine, run) || !self.has_room(genuine.now) {
             return SILENCE;
@@ -327,7 +394,7 @@ impl Path {
             return SILENCE;
         }
         if !is_answer {
-            return self.challenge(genuine, run, Reason::AddressDiffers);
+            return self.challenge(genuine, Reason::AddressDiffers);
         }
         if !self.is_proven_by(genuine, run) {
             return SILENCE;
@@ -360,10 +427,10 @@ impl Path {
             let absence = (header.absence_min > 0).then(|| Duration::from_secs(u64::from(header.absence_min) * 60));
             let answer = genuine.reply(flags.with(ReplyFlags::GOODBYE_DONE, true), Some(&session.window));
             self.state = State::Closed { run: session.run, window: session.window, address: session.source.address() };
-            return Outcome { events: vec![BeatKind::Goodbye { absence }], answer };
+            return Outcome { events: Events::one(BeatKind::Goodbye { absence }), answer };
         }
         // Without an echo nobody knows how long the datagram was on its way, so it renews nothing.
-        let events = if header.echo == 0 { Vec::new() } else { vec![genuine.stamp().beat(&session.window)] };
+        let events = if header.echo == 0 { NO_EVENTS } else { Events::one(genuine.stamp().beat(&session.window)) };
         Outcome { events, answer: genuine.reply(flags, Some(&session.window)) }
     }
 
@@ -397,16 +464,12 @@ impl Path {
         let asked = Asked { run, source, server_time: header.echo, path: header.path };
         *seen == source
             && genuine.clockwork.is_ours(cookie, &asked, genuine.now)
-            && (self.stored.contains(&source) || datagram::move_is_signed(genuine.octets, genuine.move_key))
+            && (self.stored.contains(source) || datagram::move_is_signed(genuine.octets, genuine.move_key))
     }
 
-    fn challenge(&mut self, genuine: &Genuine<'_>, run: Run, reason: Reason) -> Outcome {
-        let address = genuine.source.address();
-        if !self.limit.admits(address, run, genuine.now) {
-            return SILENCE;
-        }
-        let wants_signature = !self.stored.contains(&address);
-        Outcome { events: Vec::new(), answer: Answer::Challenge { reason, wants_signature } }
+    fn challenge(&self, genuine: &Genuine<'_>, reason: Reason) -> Outcome {
+        let wants_signature = !self.stored.contains(genuine.source.address());
+        Outcome { events: NO_EVENTS, answer: Answer::Challenge { reason, wants_signature } }
     }
 
     /// Whether one more run can be remembered as replaced; forgets the oldest if it is old enough.
@@ -433,7 +496,7 @@ impl Replaced {
             return SILENCE;
         }
         self.told = Some(genuine.now);
-        Outcome { events: Vec::new(), answer: genuine.reply(ReplyFlags::SUPERSEDED, None) }
+        Outcome { events: NO_EVENTS, answer: genuine.reply(ReplyFlags::SUPERSEDED, None) }
     }
 }
 
@@ -463,6 +526,10 @@ impl Session {
         }
     }
 }
+
+mod packed;
+
+pub(super) use packed::Packed;
 
 /// A header with the circumstances that give it its worth.
 struct Stamp<'a> {

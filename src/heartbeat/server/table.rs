@@ -1,15 +1,18 @@
 //! All heartbeat keys and paths: finds the key, checks the tag, asks the path, writes what is sent back.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::cookie::{Asked, Clockwork};
 use super::event::{BeatEvent, BeatKind, BeatListener, OpenedBeatKey, Standing};
-use super::path::{Answer, Elapsed, Genuine, Outcome, Path, PlainOutcome, ReplyFacts, Run, Source};
+use super::limit::ChallengeLimit;
+use super::path::{Answer, Elapsed, Genuine, Outcome, PlainOutcome, ReplyFacts, Run, Source};
+use super::roster::{Found, Roster};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::heartbeat::datagram::{
-    self, Challenge, ClientDatagram, Header, Locator, Reason, Reply, ReplyFlags, ServerDatagram, centiseconds,
+    self, Challenge, ClientDatagram, Header, Locator, Reason, Reply, ReplyFlags, SHORT_OCTETS, ServerDatagram,
+    centiseconds,
 };
 
 /// How long an old key stays good after the first opening under a newer one.
@@ -30,7 +33,7 @@ pub struct Transmit {
     /// Where to.
     pub to: SocketAddr,
     /// What.
-    pub octets: Vec<u8>,
+    pub octets: [u8; SHORT_OCTETS],
 }
 
 /// What was dropped and what was answered, since the start.
@@ -48,6 +51,8 @@ pub struct Counters {
     pub replied: u64,
     /// Addresses moved.
     pub moved: u64,
+    /// Lost before we saw them, because the receive queues were full; as far as the kernel tells.
+    pub kernel_drops: u64,
 }
 
 /// What became of a beat without a datagram ([`Table::handle_plain`]).
@@ -61,28 +66,47 @@ pub enum PlainVerdict {
     SignedClientElsewhere,
 }
 
-struct Key {
-    opened: OpenedBeatKey,
-    expires: Option<Moment>,
+/// A datagram that arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Received<'a> {
+    /// All of it.
+    pub octets: &'a [u8],
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// An answer that waits for what the listener says.
+struct Pending {
+    found: Found,
+    header: Header,
+    source: Source,
+    answer: Answer,
+    /// The place of its last event among all of the batch.
+    last_event: Option<usize>,
 }
 
 /// All keys and paths.
 pub struct Table {
     settings: Settings,
     clockwork: Clockwork,
-    keys: HashMap<Locator, Key>,
-    paths: HashMap<EndpointId, Path>,
-    /// Endpoints with a move that is not settled.
-    pending: Vec<EndpointId>,
+    roster: Roster,
+    limit: ChallengeLimit,
+    /// Paths with a move that is not settled.
+    moving: Vec<u32>,
     counters: Counters,
     /// Keys whose clients are asked to exchange their token.
     renewals: HashSet<Locator>,
+    // Lists of the batch at work, kept for their room.
+    found: Vec<Option<Found>>,
+    events: Vec<BeatEvent>,
+    standings: Vec<Standing>,
+    pending: Vec<Pending>,
 }
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Table")
-            .field("keys", &self.keys.len())
+            .field("keys", &self.roster.len())
             .field("counters", &self.counters)
             .finish_non_exhaustive()
     }
@@ -92,14 +116,19 @@ impl Table {
     /// A table without keys. `seed` is drawn anew for each start: cookies of another run are worth nothing.
     #[must_use]
     pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
+        let clockwork = Clockwork::new(seed);
         Self {
             settings,
-            clockwork: Clockwork::new(seed),
-            keys: HashMap::new(),
-            paths: HashMap::new(),
-            pending: Vec::new(),
+            limit: ChallengeLimit::new(clockwork.hash_seed()),
+            clockwork,
+            roster: Roster::default(),
+            moving: Vec::new(),
             counters: Counters::default(),
             renewals: HashSet::new(),
+            found: Vec::new(),
+            events: Vec::new(),
+            standings: Vec::new(),
+            pending: Vec::new(),
         }
     }
 
@@ -111,27 +140,8 @@ impl Table {
 
     /// Replaces all keys. Runs under keys that stay are kept, also their proven addresses, which may be newer than
     /// the stored ones; a key that is gone is dead at once.
-    pub fn replace_keys(&mut self, keys: Vec<OpenedBeatKey>, now: Moment, wall: WallTime) {
-        let mut before = std::mem::take(&mut self.keys);
-        for opened in keys {
-            let from_row = opened.expires_at.map(|at| now + (at - wall).to_std().unwrap_or(Duration::ZERO));
-            let known = before.remove(&opened.locator).filter(|key| key.opened.endpoint == opened.endpoint);
-            let expires = match (from_row, known.and_then(|key| key.expires)) {
-                (Some(row), Some(kept)) => Some(row.min(kept)),
-                (row, _) => row,
-            };
-            self.paths.entry(opened.endpoint).or_insert_with(|| Path::new(opened.stored_addresses.clone()));
-            self.keys.insert(opened.locator, Key { opened, expires });
-        }
-        let keys = &self.keys;
-        let has_key = |endpoint: EndpointId, locator: Locator| {
-            keys.get(&locator).is_some_and(|key| key.opened.endpoint == endpoint)
-        };
-        let served: std::collections::HashSet<EndpointId> = keys.values().map(|key| key.opened.endpoint).collect();
-        self.paths.retain(|endpoint, _| served.contains(endpoint));
-        for (endpoint, path) in &mut self.paths {
-            path.close_unless(|locator| has_key(*endpoint, locator));
-        }
+    pub fn replace_keys(&mut self, keys: impl IntoIterator<Item = OpenedBeatKey>, now: Moment, wall: WallTime) {
+        self.roster.replace_keys(keys.into_iter(), now, wall);
     }
 
     /// The keys whose clients are asked, by MORE, to exchange their token over HTTPS.
@@ -139,46 +149,11 @@ impl Table {
         self.renewals = keys;
     }
 
-    /// A datagram arrived. What it means goes to `listener`; at most one datagram, never a longer one, goes back.
-    pub fn handle_datagram(
-        &mut self,
-        octets: &[u8],
-        source: Source,
-        (now, wall): (Moment, WallTime),
-        listener: &dyn BeatListener,
-    ) -> Option<Transmit> {
-        let known = datagram::locator_of(octets).and_then(|locator| self.keys.get(&locator));
-        let Some(key) = known.filter(|key| key.expires.is_none_or(|at| now < at)) else {
-            self.counters.unknown += 1;
-            return None;
-        };
-        if !key.opened.c2s.vouches_for_client(octets) {
-            self.counters.forged += 1;
-            return None;
-        }
-        let datagram = ClientDatagram::decode(octets)?;
-        let (endpoint, account) = (key.opened.endpoint, key.opened.account);
-        let path = self.paths.get_mut(&endpoint)?;
-        let outcome = path.handle(&Genuine {
-            datagram: &datagram,
-            octets,
-            move_key: &key.opened.move_key,
-            source,
-            now,
-            clockwork: &self.clockwork,
-            interval: self.settings.interval,
-        });
-        if path.poll_timeout().is_some() && !self.pending.contains(&endpoint) {
-            self.pending.push(endpoint);
-        }
-        self.carry_out((endpoint, account), outcome, &datagram.header, source, (now, wall), listener)
-    }
-
     /// Whose server a key that is valid now speaks for.
     #[must_use]
     pub fn endpoint_of(&self, locator: Locator, now: Moment) -> Option<(AccountId, EndpointId)> {
-        let key = self.keys.get(&locator).filter(|key| key.expires.is_none_or(|at| now < at))?;
-        Some((key.opened.account, key.opened.endpoint))
+        let found = self.roster.find(locator).filter(|found| self.roster.is_valid(found.key, now))?;
+        Some(self.roster.ids(found.path))
     }
 
     /// The holder of the whole token behind `locator` was here over TCP from `address` and means to come again within
@@ -191,100 +166,185 @@ impl Table {
         now: Moment,
         listener: &dyn BeatListener,
     ) -> Option<PlainVerdict> {
-        let (account, endpoint) = self.endpoint_of(locator, now)?;
-        Some(match self.paths.get_mut(&endpoint)?.handle_plain(address, interval, now) {
+        let found = self.roster.find(locator).filter(|found| self.roster.is_valid(found.key, now))?;
+        let (account, endpoint) = self.roster.ids(found.path);
+        Some(match self.roster.with(found.path, now, |path| path.handle_plain(address, interval, now))? {
             PlainOutcome::Counted(events) => {
-                self.expire_older_keys(endpoint, locator, now);
-                let standing = self.tell((endpoint, account), locator, events, now, listener);
-                PlainVerdict::Counted(standing.unwrap_or_else(|| listener.standing(endpoint)))
+                self.end_older_keys(found, now);
+                let events: Vec<BeatEvent> =
+                    events.into_iter().map(|kind| BeatEvent { endpoint, account, at: now, kind }).collect();
+                for event in &events {
+                    if let BeatKind::Moved { from, to } = &event.kind {
+                        self.counters.moved += 1;
+                        tracing::info!(%account, %endpoint, ?from, %to, "address moved");
+                    }
+                }
+                let mut standings = Vec::with_capacity(events.len());
+                listener.handle_all(&events, &mut standings);
+                PlainVerdict::Counted(standings.pop().unwrap_or_else(|| listener.standing(endpoint)))
             }
             PlainOutcome::SignedClientHere => PlainVerdict::SignedClientHere(listener.standing(endpoint)),
             PlainOutcome::SignedClientElsewhere => PlainVerdict::SignedClientElsewhere,
         })
     }
 
+    /// A datagram arrived. What it means goes to `listener`; at most one datagram, never a longer one, goes back.
+    pub fn handle_datagram(
+        &mut self,
+        octets: &[u8],
+        source: Source,
+        now: (Moment, WallTime),
+        listener: &dyn BeatListener,
+    ) -> Option<Transmit> {
+        let mut out = Vec::new();
+        self.handle_batch(&[Received { octets, source }], now, listener, &mut out);
+        out.pop()
+    }
+
+    /// As [`handle_datagram`](Self::handle_datagram) for many at once; what goes back is put behind `out`.
+    pub fn handle_batch(
+        &mut self,
+        batch: &[Received<'_>],
+        now: (Moment, WallTime),
+        listener: &dyn BeatListener,
+        out: &mut Vec<Transmit>,
+    ) {
+        self.look_up(batch);
+        let found = std::mem::take(&mut self.found);
+        for (received, found) in batch.iter().zip(&found) {
+            self.take(received, *found, now.0);
+        }
+        self.found = found;
+        self.answer_all(now, listener, out);
+    }
+
+    /// All look-ups first, then all records: one by one, a million accounts at random cost mostly waits for memory.
+    fn look_up(&mut self, batch: &[Received<'_>]) {
+        let locators = batch.iter().map(|received| datagram::locator_of(received.octets));
+        let touched = locators.clone().flatten().fold(0, |sum, locator| sum ^ self.roster.touch_index(locator));
+        self.found.clear();
+        self.found.extend(locators.map(|locator| locator.and_then(|locator| self.roster.find(locator))));
+        let touched = self.found.iter().flatten().fold(touched, |sum, found| sum ^ self.roster.touch(*found));
+        std::hint::black_box(touched);
+    }
+
+    /// Checks one datagram and asks its path.
+    fn take(&mut self, received: &Received<'_>, found: Option<Found>, now: Moment) {
+        let (octets, source) = (received.octets, received.source);
+        let Some(found) = found.filter(|found| self.roster.is_valid(found.key, now)) else {
+            self.counters.unknown += 1;
+            return;
+        };
+        if !self.roster.mac_keys(found.key).is_some_and(|keys| keys.c2s.vouches_for_client(octets)) {
+            self.counters.forged += 1;
+            return;
+        }
+        let Some(datagram) = ClientDatagram::decode(octets) else { return };
+        let Some(move_key) = self.roster.move_key(found.key).copied() else { return };
+        let (clockwork, interval) = (&self.clockwork, self.settings.interval);
+        let genuine = Genuine { datagram: &datagram, octets, move_key: &move_key, source, now, clockwork, interval };
+        let Some(outcome) = self.roster.with(found.path, now, |path| path.handle(&genuine)) else { return };
+        self.note_move(found.path);
+        self.queue(found, outcome, datagram.header, source, now);
+    }
+
+    /// Remembers a path with a move that is not settled.
+    fn note_move(&mut self, path: u32) {
+        let is_moving = self.roster.unusual(path).is_some_and(|path| path.poll_timeout().is_some());
+        if is_moving && !self.moving.contains(&path) {
+            self.moving.push(path);
+        }
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        self.pending.iter().filter_map(|endpoint| self.paths.get(endpoint)?.poll_timeout()).min()
+        self.moving.iter().filter_map(|path| self.roster.unusual(*path)?.poll_timeout()).min()
     }
 
     /// Goes on with moves that are not settled.
     pub fn handle_timeout(&mut self, (now, wall): (Moment, WallTime), listener: &dyn BeatListener) -> Vec<Transmit> {
         let mut out = Vec::new();
-        for endpoint in std::mem::take(&mut self.pending) {
-            let Some(path) = self.paths.get_mut(&endpoint) else { continue };
-            let elapsed = path.handle_timeout(&self.clockwork, self.settings.interval, now);
-            if path.poll_timeout().is_some() {
-                self.pending.push(endpoint);
-            }
+        for place in std::mem::take(&mut self.moving) {
+            let (clockwork, interval) = (&self.clockwork, self.settings.interval);
+            let elapsed = self.roster.with(place, now, |path| path.handle_timeout(clockwork, interval, now));
+            self.note_move(place);
             match elapsed {
-                Elapsed::Nothing => {}
-                Elapsed::Check { run, source } => out.extend(self.challenge(run, 0, source, Reason::OldAddress, now)),
-                Elapsed::Moved { header, source, outcome } => {
-                    let Some(account) = self.keys.get(&header.locator).map(|key| key.opened.account) else { continue };
-                    out.extend(self.carry_out((endpoint, account), outcome, &header, source, (now, wall), listener));
+                None | Some(Elapsed::Nothing) => {}
+                Some(Elapsed::Check { run, source }) => {
+                    out.extend(self.challenge(run, 0, source, Reason::OldAddress, now));
+                }
+                Some(Elapsed::Moved { header, source, outcome }) => {
+                    let Some(found) = self.roster.find(header.locator) else { continue };
+                    self.queue(found, *outcome, header, source, now);
+                    self.answer_all((now, wall), listener, &mut out);
                 }
             }
         }
         out
     }
 
-    /// Tells the listener and writes the answer.
-    fn carry_out(
-        &mut self,
-        (endpoint, account): (EndpointId, AccountId),
-        outcome: Outcome,
-        header: &Header,
-        source: Source,
-        (now, wall): (Moment, WallTime),
-        listener: &dyn BeatListener,
-    ) -> Option<Transmit> {
-        let run = Run { locator: header.locator, boot: header.boot };
-        let standing = self.tell((endpoint, account), run.locator, outcome.events, now, listener);
-        match outcome.answer {
-            Answer::Silence => {
-                self.counters.silent += 1;
-                None
-            }
-            Answer::Challenge { reason, wants_signature } => {
-                self.counters.challenged += 1;
-                self.write_challenge(run, header.seq, source, reason, wants_signature, now)
-            }
-            Answer::Reply(facts) => {
-                self.counters.replied += 1;
-                let standing = standing.unwrap_or_else(|| listener.standing(endpoint));
-                self.write_reply(header, source, facts, standing, (now, wall))
-            }
-        }
-    }
-
-    /// Tells the listener; how the line stands after the last event, if there was one.
-    fn tell(
-        &mut self,
-        (endpoint, account): (EndpointId, AccountId),
-        locator: Locator,
-        events: Vec<BeatKind>,
-        now: Moment,
-        listener: &dyn BeatListener,
-    ) -> Option<Standing> {
-        let mut standing = None;
-        for kind in events {
+    /// Puts what was said and what is to be answered behind the lists of the batch.
+    fn queue(&mut self, found: Found, outcome: Outcome, header: Header, source: Source, now: Moment) {
+        let (account, endpoint) = self.roster.ids(found.path);
+        let before = self.events.len();
+        for kind in outcome.events {
             match &kind {
                 BeatKind::Moved { from, to } => {
                     self.counters.moved += 1;
                     tracing::info!(%account, %endpoint, ?from, %to, "address moved");
                 }
                 BeatKind::Opened { address } => {
-                    tracing::info!(%account, %endpoint, %address, %locator, "heartbeat opened");
-                    self.expire_older_keys(endpoint, locator, now);
+                    tracing::info!(%account, %endpoint, %address, locator = %header.locator, "heartbeat opened");
+                    self.end_older_keys(found, now);
                 }
                 BeatKind::Goodbye { .. } => tracing::info!(%account, %endpoint, "goodbye"),
                 BeatKind::Beat { .. } => {}
             }
-            standing = Some(listener.handle(&BeatEvent { endpoint, account, at: now, kind }));
+            self.events.push(BeatEvent { endpoint, account, at: now, kind });
         }
-        standing
+        let last_event = if self.events.len() > before { self.events.len().checked_sub(1) } else { None };
+        let answer = outcome.answer;
+        self.pending.push(Pending { found, header, source, answer, last_event });
+    }
+
+    /// Tells the listener everything, then writes the answers.
+    fn answer_all(&mut self, now: (Moment, WallTime), listener: &dyn BeatListener, out: &mut Vec<Transmit>) {
+        self.standings.clear();
+        listener.handle_all(&self.events, &mut self.standings);
+        self.events.clear();
+        let mut pending = std::mem::take(&mut self.pending);
+        for pending in pending.drain(..) {
+            let standing = pending.last_event.and_then(|at| self.standings.get(at).copied());
+            out.extend(self.answer(&pending, standing, now, listener));
+        }
+        self.pending = pending;
+    }
+
+    fn answer(
+        &mut self,
+        pending: &Pending,
+        standing: Option<Standing>,
+        (now, wall): (Moment, WallTime),
+        listener: &dyn BeatListener,
+    ) -> Option<Transmit> {
+        let (header, source) = (&pending.header, pending.source);
+        let run = Run { locator: header.locator, boot: header.boot };
+        match pending.answer {
+            Answer::Challenge { reason, wants_signature } if self.limit.admits(source.address(), run, now) => {
+                self.counters.challenged += 1;
+                self.write_challenge(run, header.seq, source, reason, wants_signature, now)
+            }
+            Answer::Silence | Answer::Challenge { .. } => {
+                self.counters.silent += 1;
+                None
+            }
+            Answer::Reply(facts) => {
+                self.counters.replied += 1;
+                let standing = standing.unwrap_or_else(|| listener.standing(self.roster.ids(pending.found.path).1));
+                self.write_reply(header, source, facts, standing, (now, wall))
+            }
+        }
     }
 
     fn challenge(&mut self, run: Run, seq: u32, source: Source, reason: Reason, now: Moment) -> Option<Transmit> {
@@ -342,18 +402,15 @@ impl Table {
     }
 
     fn seal(&self, datagram: ServerDatagram, run: Run, source: Source) -> Option<Transmit> {
-        let key = self.keys.get(&run.locator)?;
-        let octets = datagram.encode(&key.opened.s2c, run.boot, run.locator);
+        let keys = self.roster.mac_keys(self.roster.find(run.locator)?.key)?;
+        let octets = datagram.encode(&keys.s2c, run.boot, run.locator);
         Some(Transmit { socket: source.socket, to: source.peer, octets })
     }
 
     /// A current key was used: rotated ones have 10 minutes left.
-    fn expire_older_keys(&mut self, endpoint: EndpointId, used: Locator, now: Moment) {
-        if self.keys.get(&used).is_none_or(|key| key.expires.is_some()) {
-            return;
-        }
-        for key in self.keys.values_mut().filter(|key| key.opened.endpoint == endpoint) {
-            key.expires = key.expires.map(|at| at.min(now + OLD_KEY_FOR));
+    fn end_older_keys(&mut self, used: Found, now: Moment) {
+        if self.roster.end(used.key).is_none() {
+            self.roster.end_at_most(used.path, now + OLD_KEY_FOR);
         }
     }
 }

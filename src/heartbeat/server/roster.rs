@@ -1,0 +1,425 @@
+//! Keeps a million keys and paths small and near: flat lists found by one index, rare things in side tables.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::event::OpenedBeatKey;
+use super::path::{self, Path};
+use crate::base::{AccountId, EndpointId, Moment, PlaceIndex, WallTime};
+use crate::heartbeat::datagram::Locator;
+use crate::heartbeat::tag::MacKey;
+
+/// Marks a key that has an end.
+const ENDS: u32 = 1 << 31;
+/// The path of a place without a key.
+const NO_PATH: u32 = ENDS - 1;
+/// Unusual paths that are kept before those that became usual again are looked for.
+const SWEEP_FROM: usize = 1_024;
+
+/// Both MAC keys: one cache line. Wiped when it is dropped or replaced.
+#[derive(Clone)]
+#[repr(align(64))]
+pub(super) struct MacKeys {
+    pub(super) c2s: MacKey,
+    pub(super) s2c: MacKey,
+}
+
+#[derive(Clone, Copy)]
+struct Name {
+    locator: Locator,
+    path: u32,
+}
+
+impl Name {
+    const fn path(self) -> u32 {
+        self.path & !ENDS
+    }
+}
+
+/// All keys and paths. A place names a key, a path place a path, until they are gone.
+#[derive(Default)]
+pub(super) struct Roster {
+    index: PlaceIndex,
+    names: Vec<Name>,
+    mac_keys: Vec<MacKeys>,
+    move_keys: Vec<[u8; 32]>,
+    ends: HashMap<u32, Moment>,
+    vacant_keys: Vec<u32>,
+    paths: Vec<path::Packed>,
+    vacant_paths: Vec<u32>,
+    /// Paths that do not pack now.
+    unusual: HashMap<u32, Path>,
+    sweep_at: usize,
+    /// Row numbers that do not pack.
+    large_ids: HashMap<u32, (AccountId, EndpointId)>,
+}
+
+/// A key that is valid now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Found {
+    pub(super) key: u32,
+    pub(super) path: u32,
+}
+
+impl Roster {
+    pub(super) const fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Reads what a search for `locator` will read first.
+    pub(super) fn touch_index(&self, locator: Locator) -> u8 {
+        self.index.touch(number(locator))
+    }
+
+    /// The key of this locator, also if its time is over.
+    fn place_of(&self, locator: Locator) -> Option<u32> {
+        self.index.find(number(locator), |place| self.name(place).is_some_and(|name| name.locator == locator))
+    }
+
+    /// The key, valid or not.
+    pub(super) fn find(&self, locator: Locator) -> Option<Found> {
+        let key = self.place_of(locator)?;
+        self.name(key).map(|name| Found { key, path: name.path() })
+    }
+
+    /// Reads key and path, so that they are near when they are needed.
+    pub(super) fn touch(&self, found: Found) -> u8 {
+        let key = self.mac_keys(found.key).map_or(0, |keys| first(&keys.c2s));
+        key ^ u8::from(self.paths.get(at(found.path)).is_some_and(|path| path.account == 0))
+    }
+
+    pub(super) fn is_valid(&self, key: u32, now: Moment) -> bool {
+        self.name(key).is_some_and(|name| name.path & ENDS == 0) || self.end(key).is_some_and(|end| now < end)
+    }
+
+    pub(super) fn end(&self, key: u32) -> Option<Moment> {
+        self.ends.get(&key).copied()
+    }
+
+    pub(super) fn mac_keys(&self, key: u32) -> Option<&MacKeys> {
+        self.mac_keys.get(at(key))
+    }
+
+    pub(super) fn move_key(&self, key: u32) -> Option<&[u8; 32]> {
+        self.move_keys.get(at(key))
+    }
+
+    /// Whose path it is.
+    pub(super) fn ids(&self, path: u32) -> (AccountId, EndpointId) {
+        if let Some(ids) = self.large_ids.get(&path).filter(|_| !self.large_ids.is_empty()) {
+            return *ids;
+        }
+        let row = self.paths.get(at(path)).unwrap_or(&path::Packed::VACANT);
+        (AccountId(i64::from(row.account)), EndpointId(i64::from(row.endpoint)))
+    }
+
+    /// Does something to a path.
+    pub(super) fn with<T>(&mut self, place: u32, now: Moment, act: impl FnOnce(&mut Path) -> T) -> Option<T> {
+        let row = self.paths.get(at(place))?;
+        let before = if row.is_elsewhere() { self.unusual.remove(&place) } else { None };
+        let was_unusual = before.is_some();
+        let mut path = before.unwrap_or_else(|| row.load(|key| self.locator_at(key)));
+        let result = act(&mut path);
+        self.store(place, path);
+        if !was_unusual && self.unusual.len() > self.sweep_at.max(SWEEP_FROM) {
+            self.sweep(now);
+        }
+        Some(result)
+    }
+
+    /// What an unusual path says; the others wait for nothing.
+    pub(super) fn unusual(&self, path: u32) -> Option<&Path> {
+        self.paths.get(at(path)).filter(|row| row.is_elsewhere()).and_then(|_| self.unusual.get(&path))
+    }
+
+    fn store(&mut self, place: u32, path: Path) {
+        let Some(mut row) = self.paths.get(at(place)).copied() else { return };
+        let before = row.key_in_use();
+        let is_packed = row.store(&path, |locator| self.key_in_run(before, locator));
+        if !is_packed {
+            row.set_elsewhere();
+            self.unusual.insert(place, path);
+        }
+        if let Some(kept) = self.paths.get_mut(at(place)) {
+            *kept = row;
+        }
+    }
+
+    /// The place of a run's key, which is most often the one it had before.
+    fn key_in_run(&self, before: Option<u32>, locator: Locator) -> Option<u32> {
+        let is_it = |key: &u32| self.name(*key).is_some_and(|name| name.locator == locator);
+        before.filter(is_it).or_else(|| self.place_of(locator))
+    }
+
+    /// Packs what became usual by the passing of time.
+    fn sweep(&mut self, now: Moment) {
+        for (place, mut path) in std::mem::take(&mut self.unusual) {
+            path.forget_old(now);
+            self.store(place, path);
+        }
+        self.sweep_at = self.unusual.len() * 2;
+    }
+
+    fn name(&self, key: u32) -> Option<&Name> {
+        self.names.get(at(key))
+    }
+
+    fn locator_at(&self, key: u32) -> Locator {
+        self.name(key).map_or(Locator([0; 8]), |name| name.locator)
+    }
+
+    /// Sets when a key ends.
+    fn set_end(&mut self, key: u32, end: Option<Moment>) {
+        let Some(name) = self.names.get_mut(at(key)) else { return };
+        name.path = name.path() | if end.is_some() { ENDS } else { 0 };
+        match end {
+            Some(end) => self.ends.insert(key, end),
+            None => self.ends.remove(&key),
+        };
+    }
+
+    /// Keys of this path that have an end get no more than `end`.
+    pub(super) fn end_at_most(&mut self, path: u32, end: Moment) {
+        for (key, kept) in &mut self.ends {
+            if self.names.get(at(*key)).is_some_and(|name| name.path() == path) {
+                *kept = (*kept).min(end);
+            }
+        }
+    }
+
+    /// As [`Table::replace_keys`](super::Table::replace_keys).
+    pub(super) fn replace_keys(&mut self, keys: impl Iterator<Item = OpenedBeatKey>, now: Moment, wall: WallTime) {
+        self.reserve(keys.size_hint().0);
+        let mut is_kept = vec![false; self.names.len()];
+        let mut by_endpoint: HashMap<EndpointId, u32> = HashMap::with_capacity(keys.size_hint().0);
+        by_endpoint.extend(self.taken_keys().map(|(_, name)| (self.ids(name.path()).1, name.path())));
+        for opened in keys {
+            let from_row = opened.expires_at.map(|at| now + (at - wall).to_std().unwrap_or(Duration::ZERO));
+            let path = match by_endpoint.get(&opened.endpoint) {
+                Some(path) => *path,
+                None => self.add_path(&opened),
+            };
+            by_endpoint.insert(opened.endpoint, path);
+            let known = self.place_of(opened.locator);
+            let kept = known.filter(|key| self.name(*key).is_some_and(|name| name.path() == path));
+            let end = match (from_row, kept.and_then(|key| self.end(key))) {
+                (Some(row), Some(kept)) => Some(row.min(kept)),
+                (row, _) => row,
+            };
+            let key = self.put_key(known, opened, path);
+            self.set_end(key, end);
+            if is_kept.len() <= at(key) {
+                is_kept.resize(at(key) + 1, false);
+            }
+            if let Some(is_kept) = is_kept.get_mut(at(key)) {
+                *is_kept = true;
+            }
+        }
+        self.drop_keys_except(&is_kept);
+        self.drop_paths_without_keys();
+        self.close_runs_without_keys();
+    }
+
+    fn taken_keys(&self) -> impl Iterator<Item = (u32, Name)> + '_ {
+        (0u32..).zip(self.names.iter().copied()).filter(|(_, name)| name.path() != NO_PATH)
+    }
+
+    /// Makes room for so many in all. Lists of keys are copied and wiped, never moved and left behind.
+    fn reserve(&mut self, keys: usize) {
+        if keys > self.mac_keys.capacity() {
+            let mut larger = Vec::with_capacity(keys);
+            larger.extend(self.mac_keys.iter().cloned());
+            self.mac_keys = larger;
+            self.names.reserve_exact(keys.saturating_sub(self.names.len()));
+            self.move_keys.reserve_exact(keys.saturating_sub(self.move_keys.len()));
+            self.paths.reserve_exact(keys.saturating_sub(self.paths.len()));
+        }
+        let names = &self.names;
+        let locator_at = |key: u32| names.get(at(key)).map_or(0, |name| number(name.locator));
+        self.index.reserve(keys, locator_at);
+    }
+
+    fn add_path(&mut self, opened: &OpenedBeatKey) -> u32 {
+        let place = self.vacant_paths.pop().unwrap_or_else(|| {
+            self.paths.push(path::Packed::VACANT);
+            u32::try_from(self.paths.len() - 1).unwrap_or(NO_PATH)
+        });
+        let ids = (u32::try_from(opened.account.0), u32::try_from(opened.endpoint.0));
+        let mut row = path::Packed::VACANT;
+        if let (Ok(account), Ok(endpoint)) = ids {
+            (row.account, row.endpoint) = (account, endpoint);
+        } else {
+            self.large_ids.insert(place, (opened.account, opened.endpoint));
+        }
+        if let Some(kept) = self.paths.get_mut(at(place)) {
+            *kept = row;
+        }
+        self.store(place, Path::new(opened.stored_addresses.iter().copied().collect()));
+        place
+    }
+
+    /// Writes a key over the one at `known`, or at a new place; which one.
+    fn put_key(&mut self, known: Option<u32>, opened: OpenedBeatKey, path: u32) -> u32 {
+        let name = Name { locator: opened.locator, path };
+        let mac_keys = MacKeys { c2s: opened.c2s, s2c: opened.s2c };
+        let key = known.or_else(|| self.vacant_keys.pop()).unwrap_or_else(|| {
+            if self.mac_keys.len() == self.mac_keys.capacity() {
+                self.reserve(self.mac_keys.len() * 3 / 2 + 8);
+            }
+            self.names.push(name);
+            self.mac_keys.push(mac_keys.clone());
+            self.move_keys.push([0; 32]);
+            u32::try_from(self.names.len() - 1).unwrap_or(NO_PATH)
+        });
+        let lists = (self.names.get_mut(at(key)), self.mac_keys.get_mut(at(key)), self.move_keys.get_mut(at(key)));
+        if let (Some(kept), Some(kept_keys), Some(move_key)) = lists {
+            (*kept, *kept_keys, *move_key) = (name, mac_keys, opened.move_key);
+        }
+        if known.is_none() {
+            let names = &self.names;
+            let locator_at = |key: u32| names.get(at(key)).map_or(0, |name| number(name.locator));
+            self.index.insert(number(name.locator), key, locator_at);
+        }
+        key
+    }
+
+    fn drop_keys_except(&mut self, is_kept: &[bool]) {
+        let gone: Vec<(u32, Name)> =
+            self.taken_keys().filter(|(key, _)| !is_kept.get(at(*key)).copied().unwrap_or(false)).collect();
+        for (key, name) in gone {
+            let names = &self.names;
+            let locator_at = |key: u32| names.get(at(key)).map_or(0, |name| number(name.locator));
+            self.index.remove(number(name.locator), |place| place == key, locator_at);
+            self.ends.remove(&key);
+            let lists = (self.names.get_mut(at(key)), self.mac_keys.get_mut(at(key)));
+            if let (Some(name), Some(mac_keys)) = lists {
+                *name = Name { locator: Locator([0; 8]), path: NO_PATH };
+                *mac_keys = MacKeys { c2s: MacKey::new([0; 32]), s2c: MacKey::new([0; 32]) };
+            }
+            self.vacant_keys.push(key);
+        }
+    }
+
+    fn drop_paths_without_keys(&mut self) {
+        let mut is_gone = vec![true; self.paths.len()];
+        for place in self.taken_keys().map(|(_, name)| name.path()).chain(self.vacant_paths.iter().copied()) {
+            if let Some(is_gone) = is_gone.get_mut(at(place)) {
+                *is_gone = false;
+            }
+        }
+        for (place, _) in (0u32..).zip(is_gone).filter(|(_, is_gone)| *is_gone) {
+            if let Some(row) = self.paths.get_mut(at(place)) {
+                *row = path::Packed::VACANT;
+            }
+            self.unusual.remove(&place);
+            self.large_ids.remove(&place);
+            self.vacant_paths.push(place);
+        }
+    }
+
+    fn close_runs_without_keys(&mut self) {
+        for (place, row) in (0u32..).zip(&mut self.paths) {
+            let has_key = |key: u32| self.names.get(at(key)).is_some_and(|name| name.path() == place);
+            if row.key_in_use().is_some_and(|key| !has_key(key)) {
+                row.close();
+            }
+        }
+        for (place, mut path) in std::mem::take(&mut self.unusual) {
+            path.close_unless(|locator| self.find(locator).is_some_and(|found| found.path == place));
+            self.store(place, path);
+        }
+    }
+}
+
+fn number(locator: Locator) -> u64 {
+    u64::from_le_bytes(locator.0)
+}
+
+fn first(key: &MacKey) -> u8 {
+    let [first, ..] = key.as_octets();
+    *first
+}
+
+fn at(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::IpAddr;
+
+    const NOW: Moment = Moment::from_millis(3_600_000);
+
+    fn key(locator: u64, endpoint: i64, stored: &[&str]) -> OpenedBeatKey {
+        let octets = |salt: u8| MacKey::new([u8::try_from(locator % 251).unwrap() ^ salt; 32]);
+        OpenedBeatKey {
+            locator: Locator(locator.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()),
+            account: AccountId(endpoint + 1),
+            endpoint: EndpointId(endpoint),
+            c2s: octets(0),
+            s2c: octets(1),
+            move_key: [9; 32],
+            expires_at: None,
+            stored_addresses: stored.iter().map(|text| text.parse::<IpAddr>().unwrap()).collect(),
+        }
+    }
+
+    fn replace(roster: &mut Roster, keys: &[OpenedBeatKey]) {
+        roster.replace_keys(keys.to_vec().into_iter(), NOW, WallTime::UNIX_EPOCH);
+    }
+
+    fn holds(roster: &Roster, key: &OpenedBeatKey) -> bool {
+        roster.find(key.locator).is_some_and(|found| {
+            let keys = roster.mac_keys(found.key).unwrap();
+            keys.c2s == key.c2s
+                && keys.s2c == key.s2c
+                && roster.ids(found.path) == (key.account, key.endpoint)
+                && roster.is_valid(found.key, NOW)
+        })
+    }
+
+    #[test]
+    fn keys_are_found_as_long_as_they_are_among_those_given_and_places_are_used_again() {
+        let all: Vec<OpenedBeatKey> =
+            (0..3_000).map(|number| key(number, i64::try_from(number).unwrap(), &[])).collect();
+        let mut roster = Roster::default();
+        for chosen in [&all[..2_000], &all[1_000..], &all[..10], &all[5..2_500]] {
+            replace(&mut roster, chosen);
+            assert_eq!(roster.len(), chosen.len());
+            for key in &all {
+                assert_eq!(holds(&roster, key), chosen.contains(key), "{}", key.endpoint);
+            }
+        }
+        assert!(roster.names.len() <= 4_000 && roster.paths.len() <= 4_000);
+    }
+
+    #[test]
+    fn large_row_numbers_are_kept_and_two_keys_of_an_endpoint_share_its_path() {
+        let large = i64::from(u32::MAX) + 5;
+        let keys = [key(1, large, &["192.0.2.1", "2001:db8::1"]), key(2, large, &[]), key(3, 3, &[])];
+        let mut roster = Roster::default();
+        replace(&mut roster, &keys);
+        assert!(keys.iter().all(|key| holds(&roster, key)));
+        let path = |key: &OpenedBeatKey| roster.find(key.locator).unwrap().path;
+        assert_eq!(path(&keys[0]), path(&keys[1]));
+        assert_ne!(path(&keys[0]), path(&keys[2]));
+    }
+
+    #[test]
+    fn a_key_with_an_end_is_valid_until_then_and_never_longer_than_before() {
+        let mut rotated = key(1, 1, &[]);
+        rotated.expires_at = Some(WallTime::UNIX_EPOCH + Duration::from_secs(60));
+        let current = key(2, 1, &[]);
+        let mut roster = Roster::default();
+        for _ in 0..2 {
+            replace(&mut roster, &[rotated.clone(), current.clone()]);
+            let found = roster.find(rotated.locator).unwrap();
+            roster.end_at_most(found.path, NOW + Duration::from_secs(30));
+            assert!(roster.is_valid(found.key, NOW + Duration::from_secs(29)));
+            assert!(!roster.is_valid(found.key, NOW + Duration::from_secs(30)));
+            let current = roster.find(current.locator).unwrap();
+            assert!(roster.is_valid(current.key, NOW + Duration::from_secs(1_000_000)));
+        }
+    }
+}
