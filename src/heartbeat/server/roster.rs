@@ -366,7 +366,7 @@ mod tests {
     }
 
     fn replace(roster: &mut Roster, keys: &[OpenedBeatKey]) {
-        roster.replace_keys(keys.to_vec().into_iter(), NOW, WallTime::UNIX_EPOCH);
+        roster.replace_keys(keys.iter().cloned(), NOW, WallTime::UNIX_EPOCH);
     }
 
     fn holds(roster: &Roster, key: &OpenedBeatKey) -> bool {
