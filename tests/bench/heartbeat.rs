@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use chrono::NaiveDate;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, setsockopt, sockopt};
-use pulsemx::base::{AccountId, Clock, EndpointId};
+use pulsemx::base::{AccountId, Clock, EndpointId, WallTime};
 use pulsemx::heartbeat::datagram::{BootId, ClientBody, ClientDatagram, ClientFlags, Header, Locator, ServerDatagram};
 use pulsemx::heartbeat::server::{BeatServer, OpenedBeatKey, Settings, bind};
 use pulsemx::heartbeat::tag::MacKey;
-use pulsemx::liveness::{HistoryRow, LineState, Liveness, LogError, TransitionLog, WatchedEndpoint};
+use pulsemx::liveness::{DaySummary, HistoryRow, LineState, Liveness, LogError, TransitionLog, WatchedEndpoint};
 use tokio_util::sync::CancellationToken;
 
 const ACCOUNTS: u32 = 1_000_000;
@@ -47,6 +48,12 @@ impl TransitionLog for NoLog {
     }
     async fn history(&self, _: AccountId, _: u32) -> Result<Vec<HistoryRow>, LogError> {
         Ok(Vec::new())
+    }
+    async fn days(&self, _: AccountId, _: NaiveDate, _: NaiveDate, _: WallTime) -> Result<Vec<DaySummary>, LogError> {
+        Ok(Vec::new())
+    }
+    async fn purge_history(&self, _: WallTime) -> Result<u64, LogError> {
+        Ok(0)
     }
 }
 
@@ -323,8 +330,8 @@ struct Running {
 fn start(accounts: u32) -> Running {
     let shutdown = CancellationToken::new();
     let since = Some(Clock.wall());
-    let line =
-        |row| WatchedEndpoint { account: AccountId(row), endpoint: EndpointId(row), state: LineState::Online, since };
+    let new = |row| WatchedEndpoint::new(AccountId(row), EndpointId(row));
+    let line = |row| WatchedEndpoint { state: LineState::Online, since, ..new(row) };
     let watched = (1..=i64::from(accounts)).map(line).collect();
     let settings = pulsemx::liveness::Settings { interval: INTERVAL, misses: 3, grace: Duration::from_secs(2) };
     let liveness = Liveness::start(settings, Arc::new(NoLog), watched, shutdown.clone());
