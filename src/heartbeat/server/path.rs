@@ -3,7 +3,7 @@
 //! Everything here comes after the tag: only holders of the token reach it, or those who copied a datagram of a
 //! holder. A copy may cause a challenge, nothing else.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::cookie::{Asked, Clockwork};
@@ -120,45 +120,6 @@ impl IntoIterator for Events {
     type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<BeatKind>, 3>>;
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter().flatten()
-    }
-}
-
-/// The last proven addresses, one of each family.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Stored {
-    v4: Option<Ipv4Addr>,
-    v6: Option<Ipv6Addr>,
-}
-
-impl Stored {
-    fn contains(self, address: IpAddr) -> bool {
-        self.same_family(address) == Some(address)
-    }
-
-    /// The one of the family of `address`.
-    fn same_family(self, address: IpAddr) -> Option<IpAddr> {
-        match address {
-            IpAddr::V4(_) => self.v4.map(IpAddr::V4),
-            IpAddr::V6(_) => self.v6.map(IpAddr::V6),
-        }
-    }
-
-    /// In place of the one of its family.
-    fn replace(&mut self, address: IpAddr) {
-        match address {
-            IpAddr::V4(v4) => self.v4 = Some(v4),
-            IpAddr::V6(v6) => self.v6 = Some(v6),
-        }
-    }
-}
-
-impl FromIterator<IpAddr> for Stored {
-    fn from_iter<I: IntoIterator<Item = IpAddr>>(addresses: I) -> Self {
-        let mut stored = Self::default();
-        for address in addresses {
-            stored.replace(address);
-        }
-        stored
     }
 }
 
@@ -528,8 +489,10 @@ impl Session {
 }
 
 mod packed;
+mod stored;
 
 pub(super) use packed::Packed;
+pub(super) use stored::Stored;
 
 /// A header with the circumstances that give it its worth.
 struct Stamp<'a> {
