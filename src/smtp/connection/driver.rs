@@ -181,6 +181,22 @@ impl Connection {
             if self.host.instant(deadline) < self.timer.deadline() {
                 self.timer.as_mut().reset(self.host.instant(deadline));
             }
+            // A peer that never lets the socket run dry would keep the select below at its first branch for ever.
+            let now = self.host.now();
+            if self.cut_off.is_some_and(|cut_off| cut_off < now) {
+                self.session.handle_shutdown_deadline();
+                return true;
+            }
+            if deadline < now {
+                tracing::info!(peer = %self.peer, "session timed out");
+                self.session.handle_timeout();
+                return true;
+            }
+            if self.cut_off.is_none() && self.host.shutdown.is_cancelled() {
+                self.cut_off = Some(now + self.host.settings.patience.shutdown);
+                self.session.handle_shutdown();
+                return true;
+            }
             tokio::select! {
                 biased;
                 result = stream.read_buf(&mut self.input) => {
