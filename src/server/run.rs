@@ -217,7 +217,7 @@ pub async fn doctor(path: Option<&Path>, json: bool) -> Result<u8, RunError> {
     })
 }
 
-/// As [`doctor`], for a process: what cannot be looked at is broken, and said on stderr.
+/// As [`doctor()`], for a process: what cannot be looked at is broken, and said on stderr.
 pub async fn doctor_code(path: Option<&Path>, json: bool) -> u8 {
     match doctor(path, json).await {
         Ok(code) => code,
