@@ -402,7 +402,7 @@ impl Machine {
             address: self.address,
         };
         if self.is_come_or_gone(to) {
-            self.damp(to, now, at);
+            self.damp(now, at);
         }
         self.phase = to;
         self.since = Some(since);
@@ -415,11 +415,8 @@ impl Machine {
         matches!((self.phase, to), (Phase::Returning { .. }, Phase::Online) | (Phase::Online, Phase::Offline))
     }
 
-    /// Counted from the first fall on, so that lines that never fall have nothing to remember.
-    fn damp(&mut self, to: Phase, now: Moment, wall: WallTime) {
-        if self.damping.is_none() && to != Phase::Offline {
-            return;
-        }
+    /// Every change counts, the first rise too; a calm line forgets them after the window (`forget`).
+    fn damp(&mut self, now: Moment, wall: WallTime) {
         let (account, endpoint) = (self.watched.account, self.watched.endpoint);
         if let Some(held_for) = self.damping.get_or_insert_default().handle_change(now, wall) {
             self.outputs.push_back(Output::Alarm(Alarm::Flapping { account, endpoint, held_for }));

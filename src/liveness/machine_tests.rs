@@ -217,6 +217,27 @@ fn a_line_that_comes_and_goes_holds_its_name_and_is_told_once_while_mail_goes_on
 }
 
 #[test]
+fn the_first_rise_is_a_change_as_well_so_that_the_fifth_holds_the_name() {
+    let mut machine = machine(LineState::Offline);
+    let mut changes = 0;
+    for round in 0..3 {
+        let start = round * 20_000;
+        beat_at(&mut machine, start);
+        for then in [start + 5_000, start + 6_000] {
+            if then == start + 5_000 {
+                beat_at(&mut machine, then);
+            } else {
+                machine.handle_goodbye(moment(then), wall(then));
+            }
+            changes += 1;
+            let mut told = std::iter::from_fn(|| machine.poll_transition());
+            let is_told = told.any(|output| matches!(output, Output::Alarm(Alarm::Flapping { .. })));
+            assert_eq!(is_told, changes == 5, "change {changes}");
+        }
+    }
+}
+
+#[test]
 fn another_rhythm_is_written_once_and_a_client_that_changes_it_always_writes_once_a_minute() {
     let mut machine = machine(LineState::Online);
     let beat = |machine: &mut Machine, at: u64, seconds: u64| {
