@@ -120,16 +120,16 @@ impl Board {
     pub fn scan(&mut self, now: Moment, wall: WallTime) {
         let (before, before_wall) = std::mem::replace(&mut self.scanned, (now, wall));
         let passed = now.since(before);
-        let passed_wall = (wall - before_wall).to_std().unwrap_or(Duration::MAX);
+        let stepped = stepped(passed, wall - before_wall);
         self.rows.keep_epoch_near(now);
-        if passed_wall.abs_diff(passed) > OWN_ABSENCE {
+        if stepped > OWN_ABSENCE {
             self.rows.set_wall(now, wall);
         }
-        if passed > OWN_ABSENCE || passed_wall.abs_diff(passed) > OWN_ABSENCE {
+        if passed > OWN_ABSENCE || stepped > OWN_ABSENCE {
             for place in self.rows.all() {
                 self.with(place, |machine| machine.grant_window(now));
             }
-            let by = passed.max(passed_wall).max(passed_wall.abs_diff(passed));
+            let by = passed.max(stepped);
             self.outputs.push(Output::Alarm(Alarm::TimersLate { by }));
         }
         if self.guard.handle_timeout(now) {
@@ -246,6 +246,13 @@ impl Board {
     }
 }
 
+/// How far the wall clock went its own way, forwards or back, while `passed` on the monotonic clock.
+fn stepped(passed: Duration, passed_wall: chrono::TimeDelta) -> Duration {
+    let passed = chrono::TimeDelta::from_std(passed).unwrap_or(chrono::TimeDelta::MAX);
+    let apart = passed_wall.checked_sub(&passed).unwrap_or(chrono::TimeDelta::MAX);
+    apart.abs().to_std().unwrap_or(Duration::MAX)
+}
+
 /// Time passed for a line that is due.
 fn wake(machine: &mut Machine, guard: &mut Guard, now: Moment, wall: WallTime) {
     let before = machine.mark();
@@ -275,6 +282,7 @@ const fn rank(state: LineState) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::liveness::HistoryRow;
     use chrono::TimeZone;
 
     fn wall(now: Moment) -> WallTime {
@@ -316,6 +324,20 @@ mod tests {
         let end = woken + Duration::from_secs(17);
         board.scan(end, wall(end));
         assert_eq!((state(&board, 1), state(&board, 2)), (LineState::Offline, LineState::Offline));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_a_little_again_and_again_postpones_nothing() {
+        let mut board = board(&[LineState::Online]);
+        let mut now = Moment::default();
+        for tick in 0..180 {
+            now = now + Duration::from_millis(100);
+            let set_back = chrono::TimeDelta::milliseconds(if tick % 10 == 9 { 300 } else { 0 });
+            board.scan(now, wall(now) - set_back);
+        }
+        let outputs = board.take_outputs();
+        assert!(outputs.iter().any(|output| matches!(output, Output::Row(HistoryRow::State(_)))), "{outputs:?}");
+        assert!(!outputs.iter().any(|output| matches!(output, Output::Alarm(_))), "{outputs:?}");
     }
 
     #[test]
