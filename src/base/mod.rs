@@ -5,6 +5,7 @@ pub mod domain;
 pub mod id;
 pub mod index;
 pub mod mailbox;
+pub mod network;
 pub mod quantity;
 
 pub use clock::{Clock, Moment, WallTime};
@@ -12,4 +13,5 @@ pub use domain::{DomainName, DomainNameError};
 pub use id::{AccountId, EndpointId, PersonId, SpoolId, SpoolIds};
 pub use index::PlaceIndex;
 pub use mailbox::{LocalPart, Mailbox, MailboxError, ReversePath};
+pub use network::network_of;
 pub use quantity::{ByteCount, parse_duration, write_duration};

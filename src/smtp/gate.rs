@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::settings::Settings;
-use crate::base::Moment;
+use crate::base::{Moment, network_of};
 
 /// Silence between two transactions after which a session may have to leave for a newcomer when all places are taken.
 /// A sender that waits for its own user or for a slow DNS server is silent for less.
@@ -57,14 +57,6 @@ pub struct Place {
     network: Option<IpAddr>,
     number: u64,
     seat: Arc<Seat>,
-}
-
-/// An IPv4 address, or the /64 of an IPv6 address: one customer of a provider.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-    }
 }
 
 impl Gate {

@@ -14,7 +14,7 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use futures_util::stream;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto::Builder;
@@ -23,6 +23,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::beat::{self, BeatDoor, BeatRooms};
+use super::crowd::Crowd;
+use super::crowd::driver::Counting;
 use super::handlers::{self, Kept};
 use super::live::driver::{Hub, Seat};
 use super::readiness::Readiness;
@@ -88,6 +90,7 @@ pub enum WebError {
 #[derive(Debug)]
 pub struct WebServer {
     addresses: Vec<SocketAddr>,
+    crowd: Arc<Crowd>,
     tasks: JoinSet<()>,
 }
 
@@ -108,20 +111,21 @@ impl WebServer {
         let stored = rooms.stored.subscribe();
         tasks.spawn(hub.clone().run(rooms.lines.clone(), rooms.flushes.clone(), stored, shutdown.clone()));
         let app = Arc::new(App { settings, rooms, hub, beat_limits: Arc::default(), clock: Clock });
+        let crowd = Crowd::new();
         let mut addresses = Vec::with_capacity(listeners.len());
         for listener in listeners {
             let address = listener.local_addr()?;
             listener.set_nonblocking(true)?;
             let is_loopback = address.ip().to_canonical().is_loopback();
             match (&tls, is_loopback) {
-                (_, true) => serve_http(&mut tasks, listener, &app, shutdown)?,
-                (Some(tls), false) => serve_https(&mut tasks, listener, &app, tls.clone(), shutdown)?,
+                (_, true) => serve_http(&mut tasks, listener, &app, &crowd, shutdown)?,
+                (Some(tls), false) => serve_https(&mut tasks, listener, &app, &crowd, tls.clone(), shutdown)?,
                 (None, false) => return Err(WebError::NeedsTls(address)),
             }
             tracing::info!(%address, tls = !is_loopback, "pages are served");
             addresses.push(address);
         }
-        Ok(Self { addresses, tasks })
+        Ok(Self { addresses, crowd, tasks })
     }
 
     /// Serves updates from devices, and nothing else, over plain HTTP: for routers that can do no better.
@@ -138,7 +142,10 @@ impl WebServer {
         listener.set_nonblocking(true)?;
         let routes = update::routes(Arc::clone(updates), false).fallback(update::nothing_else);
         let handle = stop_handle(&mut self.tasks, shutdown);
-        let server = axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+        let counting = Counting(Arc::clone(&self.crowd));
+        let mut server =
+            axum_server::from_tcp(listener)?.acceptor(counting).handle(handle).first_request_timeout(HEAD_TIMEOUT);
+        limit_idling(server.http_builder());
         self.tasks.spawn(async move {
             if let Err(error) = server.serve(routes.into_make_service_with_connect_info::<SocketAddr>()).await {
                 tracing::error!(%error, "a listener for updates ended");
@@ -182,6 +189,7 @@ fn serve_http(
     tasks: &mut JoinSet<()>,
     listener: TcpListener,
     app: &Arc<App>,
+    crowd: &Arc<Crowd>,
     shutdown: &CancellationToken,
 ) -> Result<(), WebError> {
     // Behind a proxy with TLS the browser's view counts: its cookies are those of HTTPS.
@@ -189,7 +197,9 @@ fn serve_http(
     let scheme = if is_behind_tls { Scheme::Https } else { Scheme::Http };
     let routes = routes(Door { app: app.clone(), scheme }, shutdown);
     let handle = stop_handle(tasks, shutdown);
-    let mut server = axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+    let counting = Counting(Arc::clone(crowd));
+    let mut server =
+        axum_server::from_tcp(listener)?.acceptor(counting).handle(handle).first_request_timeout(HEAD_TIMEOUT);
     limit_idling(server.http_builder());
     tasks.spawn(async move {
         if let Err(error) = server.serve(routes.into_make_service_with_connect_info::<SocketAddr>()).await {
@@ -203,13 +213,16 @@ fn serve_https(
     tasks: &mut JoinSet<()>,
     listener: TcpListener,
     app: &Arc<App>,
+    crowd: &Arc<Crowd>,
     tls: Arc<rustls::ServerConfig>,
     shutdown: &CancellationToken,
 ) -> Result<(), WebError> {
     let routes = routes(Door { app: app.clone(), scheme: Scheme::Https }, shutdown);
     let handle = stop_handle(tasks, shutdown);
     let config = RustlsConfig::from_config(tls);
-    let mut server = axum_server::from_tcp_rustls(listener, config)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+    let acceptor = RustlsAcceptor::new(config).acceptor(Counting(Arc::clone(crowd)));
+    let mut server =
+        axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle).first_request_timeout(HEAD_TIMEOUT);
     limit_idling(server.http_builder());
     tasks.spawn(async move {
         if let Err(error) = server.serve(routes.into_make_service_with_connect_info::<SocketAddr>()).await {

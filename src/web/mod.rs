@@ -6,6 +6,7 @@
 
 mod assets;
 pub mod beat;
+mod crowd;
 mod days;
 mod drawing;
 pub mod driver;
