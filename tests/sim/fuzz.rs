@@ -60,16 +60,27 @@ fn replay(world: &mut World, [which, from, how]: [u8; 3]) {
         assert_eq!((answer, told), (None, 0), "a damaged datagram");
         return;
     }
+    let is_answer = matches!(ClientDatagram::decode(&tapped.octets).unwrap().body, ClientBody::Answer { .. });
+    let is_from_its_source = source.ip() == tapped.source.ip();
     if told > 0 {
         let events = world.watch.told.lock().unwrap();
-        let is_answer = matches!(ClientDatagram::decode(&tapped.octets).unwrap().body, ClientBody::Answer { .. });
         let opened = events.iter().rev().take(told).any(|event| matches!(event.kind, BeatKind::Opened { .. }));
-        assert!(!opened || (is_answer && source.ip() == tapped.source.ip()), "opened by a copy");
-        drop(events);
-        if is_answer {
-            world.answers.push((world.now, source));
-        }
+        assert!(!opened || (is_answer && is_from_its_source), "opened by a copy");
     }
+    // An answer that the network lost and a tapper brought from its own source is an answer from there. Its move may
+    // count later, when the old address has not answered in time.
+    if is_answer && is_from_its_source {
+        world.answers.push((world.now, source));
+    }
+}
+
+#[test]
+fn an_answer_that_was_lost_and_is_brought_later_is_an_answer() {
+    // A find of the fuzzer: moved, lossy line, a tapper repeats what was lost, the move settles afterwards.
+    live_through(&[
+        192, 191, 0, 0, 179, 0, 0, 0, 13, 0, 0, 0, 37, 146, 0, 0, 40, 21, 0, 0, 60, 99, 96, 19, 144, 30, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0,
+    ]);
 }
 
 proptest! {
