@@ -39,7 +39,7 @@ pub async fn run(
             },
             event = events.recv() => match event {
                 Ok(LineEvent::Changed(HistoryRow::State(row))) => policy.handle_transition(&row, Clock.monotonic()),
-                Ok(LineEvent::Changed(HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_)) | LineEvent::Suspicion { .. } | LineEvent::MailAccepted { .. }) => {}
+                Ok(LineEvent::Changed(HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_)) | LineEvent::Suspicion { .. } | LineEvent::Addresses { .. } | LineEvent::MailAccepted { .. }) => {}
                 Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "alerts were too slow for the events of the lines"),
                 Err(RecvError::Closed) => return,
             },

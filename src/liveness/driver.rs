@@ -11,7 +11,7 @@ use super::board::Board;
 use super::guard::{Alarm, Fault, OwnOutage, UplinkProof};
 use super::machine::{Output, Settings};
 use super::transition::{HistoryRow, TransitionLog, WatchedEndpoint};
-use super::view::{LineEvent, LineView, Lines};
+use super::view::{EffectiveAddresses, LineEvent, LineView, Lines};
 use crate::base::{AccountId, Clock, EndpointId};
 use crate::heartbeat::server::{BeatEvent, BeatListener, Standing};
 
@@ -236,6 +236,10 @@ impl Lines for Liveness {
     fn account_line(&self, account: AccountId) -> Option<LineView> {
         let now = self.clock.monotonic();
         self.board().account_line(account, now)
+    }
+
+    fn effective_addresses(&self, endpoint: EndpointId) -> EffectiveAddresses {
+        self.board().effective_addresses(endpoint)
     }
 
     fn primary_greeted(&self, endpoint: EndpointId) {

@@ -62,7 +62,7 @@ fn beat(liveness: &Liveness) -> Standing {
         mail_ok: None,
         loss_percent_up: 0.0,
     };
-    liveness.handle(&BeatEvent { endpoint: EndpointId(2), account: AccountId(1), at, kind })
+    liveness.handle(&BeatEvent { endpoint: EndpointId(2), account: AccountId(1), path: 0, at, kind })
 }
 
 #[tokio::test]

@@ -26,4 +26,4 @@ pub use transition::{
     AddressChange, Cause, HistoryRow, IntervalChange, LineState, LogError, NoData, Transition, TransitionLog,
     WatchedEndpoint,
 };
-pub use view::{LineEvent, LineView, Lines};
+pub use view::{EffectiveAddresses, HeardAt, LineEvent, LineView, Lines};

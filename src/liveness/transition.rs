@@ -1,7 +1,7 @@
 //! What happened to a line, as a durable row that every reader uses, and the log that keeps the rows.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -235,13 +235,26 @@ pub struct WatchedEndpoint {
     pub interval: Option<Duration>,
     /// Set while its silence is taken to be our own fault.
     pub no_data_since: Option<WallTime>,
+    /// Last proven IPv4 address.
+    pub address_v4: Option<Ipv4Addr>,
+    /// Last proven IPv6 address.
+    pub address_v6: Option<Ipv6Addr>,
 }
 
 impl WatchedEndpoint {
     /// One that was never heard.
     #[must_use]
     pub const fn new(account: AccountId, endpoint: EndpointId) -> Self {
-        Self { account, endpoint, state: LineState::New, since: None, interval: None, no_data_since: None }
+        Self {
+            account,
+            endpoint,
+            state: LineState::New,
+            since: None,
+            interval: None,
+            no_data_since: None,
+            address_v4: None,
+            address_v6: None,
+        }
     }
 }
 

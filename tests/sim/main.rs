@@ -20,6 +20,7 @@ mod loopback;
 mod masses;
 mod movement;
 mod outage;
+mod paths;
 mod plain;
 mod protocol;
 mod restart;

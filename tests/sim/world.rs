@@ -104,6 +104,8 @@ pub(crate) struct World {
     pub(crate) table: Table,
     pub(crate) token: Token,
     pub(crate) is_line_up: bool,
+    /// Addresses of clients whose datagrams are lost, both ways.
+    pub(crate) cut: Vec<IpAddr>,
     pub(crate) loss_per_mille: u64,
     pub(crate) latency_ms: (u64, u64),
     /// Everything that clients sent.
@@ -116,7 +118,7 @@ pub(crate) struct World {
     pub(crate) answers: Vec<(u64, SocketAddr)>,
     /// Every datagram that anybody was told of.
     counted: HashSet<Vec<u8>>,
-    stored_address: Option<IpAddr>,
+    stored_addresses: Vec<IpAddr>,
     network: BinaryHeap<Reverse<Packet>>,
     packets: u64,
     next_scan: u64,
@@ -137,6 +139,7 @@ impl World {
             table: Table::new(Settings { interval: Duration::from_secs(5) }, dice.octets()),
             token,
             is_line_up: true,
+            cut: Vec::new(),
             loss_per_mille: 0,
             latency_ms: (5, 60),
             tapped: Vec::new(),
@@ -144,7 +147,7 @@ impl World {
             rows: Vec::new(),
             answers: Vec::new(),
             counted: HashSet::new(),
-            stored_address: None,
+            stored_addresses: Vec::new(),
             network: BinaryHeap::new(),
             packets: 0,
             next_scan: START,
@@ -156,9 +159,14 @@ impl World {
     }
 
     pub(crate) fn add_client(&mut self, address: &str, interval: Option<Duration>) {
+        self.add_path(address, interval, 0);
+    }
+
+    /// One of a client's paths.
+    pub(crate) fn add_path(&mut self, address: &str, interval: Option<Duration>, path: u8) {
         let keys = ClientKeys::new(&self.token);
         let seed = self.dice.octets();
-        let client = Client::new(keys, ClientSettings { interval }, seed, self.moment());
+        let client = Client::new(keys, ClientSettings { interval, path }, seed, self.moment());
         self.nodes.push(Node { client, address: address.parse().unwrap(), events: Vec::new() });
     }
 
@@ -176,6 +184,12 @@ impl World {
 
     pub(crate) fn line(&self) -> LineView {
         self.watch.board.lock().unwrap().line(ENDPOINT, self.moment()).unwrap()
+    }
+
+    /// The addresses that DNS may answer now, IPv4 and IPv6.
+    pub(crate) fn addresses(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        let addresses = self.watch.board.lock().unwrap().effective_addresses(ENDPOINT);
+        (addresses.v4.map(|(v4, _)| v4.into()), addresses.v6.map(|(v6, _)| v6.into()))
     }
 
     /// `(decided at, from, to, cause)` of each state row.
@@ -242,14 +256,24 @@ impl World {
     pub(crate) fn restart_server(&mut self) {
         let last = self.states().last().map(|(_, _, to, _)| *to).unwrap_or(LineState::New);
         let since = (last != LineState::New).then(|| wall(self.moment()));
-        let watched = WatchedEndpoint {
+        let stored = |is_v4: bool| {
+            let changes = self.address_changes();
+            changes.iter().rev().map(|(_, to)| *to).find(|to| to.is_ipv4() == is_v4)
+        };
+        self.stored_addresses = [stored(true), stored(false)].into_iter().flatten().collect();
+        let mut watched = WatchedEndpoint {
             state: last,
             since,
             interval: self.stored_interval(),
             ..WatchedEndpoint::new(ACCOUNT, ENDPOINT)
         };
+        for address in &self.stored_addresses {
+            match address {
+                IpAddr::V4(v4) => watched.address_v4 = Some(*v4),
+                IpAddr::V6(v6) => watched.address_v6 = Some(*v6),
+            }
+        }
         let now = self.moment();
-        self.stored_address = self.address_changes().last().map(|(_, to)| *to);
         *self.watch.board.lock().unwrap() = Board::new(line_settings(), vec![watched], now, wall(now));
         let seed = self.dice.octets();
         self.table = Table::new(Settings { interval: Duration::from_secs(5) }, seed);
@@ -290,7 +314,7 @@ impl World {
             s2c: token.server_to_client(),
             move_key: token.move_key().verifying_key().to_bytes(),
             expires_at: None,
-            stored_addresses: self.stored_address.into_iter().collect(),
+            stored_addresses: self.stored_addresses.clone(),
         }
     }
 
@@ -347,7 +371,7 @@ impl World {
 
     /// Whether it will arrive.
     fn transmit(&mut self, peer: SocketAddr, is_to_server: bool, octets: Vec<u8>) -> bool {
-        if !self.is_line_up || self.dice.chance(self.loss_per_mille) {
+        if !self.is_line_up || self.cut.contains(&peer.ip()) || self.dice.chance(self.loss_per_mille) {
             return false;
         }
         let delay = self.dice.range(self.latency_ms.0, self.latency_ms.1);

@@ -42,7 +42,9 @@ impl Wake {
             }
             LineEvent::Changed(HistoryRow::Address(_)) | LineEvent::MailAccepted { .. } => Some(fresh),
             // Also the end of a line: an attempt that still waits for it gives up.
-            LineEvent::Changed(HistoryRow::State(_)) | LineEvent::Suspicion { .. } => Some(Self::look()),
+            LineEvent::Changed(HistoryRow::State(_)) | LineEvent::Suspicion { .. } | LineEvent::Addresses { .. } => {
+                Some(Self::look())
+            }
             LineEvent::Changed(HistoryRow::NoData(_) | HistoryRow::Interval(_)) => None,
         }
     }

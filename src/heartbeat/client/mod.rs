@@ -11,6 +11,7 @@ pub mod https;
 mod mail;
 mod random;
 mod route;
+mod second;
 mod sent;
 mod service;
 #[cfg(feature = "https")]

@@ -15,6 +15,8 @@ pub struct BeatEvent {
     pub endpoint: EndpointId,
     /// Whose server.
     pub account: AccountId,
+    /// Over which of the client's paths, 0 or 1 (docs/PROTOCOL.md §5).
+    pub path: u8,
     /// When it arrived.
     pub at: Moment,
     /// What it was.

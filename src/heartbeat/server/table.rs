@@ -8,11 +8,11 @@ use super::cookie::{Asked, Clockwork};
 use super::event::{BeatEvent, BeatKind, BeatListener, OpenedBeatKey, Standing};
 use super::limit::ChallengeLimit;
 use super::path::{Answer, Elapsed, Genuine, Outcome, PlainOutcome, ReplyFacts, Run, Source};
-use super::roster::{Found, Roster};
+use super::roster::{Found, PathName, Roster};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::heartbeat::datagram::{
-    self, Challenge, ClientDatagram, Header, Locator, Reason, Reply, ReplyFlags, SHORT_OCTETS, ServerDatagram,
-    centiseconds,
+    self, Challenge, ClientBody, ClientDatagram, Header, Locator, Reason, Reply, ReplyFlags, SHORT_OCTETS,
+    ServerDatagram, centiseconds,
 };
 
 /// How long an old key stays good after the first opening under a newer one.
@@ -75,6 +75,15 @@ pub struct Received<'a> {
     pub source: Source,
 }
 
+/// What a challenge is about.
+struct About {
+    run: Run,
+    path: u8,
+    seq: u32,
+    reason: Reason,
+    wants_signature: bool,
+}
+
 /// An answer that waits for what the listener says.
 struct Pending {
     found: Found,
@@ -92,7 +101,7 @@ pub struct Table {
     roster: Roster,
     limit: ChallengeLimit,
     /// Paths with a move that is not settled.
-    moving: Vec<u32>,
+    moving: Vec<PathName>,
     counters: Counters,
     /// Keys whose clients are asked to exchange their token.
     renewals: HashSet<Locator>,
@@ -168,11 +177,18 @@ impl Table {
     ) -> Option<PlainVerdict> {
         let found = self.roster.find(locator).filter(|found| self.roster.is_valid(found.key, now))?;
         let (account, endpoint) = self.roster.ids(found.path);
-        Some(match self.roster.with(found.path, now, |path| path.handle_plain(address, interval, now))? {
+        if let Some(here) = self.roster.heard_from((found.path, 1), now) {
+            return Some(if here == address {
+                PlainVerdict::SignedClientHere(listener.standing(endpoint))
+            } else {
+                PlainVerdict::SignedClientElsewhere
+            });
+        }
+        Some(match self.roster.with_path((found.path, 0), now, |path| path.handle_plain(address, interval, now))? {
             PlainOutcome::Counted(events) => {
                 self.end_older_keys(found, now);
                 let events: Vec<BeatEvent> =
-                    events.into_iter().map(|kind| BeatEvent { endpoint, account, at: now, kind }).collect();
+                    events.into_iter().map(|kind| BeatEvent { endpoint, account, path: 0, at: now, kind }).collect();
                 for event in &events {
                     if let BeatKind::Moved { from, to } = &event.kind {
                         self.counters.moved += 1;
@@ -242,16 +258,31 @@ impl Table {
         let Some(datagram) = ClientDatagram::decode(octets) else { return };
         let Some(move_key) = self.roster.move_key(found.key).copied() else { return };
         let (clockwork, interval) = (&self.clockwork, self.settings.interval);
-        let genuine = Genuine { datagram: &datagram, octets, move_key: &move_key, source, now, clockwork, interval };
-        let Some(outcome) = self.roster.with(found.path, now, |path| path.handle(&genuine)) else { return };
-        self.note_move(found.path);
+        let name = (found.path, datagram.header.path);
+        let is_answer = matches!(datagram.body, ClientBody::Answer { .. });
+        let is_reserve = is_answer && self.is_reserve(name, source, now);
+        let datagram = &datagram;
+        let genuine = Genuine { datagram, octets, move_key: &move_key, source, now, clockwork, interval, is_reserve };
+        let Some((outcome, is_moving)) =
+            self.roster.with_path(name, now, |path| (path.handle(&genuine), path.poll_timeout().is_some()))
+        else {
+            return;
+        };
+        if is_moving {
+            self.note_move(name);
+        }
         self.queue(found, outcome, datagram.header, source, now);
     }
 
+    /// Whether this path is the second and the first is at home in the family of the source (docs/PROTOCOL.md §5).
+    fn is_reserve(&self, (first, number): PathName, source: Source, now: Moment) -> bool {
+        let home = if number == 0 { None } else { self.roster.heard_from((first, 0), now) };
+        home.is_some_and(|home| home.is_ipv4() == source.address().is_ipv4())
+    }
+
     /// Remembers a path with a move that is not settled.
-    fn note_move(&mut self, path: u32) {
-        let is_moving = self.roster.unusual(path).is_some_and(|path| path.poll_timeout().is_some());
-        if is_moving && !self.moving.contains(&path) {
+    fn note_move(&mut self, path: PathName) {
+        if !self.moving.contains(&path) {
             self.moving.push(path);
         }
     }
@@ -259,20 +290,26 @@ impl Table {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        self.moving.iter().filter_map(|path| self.roster.unusual(*path)?.poll_timeout()).min()
+        self.moving.iter().filter_map(|path| self.roster.poll_timeout(*path)).min()
     }
 
     /// Goes on with moves that are not settled.
     pub fn handle_timeout(&mut self, (now, wall): (Moment, WallTime), listener: &dyn BeatListener) -> Vec<Transmit> {
         let mut out = Vec::new();
-        for place in std::mem::take(&mut self.moving) {
+        for name in std::mem::take(&mut self.moving) {
             let (clockwork, interval) = (&self.clockwork, self.settings.interval);
-            let elapsed = self.roster.with(place, now, |path| path.handle_timeout(clockwork, interval, now));
-            self.note_move(place);
+            let home = if name.1 == 0 { None } else { self.roster.heard_from((name.0, 0), now) };
+            let elapsed =
+                self.roster.with_path(name, now, |path| path.handle_timeout((clockwork, interval), home, now));
+            if self.roster.poll_timeout(name).is_some() {
+                self.note_move(name);
+            }
             match elapsed {
                 None | Some(Elapsed::Nothing) => {}
-                Some(Elapsed::Check { run, source }) => {
-                    out.extend(self.challenge(run, 0, source, Reason::OldAddress, now));
+                Some(Elapsed::Check { run, source, path }) => {
+                    self.counters.challenged += 1;
+                    let about = About { run, path, seq: 0, reason: Reason::OldAddress, wants_signature: false };
+                    out.extend(self.write_challenge(&about, source, now));
                 }
                 Some(Elapsed::Moved { header, source, outcome }) => {
                     let Some(found) = self.roster.find(header.locator) else { continue };
@@ -287,6 +324,7 @@ impl Table {
     /// Puts what was said and what is to be answered behind the lists of the batch.
     fn queue(&mut self, found: Found, outcome: Outcome, header: Header, source: Source, now: Moment) {
         let (account, endpoint) = self.roster.ids(found.path);
+        let path = header.path;
         let before = self.events.len();
         for kind in outcome.events {
             match &kind {
@@ -298,10 +336,13 @@ impl Table {
                     tracing::info!(%account, %endpoint, %address, locator = %header.locator, "heartbeat opened");
                     self.end_older_keys(found, now);
                 }
-                BeatKind::Goodbye { .. } => tracing::info!(%account, %endpoint, "goodbye"),
+                BeatKind::Goodbye { .. } => {
+                    tracing::info!(%account, %endpoint, "goodbye");
+                    self.roster.end_other_path((found.path, path), now);
+                }
                 BeatKind::Beat { .. } => {}
             }
-            self.events.push(BeatEvent { endpoint, account, at: now, kind });
+            self.events.push(BeatEvent { endpoint, account, path, at: now, kind });
         }
         let last_event = if self.events.len() > before { self.events.len().checked_sub(1) } else { None };
         let answer = outcome.answer;
@@ -333,7 +374,8 @@ impl Table {
         match pending.answer {
             Answer::Challenge { reason, wants_signature } if self.limit.admits(source.address(), run, now) => {
                 self.counters.challenged += 1;
-                self.write_challenge(run, header.seq, source, reason, wants_signature, now)
+                let about = About { run, path: header.path, seq: header.seq, reason, wants_signature };
+                self.write_challenge(&about, source, now)
             }
             Answer::Silence | Answer::Challenge { .. } => {
                 self.counters.silent += 1;
@@ -347,28 +389,16 @@ impl Table {
         }
     }
 
-    fn challenge(&mut self, run: Run, seq: u32, source: Source, reason: Reason, now: Moment) -> Option<Transmit> {
-        self.counters.challenged += 1;
-        self.write_challenge(run, seq, source, reason, false, now)
-    }
-
-    fn write_challenge(
-        &self,
-        run: Run,
-        seq: u32,
-        source: Source,
-        reason: Reason,
-        wants_signature: bool,
-        now: Moment,
-    ) -> Option<Transmit> {
+    fn write_challenge(&self, about: &About, source: Source, now: Moment) -> Option<Transmit> {
+        let About { run, path, seq, reason, wants_signature } = *about;
         let server_time = self.clockwork.server_time(now);
-        let asked = Asked { run, source: source.address(), server_time, path: 0 };
+        let asked = Asked { run, source: source.address(), server_time, path };
         let challenge = Challenge {
             seq,
             observed: SocketAddr::new(source.address(), source.peer.port()),
             reason,
             wants_signature,
-            path: 0,
+            path,
             server_time,
             cookie: self.clockwork.cookie(&asked, reason, now),
         };

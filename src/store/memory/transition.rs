@@ -64,6 +64,8 @@ impl TransitionLog for MemoryStore {
                     since: heard.map(|(_, since)| since),
                     interval: line.interval,
                     no_data_since: line.no_data_since,
+                    address_v4: endpoint.address_v4,
+                    address_v6: endpoint.address_v6,
                     ..WatchedEndpoint::new(endpoint.account, endpoint.id)
                 }
             })

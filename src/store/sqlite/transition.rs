@@ -169,7 +169,14 @@ fn watched(row: &Row<'_>) -> rusqlite::Result<WatchedEndpoint> {
         since: since.filter(|_| state.is_some_and(|state| state != LineState::New)).map(row::time),
         interval: interval.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis),
         no_data_since: no_data_since.map(row::time),
+        address_v4: stored_address(row, 6)?,
+        address_v6: stored_address(row, 7)?,
     })
+}
+
+/// An address that is odd is as good as none: the next proof replaces it.
+fn stored_address<A: std::str::FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<A>> {
+    Ok(row.get::<_, Option<String>>(column)?.and_then(|text| text.parse().ok()))
 }
 
 #[async_trait]
@@ -187,7 +194,8 @@ impl TransitionLog for SqliteStore {
     async fn load(&self) -> Result<Vec<WatchedEndpoint>, LogError> {
         self.read(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT e.account, e.id, l.state, l.since, l.interval_ms, l.no_data_since FROM endpoint AS e
+                "SELECT e.account, e.id, l.state, l.since, l.interval_ms, l.no_data_since, e.address_v4, e.address_v6
+                 FROM endpoint AS e
                  LEFT JOIN line AS l ON l.endpoint = e.id ORDER BY e.id",
             )?;
             let rows = statement.query_map([], watched)?;

@@ -60,7 +60,7 @@ impl Updates {
 
     fn tell(&self, host: &HostName, kind: BeatKind) {
         let at = self.clock.monotonic();
-        self.beats.handle(&BeatEvent { endpoint: host.endpoint, account: host.account, at, kind });
+        self.beats.handle(&BeatEvent { endpoint: host.endpoint, account: host.account, path: 0, at, kind });
     }
 
     fn tell_moves(&self, before: &HostName, after: &HostName) {
@@ -170,7 +170,7 @@ impl Updates {
                 mail_ok: Some(true),
                 loss_percent_up: 0.0,
             };
-            self.beats.handle(&BeatEvent { endpoint, account, at: now, kind });
+            self.beats.handle(&BeatEvent { endpoint, account, path: 0, at: now, kind });
             self.lines.primary_greeted(endpoint);
         }
     }
