@@ -4,8 +4,8 @@
 use super::path::ForwardPath;
 use super::reply::{self, Reply};
 use super::settings::{RECIPIENTS_MAX, Settings};
-use crate::account::{AccountStatus, Directory};
-use crate::base::{AccountId, LocalPart, Mailbox};
+use crate::account::{Account, AccountStatus, Directory, Kept, SUSPENDED_TAKES_MAIL_FOR};
+use crate::base::{AccountId, DomainName, LocalPart, Mailbox, WallTime};
 use crate::spool::{NewRecipient, RecipientDsn, Usage};
 
 /// What a recipient is judged by, besides its address.
@@ -16,6 +16,8 @@ pub struct Surroundings<'a> {
     pub usage: &'a dyn Fn(AccountId) -> Usage,
     /// Limits and the postmaster.
     pub settings: &'a Settings,
+    /// Now.
+    pub now: WallTime,
 }
 
 /// Judges one recipient of a transaction that already has `accepted` and is to bring `octets` (0: not declared).
@@ -65,17 +67,32 @@ fn operator(around: &Surroundings<'_>) -> Result<NewRecipient, Reply> {
 }
 
 fn served(mailbox: &Mailbox, stranger: Reply, around: &Surroundings<'_>) -> Result<NewRecipient, Reply> {
-    let Some(served) = mailbox.domain().and_then(|domain| around.directory.served(domain)) else {
-        return Err(stranger);
+    let Some(domain) = mailbox.domain() else { return Err(stranger) };
+    let Some(served) = around.directory.served(domain) else {
+        return Err(not_served(domain, around).unwrap_or(stranger));
     };
     if names_a_route(&mailbox.local_part) {
         return Err(reply::ROUTED);
     }
-    match served.account.status {
+    may_have_mail(served.account, around.now)?;
+    Ok(NewRecipient { account: served.account.id, mailbox: mailbox.clone(), dsn: RecipientDsn::default() })
+}
+
+/// What is said of a domain that was served here once or ought to be.
+fn not_served(domain: &DomainName, around: &Surroundings<'_>) -> Option<Reply> {
+    match around.directory.kept(domain)? {
+        Kept::Unreadable => Some(reply::UNREADABLE),
+        Kept::Retired { deferred_until } if around.now < deferred_until => Some(reply::LEAVING),
+        Kept::Retired { .. } => Some(reply::GONE),
+    }
+}
+
+fn may_have_mail(account: &Account, now: WallTime) -> Result<(), Reply> {
+    match account.status {
+        AccountStatus::Active => Ok(()),
         AccountStatus::Leaving => Err(reply::LEAVING),
-        AccountStatus::Active | AccountStatus::Suspended => {
-            Ok(NewRecipient { account: served.account.id, mailbox: mailbox.clone(), dsn: RecipientDsn::default() })
-        }
+        AccountStatus::Suspended if now <= account.status_since + SUSPENDED_TAKES_MAIL_FOR => Ok(()),
+        AccountStatus::Suspended => Err(reply::SUSPENDED),
     }
 }
 

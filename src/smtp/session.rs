@@ -461,7 +461,12 @@ impl Session {
     ) -> T {
         let directory = world.directory();
         let usage = |account| world.usage(account);
-        judge(&admission::Surroundings { directory: &directory, usage: &usage, settings: &self.settings })
+        judge(&admission::Surroundings {
+            directory: &directory,
+            usage: &usage,
+            settings: &self.settings,
+            now: world.wall(),
+        })
     }
 }
 

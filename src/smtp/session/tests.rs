@@ -35,6 +35,7 @@ impl Village {
             id: AccountId(id),
             name: format!("a{id}").parse().unwrap(),
             status: AccountStatus::Active,
+            status_since: wall(),
             created_at: wall(),
         };
         let domain =
