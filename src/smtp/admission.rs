@@ -16,6 +16,8 @@ pub struct Surroundings<'a> {
     pub usage: &'a dyn Fn(AccountId) -> Usage,
     /// Limits and the postmaster.
     pub settings: &'a Settings,
+    /// What one account may hold while the disk is rather full, octets.
+    pub fair_share: Option<u64>,
     /// Now.
     pub now: WallTime,
 }
@@ -49,7 +51,8 @@ pub fn admit(
 #[must_use]
 pub fn has_room(account: AccountId, octets: u64, around: &Surroundings<'_>) -> bool {
     let held = (around.usage)(account).octets;
-    held < around.settings.account_octets_max.0 && held.saturating_add(octets) <= around.settings.account_octets_max.0
+    let limit = around.settings.account_octets_max.0.min(around.fair_share.unwrap_or(u64::MAX));
+    held < limit && held.saturating_add(octets) <= limit
 }
 
 /// `postmaster@` and `abuse@` our own host name are the operator's, as `<Postmaster>` is (RFC 2142 §4, RFC 2142 §5).

@@ -59,7 +59,7 @@ fn judge_at(
     settings.postmaster = postmaster.map(|text| Mailbox::parse(text, false).unwrap());
     let directory = directory();
     let usage = |_| Usage { octets: held, ..Usage::default() };
-    let around = Surroundings { directory: &directory, usage: &usage, settings: &settings, now };
+    let around = Surroundings { directory: &directory, usage: &usage, settings: &settings, fair_share: None, now };
     let path = forward_path(path).unwrap();
     admit(&path, &[], octets, &around).map(|r| format!("{}:{}", r.account, r.mailbox)).map_err(|r| (r.code, r.enhanced))
 }
@@ -144,4 +144,17 @@ fn a_domain_that_left_is_put_off_first_and_refused_later() {
 #[test]
 fn nobody_is_refused_for_what_we_cannot_read() {
     assert_eq!(judge_at(at(1), "a@odd.example", 0, 0, None), Err((451, "4.3.0")));
+}
+
+#[test]
+fn on_a_rather_full_disk_an_account_has_its_share_and_no_more() {
+    let settings = Settings::new(name("mx.example"));
+    let directory = directory();
+    let usage =
+        |account: AccountId| Usage { octets: if account == AccountId(1) { 900 } else { 100 }, ..Usage::default() };
+    let around =
+        Surroundings { directory: &directory, usage: &usage, settings: &settings, fair_share: Some(800), now: at(1) };
+    let judged = |path: &str| admit(&forward_path(path).unwrap(), &[], 0, &around).map(drop).map_err(|r| r.code);
+    assert_eq!(judged("a@firma.example"), Err(452));
+    assert_eq!(judged("a@late.example"), Ok(()));
 }
