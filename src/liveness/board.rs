@@ -153,10 +153,9 @@ impl Board {
         }
     }
 
-    /// The kernel dropped so many datagrams for the heartbeat sockets within `time`.
-    pub fn handle_drops(&mut self, dropped: u64, time: Duration, now: Moment) {
-        let beats = time.as_secs_f64() / self.settings.interval.as_secs_f64().max(0.001);
-        self.guard.handle_drops(dropped, beats, now);
+    /// The kernel dropped so many datagrams for the heartbeat sockets, while so many were received.
+    pub fn handle_drops(&mut self, dropped: u64, received: u64, now: Moment) {
+        self.guard.handle_drops(dropped, received, now);
     }
 
     /// The operator says that the silence of many is real. False if nothing waited for that.

@@ -100,12 +100,6 @@ impl Liveness {
         self.act(|board| board.handle_uplink(proof, now));
     }
 
-    /// The kernel dropped so many datagrams for the heartbeat sockets within `time`.
-    pub fn handle_drops(&self, dropped: u64, time: Duration) {
-        let now = self.clock.monotonic();
-        self.board().handle_drops(dropped, time, now);
-    }
-
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -220,6 +214,11 @@ impl BeatListener for Liveness {
     fn handle_all(&self, events: &[BeatEvent], standings: &mut Vec<Standing>) {
         let wall = self.clock.wall();
         self.act(|board| board.handle_events(events, wall, standings));
+    }
+
+    fn handle_drops(&self, dropped: u64, received: u64) {
+        let now = self.clock.monotonic();
+        self.board().handle_drops(dropped, received, now);
     }
 
     fn standing(&self, endpoint: EndpointId) -> Standing {

@@ -9,7 +9,7 @@
 //! One provider's outage is real: when most of the silent are in one network, and outside of it too few are silent to
 //! be a mass while [`WITNESSES_MIN`] at least are heard there, our own uplink has been proven by those.
 //!
-//! The same holds while the kernel drops more than [`DROPS_MAX_PERCENT`] of the heartbeats before we read them.
+//! The same holds while the kernel drops more than [`DROPS_MAX_PERCENT`] of what is sent to us before we read it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub const SHARE_MAX_PERCENT: u64 = 30;
 pub const LINES_MIN: u64 = 10;
 /// Lines that have to be heard outside of the one network that fell silent, so that its silence is not ours.
 pub const WITNESSES_MIN: u64 = 3;
-/// Dropped datagrams, in percent of those that are due, from which on silence proves nothing (docs/PROTOCOL.md §7).
+/// Dropped datagrams, in percent of all, from which on silence proves nothing (docs/PROTOCOL.md §11).
 pub const DROPS_MAX_PERCENT: u64 = 1;
 /// Two proofs of the uplink that lie further apart prove nothing of the time between them.
 const PROOF_GAP_MAX: Duration = Duration::from_secs(6);
@@ -264,13 +264,10 @@ impl Guard {
         Some(first)
     }
 
-    /// The kernel dropped `dropped` heartbeats in a time in which each line sent `beats`.
-    pub fn handle_drops(&mut self, dropped: u64, beats: f64, now: Moment) {
-        // Counts of lines are far below 2^52.
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let (due, dropped) = (self.counted.lines.heard as f64 * beats, dropped as f64 * 100.0);
-        #[expect(clippy::cast_precision_loss, reason = "a small constant")]
-        if dropped > due * DROPS_MAX_PERCENT as f64 {
+    /// The kernel dropped `dropped` datagrams for the heartbeat sockets while `received` were read. Which were beats
+    /// nobody knows, so all are counted: a full queue drops the good and the bad alike.
+    pub fn handle_drops(&mut self, dropped: u64, received: u64, now: Moment) {
+        if dropped * 100 > (dropped + received) * DROPS_MAX_PERCENT {
             self.overloaded_until = now + self.window;
         }
     }

@@ -118,13 +118,13 @@ fn it_ends_when_the_uplink_was_proven_all_through_a_window() {
 #[test]
 fn dropped_heartbeats_prove_no_silence_until_a_window_without_drops_has_passed() {
     let mut guard = guard(1_000, 3);
-    guard.handle_drops(2, 0.2, at(0));
+    guard.handle_drops(2, 198, at(0));
     assert!(!guard.is_ours(at(1), wall()), "2 of 200 are 1 %");
-    guard.handle_drops(3, 0.2, at(2));
+    guard.handle_drops(3, 198, at(2));
     assert!(guard.is_ours(at(3), wall()));
     assert_eq!(guard.take_alarms(), [Alarm::Overload { silent: 3, heard: 1_000 }]);
     assert_eq!(guard.own_outage().unwrap().fault, Fault::Overload);
-    guard.handle_drops(50, 0.2, at(10));
+    guard.handle_drops(50, 100, at(10));
     assert!(!guard.handle_timeout(at(26)));
     assert!(guard.handle_timeout(at(27)));
     assert!(!guard.is_ours(at(44), wall()));

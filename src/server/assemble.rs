@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{self, DataDirError};
 use super::keeper::{Keeper, open_keys};
-use super::{drops, listen, maintain};
+use super::{listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
@@ -351,7 +351,6 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let beats =
         BeatServer::start(beat_settings, sockets.heartbeat, keys, Arc::clone(&liveness) as _, &stops.heartbeats)?;
     readiness.ready("heartbeat");
-    tokio::spawn(drops::run(Arc::clone(&liveness), beats.addresses(), stops.heartbeats.clone()));
     let flushes = Arc::clone(&deliveries) as Arc<dyn Flushes>;
     let counts = WaitingCounts::start(&spool, &liveness, &flushes, &directory, &stops.rooms);
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;

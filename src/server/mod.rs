@@ -2,7 +2,6 @@
 
 pub mod assemble;
 pub mod data_dir;
-mod drops;
 pub mod keeper;
 pub mod listen;
 pub mod maintain;

@@ -14,6 +14,7 @@ mod arithmetic;
 mod attack;
 mod binary;
 mod codec;
+mod flood;
 mod fuzz;
 mod keys;
 mod loopback;

@@ -11,7 +11,8 @@ use pulsemx::base::{AccountId, EndpointId, Moment, WallTime};
 use pulsemx::heartbeat::client::{Client, ClientEvent, ClientKeys, ClientSettings};
 use pulsemx::heartbeat::datagram::{ClientBody, ClientDatagram};
 use pulsemx::heartbeat::server::path::Source;
-use pulsemx::heartbeat::server::{BeatEvent, BeatListener, OpenedBeatKey, Settings, Standing, Table};
+use pulsemx::heartbeat::server::table::BATCH_MAX;
+use pulsemx::heartbeat::server::{BeatEvent, BeatListener, OpenedBeatKey, Received, Settings, Standing, Table};
 use pulsemx::heartbeat::token::Token;
 use pulsemx::liveness::{Board, Cause, HistoryRow, LineState, LineView, Output, WatchedEndpoint};
 
@@ -106,6 +107,8 @@ pub(crate) struct World {
     pub(crate) is_line_up: bool,
     /// Addresses of clients whose datagrams are lost, both ways.
     pub(crate) cut: Vec<IpAddr>,
+    /// From here so much comes that each datagram of a client stands at the end of a full queue.
+    pub(crate) flood: Option<SocketAddr>,
     pub(crate) loss_per_mille: u64,
     pub(crate) latency_ms: (u64, u64),
     /// Everything that clients sent.
@@ -140,6 +143,7 @@ impl World {
             token,
             is_line_up: true,
             cut: Vec::new(),
+            flood: None,
             loss_per_mille: 0,
             latency_ms: (5, 60),
             tapped: Vec::new(),
@@ -234,7 +238,17 @@ impl World {
         let told = self.watch.told.lock().unwrap().len();
         let moment = self.moment();
         let source = Source { peer: source, socket: 0 };
-        let answer = self.table.handle_datagram(octets, source, (moment, wall(moment)), &self.watch);
+        let bogus = self.bogus();
+        let mut queue: Vec<Received<'_>> =
+            bogus.iter().map(|(octets, source)| Received { octets, source: *source }).collect();
+        queue.push(Received { octets, source });
+        let mut out = Vec::new();
+        // The genuine one is the last of a full batch.
+        for batch in queue.rchunks(BATCH_MAX).rev() {
+            self.table.handle_batch(batch, (moment, wall(moment)), &self.watch, &mut out);
+        }
+        assert!(out.len() <= 1, "something bogus was answered, seed {}", self.seed);
+        let answer = out.pop();
         if let Some(answer) = &answer {
             assert!(answer.octets.len() <= octets.len(), "amplified, seed {}", self.seed);
             assert_eq!(answer.to, source.peer);
@@ -245,6 +259,20 @@ impl World {
             assert!(self.counted.insert(octets.to_vec()), "one datagram counted twice, seed {}", self.seed);
         }
         (answer.map(|answer| answer.octets.to_vec()), told)
+    }
+
+    /// What a flood puts before one datagram: unknown keys, and wrong tags under the known one.
+    fn bogus(&mut self) -> Vec<(Vec<u8>, Source)> {
+        let Some(peer) = self.flood else { return Vec::new() };
+        let source = Source { peer, socket: 0 };
+        (0..4 * BATCH_MAX - 1)
+            .map(|number| {
+                let mut octets = self.tapped[0].octets.clone();
+                let place = if number % 2 == 0 { 4 } else { 48 };
+                octets[place..place + 8].copy_from_slice(&self.dice.next().to_be_bytes());
+                (octets, source)
+            })
+            .collect()
     }
 
     /// Puts a datagram on its way to the server.

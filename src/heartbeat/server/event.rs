@@ -77,6 +77,10 @@ pub trait BeatListener: Send + Sync {
     fn handle_all(&self, events: &[BeatEvent], standings: &mut Vec<Standing>) {
         standings.extend(events.iter().map(|event| self.handle(event)));
     }
+    /// The kernel dropped so many datagrams for the heartbeat sockets, while so many were received.
+    fn handle_drops(&self, dropped: u64, received: u64) {
+        let _ = (dropped, received);
+    }
     /// How the line stands, for replies to datagrams that change nothing.
     fn standing(&self, endpoint: EndpointId) -> Standing;
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::cookie::{Asked, Clockwork};
 use super::event::BeatKind;
+use super::flood::SignatureBudget;
 use crate::base::Moment;
 use crate::heartbeat::datagram::{
     self, BootId, ClientBody, ClientDatagram, ClientFlags, Header, Locator, Reason, ReplyFlags,
@@ -82,6 +83,7 @@ pub(super) struct Genuine<'a> {
     pub(super) interval: Duration,
     /// Path 0 is at home in the family of the source: what path 1 proves there is a reserve and is not stored.
     pub(super) is_reserve: bool,
+    pub(super) signatures: &'a SignatureBudget,
 }
 
 /// What is sent back.
@@ -286,6 +288,14 @@ impl Path {
         is_heard.then(|| session.source.address())
     }
 
+    /// The proven address of the open run.
+    pub(super) const fn home(&self) -> Option<IpAddr> {
+        match &self.state {
+            State::Open(session) => Some(session.source.address()),
+            State::Unopened | State::Closed { .. } => None,
+        }
+    }
+
     /// The client said goodbye over its other path: nothing of this run counts any longer.
     pub(super) fn handle_goodbye_elsewhere(&mut self) {
         if let State::Open(Session { run, window, source, .. }) = &self.state {
@@ -455,7 +465,9 @@ impl Path {
         let asked = Asked { run, source, server_time: header.echo, path: header.path };
         *seen == source
             && genuine.clockwork.is_ours(cookie, &asked, genuine.now)
-            && (self.stored.contains(source) || datagram::move_is_signed(genuine.octets, genuine.move_key))
+            && (self.stored.contains(source)
+                || (genuine.signatures.admits(genuine.now)
+                    && datagram::move_is_signed(genuine.octets, genuine.move_key)))
     }
 
     fn challenge(&self, genuine: &Genuine<'_>, reason: Reason) -> Outcome {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::cookie::{Asked, Clockwork};
 use super::event::{BeatEvent, BeatKind, BeatListener, OpenedBeatKey, Standing};
+use super::flood::{LoudSources, SignatureBudget};
 use super::limit::ChallengeLimit;
 use super::path::{Answer, Elapsed, Genuine, Outcome, PlainOutcome, ReplyFacts, Run, Source};
 use super::roster::{Found, PathName, Roster};
@@ -17,6 +18,14 @@ use crate::heartbeat::datagram::{
 
 /// How long an old key stays good after the first opening under a newer one.
 const OLD_KEY_FOR: Duration = Duration::from_secs(600);
+
+/// Datagrams that are worked on together, at most (docs/PROTOCOL.md §11). So many at once mean that more wait.
+pub const BATCH_MAX: usize = 64;
+
+/// Dropped datagrams, in percent of all, from which on clients are asked for fewer copies.
+const CALM_FROM_PERCENT: u64 = 1;
+/// For how long after that.
+const CALM_FOR: Duration = Duration::from_secs(20);
 
 /// What the operator chose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,10 +48,14 @@ pub struct Transmit {
 /// What was dropped and what was answered, since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Counters {
+    /// All that were received.
+    pub received: u64,
     /// Not a datagram of this protocol, or of a key that is unknown or has run out.
     pub unknown: u64,
     /// The tag was wrong.
     pub forged: u64,
+    /// Left out unread because too much arrived, from networks that sent much that was bad.
+    pub shed: u64,
     /// Genuine, but a copy, too old, stale, or beyond a limit: no answer.
     pub silent: u64,
     /// Challenges sent.
@@ -100,6 +113,10 @@ pub struct Table {
     clockwork: Clockwork,
     roster: Roster,
     limit: ChallengeLimit,
+    loud: LoudSources,
+    signatures: SignatureBudget,
+    /// Replies ask for fewer copies until then.
+    calm_until: Moment,
     /// Paths with a move that is not settled.
     moving: Vec<PathName>,
     counters: Counters,
@@ -129,6 +146,9 @@ impl Table {
         Self {
             settings,
             limit: ChallengeLimit::new(clockwork.hash_seed()),
+            loud: LoudSources::new(clockwork.hash_seed()),
+            signatures: SignatureBudget::default(),
+            calm_until: Moment::default(),
             clockwork,
             roster: Roster::default(),
             moving: Vec::new(),
@@ -227,8 +247,14 @@ impl Table {
     ) {
         self.look_up(batch);
         let found = std::mem::take(&mut self.found);
+        let is_pressed = batch.len() >= BATCH_MAX;
+        self.counters.received += u64::try_from(batch.len()).unwrap_or(0);
         for (received, found) in batch.iter().zip(&found) {
-            self.take(received, *found, now.0);
+            if is_pressed && self.is_shed(received.source, *found, now.0) {
+                self.counters.shed += 1;
+            } else {
+                self.take(received, *found, now.0);
+            }
         }
         self.found = found;
         self.answer_all(now, listener, out);
@@ -244,15 +270,30 @@ impl Table {
         std::hint::black_box(touched);
     }
 
+    /// Whether a datagram is left out under pressure: never one from where its client is known to be.
+    fn is_shed(&self, source: Source, found: Option<Found>, now: Moment) -> bool {
+        let address = source.address();
+        self.loud.is_loud(address, now) && found.is_none_or(|found| !self.roster.is_home(found.path, address))
+    }
+
+    /// The kernel dropped so many datagrams of our sockets while so many were received: clients are to calm down.
+    pub fn handle_drops(&mut self, dropped: u64, received: u64, now: Moment) {
+        if dropped * 100 > (dropped + received) * CALM_FROM_PERCENT {
+            self.calm_until = now + CALM_FOR;
+        }
+    }
+
     /// Checks one datagram and asks its path.
     fn take(&mut self, received: &Received<'_>, found: Option<Found>, now: Moment) {
         let (octets, source) = (received.octets, received.source);
         let Some(found) = found.filter(|found| self.roster.is_valid(found.key, now)) else {
             self.counters.unknown += 1;
+            self.loud.note_bad(source.address(), now);
             return;
         };
         if !self.roster.mac_keys(found.key).is_some_and(|keys| keys.c2s.vouches_for_client(octets)) {
             self.counters.forged += 1;
+            self.loud.note_bad(source.address(), now);
             return;
         }
         let Some(datagram) = ClientDatagram::decode(octets) else { return };
@@ -261,8 +302,9 @@ impl Table {
         let name = (found.path, datagram.header.path);
         let is_answer = matches!(datagram.body, ClientBody::Answer { .. });
         let is_reserve = is_answer && self.is_reserve(name, source, now);
-        let datagram = &datagram;
-        let genuine = Genuine { datagram, octets, move_key: &move_key, source, now, clockwork, interval, is_reserve };
+        let (datagram, signatures) = (&datagram, &self.signatures);
+        let genuine =
+            Genuine { datagram, octets, move_key: &move_key, source, now, clockwork, interval, is_reserve, signatures };
         let Some((outcome, is_moving)) =
             self.roster.with_path(name, now, |path| (path.handle(&genuine), path.poll_timeout().is_some()))
         else {
@@ -418,7 +460,10 @@ impl Table {
             seq: header.seq,
             observed: SocketAddr::new(source.address(), source.peer.port()),
             state: standing.state,
-            flags: facts.flags.with(ReplyFlags::MORE, self.renewals.contains(&header.locator)),
+            flags: facts
+                .flags
+                .with(ReplyFlags::MORE, self.renewals.contains(&header.locator))
+                .with(ReplyFlags::CALM, now < self.calm_until),
             server_time: self.clockwork.server_time(now),
             wall_s: u32::try_from(wall.timestamp()).unwrap_or(0),
             waiting: standing.waiting,
