@@ -24,6 +24,7 @@ use crate::heartbeat;
 use crate::heartbeat::server::{BeatServer, BindError};
 use crate::liveness::driver::Liveness;
 use crate::liveness::{self, Lines, TransitionLog, WatchedEndpoint};
+use crate::recipient::{RecipientStore, Recipients};
 use crate::smtp::StoredListener;
 use crate::smtp::{SmtpRooms, SmtpServer};
 use crate::spool::SpoolStore;
@@ -271,12 +272,14 @@ struct Shared {
     pages: broadcast::Sender<AccountId>,
     readiness: Arc<Readiness>,
     updates: Arc<Updates>,
+    recipients: Arc<Recipients>,
 }
 
 impl Shared {
     fn smtp_rooms(&self, stored: Arc<dyn StoredListener>, certificate: &CertificateHandle) -> SmtpRooms {
         SmtpRooms {
             directory: self.directory.clone(),
+            recipients: Arc::clone(&self.recipients) as _,
             lines: Arc::clone(&self.lines),
             spool: Arc::clone(&self.spool),
             stored,
@@ -297,6 +300,7 @@ impl Shared {
             readiness: Arc::clone(&self.readiness),
             beats: Some(beats),
             updates: Some(Arc::clone(&self.updates)),
+            recipients: Some(Arc::clone(&self.recipients)),
         }
     }
 
@@ -313,12 +317,14 @@ impl Shared {
             spool: Arc::clone(&self.spool),
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
+            recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
             directory: self.directory.clone(),
             hostname: config.hostname.clone(),
             running: Some(Running {
                 lines: Arc::clone(&self.lines),
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),
+                recipients: Arc::clone(&self.recipients),
                 liveness: liveness_settings(config),
                 keeper,
                 smtp,
@@ -356,7 +362,8 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;
     let postroom = Arc::new(Postroom { flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
-    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates };
+    let recipients = start_recipients(&store, &stops).await?;
+    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, recipients };
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
@@ -451,6 +458,11 @@ async fn start_updates(
     Updates::start(settings, store, directory.clone(), lines, Arc::clone(liveness) as _, stops.rooms.clone())
         .await
         .map_err(|e| StartError::Read(e.to_string()))
+}
+
+async fn start_recipients(store: &Arc<SqliteStore>, stops: &Stops) -> Result<Arc<Recipients>, StartError> {
+    let started = Recipients::start(Arc::clone(store) as _, stops.heartbeats.clone());
+    started.await.map_err(|e| StartError::Read(e.to_string()))
 }
 
 fn update_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> update::Settings {

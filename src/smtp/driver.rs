@@ -22,6 +22,7 @@ use crate::account::DirectoryHandle;
 use crate::base::{Clock, SpoolIds};
 use crate::certificate::CertificateHandle;
 use crate::liveness::Lines;
+use crate::recipient::RecipientJudge;
 use crate::spool::SpoolStore;
 
 /// Pause after the system refused a connection (no file descriptors left): trying at once would only burn time.
@@ -32,6 +33,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct SmtpRooms {
     /// Accounts and domains.
     pub directory: DirectoryHandle,
+    /// Who lives in them.
+    pub recipients: Arc<dyn RecipientJudge>,
     /// How the lines to the primaries stand.
     pub lines: Arc<dyn Lines>,
     /// Where mail becomes ours.

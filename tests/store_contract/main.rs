@@ -15,5 +15,6 @@ mod engine;
 mod messages;
 mod model;
 mod on_disk;
+mod recipients;
 mod transitions;
 mod updates;

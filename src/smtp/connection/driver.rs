@@ -15,7 +15,9 @@ use super::super::driver::Host;
 use super::super::gate::Place;
 use super::super::session::{Action, Committed, PieceOutcome, Session, World};
 use super::super::settings::INPUT_OCTETS_MAX;
-use crate::base::{AccountId, Moment, SpoolId};
+use crate::account::ServedDomain;
+use crate::base::{AccountId, LocalPart, Moment, SpoolId};
+use crate::recipient::Judgement;
 use crate::spool::{CommitError, IntakeStatus, NewMessage, SpoolError};
 
 /// How long a peer that was told the last reply may take to close: closing first while its octets are unread would
@@ -329,6 +331,10 @@ impl World for Host {
 
     fn room(&self) -> u64 {
         self.rooms.spool.room()
+    }
+
+    fn judge_recipient(&self, served: &ServedDomain<'_>, local_part: &LocalPart, is_there: bool) -> Judgement {
+        self.rooms.recipients.judge(served.account.id, served.name, local_part, is_there, self.clock.wall())
     }
 
     fn fair_share(&self) -> Option<u64> {

@@ -27,6 +27,7 @@ fn connected() -> Fixture {
         counters: Arc::default(),
         rooms: SmtpRooms {
             directory: DirectoryHandle::new(village()),
+            recipients: Arc::new(std::sync::RwLock::new(crate::recipient::Table::default())),
             lines: Arc::new(StillLines),
             spool: spool.clone(),
             stored: spool.clone(),
