@@ -19,7 +19,7 @@ pub mod view;
 
 pub use board::Board;
 pub use day::DaySummary;
-pub use driver::Liveness;
+pub use driver::{Condition, Liveness};
 pub use guard::{Alarm, OwnOutage};
 pub use machine::{Beat, Machine, Output, Settings};
 pub use transition::{

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{self, DataDirError};
+use super::health::Essentials;
 use super::keeper::{Keeper, open_keys};
 use super::{listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
@@ -97,7 +97,7 @@ pub struct RunningServer {
     smtp_server: SmtpServer,
     deliveries: Arc<Deliveries>,
     web_server: WebServer,
-    store: Arc<SqliteStore>,
+    essentials: Essentials,
     socket_path: std::path::PathBuf,
 }
 
@@ -244,6 +244,8 @@ impl Ground {
 struct Stops {
     rooms: CancellationToken,
     heartbeats: CancellationToken,
+    /// After the last beat was heard: the last rows are written.
+    history: CancellationToken,
 }
 
 /// Starts everything; returns once all listeners accept.
@@ -258,6 +260,7 @@ pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, Star
     if started.is_err() {
         undo.rooms.cancel();
         undo.heartbeats.cancel();
+        undo.history.cancel();
     }
     started
 }
@@ -343,7 +346,8 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     readiness.ready("store");
     let smtp_all = sockets.smtp_addresses();
     let log = Arc::clone(&store) as Arc<dyn TransitionLog>;
-    let liveness = Liveness::start(liveness_settings(config), log, watched, stops.heartbeats.clone());
+    let told = (alert::Policy::resume(&watched, Clock.monotonic(), Clock.wall()), Arc::clone(&log));
+    let liveness = Liveness::start(liveness_settings(config), log, watched, stops.history.clone());
     let self_check = config.heartbeat_self_check.clone();
     tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, stops.heartbeats.clone()));
     let alarms = liveness.alarms();
@@ -373,7 +377,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         accounts,
         shared.directory.clone(),
         seal.clone(),
-        liveness,
+        Arc::clone(&liveness),
         Arc::clone(&beats),
         renew_after,
     ));
@@ -385,10 +389,11 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let web_all = web_server.addresses().to_vec();
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, smtp_server.counters());
     let Shared { store, spool, lines, directory, readiness, updates, .. } = shared;
-    tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, stops.rooms.clone()));
+    tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, told, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
     let keep_delivered = config.spool_keep_delivered;
-    tokio::spawn(maintain::run(spool, store.clone(), keeper, updates, keep_delivered, stops.rooms.clone()));
+    let essentials = Essentials::watched(&store, (&beats, &liveness), &readiness, &stops.rooms);
+    tokio::spawn(maintain::run(spool, store, keeper, updates, keep_delivered, stops.rooms.clone()));
     readiness.ready("control");
     Ok(RunningServer {
         smtp_all,
@@ -401,7 +406,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         smtp_server,
         deliveries,
         web_server,
-        store,
+        essentials,
         socket_path: config.control_socket(),
     })
 }
@@ -556,10 +561,8 @@ impl RunningServer {
         if !drained {
             tracing::warn!("a delivery did not end in time; its message is tried again after the next start");
         }
-        self.stops.heartbeats.cancel();
-        // Liveness writes what it knows within its next tick of 100 ms.
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        let store = self.store;
+        self.essentials.stop(&self.stops.heartbeats, &self.stops.history).await;
+        let store = self.essentials.store;
         if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await {
             tracing::error!(%error, "the store did not close in order; the next start recovers");
         }

@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod data_dir;
+mod health;
 pub mod keeper;
 pub mod listen;
 pub mod maintain;

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, setsockopt, sockopt};
@@ -89,6 +90,9 @@ pub struct BeatServer {
     /// Interrupts the thread's wait; it ends when it reads the end of this.
     waker: Mutex<Option<UnixStream>>,
     kernel_drops: AtomicU64,
+    /// Rises with every turn of the thread.
+    turns: AtomicU64,
+    thread: Mutex<Option<JoinHandle<()>>>,
     clock: Clock,
 }
 
@@ -124,11 +128,14 @@ impl BeatServer {
             listener,
             waker: Mutex::new(Some(waker)),
             kernel_drops: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
+            thread: Mutex::new(None),
             clock: Clock,
         });
         server.replace_keys(keys);
         let serving = Arc::clone(&server);
-        std::thread::Builder::new().name("beats".to_owned()).spawn(move || serving.serve(&woken))?;
+        let thread = std::thread::Builder::new().name("beats".to_owned()).spawn(move || serving.serve(&woken))?;
+        *server.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         tokio::spawn(Arc::clone(&server).watch(shutdown.clone()));
         Ok(server)
     }
@@ -189,6 +196,20 @@ impl BeatServer {
         }
     }
 
+    /// How many turns the thread has made: wake it, and the number rises at once, or it stands still.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the thread has ended after the shutdown: no beat comes any more.
+    pub async fn stopped(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let joined = tokio::task::spawn_blocking(move || thread.map_or(Ok(()), JoinHandle::join)).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the thread that serves heartbeats ended badly");
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -224,6 +245,7 @@ impl BeatServer {
         let mut inlets: Vec<Inlet> = (0..self.sockets.len()).map(Inlet::new).collect();
         let mut out = Vec::with_capacity(BATCH);
         loop {
+            self.turns.fetch_add(1, Ordering::Relaxed);
             let due = self.table().poll_timeout();
             let Some(ready) = self.wait(woken, due) else { return };
             let now = (self.clock.monotonic(), self.clock.wall());
