@@ -13,6 +13,7 @@ const ROOMS: &[&str] = &[
     "heartbeat",
     "liveness",
     "spool",
+    "verdict",
     "smtp",
     "delivery",
     "update",

@@ -25,6 +25,7 @@ use crate::spool::{
     DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
 };
 use crate::update::{Source, UpdateStore, Updates};
+use crate::verdict::VerdictStore;
 use crate::web::beat::join::{JOIN_LIFETIME, JoinCodes};
 use crate::web::sign_in;
 
@@ -68,6 +69,8 @@ pub struct Desk {
     pub accounts: Arc<dyn AccountStore>,
     /// Mail.
     pub spool: Arc<dyn SpoolStore>,
+    /// What was found of its senders.
+    pub verdicts: Arc<dyn VerdictStore>,
     /// History.
     pub log: Arc<dyn TransitionLog>,
     /// Update tokens, names, last requests.
@@ -318,6 +321,7 @@ impl Desk {
             helo: detail.helo,
             tls: detail.row.tls,
             message_id: detail.message_id,
+            verdict: self.verdicts.verdict(detail.row.id).await?,
             sha256: data_encoding::HEXLOWER.encode(&detail.sha256),
         })))
     }

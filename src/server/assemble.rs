@@ -31,11 +31,13 @@ use crate::store::sqlite::{self, OpenError, SqliteStore};
 use crate::update::probe::Rhythm;
 use crate::update::probe::driver::Caller;
 use crate::update::{UpdateStore, Updates};
+use crate::verdict::Checker;
+use crate::verdict::driver::CheckRooms;
 use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
 use crate::web::{BeatRooms, TokenDesk};
-use crate::{alert, delivery, smtp, update, web};
+use crate::{alert, delivery, smtp, update, verdict, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
 const STORED_NOTICES_MAX: usize = 256;
@@ -274,8 +276,14 @@ struct Shared {
 }
 
 impl Shared {
-    fn smtp_rooms(&self, stored: Arc<dyn StoredListener>, certificate: &CertificateHandle) -> SmtpRooms {
+    fn smtp_rooms(
+        &self,
+        stored: Arc<dyn StoredListener>,
+        certificate: &CertificateHandle,
+        checks: Option<Arc<Checker>>,
+    ) -> SmtpRooms {
         SmtpRooms {
+            checks,
             directory: self.directory.clone(),
             lines: Arc::clone(&self.lines),
             spool: Arc::clone(&self.spool),
@@ -311,6 +319,7 @@ impl Shared {
         Arc::new(Desk {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
+            verdicts: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
             directory: self.directory.clone(),
@@ -358,7 +367,8 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let postroom = Arc::new(Postroom { flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates };
-    let smtp_rooms = shared.smtp_rooms(postroom, &certificate);
+    let checks = start_checks(config, &shared, &stops);
+    let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
     let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
@@ -415,6 +425,23 @@ fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>
         interval: config.heartbeat_interval,
         allows_loopback: config.delivery_allow_loopback_targets,
     }
+}
+
+/// None when senders are not to be checked, or cannot be: mail is taken all the same.
+fn start_checks(config: &Config, shared: &Shared, stops: &Stops) -> Option<Arc<Checker>> {
+    let settings = verdict::Settings {
+        is_on: config.checks_enabled,
+        resolvers: config.checks_resolvers.clone(),
+        question_timeout: config.checks_question_timeout,
+        message_timeout: config.checks_message_timeout,
+        exempt_networks: config.checks_exempt_networks.clone(),
+        forwarders: config.smtp_forwarders.clone(),
+    };
+    let rooms = CheckRooms { spool: Arc::clone(&shared.spool), verdicts: Arc::clone(&shared.store) as _ };
+    Checker::start(settings, config.hostname.clone(), rooms, stops.rooms.clone()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "senders are not checked");
+        None
+    })
 }
 
 fn addresses<L>(listeners: &[L], local: impl Fn(&L) -> std::io::Result<SocketAddr>) -> Vec<SocketAddr> {

@@ -17,3 +17,4 @@ mod model;
 mod on_disk;
 mod transitions;
 mod updates;
+mod verdicts;

@@ -6,6 +6,7 @@ mod account;
 mod spool;
 mod transition;
 mod update;
+mod verdict;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,7 @@ use crate::liveness::day::DayRow;
 use crate::liveness::{HistoryRow, LineState};
 use crate::spool::{DeliveryReply, NewMessage, RecipientState};
 
-/// The store in memory. Implements the traits of the account, liveness, spool and update rooms.
+/// The store in memory. Implements the traits of the account, liveness, spool, update and verdict rooms.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Tables>>);
 
@@ -91,6 +92,7 @@ struct Stored {
     /// By ordinal.
     recipients: Vec<Held>,
     delivered_at: Option<WallTime>,
+    verdict: Option<crate::verdict::Verdict>,
 }
 
 #[derive(Debug)]
