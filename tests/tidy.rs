@@ -14,6 +14,7 @@ const ROOMS: &[&str] = &[
     "heartbeat",
     "liveness",
     "spool",
+    "verdict",
     "smtp",
     "delivery",
     "update",

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{self, DataDirError};
 use super::keeper::{Keeper, open_keys};
+use super::room_settings::{delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings};
 use super::{drops, listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
@@ -29,14 +30,14 @@ use crate::smtp::StoredListener;
 use crate::smtp::{SmtpRooms, SmtpServer};
 use crate::spool::SpoolStore;
 use crate::store::sqlite::{self, OpenError, SqliteStore};
-use crate::update::probe::Rhythm;
-use crate::update::probe::driver::Caller;
 use crate::update::{UpdateStore, Updates};
+use crate::verdict::Checker;
+use crate::verdict::driver::CheckRooms;
 use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
 use crate::web::{BeatRooms, TokenDesk};
-use crate::{alert, delivery, smtp, update, web};
+use crate::{alert, delivery, smtp, verdict, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
 const STORED_NOTICES_MAX: usize = 256;
@@ -276,8 +277,14 @@ struct Shared {
 }
 
 impl Shared {
-    fn smtp_rooms(&self, stored: Arc<dyn StoredListener>, certificate: &CertificateHandle) -> SmtpRooms {
+    fn smtp_rooms(
+        &self,
+        stored: Arc<dyn StoredListener>,
+        certificate: &CertificateHandle,
+        checks: Option<Arc<Checker>>,
+    ) -> SmtpRooms {
         SmtpRooms {
+            checks,
             directory: self.directory.clone(),
             recipients: Arc::clone(&self.recipients) as _,
             lines: Arc::clone(&self.lines),
@@ -315,6 +322,7 @@ impl Shared {
         Arc::new(Desk {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
+            verdicts: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
             recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
@@ -365,7 +373,8 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
     let recipients = start_recipients(&store, &stops).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, recipients };
-    let smtp_rooms = shared.smtp_rooms(postroom, &certificate);
+    let checks = start_checks(config, &shared, &stops);
+    let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
     let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
@@ -425,25 +434,25 @@ fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>
     }
 }
 
+/// None when senders are not to be checked, or cannot be: mail is taken all the same.
+fn start_checks(config: &Config, shared: &Shared, stops: &Stops) -> Option<Arc<Checker>> {
+    let settings = verdict::Settings {
+        is_on: config.checks_enabled,
+        resolvers: config.checks_resolvers.clone(),
+        question_timeout: config.checks_question_timeout,
+        message_timeout: config.checks_message_timeout,
+        exempt_networks: config.checks_exempt_networks.clone(),
+        forwarders: config.smtp_forwarders.clone(),
+    };
+    let rooms = CheckRooms { spool: Arc::clone(&shared.spool), verdicts: Arc::clone(&shared.store) as _ };
+    Checker::start(settings, config.hostname.clone(), rooms, stops.rooms.clone()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "senders are not checked");
+        None
+    })
+}
+
 fn addresses<L>(listeners: &[L], local: impl Fn(&L) -> std::io::Result<SocketAddr>) -> Vec<SocketAddr> {
     listeners.iter().filter_map(|listener| local(listener).ok()).collect()
-}
-
-fn liveness_settings(config: &Config) -> liveness::Settings {
-    liveness::Settings {
-        interval: config.heartbeat_interval,
-        misses: config.heartbeat_misses,
-        grace: config.heartbeat_grace,
-    }
-}
-
-fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> delivery::Settings {
-    delivery::Settings {
-        allow_loopback_targets: config.delivery_allow_loopback_targets,
-        own_addresses,
-        connections_max: config.delivery_connections,
-        ..delivery::Settings::new(config.hostname.clone())
-    }
 }
 
 async fn start_updates(
@@ -466,40 +475,12 @@ async fn start_recipients(store: &Arc<SqliteStore>, stops: &Stops) -> Result<Arc
     started.await.map_err(|e| StartError::Read(e.to_string()))
 }
 
-fn update_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> update::Settings {
-    let caller = Caller {
-        hostname: config.hostname.clone(),
-        allow_loopback: config.delivery_allow_loopback_targets,
-        own_addresses,
-    };
-    update::Settings { caller, rhythm: Rhythm::of_beats(config.heartbeat_interval) }
-}
-
 async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
     let settings = sqlite::Settings { path: config.database(), reserve: config.spool_reserve };
     tokio::task::spawn_blocking(move || SqliteStore::open(settings))
         .await
         .map_err(|e| StartError::Read(e.to_string()))?
         .map_err(StartError::from)
-}
-
-fn smtp_settings(config: &Config) -> smtp::Settings {
-    smtp::Settings {
-        message_octets_max: config.smtp_size_max,
-        sessions_max: config.smtp_sessions_max,
-        sessions_per_network_max: config.smtp_sessions_per_peer_max,
-        exempt_networks: config.smtp_exempt_networks.clone(),
-        postmaster: config.smtp_postmaster.clone(),
-        account_octets_max: config.spool_per_account,
-        ..smtp::Settings::new(config.hostname.clone())
-    }
-}
-
-/// `https://mx2.example.net` of `https://mx2.example.net/mail`.
-fn origin_of(url: &str) -> String {
-    let host_at = url.find("://").map_or(0, |at| at + 3);
-    let end = url.get(host_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host_at + at);
-    url.get(..end).unwrap_or(url).to_owned()
 }
 
 fn start_web(
