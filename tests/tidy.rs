@@ -16,6 +16,7 @@ const ROOMS: &[&str] = &[
     "smtp",
     "delivery",
     "update",
+    "dns",
     "alert",
     "store",
     "web",

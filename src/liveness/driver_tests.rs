@@ -72,7 +72,7 @@ async fn rows_that_the_log_refused_are_written_later_in_order_and_told_only_then
     let liveness = Liveness::start(settings(), log.clone(), vec![watched()], shutdown.clone());
     let mut events = liveness.subscribe();
     beat(&liveness);
-    liveness.primary_greeted(EndpointId(2));
+    liveness.primary_greeted(EndpointId(2), "192.0.2.7".parse().unwrap());
     assert_eq!(liveness.line(EndpointId(2)).unwrap().state, LineState::Online);
     for expected in [LineState::Returning, LineState::Online] {
         let event = events.recv().await.unwrap();
