@@ -57,8 +57,21 @@ pub enum AccountCommand {
         #[arg(long, default_value = "7d", value_parser = parse_duration)]
         overlap: std::time::Duration,
     },
-    /// Remove an account that holds no mail
+    /// End an account: senders are put off for 30 days, held mail is still delivered, then it goes
     Rm {
+        /// The account
+        name: AccountName,
+        /// Without the 30 days, for one made by mistake; it must hold no mail, and senders are refused from now on
+        #[arg(long)]
+        now: bool,
+    },
+    /// Keep an account's mail without delivering it; new mail is taken for 7 days, then put off
+    Suspend {
+        /// The account
+        name: AccountName,
+    },
+    /// Take back a suspension or an end
+    Resume {
         /// The account
         name: AccountName,
     },
@@ -187,7 +200,9 @@ impl From<AccountCommand> for Request {
             AccountCommand::List => Self::AccountList,
             AccountCommand::Show { name } => Self::AccountShow { name },
             AccountCommand::Rotate { name, overlap } => Self::AccountRotate { name, overlap_s: overlap.as_secs() },
-            AccountCommand::Rm { name } => Self::AccountRemove { name },
+            AccountCommand::Rm { name, now } => Self::AccountRemove { name, at_once: now },
+            AccountCommand::Suspend { name } => Self::AccountSuspend { name },
+            AccountCommand::Resume { name } => Self::AccountResume { name },
             AccountCommand::Link { name } => Self::AccountLink { name },
             AccountCommand::Join { name } => Self::AccountJoin { name },
             AccountCommand::Proof { name } => Self::AccountProof { name },

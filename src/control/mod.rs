@@ -4,6 +4,7 @@
 //! server, is carried out by [`Desk`], and comes back as a [`Reply`] that is printed as text or as JSON. Commands
 //! that only look are answered from the database when no server runs.
 
+mod account_desk;
 pub mod arguments;
 pub mod desk;
 pub mod driver;

@@ -6,6 +6,7 @@ use super::reply::{
     AccountShown, MessageDetailShown, MessageShown, QueueShown, Reply, StateShown, StatusShown, TokenShown,
 };
 use super::update_print;
+use crate::account::AccountStatus;
 use crate::base::WallTime;
 
 /// The answer as lines, each ended by a line feed.
@@ -162,6 +163,11 @@ fn account(a: &AccountShown, now: WallTime) -> String {
         ("held", format!("{} messages, {} refused, {}", a.held, a.refused, size(a.held_bytes))),
         ("delivering", if a.delivering { "yes" } else { "no" }.to_owned()),
     ];
+    match a.status {
+        AccountStatus::Active => {}
+        AccountStatus::Suspended => rows.insert(1, ("contract", format!("suspended since {}", time(a.status_since)))),
+        AccountStatus::Leaving => rows.insert(1, ("contract", format!("leaving since {}", time(a.status_since)))),
+    }
     if let Some(loss) = a.loss_percent {
         rows.push(("packet loss", format!("{loss:.1} %")));
     }

@@ -69,6 +69,8 @@ pub struct AccountShown {
     pub account: AccountName,
     /// Contract.
     pub status: AccountStatus,
+    /// Since when.
+    pub status_since: WallTime,
     /// State of its line.
     pub state: LineState,
     /// Since when.

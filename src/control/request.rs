@@ -54,8 +54,20 @@ pub enum Request {
         /// How long the old token is still taken, seconds.
         overlap_s: u64,
     },
-    /// Removes an account that holds no mail.
+    /// Ends an account: senders are put off for a month, then it goes.
     AccountRemove {
+        /// Its name.
+        name: AccountName,
+        /// Without the month; only an account that holds no mail.
+        at_once: bool,
+    },
+    /// Keeps the account's mail without delivering it.
+    AccountSuspend {
+        /// Its name.
+        name: AccountName,
+    },
+    /// Takes back a suspension or an end.
+    AccountResume {
         /// Its name.
         name: AccountName,
     },
@@ -210,6 +222,8 @@ impl Request {
             Self::AccountAdd { .. }
             | Self::AccountRotate { .. }
             | Self::AccountRemove { .. }
+            | Self::AccountSuspend { .. }
+            | Self::AccountResume { .. }
             | Self::AccountLink { .. }
             | Self::AccountJoin { .. }
             | Self::DomainAdd { .. }

@@ -1,4 +1,5 @@
-//! What has to be done now and then: old envelopes and old changes of lines go, run-out heartbeat keys are forgotten.
+//! What has to be done now and then: old envelopes and old changes of lines go, accounts that left too, run-out
+//! heartbeat keys are forgotten.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use crate::base::Clock;
 use crate::control::DirectoryKeeper;
 use crate::liveness::TransitionLog;
 use crate::spool::SpoolStore;
+use crate::update::Updates;
 
 /// Between two rounds. The limits it enforces are days.
 const ROUND: Duration = Duration::from_secs(600);
@@ -22,6 +24,7 @@ pub async fn run(
     spool: Arc<dyn SpoolStore>,
     log: Arc<dyn TransitionLog>,
     keeper: Arc<Keeper>,
+    updates: Arc<Updates>,
     keep_delivered: Duration,
     shutdown: CancellationToken,
 ) {
@@ -35,6 +38,11 @@ pub async fn run(
             Ok(0) => {}
             Ok(purged) => tracing::info!(purged, "old changes of lines removed"),
             Err(error) => tracing::error!(%error, "old changes of lines not removed"),
+        }
+        if keeper.remove_left(Clock.wall()).await > 0
+            && let Err(error) = updates.reload().await
+        {
+            tracing::error!(%error, "names of removed accounts are forgotten at the next start only");
         }
         if let Err(error) = keeper.reload().await {
             tracing::error!(%error, "accounts not read again");

@@ -675,7 +675,13 @@ pub(crate) struct World {
 
 pub(crate) fn directory(port: u16, status: AccountStatus) -> Directory {
     let name = |text: &str| DomainName::parse(text).unwrap();
-    let account = Account { id: ACCOUNT, name: "firma".parse().unwrap(), status, created_at: WallTime::UNIX_EPOCH };
+    let account = Account {
+        id: ACCOUNT,
+        name: "firma".parse().unwrap(),
+        status,
+        status_since: WallTime::UNIX_EPOCH,
+        created_at: WallTime::UNIX_EPOCH,
+    };
     let endpoint = Endpoint {
         id: ENDPOINT,
         account: ACCOUNT,

@@ -20,6 +20,7 @@ mod job;
 mod migrate;
 mod open;
 mod readers;
+mod retired;
 mod room;
 mod row;
 mod spool;
