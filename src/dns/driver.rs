@@ -190,24 +190,34 @@ impl Dns {
         Ok(dns)
     }
 
-    /// Accounts have changed by command: names come and go.
+    /// Accounts have changed by command: names come and go. Questions wait only while what differs is changed.
     pub fn reload(&self) {
         let directory = self.directory.load();
-        let mut catalog = self.desk.catalog.write().unwrap_or_else(PoisonError::into_inner);
         let endpoints = directory.endpoints();
         let wanted: HashSet<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id).collect();
-        let gone: Vec<u32> =
-            catalog.names().rows().filter(|(_, row)| !wanted.contains(&row.endpoint)).map(|(place, _)| place).collect();
+        let (gone, fresh) = {
+            let catalog = self.desk.catalog();
+            let names = catalog.names();
+            let gone: Vec<u32> =
+                names.rows().filter(|(_, row)| !wanted.contains(&row.endpoint)).map(|(place, _)| place).collect();
+            let fresh: Vec<(&Endpoint, FrontMachine)> = endpoints
+                .iter()
+                .filter(|endpoint| names.place_of_server(endpoint.id).is_none())
+                .map(|endpoint| (*endpoint, self.resumed(&catalog, endpoint)))
+                .collect();
+            (gone, fresh)
+        };
+        if gone.is_empty() && fresh.is_empty() {
+            return;
+        }
+        let mut catalog = self.desk.catalog.write().unwrap_or_else(PoisonError::into_inner);
         for place in gone {
             catalog.remove(place);
         }
         catalog.reserve(endpoints.len());
-        for endpoint in endpoints {
-            if catalog.names().place_of_server(endpoint.id).is_none() {
-                let owner = Owner::of_domain(&endpoint.host);
-                let machine = self.resumed(&catalog, endpoint);
-                catalog.add_server(owner, (endpoint.id, endpoint.account), true, machine);
-            }
+        for (endpoint, machine) in fresh {
+            let owner = Owner::of_domain(&endpoint.host);
+            catalog.add_server(owner, (endpoint.id, endpoint.account), true, machine);
         }
         catalog.settle_serials(self.clock.wall());
     }

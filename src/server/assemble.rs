@@ -341,10 +341,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let readiness = Arc::new(Readiness::new(PARTS));
     readiness.ready("store");
     let smtp_all = sockets.smtp_addresses();
-    let log = Arc::clone(&store) as Arc<dyn TransitionLog>;
-    let liveness = Liveness::start(liveness_settings(config), log, watched, stops.heartbeats.clone());
-    let self_check = config.heartbeat_self_check.clone();
-    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, stops.heartbeats.clone()));
+    let liveness = start_liveness(config, &store, watched, &stops.heartbeats);
     let alarms = liveness.alarms();
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
@@ -406,6 +403,19 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         store,
         socket_path: config.control_socket(),
     })
+}
+
+fn start_liveness(
+    config: &Config,
+    store: &Arc<SqliteStore>,
+    watched: Vec<WatchedEndpoint>,
+    shutdown: &CancellationToken,
+) -> Arc<Liveness> {
+    let log = Arc::clone(store) as Arc<dyn TransitionLog>;
+    let liveness = Liveness::start(liveness_settings(config), log, watched, shutdown.clone());
+    let self_check = config.heartbeat_self_check.clone();
+    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, shutdown.clone()));
+    liveness
 }
 
 fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>, https: String) -> BeatRooms {

@@ -71,5 +71,8 @@ fn a_removed_account_takes_its_name_along() {
     server.add_account("firma", 25);
     assert_eq!(data(server.names, NAME, A), [PARKED]);
     server.command(&["account", "rm", "firma"]);
+    assert_eq!(data(server.names, NAME, A), [PARKED], "while it leaves, senders are put off by us");
+    server.command(&["account", "resume", "firma"]);
+    server.command(&["account", "rm", "firma", "--now"]);
     assert_eq!(data(server.names, NAME, A), [""; 0]);
 }
