@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{self, DataDirError};
 use super::keeper::{Keeper, open_keys};
+use super::names::NameSockets;
 use super::room_settings::{delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings};
 use super::{drops, listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
@@ -86,6 +87,8 @@ pub struct RunningServer {
     pub smtp_all: Vec<SocketAddr>,
     /// All heartbeat sockets.
     pub heartbeat_all: Vec<SocketAddr>,
+    /// Where names are served, over UDP and TCP.
+    pub names_all: Vec<SocketAddr>,
     /// All web listeners.
     pub web_all: Vec<SocketAddr>,
     /// All listeners for updates over plain HTTP.
@@ -177,6 +180,7 @@ struct Sockets {
     smtp: Vec<tokio::net::TcpListener>,
     web: Vec<std::net::TcpListener>,
     update: Vec<std::net::TcpListener>,
+    names: NameSockets,
 }
 
 impl Sockets {
@@ -187,6 +191,7 @@ impl Sockets {
             smtp: listen::bind_all(&config.smtp_listen, smtp::driver::bind).map_err(words)?,
             web: bind_http(&config.web_listen, "browsers", "web.listen")?,
             update: bind_http(&config.web_update_listen, "updates", "web.update_listen")?,
+            names: NameSockets::bind(config)?,
         })
     }
 
@@ -350,13 +355,12 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let readiness = Arc::new(Readiness::new(PARTS));
     readiness.ready("store");
     let smtp_all = sockets.smtp_addresses();
-    let log = Arc::clone(&store) as Arc<dyn TransitionLog>;
-    let liveness = Liveness::start(liveness_settings(config), log, watched, stops.heartbeats.clone());
-    let self_check = config.heartbeat_self_check.clone();
-    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, stops.heartbeats.clone()));
+    let liveness = start_liveness(config, &store, watched, &stops.heartbeats);
     let alarms = liveness.alarms();
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
+    let known = (directory.clone(), Arc::clone(&lines));
+    let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms)?;
     let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
     let deliveries = Deliveries::start(mail, directory.clone(), Arc::clone(&lines), Arc::clone(&spool), rooms)?;
     readiness.ready("delivery");
@@ -378,14 +382,14 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
     let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
-    let renew_after = config.heartbeat_renew_tokens_after;
     let keeper = Arc::new(Keeper::new(
         accounts,
         shared.directory.clone(),
         seal.clone(),
         liveness,
         Arc::clone(&beats),
-        renew_after,
+        config.heartbeat_renew_tokens_after,
+        dns,
     ));
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
@@ -403,6 +407,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     Ok(RunningServer {
         smtp_all,
         heartbeat_all: beats.addresses(),
+        names_all,
         web_all,
         update_all,
         desk,
@@ -414,6 +419,19 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         store,
         socket_path: config.control_socket(),
     })
+}
+
+fn start_liveness(
+    config: &Config,
+    store: &Arc<SqliteStore>,
+    watched: Vec<WatchedEndpoint>,
+    shutdown: &CancellationToken,
+) -> Arc<Liveness> {
+    let log = Arc::clone(store) as Arc<dyn TransitionLog>;
+    let liveness = Liveness::start(liveness_settings(config), log, watched, shutdown.clone());
+    let self_check = config.heartbeat_self_check.clone();
+    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, shutdown.clone()));
+    liveness
 }
 
 fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>, https: String) -> BeatRooms {
