@@ -24,6 +24,7 @@ use crate::spool::{
     DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
 };
 use crate::update::{Source, UpdateStore, Updates};
+use crate::verdict::VerdictStore;
 use crate::web::beat::join::JoinCodes;
 
 /// Keeps the memory of the running server in step with the store.
@@ -65,6 +66,8 @@ pub struct Desk {
     pub accounts: Arc<dyn AccountStore>,
     /// Mail.
     pub spool: Arc<dyn SpoolStore>,
+    /// What was found of its senders.
+    pub verdicts: Arc<dyn VerdictStore>,
     /// History.
     pub log: Arc<dyn TransitionLog>,
     /// Update tokens, names, last requests.
@@ -221,6 +224,7 @@ impl Desk {
             helo: detail.helo,
             tls: detail.row.tls,
             message_id: detail.message_id,
+            verdict: self.verdicts.verdict(detail.row.id).await?,
             sha256: data_encoding::HEXLOWER.encode(&detail.sha256),
         })))
     }

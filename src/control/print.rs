@@ -237,6 +237,7 @@ fn message(shown: &MessageDetailShown, now: WallTime) -> String {
         ("sent by", format!("{} calling itself {}", shown.peer, safe(&shown.helo))),
         ("tls", shown.tls.clone().unwrap_or_else(|| "none".to_owned())),
         ("message-id", safe(&shown.message_id)),
+        ("sender", shown.verdict.as_ref().map_or_else(|| "not checked".to_owned(), |v| safe(&v.to_line()))),
         ("sha256", shown.sha256.clone()),
     ]);
     text.push('\n');

@@ -266,6 +266,9 @@ pub struct MessageDetailShown {
     pub message_id: String,
     /// SHA-256 of the content, hex.
     pub sha256: String,
+    /// What the DNS says of the sender; absent while it was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<crate::verdict::Verdict>,
 }
 
 /// A page of the queue.

@@ -193,9 +193,7 @@ impl Machine {
             Phase::Returning { first: Some(_) } | Phase::Online => {}
         }
         self.heal(beat.at);
-        let now = self.lane_addresses();
-        // A first address comes with a row of history.
-        if (addresses.0.is_some() && addresses.0 != now.0) || addresses.1 != now.1 {
+        if addresses != self.lane_addresses() {
             self.note_addresses();
         }
     }
@@ -543,9 +541,15 @@ impl Machine {
     }
 
     fn note_mail(&mut self, mail_ok: Option<bool>) {
-        if self.mail_ok == Some(false) && mail_ok == Some(true) {
-            let (account, endpoint) = (self.watched.account, self.watched.endpoint);
-            self.outputs.push_back(Output::Note(LineEvent::MailAccepted { account, endpoint }));
+        let (account, endpoint) = (self.watched.account, self.watched.endpoint);
+        match (self.mail_ok, mail_ok) {
+            (Some(false), Some(true)) => {
+                self.outputs.push_back(Output::Note(LineEvent::MailAccepted { account, endpoint }));
+            }
+            (None | Some(true), Some(false)) => {
+                self.outputs.push_back(Output::Note(LineEvent::MailRefused { account, endpoint }));
+            }
+            (_, Some(false) | None) | (None | Some(true), Some(true)) => {}
         }
         self.mail_ok = mail_ok;
     }

@@ -99,8 +99,8 @@ pub enum LineEvent {
         /// SUSPECT now, or back to ONLINE.
         is_suspect: bool,
     },
-    /// Other addresses are vouched for than before, without a row of history: one path fell silent while the other goes
-    /// on, or is back. Ask [`Lines::effective_addresses`].
+    /// Other addresses are vouched for than before: one is heard now, or one path fell silent while the other goes on. Ask
+    /// [`Lines::effective_addresses`]. A new one also makes a row of history.
     Addresses {
         /// Whose server.
         account: AccountId,
@@ -113,6 +113,24 @@ pub enum LineEvent {
         account: AccountId,
         /// Which server.
         endpoint: EndpointId,
+    },
+    /// The client says that its mail server takes no mail, and did not say so before.
+    MailRefused {
+        /// Whose server.
+        account: AccountId,
+        /// Which server.
+        endpoint: EndpointId,
+    },
+    /// The mail server greeted us at this address.
+    Greeted {
+        /// Whose server.
+        account: AccountId,
+        /// Which server.
+        endpoint: EndpointId,
+        /// Where.
+        address: IpAddr,
+        /// When.
+        at: WallTime,
     },
 }
 
@@ -128,8 +146,8 @@ pub trait Lines: Send + Sync {
         let heard = |line: LineView| Some((line.address?, HeardAt { path: 0, beat: line.last_beat }));
         EffectiveAddresses::of(line.and_then(heard))
     }
-    /// The primary greeted us at the address of the beats: the other half of a return.
-    fn primary_greeted(&self, endpoint: EndpointId);
+    /// The primary greeted us at `address`, which beats vouch for: the other half of a return.
+    fn primary_greeted(&self, endpoint: EndpointId, address: IpAddr);
     /// Events from now on. A slow reader loses the oldest and has to look at [`line`](Self::line) again.
     fn subscribe(&self) -> broadcast::Receiver<LineEvent>;
     /// Set while silence of many lines is taken to be our own fault. A source that never judges has none.

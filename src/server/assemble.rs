@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::data_dir::{self, DataDirError};
 use super::health::Essentials;
 use super::keeper::{Keeper, open_keys};
-use super::{listen, maintain};
+use super::names::NameSockets;
+use super::room_settings::{delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings};
+use super::{greeter, listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
@@ -29,14 +31,14 @@ use crate::smtp::StoredListener;
 use crate::smtp::{SmtpRooms, SmtpServer};
 use crate::spool::SpoolStore;
 use crate::store::sqlite::{self, OpenError, SqliteStore};
-use crate::update::probe::Rhythm;
-use crate::update::probe::driver::Caller;
 use crate::update::{UpdateStore, Updates};
+use crate::verdict::Checker;
+use crate::verdict::driver::CheckRooms;
 use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
 use crate::web::{BeatRooms, TokenDesk};
-use crate::{alert, delivery, smtp, update, web};
+use crate::{alert, delivery, smtp, verdict, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
 const STORED_NOTICES_MAX: usize = 256;
@@ -85,6 +87,8 @@ pub struct RunningServer {
     pub smtp_all: Vec<SocketAddr>,
     /// All heartbeat sockets.
     pub heartbeat_all: Vec<SocketAddr>,
+    /// Where names are served, over UDP and TCP.
+    pub names_all: Vec<SocketAddr>,
     /// All web listeners.
     pub web_all: Vec<SocketAddr>,
     /// All listeners for updates over plain HTTP.
@@ -176,6 +180,7 @@ struct Sockets {
     smtp: Vec<tokio::net::TcpListener>,
     web: Vec<std::net::TcpListener>,
     update: Vec<std::net::TcpListener>,
+    names: NameSockets,
 }
 
 impl Sockets {
@@ -186,6 +191,7 @@ impl Sockets {
             smtp: listen::bind_all(&config.smtp_listen, smtp::driver::bind).map_err(words)?,
             web: bind_http(&config.web_listen, "browsers", "web.listen")?,
             update: bind_http(&config.web_update_listen, "updates", "web.update_listen")?,
+            names: NameSockets::bind(config)?,
         })
     }
 
@@ -279,8 +285,14 @@ struct Shared {
 }
 
 impl Shared {
-    fn smtp_rooms(&self, stored: Arc<dyn StoredListener>, certificate: &CertificateHandle) -> SmtpRooms {
+    fn smtp_rooms(
+        &self,
+        stored: Arc<dyn StoredListener>,
+        certificate: &CertificateHandle,
+        checks: Option<Arc<Checker>>,
+    ) -> SmtpRooms {
         SmtpRooms {
+            checks,
             directory: self.directory.clone(),
             recipients: Arc::clone(&self.recipients) as _,
             lines: Arc::clone(&self.lines),
@@ -318,6 +330,7 @@ impl Shared {
         Arc::new(Desk {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
+            verdicts: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
             recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
@@ -345,14 +358,12 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let readiness = Arc::new(Readiness::new(PARTS));
     readiness.ready("store");
     let smtp_all = sockets.smtp_addresses();
-    let log = Arc::clone(&store) as Arc<dyn TransitionLog>;
-    let told = (alert::Policy::resume(&watched, Clock.monotonic(), Clock.wall()), Arc::clone(&log));
-    let liveness = Liveness::start(liveness_settings(config), log, watched, stops.history.clone());
-    let self_check = config.heartbeat_self_check.clone();
-    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, stops.heartbeats.clone()));
+    let (liveness, told) = start_liveness(config, &store, watched, &stops);
     let alarms = liveness.alarms();
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
+    let known = (directory.clone(), Arc::clone(&lines));
+    let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms)?;
     let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
     let deliveries = Deliveries::start(mail, directory.clone(), Arc::clone(&lines), Arc::clone(&spool), rooms)?;
     readiness.ready("delivery");
@@ -368,18 +379,19 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
     let recipients = start_recipients(&store, &stops).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, recipients };
-    let smtp_rooms = shared.smtp_rooms(postroom, &certificate);
+    let checks = start_checks(config, &shared, &stops);
+    let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
     let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
-    let renew_after = config.heartbeat_renew_tokens_after;
     let keeper = Arc::new(Keeper::new(
         accounts,
         shared.directory.clone(),
         seal.clone(),
         Arc::clone(&liveness),
         Arc::clone(&beats),
-        renew_after,
+        config.heartbeat_renew_tokens_after,
+        dns,
     ));
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
@@ -398,6 +410,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     Ok(RunningServer {
         smtp_all,
         heartbeat_all: beats.addresses(),
+        names_all,
         web_all,
         update_all,
         desk,
@@ -409,6 +422,20 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         essentials,
         socket_path: config.control_socket(),
     })
+}
+
+fn start_liveness(
+    config: &Config,
+    store: &Arc<SqliteStore>,
+    watched: Vec<WatchedEndpoint>,
+    stops: &Stops,
+) -> (Arc<Liveness>, (alert::Policy, Arc<dyn TransitionLog>)) {
+    let log = Arc::clone(store) as Arc<dyn TransitionLog>;
+    let told = (alert::Policy::resume(&watched, Clock.monotonic(), Clock.wall()), Arc::clone(&log));
+    let liveness = Liveness::start(liveness_settings(config), log, watched, stops.history.clone());
+    let self_check = config.heartbeat_self_check.clone();
+    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, stops.heartbeats.clone()));
+    (liveness, told)
 }
 
 fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>, https: String) -> BeatRooms {
@@ -429,25 +456,25 @@ fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>
     }
 }
 
+/// None when senders are not to be checked, or cannot be: mail is taken all the same.
+fn start_checks(config: &Config, shared: &Shared, stops: &Stops) -> Option<Arc<Checker>> {
+    let settings = verdict::Settings {
+        is_on: config.checks_enabled,
+        resolvers: config.checks_resolvers.clone(),
+        question_timeout: config.checks_question_timeout,
+        message_timeout: config.checks_message_timeout,
+        exempt_networks: config.checks_exempt_networks.clone(),
+        forwarders: config.smtp_forwarders.clone(),
+    };
+    let rooms = CheckRooms { spool: Arc::clone(&shared.spool), verdicts: Arc::clone(&shared.store) as _ };
+    Checker::start(settings, config.hostname.clone(), rooms, stops.rooms.clone()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "senders are not checked");
+        None
+    })
+}
+
 fn addresses<L>(listeners: &[L], local: impl Fn(&L) -> std::io::Result<SocketAddr>) -> Vec<SocketAddr> {
     listeners.iter().filter_map(|listener| local(listener).ok()).collect()
-}
-
-fn liveness_settings(config: &Config) -> liveness::Settings {
-    liveness::Settings {
-        interval: config.heartbeat_interval,
-        misses: config.heartbeat_misses,
-        grace: config.heartbeat_grace,
-    }
-}
-
-fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> delivery::Settings {
-    delivery::Settings {
-        allow_loopback_targets: config.delivery_allow_loopback_targets,
-        own_addresses,
-        connections_max: config.delivery_connections,
-        ..delivery::Settings::new(config.hostname.clone())
-    }
 }
 
 async fn start_updates(
@@ -459,6 +486,8 @@ async fn start_updates(
     stops: &Stops,
 ) -> Result<Arc<Updates>, StartError> {
     let settings = update_settings(config, own_addresses);
+    let (whom, lines) = (directory.clone(), Arc::clone(liveness) as Arc<dyn Lines>);
+    tokio::spawn(greeter::run(lines, whom, settings.caller.clone(), stops.rooms.clone()));
     let (store, lines) = (Arc::clone(store) as Arc<dyn UpdateStore>, Arc::clone(liveness) as Arc<dyn Lines>);
     Updates::start(settings, store, directory.clone(), lines, Arc::clone(liveness) as _, stops.rooms.clone())
         .await
@@ -470,40 +499,12 @@ async fn start_recipients(store: &Arc<SqliteStore>, stops: &Stops) -> Result<Arc
     started.await.map_err(|e| StartError::Read(e.to_string()))
 }
 
-fn update_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> update::Settings {
-    let caller = Caller {
-        hostname: config.hostname.clone(),
-        allow_loopback: config.delivery_allow_loopback_targets,
-        own_addresses,
-    };
-    update::Settings { caller, rhythm: Rhythm::of_beats(config.heartbeat_interval) }
-}
-
 async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
     let settings = sqlite::Settings { path: config.database(), reserve: config.spool_reserve };
     tokio::task::spawn_blocking(move || SqliteStore::open(settings))
         .await
         .map_err(|e| StartError::Read(e.to_string()))?
         .map_err(StartError::from)
-}
-
-fn smtp_settings(config: &Config) -> smtp::Settings {
-    smtp::Settings {
-        message_octets_max: config.smtp_size_max,
-        sessions_max: config.smtp_sessions_max,
-        sessions_per_network_max: config.smtp_sessions_per_peer_max,
-        exempt_networks: config.smtp_exempt_networks.clone(),
-        postmaster: config.smtp_postmaster.clone(),
-        account_octets_max: config.spool_per_account,
-        ..smtp::Settings::new(config.hostname.clone())
-    }
-}
-
-/// `https://mx2.example.net` of `https://mx2.example.net/mail`.
-fn origin_of(url: &str) -> String {
-    let host_at = url.find("://").map_or(0, |at| at + 3);
-    let end = url.get(host_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host_at + at);
-    url.get(..end).unwrap_or(url).to_owned()
 }
 
 fn start_web(

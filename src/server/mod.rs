@@ -2,10 +2,13 @@
 
 pub mod assemble;
 pub mod data_dir;
+mod greeter;
 mod health;
 pub mod keeper;
 pub mod listen;
 pub mod maintain;
+mod names;
+mod room_settings;
 pub mod run;
 pub mod stopped;
 

@@ -24,6 +24,7 @@ use crate::certificate::CertificateHandle;
 use crate::liveness::Lines;
 use crate::recipient::RecipientJudge;
 use crate::spool::SpoolStore;
+use crate::verdict::Checker;
 
 /// Pause after the system refused a connection (no file descriptors left): trying at once would only burn time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -45,6 +46,8 @@ pub struct SmtpRooms {
     pub certificate: Option<CertificateHandle>,
     /// Names of messages.
     pub ids: Arc<SpoolIds>,
+    /// Who looks at senders once their mail is ours.
+    pub checks: Option<Arc<Checker>>,
 }
 
 /// What all sessions share.

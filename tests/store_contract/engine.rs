@@ -17,9 +17,13 @@ use pulsemx::spool::{
 use pulsemx::store::sqlite::Settings;
 use pulsemx::store::{MemoryStore, SqliteStore};
 use pulsemx::update::UpdateStore;
+use pulsemx::verdict::VerdictStore;
 
-pub(crate) trait Everything: AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore {}
-impl<T: AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore> Everything for T {}
+pub(crate) trait Everything:
+    AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore
+{
+}
+impl<T: AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore> Everything for T {}
 
 /// An engine that may be stopped and started again. `restart` of the memory engine keeps the value.
 pub(crate) enum Engine {

@@ -18,3 +18,4 @@ mod on_disk;
 mod recipients;
 mod transitions;
 mod updates;
+mod verdicts;

@@ -7,6 +7,7 @@ mod recipient;
 mod spool;
 mod transition;
 mod update;
+mod verdict;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,8 +22,7 @@ use crate::liveness::{Cause, HistoryRow, LineState};
 use crate::recipient::{DomainRow, Learned, ListEntry};
 use crate::spool::{DeliveryReply, NewMessage, RecipientState};
 
-/// The store in memory. Implements the traits of the account, recipient, liveness, spool and
-/// update rooms.
+/// The store in memory. Implements the traits of all rooms that have one.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Tables>>);
 
@@ -113,6 +113,7 @@ struct Stored {
     /// By ordinal.
     recipients: Vec<Held>,
     delivered_at: Option<WallTime>,
+    verdict: Option<crate::verdict::Verdict>,
 }
 
 #[derive(Debug)]

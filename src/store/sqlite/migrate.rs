@@ -22,7 +22,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0006_dsn.sql"),
     include_str!("../../../migrations/0007_leaving.sql"),
     include_str!("../../../migrations/0008_recipients.sql"),
-    include_str!("../../../migrations/0009_told.sql"),
+    include_str!("../../../migrations/0009_verdicts.sql"),
+    include_str!("../../../migrations/0010_told.sql"),
 ];
 
 /// The schema that `steps` lead to.

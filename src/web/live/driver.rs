@@ -110,7 +110,9 @@ const fn account_of(event: &LineEvent) -> AccountId {
     match event {
         LineEvent::Changed(row) => row.account(),
         LineEvent::Suspicion { account, .. }
+        | LineEvent::MailAccepted { account, .. }
+        | LineEvent::MailRefused { account, .. }
         | LineEvent::Addresses { account, .. }
-        | LineEvent::MailAccepted { account, .. } => *account,
+        | LineEvent::Greeted { account, .. } => *account,
     }
 }

@@ -58,6 +58,7 @@ impl Server {
             stored: spool.clone(),
             certificate: Some(certificate),
             ids: Arc::new(SpoolIds::default()),
+            checks: None,
         };
         let server = SmtpServer::start(settings, vec![listener], rooms, shutdown.clone());
         Self { address, spool, shutdown, server: Some(server), data }
