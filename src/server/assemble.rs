@@ -107,6 +107,7 @@ pub struct RunningServer {
 
 /// Passes the news of stored mail on to delivery and to open pages.
 struct Postroom {
+    spool: Arc<dyn SpoolStore>,
     flushes: Arc<dyn Flushes>,
     pages: broadcast::Sender<AccountId>,
     counts: Arc<WaitingCounts>,
@@ -120,6 +121,16 @@ impl StoredListener for Postroom {
             // Nobody listening is the ordinary case: no page is open.
             let _ = self.pages.send(*account);
         }
+    }
+
+    fn flush_wanted(&self, account: AccountId) {
+        let (spool, flushes) = (Arc::clone(&self.spool), Arc::clone(&self.flushes));
+        tokio::spawn(async move {
+            if let Err(error) = spool.make_due(account, Clock.wall()).await {
+                tracing::error!(%account, %error, "mail that was asked for keeps its times");
+            }
+            flushes.retry(account);
+        });
     }
 }
 
@@ -373,7 +384,8 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let flushes = Arc::clone(&deliveries) as Arc<dyn Flushes>;
     let counts = WaitingCounts::start(&spool, &liveness, &flushes, &directory, &stops.rooms);
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;
-    let postroom = Arc::new(Postroom { flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
+    let postroom =
+        Arc::new(Postroom { spool: Arc::clone(&spool), flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
     let recipients = start_recipients(&store, &stops).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, recipients };

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::driver::{Seat, serve};
 use super::counters::Counters;
 use super::gate::Gate;
+use super::requests::FlushRequests;
 use super::settings::{LISTEN_BACKLOG, Settings};
 use super::{StoredListener, reply};
 use crate::account::DirectoryHandle;
@@ -57,6 +58,7 @@ pub(in crate::smtp) struct Host {
     pub(in crate::smtp) rooms: SmtpRooms,
     pub(in crate::smtp) tls: Option<TlsAcceptor>,
     pub(in crate::smtp) shutdown: CancellationToken,
+    pub(in crate::smtp) flush_requests: Mutex<FlushRequests>,
     pub(in crate::smtp) started: Instant,
     pub(in crate::smtp) clock: Clock,
 }
@@ -141,6 +143,7 @@ impl SmtpServer {
             counters: Arc::clone(&counters),
             rooms,
             shutdown,
+            flush_requests: Mutex::default(),
             started: Instant::now(),
             clock: Clock,
         });

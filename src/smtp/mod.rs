@@ -21,6 +21,7 @@ pub mod header;
 pub mod pace;
 pub mod path;
 pub mod reply;
+mod requests;
 pub mod session;
 pub mod settings;
 pub mod trace;
@@ -36,6 +37,8 @@ pub use settings::{Patience, Settings};
 pub trait StoredListener: Send + Sync {
     /// A message with recipients of these accounts was committed.
     fn mail_stored(&self, accounts: &[AccountId]);
+    /// The account's server asks for what waits. Returns at once.
+    fn flush_wanted(&self, account: AccountId);
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ pub trait World {
     fn room(&self) -> u64;
     /// What one account may hold while the disk is rather full, octets.
     fn fair_share(&self) -> Option<u64>;
+    /// Has the waiting mail of an account delivered now.
+    fn start_flush(&self, account: AccountId) -> FlushAnswer;
     /// The line to one server.
     fn line(&self, endpoint: EndpointId) -> Option<LineView>;
     /// A name for the next message.
@@ -79,6 +81,15 @@ pub enum Action {
     StartTls,
     /// Send the output and end.
     Close,
+}
+
+/// What came of a request for a flush.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FlushAnswer {
+    /// It begins, or goes on.
+    Started,
+    /// It was asked for a moment ago.
+    TooOften,
 }
 
 /// What came of a piece stored ahead.
@@ -425,7 +436,7 @@ impl Session {
             Command::Noop => self.say(&reply::OK),
             Command::Vrfy => self.say(&reply::VERIFY),
             Command::Help => self.say(&reply::HELP),
-            Command::Etrn => self.refuse(&reply::NO_ETRN),
+            Command::Etrn(node) => self.etrn(&node, world),
             Command::StartTls => self.starttls(input),
             Command::Quit => self.close(&reply::BYE),
             Command::Http => self.close(&reply::NOT_HTTP),

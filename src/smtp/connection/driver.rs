@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -13,7 +13,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::super::driver::Host;
 use super::super::gate::Place;
-use super::super::session::{Action, Committed, PieceOutcome, Session, World};
+use super::super::requests::FlushRequests;
+use super::super::session::{Action, Committed, FlushAnswer, PieceOutcome, Session, World};
 use super::super::settings::INPUT_OCTETS_MAX;
 use crate::account::ServedDomain;
 use crate::base::{AccountId, LocalPart, Moment, SpoolId};
@@ -352,6 +353,15 @@ impl World for Host {
 
     fn judge_recipient(&self, served: &ServedDomain<'_>, local_part: &LocalPart, is_there: bool) -> Judgement {
         self.rooms.recipients.judge(served.account.id, served.name, local_part, is_there, self.clock.wall())
+    }
+
+    fn start_flush(&self, account: AccountId) -> FlushAnswer {
+        let admits = |requests: &mut FlushRequests| requests.admits(account, self.now());
+        if !admits(&mut self.flush_requests.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return FlushAnswer::TooOften;
+        }
+        self.rooms.stored.flush_wanted(account);
+        FlushAnswer::Started
     }
 
     fn fair_share(&self) -> Option<u64> {

@@ -44,6 +44,7 @@ fn connected_with(checks: Option<Arc<Checker>>) -> Fixture {
         },
         tls: None,
         shutdown: shutdown.clone(),
+        flush_requests: std::sync::Mutex::default(),
         started: Instant::now(),
         clock: Clock,
     });
