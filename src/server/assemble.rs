@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{self, DataDirError};
 use super::keeper::{Keeper, open_keys};
-use super::{drops, listen, maintain};
+use super::{drops, listen, maintain, rooms};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
@@ -28,8 +28,6 @@ use crate::smtp::StoredListener;
 use crate::smtp::{SmtpRooms, SmtpServer};
 use crate::spool::SpoolStore;
 use crate::store::sqlite::{self, OpenError, SqliteStore};
-use crate::update::probe::Rhythm;
-use crate::update::probe::driver::Caller;
 use crate::update::{UpdateStore, Updates};
 use crate::verdict::Checker;
 use crate::verdict::driver::CheckRooms;
@@ -37,7 +35,7 @@ use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
 use crate::web::{BeatRooms, TokenDesk};
-use crate::{alert, delivery, smtp, update, verdict, web};
+use crate::{alert, delivery, smtp, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
 const STORED_NOTICES_MAX: usize = 256;
@@ -328,7 +326,7 @@ impl Shared {
                 lines: Arc::clone(&self.lines),
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),
-                liveness: liveness_settings(config),
+                liveness: rooms::liveness(config),
                 keeper,
                 smtp,
                 seal,
@@ -346,13 +344,13 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     readiness.ready("store");
     let smtp_all = sockets.smtp_addresses();
     let log = Arc::clone(&store) as Arc<dyn TransitionLog>;
-    let liveness = Liveness::start(liveness_settings(config), log, watched, stops.heartbeats.clone());
+    let liveness = Liveness::start(rooms::liveness(config), log, watched, stops.heartbeats.clone());
     let self_check = config.heartbeat_self_check.clone();
     tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, stops.heartbeats.clone()));
     let alarms = liveness.alarms();
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
-    let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
+    let (mail, rooms) = (rooms::delivery(config, smtp_all.clone()), stops.rooms.clone());
     let deliveries = Deliveries::start(mail, directory.clone(), Arc::clone(&lines), Arc::clone(&spool), rooms)?;
     readiness.ready("delivery");
     let beat_settings = heartbeat::server::Settings { interval: config.heartbeat_interval };
@@ -369,7 +367,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates };
     let checks = start_checks(config, &shared, &stops);
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
-    let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
+    let smtp_server = SmtpServer::start(rooms::smtp(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
     let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
     let renew_after = config.heartbeat_renew_tokens_after;
@@ -430,14 +428,7 @@ fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>
 
 /// None when senders are not to be checked, or cannot be: mail is taken all the same.
 fn start_checks(config: &Config, shared: &Shared, stops: &Stops) -> Option<Arc<Checker>> {
-    let settings = verdict::Settings {
-        is_on: config.checks_enabled,
-        resolvers: config.checks_resolvers.clone(),
-        question_timeout: config.checks_question_timeout,
-        message_timeout: config.checks_message_timeout,
-        exempt_networks: config.checks_exempt_networks.clone(),
-        forwarders: config.smtp_forwarders.clone(),
-    };
+    let settings = rooms::checks(config);
     let rooms = CheckRooms { spool: Arc::clone(&shared.spool), verdicts: Arc::clone(&shared.store) as _ };
     Checker::start(settings, config.hostname.clone(), rooms, stops.rooms.clone()).unwrap_or_else(|error| {
         tracing::warn!(%error, "senders are not checked");
@@ -449,23 +440,6 @@ fn addresses<L>(listeners: &[L], local: impl Fn(&L) -> std::io::Result<SocketAdd
     listeners.iter().filter_map(|listener| local(listener).ok()).collect()
 }
 
-fn liveness_settings(config: &Config) -> liveness::Settings {
-    liveness::Settings {
-        interval: config.heartbeat_interval,
-        misses: config.heartbeat_misses,
-        grace: config.heartbeat_grace,
-    }
-}
-
-fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> delivery::Settings {
-    delivery::Settings {
-        allow_loopback_targets: config.delivery_allow_loopback_targets,
-        own_addresses,
-        connections_max: config.delivery_connections,
-        ..delivery::Settings::new(config.hostname.clone())
-    }
-}
-
 async fn start_updates(
     config: &Config,
     store: &Arc<SqliteStore>,
@@ -474,20 +448,11 @@ async fn start_updates(
     own_addresses: Vec<SocketAddr>,
     stops: &Stops,
 ) -> Result<Arc<Updates>, StartError> {
-    let settings = update_settings(config, own_addresses);
+    let settings = rooms::update(config, own_addresses);
     let (store, lines) = (Arc::clone(store) as Arc<dyn UpdateStore>, Arc::clone(liveness) as Arc<dyn Lines>);
     Updates::start(settings, store, directory.clone(), lines, Arc::clone(liveness) as _, stops.rooms.clone())
         .await
         .map_err(|e| StartError::Read(e.to_string()))
-}
-
-fn update_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> update::Settings {
-    let caller = Caller {
-        hostname: config.hostname.clone(),
-        allow_loopback: config.delivery_allow_loopback_targets,
-        own_addresses,
-    };
-    update::Settings { caller, rhythm: Rhythm::of_beats(config.heartbeat_interval) }
 }
 
 async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
@@ -496,18 +461,6 @@ async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
         .await
         .map_err(|e| StartError::Read(e.to_string()))?
         .map_err(StartError::from)
-}
-
-fn smtp_settings(config: &Config) -> smtp::Settings {
-    smtp::Settings {
-        message_octets_max: config.smtp_size_max,
-        sessions_max: config.smtp_sessions_max,
-        sessions_per_network_max: config.smtp_sessions_per_peer_max,
-        exempt_networks: config.smtp_exempt_networks.clone(),
-        postmaster: config.smtp_postmaster.clone(),
-        account_octets_max: config.spool_per_account,
-        ..smtp::Settings::new(config.hostname.clone())
-    }
 }
 
 /// `https://mx2.example.net` of `https://mx2.example.net/mail`.

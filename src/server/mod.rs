@@ -6,6 +6,7 @@ mod drops;
 pub mod keeper;
 pub mod listen;
 pub mod maintain;
+pub mod rooms;
 pub mod run;
 pub mod stopped;
 

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::driver::{Seat, serve};
 use super::counters::Counters;
 use super::gate::Gate;
+use super::rates::{Deed, Rates};
 use super::settings::{LISTEN_BACKLOG, Settings};
 use super::{StoredListener, reply};
 use crate::account::DirectoryHandle;
@@ -51,6 +53,9 @@ pub struct SmtpRooms {
 pub(in crate::smtp) struct Host {
     pub(in crate::smtp) settings: Arc<Settings>,
     pub(in crate::smtp) counters: Arc<Counters>,
+    pub(in crate::smtp) rates: Rates,
+    /// Transactions open in all sessions.
+    pub(in crate::smtp) transactions: AtomicU32,
     pub(in crate::smtp) rooms: SmtpRooms,
     pub(in crate::smtp) tls: Option<TlsAcceptor>,
     pub(in crate::smtp) shutdown: CancellationToken,
@@ -134,6 +139,8 @@ impl SmtpServer {
         let counters = Arc::new(Counters::default());
         let host = Arc::new(Host {
             tls: rooms.certificate.as_ref().map(|certificate| TlsAcceptor::from(certificate.server_config())),
+            rates: Rates::new(&settings),
+            transactions: AtomicU32::new(0),
             settings: Arc::new(settings),
             counters: Arc::clone(&counters),
             rooms,
@@ -181,12 +188,18 @@ async fn listen(host: Arc<Host>, listener: TcpListener, gate: Arc<Gate>, tasks: 
                 continue;
             }
         };
+        if !host.settings.is_without_limits(peer.ip()) && !host.rates.admits(peer.ip(), Deed::Connection, host.now()) {
+            tracing::info!(%peer, "network connects too often, deferred");
+            host.counters.said(&reply::CONNECTS_TOO_OFTEN);
+            turn_away(stream, &reply::CONNECTS_TOO_OFTEN);
+            continue;
+        }
         let leave = CancellationToken::new();
         let ask_to_leave = leave.clone();
         let Some(place) = gate.enter(peer.ip(), host.now(), move || ask_to_leave.cancel()) else {
             tracing::info!(%peer, "too many connections, deferred");
             host.counters.said(&reply::TOO_MANY_SESSIONS);
-            turn_away(stream);
+            turn_away(stream, &reply::TOO_MANY_SESSIONS);
             continue;
         };
         if stream.set_nodelay(true).is_err() {
@@ -201,9 +214,9 @@ async fn listen(host: Arc<Host>, listener: TcpListener, gate: Arc<Gate>, tasks: 
 }
 
 /// 421 without waiting: a fresh connection has room for it, and if not, the peer comes again without a word too.
-fn turn_away(stream: TcpStream) {
+fn turn_away(stream: TcpStream, reason: &reply::Reply) {
     let mut output = BytesMut::new();
-    reply::TOO_MANY_SESSIONS.write_to(&mut output);
+    reason.write_to(&mut output);
     if let Ok(mut stream) = stream.into_std() {
         let _ = stream.write_all(&output);
     }

@@ -1,8 +1,9 @@
 //! Moves the octets of one connection in and out of its [`Session`] and does what that asks of the spool.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -12,9 +13,12 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::super::driver::Host;
-use super::super::gate::Place;
+use super::super::gate::{Place, Stress};
+use super::super::rates::Deed;
 use super::super::session::{Action, Committed, PieceOutcome, Session, World};
-use super::super::settings::INPUT_OCTETS_MAX;
+use super::super::settings::{INPUT_OCTETS_MAX, INPUT_OCTETS_MIN, TRANSACTIONS_MAX};
+use super::listing::driver::Listing;
+use super::welcome;
 use crate::base::{AccountId, Moment, SpoolId};
 use crate::spool::{CommitError, IntakeStatus, NewMessage, SpoolError};
 use crate::verdict::Subject;
@@ -56,24 +60,63 @@ pub(in crate::smtp) struct Connection {
     is_asked_to_leave: bool,
     /// When running transactions are cut off, once the service stops.
     cut_off: Option<Moment>,
+    listing: Option<Listing>,
+    open: OpenTransaction,
+}
+
+/// Whether this session's transaction is counted among all.
+struct OpenTransaction {
+    host: Arc<Host>,
+    is_open: bool,
+}
+
+impl OpenTransaction {
+    fn set(&mut self, is_open: bool) {
+        if is_open && !self.is_open {
+            self.host.transactions.fetch_add(1, Ordering::Relaxed);
+        } else if !is_open && self.is_open {
+            self.host.transactions.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.is_open = is_open;
+    }
+}
+
+impl Drop for OpenTransaction {
+    fn drop(&mut self) {
+        self.set(false);
+    }
 }
 
 /// Serves one peer to the end.
 pub(in crate::smtp) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     host: Arc<Host>,
-    stream: S,
+    mut stream: S,
     peer: SocketAddr,
     seat: Seat,
 ) {
+    let listing = Listing::ask(&host, peer.ip());
+    let Some(input) = welcome::driver::wait(&host, &mut stream, peer).await else { return };
     let now = host.now();
     let session =
         Session::new(Arc::clone(&host.settings), Arc::clone(&host.counters), peer.ip(), host.tls.is_some(), now);
-    let timer = Box::pin(sleep_until(host.instant(session.poll_timeout(false))));
+    let timer = Box::pin(sleep_until(host.instant(session.poll_timeout(Stress::Calm))));
     let shutdown = Box::pin(host.shutdown.clone().cancelled_owned());
-    let input = BytesMut::with_capacity(INPUT_OCTETS_MAX);
-    Connection { host, peer, session, input, timer, shutdown, seat, is_asked_to_leave: false, cut_off: None }
-        .run(stream)
-        .await;
+    let open = OpenTransaction { host: Arc::clone(&host), is_open: false };
+    Connection {
+        host,
+        peer,
+        session,
+        input,
+        timer,
+        shutdown,
+        seat,
+        is_asked_to_leave: false,
+        cut_off: None,
+        listing,
+        open,
+    }
+    .run(stream)
+    .await;
 }
 
 impl Connection {
@@ -121,7 +164,12 @@ impl Connection {
     async fn converse<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> End {
         loop {
             let host = Arc::clone(&self.host);
-            match self.session.advance(&mut self.input, &*host, host.now()) {
+            if self.listing.as_ref().is_some_and(Listing::is_listed) {
+                self.session.handle_listed();
+            }
+            let action = self.session.advance(&mut self.input, &*host, host.now());
+            self.open.set(self.session.is_in_transaction());
+            match action {
                 Action::Read => {
                     if !self.flush(stream).await || !self.read(stream).await {
                         return End::Gone;
@@ -177,7 +225,7 @@ impl Connection {
 
     /// Waits for octets, a deadline or the end of the service. False when the peer is gone.
     async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> bool {
-        self.input.reserve(INPUT_OCTETS_MAX);
+        self.make_room();
         let silent_since = (!self.session.is_in_transaction()).then(|| self.host.now());
         self.seat.place.note_silence(silent_since);
         loop {
@@ -236,6 +284,15 @@ impl Connection {
         }
     }
 
+    /// A peer outside of a transaction says little, and may be silent for minutes: its buffer is small then.
+    fn make_room(&mut self) {
+        let is_busy = self.session.is_in_transaction();
+        if !is_busy && self.input.is_empty() && self.input.capacity() > INPUT_OCTETS_MIN {
+            self.input = BytesMut::new();
+        }
+        self.input.reserve(if is_busy { INPUT_OCTETS_MAX } else { INPUT_OCTETS_MIN });
+    }
+
     /// Waits before the reply to a peer that is being slowed.
     async fn pause(&mut self, until: Moment) {
         self.seat.place.note_silence(None);
@@ -253,7 +310,7 @@ impl Connection {
     }
 
     fn deadline(&self) -> Moment {
-        let own = self.session.poll_timeout(self.seat.place.is_crowded());
+        let own = self.session.poll_timeout(self.seat.place.stress());
         self.cut_off.map_or(own, |cut_off| cut_off.min(own))
     }
 
@@ -358,6 +415,14 @@ impl World for Host {
 
     fn line(&self, endpoint: crate::base::EndpointId) -> Option<crate::liveness::LineView> {
         self.rooms.lines.line(endpoint)
+    }
+
+    fn admits(&self, peer: IpAddr, deed: Deed, now: Moment) -> bool {
+        self.rates.admits(peer, deed, now)
+    }
+
+    fn is_too_busy(&self) -> bool {
+        self.transactions.load(Ordering::Relaxed) >= TRANSACTIONS_MAX
     }
 
     fn next_id(&self) -> SpoolId {

@@ -1,0 +1,75 @@
+//! Which settings of each room the configuration amounts to.
+
+use std::net::SocketAddr;
+
+use crate::config::Config;
+use crate::update::probe::Rhythm;
+use crate::update::probe::driver::Caller;
+use crate::{delivery, liveness, smtp, update, verdict};
+
+/// Of liveness.
+#[must_use]
+pub fn liveness(config: &Config) -> liveness::Settings {
+    liveness::Settings {
+        interval: config.heartbeat_interval,
+        misses: config.heartbeat_misses,
+        grace: config.heartbeat_grace,
+    }
+}
+
+/// Of delivery.
+#[must_use]
+pub fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> delivery::Settings {
+    delivery::Settings {
+        allow_loopback_targets: config.delivery_allow_loopback_targets,
+        own_addresses,
+        connections_max: config.delivery_connections,
+        ..delivery::Settings::new(config.hostname.clone())
+    }
+}
+
+/// Of updates.
+#[must_use]
+pub fn update(config: &Config, own_addresses: Vec<SocketAddr>) -> update::Settings {
+    let caller = Caller {
+        hostname: config.hostname.clone(),
+        allow_loopback: config.delivery_allow_loopback_targets,
+        own_addresses,
+    };
+    update::Settings { caller, rhythm: Rhythm::of_beats(config.heartbeat_interval) }
+}
+
+/// Of the SMTP door.
+#[must_use]
+pub fn smtp(config: &Config) -> smtp::Settings {
+    smtp::Settings {
+        message_octets_max: config.smtp_size_max,
+        sessions_max: config.smtp_sessions_max,
+        sessions_per_network_max: config.smtp_sessions_per_peer_max,
+        connections_per_minute_max: config.smtp_connections_per_minute_max,
+        messages_per_minute_max: config.smtp_messages_per_minute_max,
+        recipients_per_minute_max: config.smtp_recipients_per_minute_max,
+        exempt_networks: config.smtp_exempt_networks.iter().chain(&config.smtp_forwarders).copied().collect(),
+        greeting_pause: config.smtp_greeting_pause,
+        refuses_early_talkers: config.smtp_refuses_early_talkers,
+        defers_listed: config.checks_defers_listed,
+        defers_listed_while_offline: config.checks_defers_listed_while_offline,
+        postmaster: config.smtp_postmaster.clone(),
+        account_octets_max: config.spool_per_account,
+        ..smtp::Settings::new(config.hostname.clone())
+    }
+}
+
+/// Of the checks of senders.
+#[must_use]
+pub fn checks(config: &Config) -> verdict::Settings {
+    verdict::Settings {
+        is_on: config.checks_enabled,
+        resolvers: config.checks_resolvers.clone(),
+        question_timeout: config.checks_question_timeout,
+        message_timeout: config.checks_message_timeout,
+        lists: config.checks_lists.clone(),
+        exempt_networks: config.checks_exempt_networks.clone(),
+        forwarders: config.smtp_forwarders.clone(),
+    }
+}
