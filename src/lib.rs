@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`base`] | words all rooms share: mailboxes, domain names, ids, sizes, clock |
 //! | [`account`] | who may do what: accounts, endpoints, domains, people, tokens, audit |
+//! | [`recipient`] | who lives in a customer's domains, and what follows for strangers |
 //! | [`certificate`] | keys and certificates for TLS |
 //! | [`heartbeat`] | the signed datagrams between a customer's machine and us, both ends |
 //! | [`liveness`] | from beats and silence to ONLINE, SUSPECT, OFFLINE, RETURNING |
@@ -58,6 +59,8 @@ pub mod demo;
 pub mod doctor;
 #[cfg(feature = "server")]
 pub mod liveness;
+#[cfg(feature = "server")]
+pub mod recipient;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

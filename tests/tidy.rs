@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[&str] = &[
     "base",
     "account",
+    "recipient",
     "certificate",
     "heartbeat",
     "liveness",

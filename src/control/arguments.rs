@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::recipient_arguments::RecipientCommand;
 use super::request::{QueueFilter, Request};
 use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
 use crate::account::AccountName;
@@ -31,6 +32,9 @@ pub enum OperatorCommand {
     /// Add, list and remove dynamic names of an account
     #[command(subcommand)]
     Host(HostCommand),
+    /// Lists of who lives in an account's domains, and what happens to strangers
+    #[command(subcommand)]
+    Recipient(RecipientCommand),
     /// Settle what updates of an account mean
     Updates(UpdatesSet),
     /// Show the whole service in a few lines
@@ -186,6 +190,7 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Token(command) => Self::Updates(command.into()),
             OperatorCommand::Host(command) => Self::Updates(command.into()),
             OperatorCommand::Updates(set) => Self::Updates(set.into()),
+            OperatorCommand::Recipient(command) => Self::Recipients(command.into()),
             OperatorCommand::Status => Self::Status,
         }
     }

@@ -24,6 +24,7 @@ use crate::heartbeat;
 use crate::heartbeat::server::{BeatServer, BindError};
 use crate::liveness::driver::Liveness;
 use crate::liveness::{self, Lines, TransitionLog, WatchedEndpoint};
+use crate::recipient::{RecipientStore, Recipients};
 use crate::smtp::StoredListener;
 use crate::smtp::{SmtpRooms, SmtpServer};
 use crate::spool::SpoolStore;
@@ -271,6 +272,7 @@ struct Shared {
     pages: broadcast::Sender<AccountId>,
     readiness: Arc<Readiness>,
     updates: Arc<Updates>,
+    recipients: Arc<Recipients>,
 }
 
 impl Shared {
@@ -283,6 +285,7 @@ impl Shared {
         SmtpRooms {
             checks,
             directory: self.directory.clone(),
+            recipients: Arc::clone(&self.recipients) as _,
             lines: Arc::clone(&self.lines),
             spool: Arc::clone(&self.spool),
             stored,
@@ -303,6 +306,7 @@ impl Shared {
             readiness: Arc::clone(&self.readiness),
             beats: Some(beats),
             updates: Some(Arc::clone(&self.updates)),
+            recipients: Some(Arc::clone(&self.recipients)),
         }
     }
 
@@ -320,12 +324,14 @@ impl Shared {
             verdicts: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
+            recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
             directory: self.directory.clone(),
             hostname: config.hostname.clone(),
             running: Some(Running {
                 lines: Arc::clone(&self.lines),
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),
+                recipients: Arc::clone(&self.recipients),
                 liveness: rooms::liveness(config),
                 keeper,
                 smtp,
@@ -364,7 +370,8 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;
     let postroom = Arc::new(Postroom { flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
-    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates };
+    let recipients = start_recipients(&store, &stops).await?;
+    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, recipients };
     let checks = start_checks(config, &shared, &stops);
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(rooms::smtp(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
@@ -453,6 +460,11 @@ async fn start_updates(
     Updates::start(settings, store, directory.clone(), lines, Arc::clone(liveness) as _, stops.rooms.clone())
         .await
         .map_err(|e| StartError::Read(e.to_string()))
+}
+
+async fn start_recipients(store: &Arc<SqliteStore>, stops: &Stops) -> Result<Arc<Recipients>, StartError> {
+    let started = Recipients::start(Arc::clone(store) as _, stops.heartbeats.clone());
+    started.await.map_err(|e| StartError::Read(e.to_string()))
 }
 
 async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {

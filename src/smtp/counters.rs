@@ -31,6 +31,8 @@ static REASONS: &[(&str, Reply)] = &[
     ("line_too_long", reply::LINE_TOO_LONG),
     ("listed", reply::LISTED),
     ("mail_loop", reply::LOOP),
+    ("mailbox_unknown", reply::NO_MAILBOX),
+    ("mailbox_unverified", reply::UNVERIFIED),
     ("needs_smtputf8", reply::NEEDS_SMTPUTF8),
     ("no_postmaster", reply::NO_POSTMASTER),
     ("no_recipients", reply::NO_RECIPIENTS),

@@ -24,6 +24,7 @@ use crate::account::DirectoryHandle;
 use crate::base::{Clock, SpoolIds};
 use crate::certificate::CertificateHandle;
 use crate::liveness::Lines;
+use crate::recipient::RecipientJudge;
 use crate::spool::SpoolStore;
 use crate::verdict::Checker;
 
@@ -35,6 +36,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct SmtpRooms {
     /// Accounts and domains.
     pub directory: DirectoryHandle,
+    /// Who lives in them.
+    pub recipients: Arc<dyn RecipientJudge>,
     /// How the lines to the primaries stand.
     pub lines: Arc<dyn Lines>,
     /// Where mail becomes ours.

@@ -15,6 +15,7 @@ mod engine;
 mod messages;
 mod model;
 mod on_disk;
+mod recipients;
 mod transitions;
 mod updates;
 mod verdicts;

@@ -19,7 +19,9 @@ use super::super::session::{Action, Committed, PieceOutcome, Session, World};
 use super::super::settings::{INPUT_OCTETS_MAX, INPUT_OCTETS_MIN, TRANSACTIONS_MAX};
 use super::listing::driver::Listing;
 use super::welcome;
-use crate::base::{AccountId, Moment, SpoolId};
+use crate::account::ServedDomain;
+use crate::base::{AccountId, LocalPart, Moment, SpoolId};
+use crate::recipient::Judgement;
 use crate::spool::{CommitError, IntakeStatus, NewMessage, SpoolError};
 use crate::verdict::Subject;
 
@@ -403,6 +405,10 @@ impl World for Host {
 
     fn room(&self) -> u64 {
         self.rooms.spool.room()
+    }
+
+    fn judge_recipient(&self, served: &ServedDomain<'_>, local_part: &LocalPart, is_there: bool) -> Judgement {
+        self.rooms.recipients.judge(served.account.id, served.name, local_part, is_there, self.clock.wall())
     }
 
     fn fair_share(&self) -> Option<u64> {

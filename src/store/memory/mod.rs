@@ -3,6 +3,7 @@
 //! Nothing survives the value. Everything is under one lock, so each call is one step.
 
 mod account;
+mod recipient;
 mod spool;
 mod transition;
 mod update;
@@ -18,9 +19,10 @@ use crate::account::{Account, AuditEntry, BeatKeyRecord, Change, Domain, Endpoin
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, SpoolId, WallTime};
 use crate::liveness::day::DayRow;
 use crate::liveness::{HistoryRow, LineState};
+use crate::recipient::{DomainRow, Learned, ListEntry};
 use crate::spool::{DeliveryReply, NewMessage, RecipientState};
 
-/// The store in memory. Implements the traits of the account, liveness, spool, update and verdict rooms.
+/// The store in memory. Implements the traits of the account, recipient, liveness, spool, update and verdict rooms.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Tables>>);
 
@@ -69,6 +71,14 @@ struct Tables {
     last_row: i64,
     last_claim: u64,
     retired: BTreeMap<DomainName, Retired>,
+    recipients: Recipients,
+}
+
+/// What is known of recipients.
+#[derive(Debug, Default)]
+struct Recipients {
+    domains: BTreeMap<(AccountId, DomainName), (DomainRow, Vec<ListEntry>)>,
+    learned: BTreeMap<(AccountId, DomainName, String), Learned>,
 }
 
 /// A name that was served here once.

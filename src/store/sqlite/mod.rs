@@ -8,7 +8,7 @@
 //! | `checkpoint` | moves the log into the file, off the commit path |
 //! | `readers` | read beside the writer |
 //! | `usage` | what accounts hold, in memory |
-//! | `account`, `account_read`, `transition`, `day`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list`, `update`, `verdict` | the SQL |
+//! | `account`, `account_read`, `transition`, `day`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list`, `update`, `recipient`, `retired`, `verdict` | the SQL |
 
 mod account;
 mod account_read;
@@ -20,6 +20,7 @@ mod job;
 mod migrate;
 mod open;
 mod readers;
+mod recipient;
 mod retired;
 mod room;
 mod row;
