@@ -3,9 +3,12 @@
 pub mod assemble;
 pub mod data_dir;
 mod drops;
+pub mod inherited;
 pub mod keeper;
 pub mod listen;
 pub mod maintain;
+mod postroom;
+pub mod reload;
 pub mod rooms;
 pub mod run;
 pub mod stopped;

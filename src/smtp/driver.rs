@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -54,7 +55,8 @@ pub struct SmtpRooms {
 
 /// What all sessions share.
 pub(in crate::smtp) struct Host {
-    pub(in crate::smtp) settings: Arc<Settings>,
+    /// For sessions that begin; a running one keeps what it began with.
+    pub(in crate::smtp) settings: ArcSwap<Settings>,
     pub(in crate::smtp) counters: Arc<Counters>,
     pub(in crate::smtp) rates: Rates,
     /// Transactions open in all sessions.
@@ -125,7 +127,23 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 pub struct SmtpServer {
     tasks: TaskTracker,
     gate: Arc<Gate>,
-    counters: Arc<Counters>,
+    host: Arc<Host>,
+}
+
+/// Changes the settings of a running server.
+#[derive(Clone)]
+pub struct SmtpControls {
+    gate: Arc<Gate>,
+    host: Arc<Host>,
+}
+
+impl SmtpControls {
+    /// New sessions have these from now on; places and rates are counted on by the new limits.
+    pub fn change(&self, settings: Settings) {
+        self.gate.change(&settings);
+        self.host.rates.change(&settings);
+        self.host.settings.store(Arc::new(settings));
+    }
 }
 
 impl SmtpServer {
@@ -139,13 +157,12 @@ impl SmtpServer {
     ) -> Self {
         let gate = Gate::new(&settings);
         let tasks = TaskTracker::new();
-        let counters = Arc::new(Counters::default());
         let host = Arc::new(Host {
             tls: rooms.certificate.as_ref().map(|certificate| TlsAcceptor::from(certificate.server_config())),
             rates: Rates::new(&settings),
             transactions: AtomicU32::new(0),
-            settings: Arc::new(settings),
-            counters: Arc::clone(&counters),
+            settings: ArcSwap::from_pointee(settings),
+            counters: Arc::default(),
             rooms,
             shutdown,
             started: Instant::now(),
@@ -155,7 +172,7 @@ impl SmtpServer {
             tasks.spawn(listen(Arc::clone(&host), listener, Arc::clone(&gate), tasks.clone()));
         }
         tasks.close();
-        Self { tasks, gate, counters }
+        Self { tasks, gate, host }
     }
 
     /// Sessions now.
@@ -167,7 +184,13 @@ impl SmtpServer {
     /// What was done since the start.
     #[must_use]
     pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
+        Arc::clone(&self.host.counters)
+    }
+
+    /// Changes its settings.
+    #[must_use]
+    pub fn controls(&self) -> SmtpControls {
+        SmtpControls { gate: Arc::clone(&self.gate), host: Arc::clone(&self.host) }
     }
 
     /// Returns when the listeners are closed and every session has ended: at most
@@ -191,7 +214,9 @@ async fn listen(host: Arc<Host>, listener: TcpListener, gate: Arc<Gate>, tasks: 
                 continue;
             }
         };
-        if !host.settings.is_without_limits(peer.ip()) && !host.rates.admits(peer.ip(), Deed::Connection, host.now()) {
+        if !host.settings.load().is_without_limits(peer.ip())
+            && !host.rates.admits(peer.ip(), Deed::Connection, host.now())
+        {
             tracing::info!(%peer, "network connects too often, deferred");
             host.counters.said(&reply::CONNECTS_TOO_OFTEN);
             turn_away(stream, &reply::CONNECTS_TOO_OFTEN);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use super::settings::Settings;
@@ -22,13 +23,29 @@ const BUSY: u64 = u64::MAX;
 /// Counts sessions, in all and by network.
 #[derive(Debug)]
 pub struct Gate {
+    limits: ArcSwap<Limits>,
+    /// A [`Stress`].
+    stress: AtomicU8,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug)]
+struct Limits {
     sessions_max: u32,
     per_network_max: u32,
     exempt: Vec<IpNet>,
     near: Vec<IpNet>,
-    /// A [`Stress`].
-    stress: AtomicU8,
-    counts: Mutex<Counts>,
+}
+
+impl Limits {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            sessions_max: settings.sessions_max,
+            per_network_max: settings.sessions_per_network_max,
+            exempt: settings.exempt_networks.clone(),
+            near: settings.near_networks.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -77,10 +94,7 @@ impl Gate {
     #[must_use]
     pub fn new(settings: &Settings) -> Arc<Self> {
         Arc::new(Self {
-            sessions_max: settings.sessions_max,
-            per_network_max: settings.sessions_per_network_max,
-            exempt: settings.exempt_networks.clone(),
-            near: settings.near_networks.clone(),
+            limits: ArcSwap::from_pointee(Limits::of(settings)),
             stress: AtomicU8::new(0),
             counts: Mutex::default(),
         })
@@ -96,15 +110,16 @@ impl Gate {
         ask_to_leave: impl Fn() + Send + Sync + 'static,
     ) -> Option<Place> {
         let peer = peer.to_canonical();
-        let is_exempt = self.exempt.iter().any(|net| net.contains(&peer));
-        let is_near = self.near.iter().any(|net| net.contains(&peer));
+        let limits = self.limits.load();
+        let is_exempt = limits.exempt.iter().any(|net| net.contains(&peer));
+        let is_near = limits.near.iter().any(|net| net.contains(&peer));
         let network = (!is_exempt && !is_near).then(|| network_of(peer));
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let own = network.and_then(|network| counts.by_network.get(&network).copied()).unwrap_or(0);
-        if own >= self.per_network_max && network.is_some() && !counts.free_a_seat(now, network) {
+        if own >= limits.per_network_max && network.is_some() && !counts.free_a_seat(now, network) {
             return None;
         }
-        if count(&counts) >= self.sessions_max && !counts.free_a_seat(now, None) {
+        if count(&counts) >= limits.sessions_max && !counts.free_a_seat(now, None) {
             return None;
         }
         if let Some(network) = network {
@@ -118,6 +133,11 @@ impl Gate {
         Some(Place { gate: Arc::clone(self), is_exempt, number, seat })
     }
 
+    /// Counts on by other limits. Who is here stays.
+    pub fn change(&self, settings: &Settings) {
+        self.limits.store(Arc::new(Limits::of(settings)));
+    }
+
     /// Sessions now.
     #[must_use]
     pub fn sessions(&self) -> u32 {
@@ -125,7 +145,7 @@ impl Gate {
     }
 
     fn note_crowd(&self, counts: &Counts) {
-        let (taken, all) = (u64::from(count(counts)), u64::from(self.sessions_max));
+        let (taken, all) = (u64::from(count(counts)), u64::from(self.limits.load().sessions_max));
         let stress = u8::from(taken * 4 > all * 3) + u8::from(taken * 16 > all * 15);
         self.stress.store(stress, Ordering::Relaxed);
     }

@@ -6,8 +6,10 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use super::settings::Settings;
 use crate::base::Moment;
@@ -93,31 +95,42 @@ pub struct Rates {
     groups: Box<[Mutex<Vec<Row>>]>,
     secret: RandomState,
     /// In the order of [`Deed::place`].
-    limits: [Option<Limit>; DEEDS],
+    limits: ArcSwap<Limits>,
+}
+
+type Limits = [Option<Limit>; DEEDS];
+
+fn limits(settings: &Settings) -> Limits {
+    let minute = Duration::from_secs(60);
+    let steady = |count: u32| Limit::new(count, minute, u64::from(count).saturating_mul(BURST_MINUTES));
+    [
+        steady(settings.connections_per_minute_max),
+        steady(settings.messages_per_minute_max),
+        steady(settings.recipients_per_minute_max),
+        Limit::new(REFUSALS_PER_HOUR, Duration::from_secs(3_600), REFUSALS_PER_HOUR.into()),
+    ]
 }
 
 impl Rates {
     /// Nobody has done anything yet.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let minute = Duration::from_secs(60);
-        let steady = |count: u32| Limit::new(count, minute, u64::from(count).saturating_mul(BURST_MINUTES));
         Self {
             groups: (0..GROUPS).map(|_| Mutex::default()).collect(),
             secret: RandomState::new(),
-            limits: [
-                steady(settings.connections_per_minute_max),
-                steady(settings.messages_per_minute_max),
-                steady(settings.recipients_per_minute_max),
-                Limit::new(REFUSALS_PER_HOUR, Duration::from_secs(3_600), REFUSALS_PER_HOUR.into()),
-            ],
+            limits: ArcSwap::from_pointee(limits(settings)),
         }
+    }
+
+    /// Counts on by other limits.
+    pub fn change(&self, settings: &Settings) {
+        self.limits.store(Arc::new(limits(settings)));
     }
 
     /// Whether the network of `peer` was refused more recipients of late than an honest sender is.
     #[must_use]
     pub fn is_suspicious(&self, peer: IpAddr, now: Moment) -> bool {
-        let Some(limit) = self.limits.get(Deed::Refusal.place()).copied().flatten() else { return false };
+        let Some(limit) = self.limits.load().get(Deed::Refusal.place()).copied().flatten() else { return false };
         let network = neighbourhood_of(peer);
         let Some(group) = self.group_of(network) else { return false };
         let rows = group.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,7 +146,7 @@ impl Rates {
     /// Counts a deed. False, and not counted, when the network of `peer` has done too much.
     #[must_use]
     pub fn admits(&self, peer: IpAddr, deed: Deed, now: Moment) -> bool {
-        let Some(limit) = self.limits.get(deed.place()).copied().flatten() else { return true };
+        let Some(limit) = self.limits.load().get(deed.place()).copied().flatten() else { return true };
         let network = neighbourhood_of(peer);
         let Some(group) = self.group_of(network) else { return true };
         let mut rows = group.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,7 +16,7 @@ use super::super::driver::Host;
 use super::super::gate::{Place, Stress};
 use super::super::rates::Deed;
 use super::super::session::{Action, Committed, PieceOutcome, Session, World};
-use super::super::settings::{INPUT_OCTETS_MAX, INPUT_OCTETS_MIN, TRANSACTIONS_MAX};
+use super::super::settings::{INPUT_OCTETS_MAX, INPUT_OCTETS_MIN, Settings, TRANSACTIONS_MAX};
 use super::listing::driver::Listing;
 use super::welcome;
 use crate::account::ServedDomain;
@@ -52,6 +52,7 @@ pub(in crate::smtp) struct Seat {
 /// One connection.
 pub(in crate::smtp) struct Connection {
     host: Arc<Host>,
+    settings: Arc<Settings>,
     peer: SocketAddr,
     session: Session,
     input: BytesMut,
@@ -96,16 +97,17 @@ pub(in crate::smtp) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     peer: SocketAddr,
     seat: Seat,
 ) {
-    let listing = Listing::ask(&host, peer.ip());
-    let Some(input) = welcome::driver::wait(&host, &mut stream, peer).await else { return };
+    let settings = host.settings.load_full();
+    let listing = Listing::ask(&host, &settings, peer.ip());
+    let Some(input) = welcome::driver::wait(&host, &settings, &mut stream, peer).await else { return };
     let now = host.now();
-    let session =
-        Session::new(Arc::clone(&host.settings), Arc::clone(&host.counters), peer.ip(), host.tls.is_some(), now);
+    let session = Session::new(Arc::clone(&settings), Arc::clone(&host.counters), peer.ip(), host.tls.is_some(), now);
     let timer = Box::pin(sleep_until(host.instant(session.poll_timeout(Stress::Calm))));
     let shutdown = Box::pin(host.shutdown.clone().cancelled_owned());
     let open = OpenTransaction { host: Arc::clone(&host), is_open: false };
     Connection {
         host,
+        settings,
         peer,
         session,
         input,
@@ -143,7 +145,7 @@ impl Connection {
         let acceptor = self.host.tls.clone()?;
         // Nothing that was read before the handshake may be taken for a command after it.
         self.input.clear();
-        match timeout(self.host.settings.patience.handshake, acceptor.accept(stream)).await {
+        match timeout(self.settings.patience.handshake, acceptor.accept(stream)).await {
             Ok(Ok(encrypted)) => {
                 let (_, connection) = encrypted.get_ref();
                 let version = connection.protocol_version().map(|v| format!("{v:?}")).unwrap_or_default();
@@ -220,7 +222,7 @@ impl Connection {
             stream.write_all(output).await?;
             stream.flush().await
         };
-        let is_sent = matches!(timeout(self.host.settings.patience.write, sending).await, Ok(Ok(())));
+        let is_sent = matches!(timeout(self.settings.patience.write, sending).await, Ok(Ok(())));
         self.session.output().clear();
         is_sent
     }
@@ -248,7 +250,7 @@ impl Connection {
                 return true;
             }
             if self.cut_off.is_none() && self.host.shutdown.is_cancelled() {
-                self.cut_off = Some(now + self.host.settings.patience.shutdown);
+                self.cut_off = Some(now + self.settings.patience.shutdown);
                 self.session.handle_shutdown();
                 return true;
             }
@@ -259,7 +261,7 @@ impl Connection {
                     return matches!(result, Ok(octets) if octets > 0);
                 }
                 () = self.shutdown.as_mut(), if self.cut_off.is_none() => {
-                    self.cut_off = Some(self.host.now() + self.host.settings.patience.shutdown);
+                    self.cut_off = Some(self.host.now() + self.settings.patience.shutdown);
                     self.session.handle_shutdown();
                     return true;
                 }
@@ -302,7 +304,7 @@ impl Connection {
         tokio::select! {
             () = sleep_until(self.host.instant(until)) => {}
             () = self.shutdown.as_mut(), if self.cut_off.is_none() => {
-                self.cut_off = Some(self.host.now() + self.host.settings.patience.shutdown);
+                self.cut_off = Some(self.host.now() + self.settings.patience.shutdown);
                 self.session.handle_shutdown();
             }
         }

@@ -36,7 +36,7 @@ fn host(checks: Option<Arc<Checker>>, change: impl FnOnce(&mut Settings)) -> (Ar
     let host = Arc::new(Host {
         rates: Rates::new(&settings),
         transactions: AtomicU32::new(0),
-        settings: Arc::new(settings),
+        settings: arc_swap::ArcSwap::from_pointee(settings),
         counters: Arc::default(),
         rooms: SmtpRooms {
             directory: DirectoryHandle::new(village()),
@@ -62,7 +62,7 @@ fn connected_to((host, spool): (Arc<Host>, Arc<MemorySpool>)) -> Fixture {
     let (peer, ours) = tokio::io::duplex(64 * 1024);
     let peer_address: SocketAddr = "192.0.2.1:4000".parse().unwrap();
     let leave = CancellationToken::new();
-    let place = Gate::new(&host.settings).enter(peer_address.ip(), host.now(), || {}).unwrap();
+    let place = Gate::new(&host.settings.load()).enter(peer_address.ip(), host.now(), || {}).unwrap();
     let seat = Seat { place, leave: leave.clone() };
     tokio::spawn(serve(Arc::clone(&host), ours, peer_address, seat));
     Fixture { host, peer, spool, shutdown, leave, started: Instant::now() }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::JoinHandle;
 
 use crate::smtp::driver::Host;
+use crate::smtp::settings::Settings;
 
 /// A question that is under way, or answered. Nobody waits for it: a recipient that is named before the answer counts as
 /// one of a sender that is on no list.
@@ -17,9 +18,9 @@ pub(in crate::smtp) struct Listing {
 
 impl Listing {
     /// Asks, where listed senders are to be deferred.
-    pub(in crate::smtp) fn ask(host: &Host, peer: IpAddr) -> Option<Self> {
+    pub(in crate::smtp) fn ask(host: &Host, settings: &Settings, peer: IpAddr) -> Option<Self> {
         let checks = host.rooms.checks.as_ref()?;
-        if !host.settings.defers_listed || host.settings.is_without_limits(peer) || !checks.has_lists() {
+        if !settings.defers_listed || settings.is_without_limits(peer) || !checks.has_lists() {
             return None;
         }
         let (checks, is_listed) = (Arc::clone(checks), Arc::new(AtomicBool::new(false)));

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::smtp::driver::Host;
 use crate::smtp::reply;
-use crate::smtp::settings::INPUT_OCTETS_MIN;
+use crate::smtp::settings::{INPUT_OCTETS_MIN, Settings};
 
 /// What the peer has said already; none when the connection is to end. Most peers do not wait at all.
 ///
@@ -16,12 +16,13 @@ use crate::smtp::settings::INPUT_OCTETS_MIN;
 /// half a second.
 pub(in crate::smtp) async fn wait<S: AsyncRead + AsyncWrite + Unpin>(
     host: &Host,
+    settings: &Settings,
     stream: &mut S,
     peer: SocketAddr,
 ) -> Option<BytesMut> {
     let mut input = BytesMut::new();
-    let pause = host.settings.greeting_pause;
-    let is_trusted = host.settings.is_without_limits(peer.ip());
+    let pause = settings.greeting_pause;
+    let is_trusted = settings.is_without_limits(peer.ip());
     if pause.is_zero() || is_trusted || !host.rates.is_suspicious(peer.ip(), host.now()) {
         return Some(input);
     }
@@ -30,15 +31,15 @@ pub(in crate::smtp) async fn wait<S: AsyncRead + AsyncWrite + Unpin>(
         Err(_) => Some(input),
         Ok(Ok(octets)) if octets > 0 => {
             host.counters.early_talker();
-            tracing::info!(%peer, refused = host.settings.refuses_early_talkers, "peer talked before the greeting");
-            if !host.settings.refuses_early_talkers {
+            tracing::info!(%peer, refused = settings.refuses_early_talkers, "peer talked before the greeting");
+            if !settings.refuses_early_talkers {
                 return Some(input);
             }
             let mut output = BytesMut::new();
             reply::TALKED_EARLY.write_to(&mut output);
             host.counters.said(&reply::TALKED_EARLY);
             // A peer that is gone needs no word.
-            let _ = timeout(host.settings.patience.write, stream.write_all(&output)).await;
+            let _ = timeout(settings.patience.write, stream.write_all(&output)).await;
             None
         }
         Ok(_) => None,
