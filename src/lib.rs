@@ -15,6 +15,7 @@
 //! | [`smtp`] | the SMTP session: what we say to a sender and when a message is ours |
 //! | [`delivery`] | where a stored message goes, in what order, when again, what a reply means |
 //! | [`update`] | what routers and other devices may set, and whether an account without beats is there |
+//! | [`dns`] | what a name answers now: dynamic names, customers' zones |
 //! | [`alert`] | what a person has to be told, and when |
 //! | [`store`] | the storage engines behind the rooms' own traits |
 //! | [`web`] | the customer's pages and the health of the service for machines |
@@ -55,6 +56,8 @@ pub mod control;
 pub mod delivery;
 #[cfg(feature = "server")]
 pub mod demo;
+#[cfg(feature = "server")]
+pub mod dns;
 #[cfg(feature = "server")]
 pub mod doctor;
 #[cfg(feature = "server")]

@@ -18,6 +18,7 @@ const ROOMS: &[&str] = &[
     "smtp",
     "delivery",
     "update",
+    "dns",
     "alert",
     "store",
     "web",

@@ -105,6 +105,7 @@ impl Deliveries {
             LineEvent::Suspicion { account, endpoint, .. } | LineEvent::MailAccepted { account, endpoint } => {
                 (*account, *endpoint)
             }
+            LineEvent::MailRefused { .. } | LineEvent::Heard { .. } | LineEvent::Greeted { .. } => return,
         };
         let beat = self.common.lines.line(endpoint).and_then(|line| line.last_beat);
         if let Some(wake) = Wake::of_event(event, beat) {

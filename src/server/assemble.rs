@@ -10,9 +10,13 @@ use tokio_util::sync::CancellationToken;
 use super::data_dir::{self, DataDirError};
 use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
+use super::names::NameSockets;
 use super::postroom::{Postroom, WaitingCounts};
 use super::reload::Reloader;
-use super::{drops, listen, maintain, rooms};
+use super::room_settings::{
+    checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
+};
+use super::{drops, listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
@@ -100,6 +104,8 @@ pub struct RunningServer {
     pub smtp_all: Vec<SocketAddr>,
     /// All heartbeat sockets.
     pub heartbeat_all: Vec<SocketAddr>,
+    /// Where names are served, over UDP and TCP.
+    pub names_all: Vec<SocketAddr>,
     /// All web listeners.
     pub web_all: Vec<SocketAddr>,
     /// All listeners for updates over plain HTTP.
@@ -122,6 +128,7 @@ struct Sockets {
     smtp: Vec<tokio::net::TcpListener>,
     web: Vec<std::net::TcpListener>,
     update: Vec<std::net::TcpListener>,
+    names: NameSockets,
 }
 
 impl Sockets {
@@ -135,6 +142,7 @@ impl Sockets {
             smtp: smtp.map_err(|e| StartError::Listen(e.to_string()))?,
             web: inherited.web,
             update: inherited.update,
+            names: NameSockets::bind(config)?,
         };
         if open.heartbeat.is_empty() {
             open.heartbeat = listen::bind_all(&config.heartbeat_listen, heartbeat::server::driver::bind)?;
@@ -295,7 +303,7 @@ impl Shared {
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),
                 recipients: Arc::clone(&self.recipients),
-                liveness: rooms::liveness(config),
+                liveness: liveness_settings(config),
                 keeper,
                 reloads,
                 smtp: smtp.counters(),
@@ -315,14 +323,13 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let readiness = Arc::new(Readiness::new(PARTS));
     readiness.ready("store");
     let smtp_all = sockets.smtp_addresses();
-    let log = Arc::clone(&store) as Arc<dyn TransitionLog>;
-    let liveness = Liveness::start(rooms::liveness(config), log, watched, stops.heartbeats.clone());
-    let self_check = config.heartbeat_self_check.clone();
-    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, stops.heartbeats.clone()));
+    let liveness = start_liveness(config, &store, watched, &stops.heartbeats);
     let alarms = liveness.alarms();
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
-    let (mail, rooms) = (rooms::delivery(config, smtp_all.clone()), stops.rooms.clone());
+    let known = (directory.clone(), Arc::clone(&lines));
+    let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms)?;
+    let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
     let deliveries = Deliveries::start(mail, directory.clone(), Arc::clone(&lines), Arc::clone(&spool), rooms)?;
     readiness.ready("delivery");
     let beat_settings = heartbeat::server::Settings { interval: config.heartbeat_interval };
@@ -340,9 +347,9 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, recipients };
     let checks = start_checks(config, &shared, &stops);
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
-    let smtp_server = SmtpServer::start(rooms::smtp(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
+    let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
-    let keeper = start_keeper(config, &shared, &seal, liveness, &beats);
+    let keeper = start_keeper(config, &shared, &seal, liveness, &beats, dns);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());
@@ -362,6 +369,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     Ok(RunningServer {
         smtp_all,
         heartbeat_all: beats.addresses(),
+        names_all,
         web_all,
         update_all,
         desk,
@@ -381,11 +389,25 @@ fn start_keeper(
     seal: &SealKey,
     liveness: Arc<Liveness>,
     beats: &Arc<BeatServer>,
+    dns: Option<Arc<crate::dns::Dns>>,
 ) -> Arc<Keeper> {
     let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
     let renew_after = config.heartbeat_renew_tokens_after;
     let directory = shared.directory.clone();
-    Arc::new(Keeper::new(accounts, directory, seal.clone(), liveness, Arc::clone(beats), renew_after))
+    Arc::new(Keeper::new(accounts, directory, seal.clone(), liveness, Arc::clone(beats), renew_after, dns))
+}
+
+fn start_liveness(
+    config: &Config,
+    store: &Arc<SqliteStore>,
+    watched: Vec<WatchedEndpoint>,
+    shutdown: &CancellationToken,
+) -> Arc<Liveness> {
+    let log = Arc::clone(store) as Arc<dyn TransitionLog>;
+    let liveness = Liveness::start(liveness_settings(config), log, watched, shutdown.clone());
+    let self_check = config.heartbeat_self_check.clone();
+    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, shutdown.clone()));
+    liveness
 }
 
 fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>, https: String) -> BeatRooms {
@@ -408,7 +430,7 @@ fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>
 
 /// None when senders are not to be checked, or cannot be: mail is taken all the same.
 fn start_checks(config: &Config, shared: &Shared, stops: &Stops) -> Option<Arc<Checker>> {
-    let settings = rooms::checks(config);
+    let settings = checks_settings(config);
     let rooms = CheckRooms { spool: Arc::clone(&shared.spool), verdicts: Arc::clone(&shared.store) as _ };
     Checker::start(settings, config.hostname.clone(), rooms, stops.rooms.clone()).unwrap_or_else(|error| {
         tracing::warn!(%error, "senders are not checked");
@@ -428,7 +450,7 @@ async fn start_updates(
     own_addresses: Vec<SocketAddr>,
     stops: &Stops,
 ) -> Result<Arc<Updates>, StartError> {
-    let settings = rooms::update(config, own_addresses);
+    let settings = update_settings(config, own_addresses);
     let (store, lines) = (Arc::clone(store) as Arc<dyn UpdateStore>, Arc::clone(liveness) as Arc<dyn Lines>);
     Updates::start(settings, store, directory.clone(), lines, Arc::clone(liveness) as _, stops.rooms.clone())
         .await
@@ -446,13 +468,6 @@ async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
         .await
         .map_err(|e| StartError::Read(e.to_string()))?
         .map_err(StartError::from)
-}
-
-/// `https://mx2.example.net` of `https://mx2.example.net/mail`.
-fn origin_of(url: &str) -> String {
-    let host_at = url.find("://").map_or(0, |at| at + 3);
-    let end = url.get(host_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host_at + at);
-    url.get(..end).unwrap_or(url).to_owned()
 }
 
 fn start_web(

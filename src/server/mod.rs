@@ -7,9 +7,10 @@ pub mod inherited;
 pub mod keeper;
 pub mod listen;
 pub mod maintain;
+mod names;
 mod postroom;
 pub mod reload;
-pub mod rooms;
+mod room_settings;
 pub mod run;
 pub mod stopped;
 

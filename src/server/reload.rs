@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::assemble::Origin;
-use super::rooms;
+use super::room_settings::smtp_settings;
 use super::run::configuration;
 use crate::base::DomainName;
 use crate::certificate::{self, CertificateHandle};
@@ -59,7 +59,7 @@ impl Reloader {
         if let Some(files) = &config.tls {
             certificate::driver::reload(&self.certificate, &files.cert, &files.key).map_err(|e| refused(&e))?;
         }
-        self.smtp.change(crate::smtp::Settings { hostname: self.hostname.clone(), ..rooms::smtp(&config) });
+        self.smtp.change(crate::smtp::Settings { hostname: self.hostname.clone(), ..smtp_settings(&config) });
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(self.settle(&mut in_force, all(&written), &config))
     }

@@ -347,7 +347,7 @@ impl Worker {
         self.patience.handle_greeted();
         self.calls.retain(|call| *call != leg.endpoint);
         self.greeted = Some((leg.endpoint, Clock.monotonic()));
-        self.common.lines.primary_greeted(leg.endpoint);
+        self.common.lines.primary_greeted(leg.endpoint, leg.target.ip());
         let tls = opened.tls.as_ref().map(TlsFacts::summary);
         tracing::info!(account = %self.account, peer = %leg.target, tls = tls.as_deref(), "the primary greeted us");
         self.common.edit_view(self.account, |view| view.last_tls = tls);

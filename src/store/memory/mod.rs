@@ -22,7 +22,7 @@ use crate::liveness::{HistoryRow, LineState};
 use crate::recipient::{DomainRow, Learned, ListEntry};
 use crate::spool::{DeliveryReply, NewMessage, RecipientState};
 
-/// The store in memory. Implements the traits of the account, recipient, liveness, spool, update and verdict rooms.
+/// The store in memory. Implements the traits of all rooms that have one.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Tables>>);
 

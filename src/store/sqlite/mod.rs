@@ -8,7 +8,7 @@
 //! | `checkpoint` | moves the log into the file, off the commit path |
 //! | `readers` | read beside the writer |
 //! | `usage` | what accounts hold, in memory |
-//! | `account`, `account_read`, `transition`, `day`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list`, `update`, `recipient`, `retired`, `verdict` | the SQL |
+//! | the others | the SQL, a file for each subject |
 
 mod account;
 mod account_read;

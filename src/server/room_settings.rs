@@ -1,4 +1,4 @@
-//! Which settings of each room the configuration amounts to.
+//! What the configuration says to each room.
 
 use std::net::SocketAddr;
 
@@ -7,9 +7,7 @@ use crate::update::probe::Rhythm;
 use crate::update::probe::driver::Caller;
 use crate::{delivery, liveness, smtp, update, verdict};
 
-/// Of liveness.
-#[must_use]
-pub fn liveness(config: &Config) -> liveness::Settings {
+pub(super) fn liveness_settings(config: &Config) -> liveness::Settings {
     liveness::Settings {
         interval: config.heartbeat_interval,
         misses: config.heartbeat_misses,
@@ -17,9 +15,7 @@ pub fn liveness(config: &Config) -> liveness::Settings {
     }
 }
 
-/// Of delivery.
-#[must_use]
-pub fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> delivery::Settings {
+pub(super) fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> delivery::Settings {
     delivery::Settings {
         allow_loopback_targets: config.delivery_allow_loopback_targets,
         own_addresses,
@@ -28,9 +24,7 @@ pub fn delivery(config: &Config, own_addresses: Vec<SocketAddr>) -> delivery::Se
     }
 }
 
-/// Of updates.
-#[must_use]
-pub fn update(config: &Config, own_addresses: Vec<SocketAddr>) -> update::Settings {
+pub(super) fn update_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> update::Settings {
     let caller = Caller {
         hostname: config.hostname.clone(),
         allow_loopback: config.delivery_allow_loopback_targets,
@@ -39,9 +33,7 @@ pub fn update(config: &Config, own_addresses: Vec<SocketAddr>) -> update::Settin
     update::Settings { caller, rhythm: Rhythm::of_beats(config.heartbeat_interval) }
 }
 
-/// Of the SMTP door.
-#[must_use]
-pub fn smtp(config: &Config) -> smtp::Settings {
+pub(super) fn smtp_settings(config: &Config) -> smtp::Settings {
     smtp::Settings {
         message_octets_max: config.smtp_size_max,
         sessions_max: config.smtp_sessions_max,
@@ -60,9 +52,7 @@ pub fn smtp(config: &Config) -> smtp::Settings {
     }
 }
 
-/// Of the checks of senders.
-#[must_use]
-pub fn checks(config: &Config) -> verdict::Settings {
+pub(super) fn checks_settings(config: &Config) -> verdict::Settings {
     verdict::Settings {
         is_on: config.checks_enabled,
         resolvers: config.checks_resolvers.clone(),
@@ -72,4 +62,11 @@ pub fn checks(config: &Config) -> verdict::Settings {
         exempt_networks: config.checks_exempt_networks.clone(),
         forwarders: config.smtp_forwarders.clone(),
     }
+}
+
+/// `https://mx2.example.net` of `https://mx2.example.net/mail`.
+pub(super) fn origin_of(url: &str) -> String {
+    let host_at = url.find("://").map_or(0, |at| at + 3);
+    let end = url.get(host_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host_at + at);
+    url.get(..end).unwrap_or(url).to_owned()
 }
