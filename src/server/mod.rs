@@ -3,6 +3,7 @@
 pub mod assemble;
 pub mod data_dir;
 mod drops;
+mod files;
 pub mod inherited;
 pub mod keeper;
 pub mod listen;

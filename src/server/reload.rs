@@ -55,7 +55,8 @@ impl Reloader {
 
     fn apply(&self) -> Result<Vec<String>, CommandError> {
         let refused = |e: &dyn std::fmt::Display| CommandError::new(format!("nothing was changed: {e}"));
-        let (written, config) = configuration(self.path.as_deref()).map_err(|e| refused(&e))?;
+        let (written, mut config) = configuration(self.path.as_deref()).map_err(|e| refused(&e))?;
+        super::files::fit_sessions(&mut config);
         if let Some(files) = &config.tls {
             certificate::driver::reload(&self.certificate, &files.cert, &files.key).map_err(|e| refused(&e))?;
         }

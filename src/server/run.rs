@@ -86,7 +86,8 @@ fn start_log(json: bool) {
 /// # Errors
 /// [`RunError`] when the server does not start.
 pub async fn serve(path: Option<&Path>) -> Result<(), RunError> {
-    let (written, config) = configuration(path)?;
+    let (written, mut config) = configuration(path)?;
+    super::files::fit_sessions(&mut config);
     start_log(config.log_json);
     for warning in &config.warnings {
         tracing::warn!("{warning}");

@@ -49,6 +49,28 @@ fn a_sender_that_comes_during_a_restart_waits_and_is_greeted() {
 }
 
 #[test]
+fn more_sessions_than_files_are_not_promised() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = Command::new("sh")
+        .args(["-c", "ulimit -n 1000; exec \"$0\" serve", PULSEMX])
+        .env("PULSEMX__DATA_DIR", data.path())
+        .env("PULSEMX__SMTP__LISTEN", "127.0.0.1:0")
+        .env("PULSEMX__WEB__LISTEN", "127.0.0.1:0")
+        .env("PULSEMX__HEARTBEAT__LISTEN", "127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(server.stdout.take().unwrap()));
+    assert!(lines.map_while(Result::ok).any(|line| line.starts_with("ready")));
+    let mut stderr = server.stderr.take().unwrap();
+    stop(server);
+    let mut words = String::new();
+    std::io::Read::read_to_string(&mut stderr, &mut words).unwrap();
+    assert!(words.contains("smtp.max_sessions: 288 and not 12000"), "{words}");
+}
+
+#[test]
 fn a_socket_that_nobody_knows_is_named() {
     let data = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
