@@ -37,6 +37,8 @@ pub enum OperatorCommand {
     Recipient(RecipientCommand),
     /// Settle what updates of an account mean
     Updates(UpdatesSet),
+    /// Read certificates and the settings of port 25 again, without dropping a connection
+    Reload,
     /// Show the whole service in a few lines
     Status,
 }
@@ -186,6 +188,7 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Queue(QueueCommand::Show { id }) => Self::QueueShow { id },
             OperatorCommand::Queue(QueueCommand::Retry { id, account }) => Self::QueueRetry { id, account },
             OperatorCommand::State(StateCommand::List) => Self::StateList,
+            OperatorCommand::Reload => Self::Reload,
             OperatorCommand::State(StateCommand::Release) => Self::StateRelease,
             OperatorCommand::Token(command) => Self::Updates(command.into()),
             OperatorCommand::Host(command) => Self::Updates(command.into()),

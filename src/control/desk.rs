@@ -48,6 +48,8 @@ pub struct Running {
     pub liveness: liveness::Settings,
     /// Keeps memory in step.
     pub keeper: Arc<dyn DirectoryKeeper>,
+    /// Reads the configuration again; absent where there is none.
+    pub reloads: Option<Arc<dyn Reloads>>,
     /// What the SMTP door has done.
     pub smtp: Arc<Counters>,
     /// Seals new heartbeat keys.
@@ -58,6 +60,13 @@ pub struct Running {
     pub public_url: String,
     /// When the server started.
     pub started_at: WallTime,
+}
+
+/// Reads the configuration again.
+#[async_trait]
+pub trait Reloads: Send + Sync {
+    /// Sentences about what did not take effect.
+    async fn reload(&self) -> Result<Vec<String>, CommandError>;
 }
 
 /// The place where commands are carried out.
@@ -129,6 +138,13 @@ impl Desk {
             Request::QueueShow { id } => self.message(&id).await,
             Request::QueueRetry { id, account } => self.retry(id, account.as_ref(), now).await,
             Request::StateList => self.state().await,
+            Request::Reload => {
+                let reloads = self.running()?.reloads.as_ref();
+                let reloads = reloads.ok_or_else(|| CommandError::new("this server reads no configuration"))?;
+                let warnings = reloads.reload().await?;
+                let message = "configuration and certificates were read again".to_owned();
+                Ok(Reply::Done { message, warnings })
+            }
             Request::StateRelease => self.release(now).await,
             Request::Status => self.status().await,
             Request::Updates(request) => self.carry_out_update(request, now).await,

@@ -18,6 +18,6 @@ mod update_desk;
 mod update_print;
 pub mod upload;
 
-pub use desk::{Desk, DirectoryKeeper};
+pub use desk::{Desk, DirectoryKeeper, Reloads};
 pub use reply::{CommandError, Reply};
 pub use request::Request;

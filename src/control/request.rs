@@ -128,6 +128,8 @@ pub enum Request {
     StateList,
     /// It is real.
     StateRelease,
+    /// Read the configuration and certificates again.
+    Reload,
     /// The whole service in a few lines.
     Status,
     /// About updates from devices.
@@ -285,6 +287,7 @@ impl Request {
             | Self::DomainAdd { .. }
             | Self::DomainRemove { .. }
             | Self::QueueRetry { .. }
+            | Self::Reload
             | Self::StateRelease => false,
             Self::Updates(request) => request.only_looks(),
             Self::Recipients(request) => matches!(request, RecipientRequest::List { .. }),

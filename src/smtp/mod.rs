@@ -20,6 +20,7 @@ pub mod gate;
 pub mod header;
 pub mod pace;
 pub mod path;
+pub mod rates;
 pub mod reply;
 mod requests;
 pub mod session;

@@ -253,6 +253,19 @@ pub const TOO_MANY_COMMANDS: Reply = Reply::new(421, "4.7.0", "too many commands
 pub const TIMED_OUT: Reply = Reply::new(421, "4.4.2", "waited too long; closing");
 /// The service stops (RFC 5321 §3.8).
 pub const SHUTTING_DOWN: Reply = Reply::new(421, "4.3.2", "service is restarting; try again in a moment");
+/// A network that connects too often.
+pub const CONNECTS_TOO_OFTEN: Reply =
+    Reply::new(421, "4.7.0", "too many connections from your network at once; try again later");
+/// A network that brings too much at once.
+pub const BRINGS_TOO_MUCH: Reply = Reply::new(450, "4.7.1", "too much mail from your network at once; try again later");
+/// A network that was refused too many recipients.
+pub const TOO_MANY_UNKNOWN: Reply = Reply::new(421, "4.7.1", "too many refused recipients from your network; closing");
+/// As many transactions as memory is meant for.
+pub const TOO_BUSY: Reply = Reply::new(451, "4.3.2", "too busy to take another message now; try again in a moment");
+/// A sender on a list of bad ones, whose mail the primary can judge itself.
+pub const LISTED: Reply = Reply::new(451, "4.7.1", "your address is on a list of bad senders; try again later");
+/// A peer that did not wait for the greeting, where the operator refuses such.
+pub const TALKED_EARLY: Reply = Reply::new(554, "5.5.1", "wait for the greeting before you talk; closing");
 /// Too many sessions.
 pub const TOO_MANY_SESSIONS: Reply = Reply::new(421, "4.3.2", "too many connections; try again later");
 

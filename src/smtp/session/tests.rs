@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 mod chunks;
+mod listed;
 
 use super::*;
 use crate::account::{Account, AccountStatus, Domain};
