@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::request::{QueueFilter, Request};
 use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
+use super::zone_arguments::ZoneCommand;
 use crate::account::AccountName;
 use crate::base::{DomainName, parse_duration};
 
@@ -31,6 +32,9 @@ pub enum OperatorCommand {
     /// Add, list and remove dynamic names of an account
     #[command(subcommand)]
     Host(HostCommand),
+    /// Serve, change and check zones of customers
+    #[command(subcommand)]
+    Zone(ZoneCommand),
     /// Settle what updates of an account mean
     Updates(UpdatesSet),
     /// Show the whole service in a few lines
@@ -185,6 +189,7 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::State(StateCommand::Release) => Self::StateRelease,
             OperatorCommand::Token(command) => Self::Updates(command.into()),
             OperatorCommand::Host(command) => Self::Updates(command.into()),
+            OperatorCommand::Zone(command) => Self::Zones(command.into()),
             OperatorCommand::Updates(set) => Self::Updates(set.into()),
             OperatorCommand::Status => Self::Status,
         }

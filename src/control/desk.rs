@@ -15,6 +15,7 @@ use crate::account::{
 };
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
 use crate::delivery::Flushes;
+use crate::dns::{Dns, NameStore};
 use crate::liveness::guard::Fault;
 use crate::liveness::{self, LineState, Lines, TransitionLog};
 use crate::smtp::Counters;
@@ -35,6 +36,8 @@ pub trait DirectoryKeeper: Send + Sync {
 pub struct Running {
     /// Live states.
     pub lines: Arc<dyn Lines>,
+    /// The name server, if one is configured.
+    pub dns: Option<Arc<Dns>>,
     /// Live deliveries.
     pub flushes: Arc<dyn Flushes>,
     /// Updates from devices.
@@ -65,6 +68,8 @@ pub struct Desk {
     pub log: Arc<dyn TransitionLog>,
     /// Update tokens, names, last requests.
     pub updates: Arc<dyn UpdateStore>,
+    /// Where names point, and customers' zones.
+    pub names: Arc<dyn NameStore>,
     /// All accounts in memory.
     pub directory: DirectoryHandle,
     /// Our public name.
@@ -123,6 +128,7 @@ impl Desk {
             Request::StateRelease => self.release(now).await,
             Request::Status => self.status().await,
             Request::Updates(request) => self.carry_out_update(request, now).await,
+            Request::Zones(request) => self.carry_out_zone(request, now).await,
         }
     }
 

@@ -14,6 +14,10 @@ pub mod request;
 pub mod update_arguments;
 mod update_desk;
 mod update_print;
+pub mod zone_arguments;
+mod zone_desk;
+mod zone_print;
+pub mod zone_text;
 
 pub use desk::{Desk, DirectoryKeeper};
 pub use reply::{CommandError, Reply};

@@ -21,6 +21,7 @@ use crate::control::driver::ControlError;
 use crate::control::{self, Desk, DirectoryKeeper};
 use crate::delivery::Flushes;
 use crate::delivery::driver::Deliveries;
+use crate::dns::Dns;
 use crate::heartbeat;
 use crate::heartbeat::server::{BeatServer, BindError};
 use crate::liveness::driver::Liveness;
@@ -276,6 +277,7 @@ struct Shared {
     pages: broadcast::Sender<AccountId>,
     readiness: Arc<Readiness>,
     updates: Arc<Updates>,
+    dns: Option<Arc<Dns>>,
 }
 
 impl Shared {
@@ -318,10 +320,12 @@ impl Shared {
             spool: Arc::clone(&self.spool),
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
+            names: Arc::clone(&self.store) as _,
             directory: self.directory.clone(),
             hostname: config.hostname.clone(),
             running: Some(Running {
                 lines: Arc::clone(&self.lines),
+                dns: self.dns.clone(),
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),
                 liveness: liveness_settings(config),
@@ -345,8 +349,8 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let alarms = liveness.alarms();
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
-    let known = (directory.clone(), Arc::clone(&lines));
-    let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms)?;
+    let known = (directory.clone(), Arc::clone(&lines), Arc::clone(&store) as _);
+    let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms).await?;
     let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
     let deliveries = Deliveries::start(mail, directory.clone(), Arc::clone(&lines), Arc::clone(&spool), rooms)?;
     readiness.ready("delivery");
@@ -361,7 +365,8 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;
     let postroom = Arc::new(Postroom { flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
-    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates };
+    dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
+    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns };
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
@@ -373,7 +378,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         liveness,
         Arc::clone(&beats),
         config.heartbeat_renew_tokens_after,
-        dns,
+        shared.dns.clone(),
     ));
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chrono::TimeZone;
 use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount};
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
+use pulsemx::dns::NameStore;
 use pulsemx::liveness::TransitionLog;
 use pulsemx::spool::{
     BodyType, ClaimQuery, Claimed, DeliveryReply, HeaderSummary, MessageDsn, NewMessage, NewRecipient, Outcome,
@@ -17,8 +18,8 @@ use pulsemx::store::sqlite::Settings;
 use pulsemx::store::{MemoryStore, SqliteStore};
 use pulsemx::update::UpdateStore;
 
-pub(crate) trait Everything: AccountStore + TransitionLog + SpoolStore + UpdateStore {}
-impl<T: AccountStore + TransitionLog + SpoolStore + UpdateStore> Everything for T {}
+pub(crate) trait Everything: AccountStore + TransitionLog + SpoolStore + UpdateStore + NameStore {}
+impl<T: AccountStore + TransitionLog + SpoolStore + UpdateStore + NameStore> Everything for T {}
 
 /// An engine that may be stopped and started again. `restart` of the memory engine keeps the value.
 pub(crate) enum Engine {

@@ -170,6 +170,7 @@ impl Tables {
         self.history.retain(|(account, _, _)| *account != id);
         self.accounts.remove(&id);
         self.prune_updates();
+        self.prune_names();
         self.note(change, Some(id), format!("account.remove {name}"));
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Nothing survives the value. Everything is under one lock, so each call is one step.
 
 mod account;
+mod name;
 mod spool;
 mod transition;
 mod update;
@@ -19,7 +20,7 @@ use crate::liveness::day::DayRow;
 use crate::liveness::{HistoryRow, LineState};
 use crate::spool::{DeliveryReply, NewMessage, RecipientState};
 
-/// The store in memory. Implements the traits of the account, liveness, spool and update rooms.
+/// The store in memory. Implements the traits of the account, liveness, spool, update and dns rooms.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Tables>>);
 
@@ -61,6 +62,9 @@ struct Tables {
     lines: HashMap<EndpointId, Line>,
     days: BTreeMap<(AccountId, chrono::NaiveDate), DayRow>,
     updates: crate::update::UpdateRows,
+    fronts: BTreeMap<EndpointId, crate::dns::front::Front>,
+    /// With their changes, newest first.
+    zones: BTreeMap<DomainName, (crate::dns::store::StoredZone, Vec<crate::dns::store::ZoneChange>)>,
     messages: BTreeMap<SpoolId, Stored>,
     chunks: BTreeMap<(SpoolId, u32), Bytes>,
     counters: HashMap<AccountId, Counter>,

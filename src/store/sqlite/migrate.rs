@@ -21,6 +21,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0005_updates.sql"),
     include_str!("../../../migrations/0006_dsn.sql"),
     include_str!("../../../migrations/0007_leaving.sql"),
+    include_str!("../../../migrations/0008_names.sql"),
 ];
 
 /// The schema that `steps` lead to.

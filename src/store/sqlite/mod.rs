@@ -8,7 +8,7 @@
 //! | `checkpoint` | moves the log into the file, off the commit path |
 //! | `readers` | read beside the writer |
 //! | `usage` | what accounts hold, in memory |
-//! | `account`, `account_read`, `transition`, `day`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list`, `update` | the SQL |
+//! | `account`, `account_read`, `transition`, `day`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list`, `update`, `name` | the SQL |
 
 mod account;
 mod account_read;
@@ -18,6 +18,7 @@ mod error;
 mod integrity;
 mod job;
 mod migrate;
+mod name;
 mod open;
 mod readers;
 mod retired;
@@ -69,7 +70,7 @@ impl Settings {
     }
 }
 
-/// The store on disk. Implements the traits of the account, liveness, spool and update rooms.
+/// The store on disk. Implements the traits of the account, liveness, spool, update and dns rooms.
 ///
 /// Reads need a tokio runtime around them (they run on its blocking threads); writes do not.
 pub struct SqliteStore {
