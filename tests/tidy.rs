@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[&str] = &[
     "base",
     "account",
+    "recipient",
     "certificate",
     "heartbeat",
     "liveness",
     "spool",
+    "verdict",
     "smtp",
     "delivery",
     "update",

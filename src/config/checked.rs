@@ -52,6 +52,18 @@ pub struct Config {
     pub smtp_sessions_per_peer_max: u32,
     /// `smtp.exempt_networks`.
     pub smtp_exempt_networks: Vec<ipnet::IpNet>,
+    /// `smtp.forwarders`.
+    pub smtp_forwarders: Vec<ipnet::IpNet>,
+    /// `checks.enabled`.
+    pub checks_enabled: bool,
+    /// `checks.resolvers`.
+    pub checks_resolvers: Vec<SocketAddr>,
+    /// `checks.question_timeout`.
+    pub checks_question_timeout: Duration,
+    /// `checks.message_timeout`.
+    pub checks_message_timeout: Duration,
+    /// `checks.exempt_networks`.
+    pub checks_exempt_networks: Vec<ipnet::IpNet>,
     /// `smtp.postmaster`.
     pub smtp_postmaster: Option<Mailbox>,
     /// `spool.keep_delivered`.
@@ -121,6 +133,10 @@ impl Reader<'_> {
         self.0.value(key).and_then(|v| v.as_integer()).and_then(|n| T::try_from(n).ok()).ok_or_else(|| Self::fault(key))
     }
 
+    fn flag(&self, key: &str) -> Result<bool, ConfigError> {
+        self.0.value(key).and_then(|v| v.as_bool()).ok_or_else(|| Self::fault(key))
+    }
+
     pub(super) fn value(&self, key: &str) -> Option<toml::Value> {
         self.0.value(key)
     }
@@ -162,6 +178,12 @@ impl Config {
             smtp_sessions_max: read.number("smtp.max_sessions")?,
             smtp_sessions_per_peer_max: read.number("smtp.max_sessions_per_peer")?,
             smtp_exempt_networks: read.networks("smtp.exempt_networks")?,
+            smtp_forwarders: read.networks("smtp.forwarders")?,
+            checks_enabled: read.flag("checks.enabled")?,
+            checks_resolvers: read.addresses("checks.resolvers")?,
+            checks_question_timeout: read.duration("checks.question_timeout")?,
+            checks_message_timeout: read.duration("checks.message_timeout")?,
+            checks_exempt_networks: read.networks("checks.exempt_networks")?,
             smtp_postmaster: read.text("smtp.postmaster").and_then(|t| Mailbox::parse(&t, false).ok()),
             spool_keep_delivered: read.duration("spool.keep_delivered")?,
             spool_per_account: read.size("spool.per_account")?,

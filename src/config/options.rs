@@ -169,6 +169,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Networks to which limits by peer address do not apply. Gives no further rights.",
     ),
     option(
+        "smtp.forwarders",
+        Kind::Networks,
+        "[]",
+        "Machines that pass on mail of others, such as a web host that forwards mailboxes: exempt from limits, harvest brakes and SPF. Gives no further rights.",
+    ),
+    option(
         "smtp.postmaster",
         Kind::Mailbox,
         "",
@@ -185,6 +191,36 @@ pub const OPTIONS: &[OptionSpec] = &[
         Kind::Choice(&["accept", "defer", "reject"]),
         "\"accept\"",
         "What happens to recipients nobody knows while the primary is offline. This version accepts.",
+    ),
+    option(
+        "checks.enabled",
+        Kind::Flag,
+        "true",
+        "Looks at senders by SPF, DKIM, DMARC, ARC and reverse DNS after their mail is stored. Refuses nothing; decides who may get a bounce.",
+    ),
+    option(
+        "checks.resolvers",
+        Kind::Addresses,
+        "[]",
+        "DNS resolvers for these checks, for example \"127.0.0.1:53\". None: those of /etc/resolv.conf.",
+    ),
+    option(
+        "checks.question_timeout",
+        Kind::Duration { min_ms: SECOND / 10, max_ms: 30 * SECOND },
+        "\"3s\"",
+        "For one try of one question to a resolver; there are two tries.",
+    ),
+    option(
+        "checks.message_timeout",
+        Kind::Duration { min_ms: SECOND, max_ms: 300 * SECOND },
+        "\"20s\"",
+        "For all checks of one message; what is open then counts as temperror.",
+    ),
+    option(
+        "checks.exempt_networks",
+        Kind::Networks,
+        "[]",
+        "Peers of whom nothing is asked. This machine itself always is one.",
     ),
     reserved(
         "spool.keep",

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::recipient_arguments::RecipientCommand;
 use super::request::{QueueFilter, Request};
 use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
 use super::zone_arguments::ZoneCommand;
@@ -35,6 +36,9 @@ pub enum OperatorCommand {
     /// Serve, change and check zones of customers
     #[command(subcommand)]
     Zone(ZoneCommand),
+    /// Lists of who lives in an account's domains, and what happens to strangers
+    #[command(subcommand)]
+    Recipient(RecipientCommand),
     /// Settle what updates of an account mean
     Updates(UpdatesSet),
     /// Show the whole service in a few lines
@@ -191,6 +195,7 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Host(command) => Self::Updates(command.into()),
             OperatorCommand::Zone(command) => Self::Zones(command.into()),
             OperatorCommand::Updates(set) => Self::Updates(set.into()),
+            OperatorCommand::Recipient(command) => Self::Recipients(command.into()),
             OperatorCommand::Status => Self::Status,
         }
     }

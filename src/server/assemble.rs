@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::data_dir::{self, DataDirError};
 use super::keeper::{Keeper, open_keys};
 use super::names::NameSockets;
+use super::room_settings::{delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings};
 use super::{drops, listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
@@ -26,18 +27,19 @@ use crate::heartbeat;
 use crate::heartbeat::server::{BeatServer, BindError};
 use crate::liveness::driver::Liveness;
 use crate::liveness::{self, Lines, TransitionLog, WatchedEndpoint};
+use crate::recipient::{RecipientStore, Recipients};
 use crate::smtp::StoredListener;
 use crate::smtp::{SmtpRooms, SmtpServer};
 use crate::spool::SpoolStore;
 use crate::store::sqlite::{self, OpenError, SqliteStore};
-use crate::update::probe::Rhythm;
-use crate::update::probe::driver::Caller;
 use crate::update::{UpdateStore, Updates};
+use crate::verdict::Checker;
+use crate::verdict::driver::CheckRooms;
 use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
 use crate::web::{BeatRooms, TokenDesk};
-use crate::{alert, delivery, smtp, update, web};
+use crate::{alert, delivery, smtp, verdict, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
 const STORED_NOTICES_MAX: usize = 256;
@@ -278,12 +280,20 @@ struct Shared {
     readiness: Arc<Readiness>,
     updates: Arc<Updates>,
     dns: Option<Arc<Dns>>,
+    recipients: Arc<Recipients>,
 }
 
 impl Shared {
-    fn smtp_rooms(&self, stored: Arc<dyn StoredListener>, certificate: &CertificateHandle) -> SmtpRooms {
+    fn smtp_rooms(
+        &self,
+        stored: Arc<dyn StoredListener>,
+        certificate: &CertificateHandle,
+        checks: Option<Arc<Checker>>,
+    ) -> SmtpRooms {
         SmtpRooms {
+            checks,
             directory: self.directory.clone(),
+            recipients: Arc::clone(&self.recipients) as _,
             lines: Arc::clone(&self.lines),
             spool: Arc::clone(&self.spool),
             stored,
@@ -304,6 +314,7 @@ impl Shared {
             readiness: Arc::clone(&self.readiness),
             beats: Some(beats),
             updates: Some(Arc::clone(&self.updates)),
+            recipients: Some(Arc::clone(&self.recipients)),
         }
     }
 
@@ -318,9 +329,11 @@ impl Shared {
         Arc::new(Desk {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
+            verdicts: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
             names: Arc::clone(&self.store) as _,
+            recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
             directory: self.directory.clone(),
             hostname: config.hostname.clone(),
             running: Some(Running {
@@ -328,6 +341,7 @@ impl Shared {
                 dns: self.dns.clone(),
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),
+                recipients: Arc::clone(&self.recipients),
                 liveness: liveness_settings(config),
                 keeper,
                 smtp,
@@ -366,8 +380,10 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let postroom = Arc::new(Postroom { flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
     dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
-    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns };
-    let smtp_rooms = shared.smtp_rooms(postroom, &certificate);
+    let recipients = start_recipients(&store, &stops).await?;
+    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients };
+    let checks = start_checks(config, &shared, &stops);
+    let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
     let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
@@ -385,7 +401,6 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let web_rooms = shared.web_rooms(beat_rooms.clone());
     let mut web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
-    let web_all = web_server.addresses().to_vec();
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, smtp_server.counters());
     let Shared { store, spool, lines, directory, readiness, updates, .. } = shared;
     tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, stops.rooms.clone()));
@@ -397,7 +412,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         smtp_all,
         heartbeat_all: beats.addresses(),
         names_all,
-        web_all,
+        web_all: web_server.addresses().to_vec(),
         update_all,
         desk,
         lines,
@@ -441,25 +456,25 @@ fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>
     }
 }
 
+/// None when senders are not to be checked, or cannot be: mail is taken all the same.
+fn start_checks(config: &Config, shared: &Shared, stops: &Stops) -> Option<Arc<Checker>> {
+    let settings = verdict::Settings {
+        is_on: config.checks_enabled,
+        resolvers: config.checks_resolvers.clone(),
+        question_timeout: config.checks_question_timeout,
+        message_timeout: config.checks_message_timeout,
+        exempt_networks: config.checks_exempt_networks.clone(),
+        forwarders: config.smtp_forwarders.clone(),
+    };
+    let rooms = CheckRooms { spool: Arc::clone(&shared.spool), verdicts: Arc::clone(&shared.store) as _ };
+    Checker::start(settings, config.hostname.clone(), rooms, stops.rooms.clone()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "senders are not checked");
+        None
+    })
+}
+
 fn addresses<L>(listeners: &[L], local: impl Fn(&L) -> std::io::Result<SocketAddr>) -> Vec<SocketAddr> {
     listeners.iter().filter_map(|listener| local(listener).ok()).collect()
-}
-
-fn liveness_settings(config: &Config) -> liveness::Settings {
-    liveness::Settings {
-        interval: config.heartbeat_interval,
-        misses: config.heartbeat_misses,
-        grace: config.heartbeat_grace,
-    }
-}
-
-fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> delivery::Settings {
-    delivery::Settings {
-        allow_loopback_targets: config.delivery_allow_loopback_targets,
-        own_addresses,
-        connections_max: config.delivery_connections,
-        ..delivery::Settings::new(config.hostname.clone())
-    }
 }
 
 async fn start_updates(
@@ -477,13 +492,9 @@ async fn start_updates(
         .map_err(|e| StartError::Read(e.to_string()))
 }
 
-fn update_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> update::Settings {
-    let caller = Caller {
-        hostname: config.hostname.clone(),
-        allow_loopback: config.delivery_allow_loopback_targets,
-        own_addresses,
-    };
-    update::Settings { caller, rhythm: Rhythm::of_beats(config.heartbeat_interval) }
+async fn start_recipients(store: &Arc<SqliteStore>, stops: &Stops) -> Result<Arc<Recipients>, StartError> {
+    let started = Recipients::start(Arc::clone(store) as _, stops.heartbeats.clone());
+    started.await.map_err(|e| StartError::Read(e.to_string()))
 }
 
 async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
@@ -492,25 +503,6 @@ async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
         .await
         .map_err(|e| StartError::Read(e.to_string()))?
         .map_err(StartError::from)
-}
-
-fn smtp_settings(config: &Config) -> smtp::Settings {
-    smtp::Settings {
-        message_octets_max: config.smtp_size_max,
-        sessions_max: config.smtp_sessions_max,
-        sessions_per_network_max: config.smtp_sessions_per_peer_max,
-        exempt_networks: config.smtp_exempt_networks.clone(),
-        postmaster: config.smtp_postmaster.clone(),
-        account_octets_max: config.spool_per_account,
-        ..smtp::Settings::new(config.hostname.clone())
-    }
-}
-
-/// `https://mx2.example.net` of `https://mx2.example.net/mail`.
-fn origin_of(url: &str) -> String {
-    let host_at = url.find("://").map_or(0, |at| at + 3);
-    let end = url.get(host_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host_at + at);
-    url.get(..end).unwrap_or(url).to_owned()
 }
 
 fn start_web(

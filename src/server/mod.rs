@@ -7,6 +7,7 @@ pub mod keeper;
 pub mod listen;
 pub mod maintain;
 mod names;
+mod room_settings;
 pub mod run;
 pub mod stopped;
 

@@ -10,6 +10,7 @@ use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount};
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::dns::NameStore;
 use pulsemx::liveness::TransitionLog;
+use pulsemx::recipient::RecipientStore;
 use pulsemx::spool::{
     BodyType, ClaimQuery, Claimed, DeliveryReply, HeaderSummary, MessageDsn, NewMessage, NewRecipient, Outcome,
     RecipientDsn, Report, SpoolStore,
@@ -17,9 +18,16 @@ use pulsemx::spool::{
 use pulsemx::store::sqlite::Settings;
 use pulsemx::store::{MemoryStore, SqliteStore};
 use pulsemx::update::UpdateStore;
+use pulsemx::verdict::VerdictStore;
 
-pub(crate) trait Everything: AccountStore + TransitionLog + SpoolStore + UpdateStore + NameStore {}
-impl<T: AccountStore + TransitionLog + SpoolStore + UpdateStore + NameStore> Everything for T {}
+pub(crate) trait Everything:
+    AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore
+{
+}
+impl<T: AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore> Everything
+    for T
+{
+}
 
 /// An engine that may be stopped and started again. `restart` of the memory engine keeps the value.
 pub(crate) enum Engine {

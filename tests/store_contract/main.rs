@@ -16,5 +16,7 @@ mod messages;
 mod model;
 mod names;
 mod on_disk;
+mod recipients;
 mod transitions;
 mod updates;
+mod verdicts;

@@ -171,6 +171,7 @@ impl Tables {
         self.accounts.remove(&id);
         self.prune_updates();
         self.prune_names();
+        self.forget_recipients(id, None);
         self.note(change, Some(id), format!("account.remove {name}"));
         Ok(())
     }
@@ -260,6 +261,7 @@ impl AccountStore for MemoryStore {
             return Err(AccountError::NoDomain(domain));
         }
         tables.domains.remove(&domain);
+        tables.forget_recipients(account, Some(&domain));
         let retired = Retired { account, is_dynamic: false, deferred_until: change.at + LEAVING_FOR };
         tables
             .retired

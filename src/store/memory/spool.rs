@@ -160,7 +160,7 @@ impl Tables {
                 is_removed: false,
             });
         }
-        self.messages.insert(message.id, Stored { message, chunks, recipients, delivered_at: None });
+        self.messages.insert(message.id, Stored { message, chunks, recipients, delivered_at: None, verdict: None });
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 //! | `checkpoint` | moves the log into the file, off the commit path |
 //! | `readers` | read beside the writer |
 //! | `usage` | what accounts hold, in memory |
-//! | `account`, `account_read`, `transition`, `day`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list`, `update`, `name` | the SQL |
+//! | the others | the SQL, a file for each subject |
 
 mod account;
 mod account_read;
@@ -21,6 +21,7 @@ mod migrate;
 mod name;
 mod open;
 mod readers;
+mod recipient;
 mod retired;
 mod room;
 mod row;
@@ -32,6 +33,7 @@ mod spool_report;
 mod transition;
 mod update;
 mod usage;
+mod verdict;
 mod writer;
 
 use std::fs::File;
@@ -70,7 +72,7 @@ impl Settings {
     }
 }
 
-/// The store on disk. Implements the traits of the account, liveness, spool, update and dns rooms.
+/// The store on disk. Implements the traits of the account, liveness, spool, update, verdict and dns rooms.
 ///
 /// Reads need a tokio runtime around them (they run on its blocking threads); writes do not.
 pub struct SqliteStore {
