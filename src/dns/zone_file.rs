@@ -217,8 +217,6 @@ pub fn data(data: &RData) -> String {
         RData::HINFO(hinfo) => format!("{} {}", quoted(&hinfo.cpu), quoted(&hinfo.os)),
         RData::TLSA(_) | RData::SMIMEA(_) => numbers_and_hex(&octets, 3),
         RData::SSHFP(_) => numbers_and_hex(&octets, 2),
-        RData::SVCB(svcb) => svcb.to_string(),
-        RData::HTTPS(https) => https.0.to_string(),
         // The form that every reader takes for every type (RFC 3597 §5).
         _ => format!("\\# {} {}", octets.len(), HEX.encode(&octets)),
     }

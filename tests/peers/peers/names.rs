@@ -34,8 +34,6 @@ fn dig_reads_every_kind_of_answer() {
     assert!(nobody.contains("COOKIE: ") && nobody.contains("(good)"), "{nobody}");
     assert!(dig(&server, &["other.example", "A"]).contains("status: REFUSED"));
     assert!(dig(&server, &["+edns=1", "+noednsnegotiation", "dyn.example", "SOA"]).contains("status: BADVERS"));
-    let update = dig(&server, &["+opcode=UPDATE", "dyn.example", "SOA"]);
-    assert!(update.contains("status: NOTIMP"), "{update}");
     let transfer = dig(&server, &["dyn.example", "AXFR"]);
     assert!(transfer.contains("Transfer failed") && !transfer.contains("127.0.0.25"), "{transfer}");
 }
@@ -68,12 +66,12 @@ fn bind_finds_nothing_wrong_with_what_is_exported() {
         @ IN NAPTR 100 10 \"u\" \"E2U+sip\" \"!^.*$!sip:info@firma.example!\" .\n@ IN HTTPS 1 www alpn=h2\n";
     fs::write(&path, text).unwrap();
     let (good, told) = run("named-checkzone", &["firma.example", &name]);
-    assert!(!good && told.contains("mail.firma.example"), "the name has no address without us: {told}");
+    assert!(good && told.contains("'mail.firma.example' has no address"), "the name has no address without us: {told}");
     server.command(&["zone", "import", "firma", "firma.example", &name]);
     let exported = server.command(&["zone", "export", "firma.example"])["text"].as_str().unwrap().to_owned();
     fs::write(&path, &exported).unwrap();
     let (good, told) = run("named-checkzone", &["-i", "local", "firma.example", &name]);
-    assert!(good && told.lines().count() == 2 && told.ends_with("OK\n"), "{told}\n{exported}");
+    assert!(good && told.ends_with("OK\n") && !told.contains("mail.firma.example'"), "{told}\n{exported}");
     // What BIND reads from it is what we answer.
     for (owner, kind) in [("firma.example", "TXT"), ("_sip._tcp.firma.example", "SRV"), ("mail.firma.example", "SSHFP")]
     {
