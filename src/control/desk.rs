@@ -16,6 +16,7 @@ use crate::account::{
 };
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
 use crate::delivery::Flushes;
+use crate::dns::{Dns, NameStore};
 use crate::liveness::guard::Fault;
 use crate::liveness::{self, LineState, Lines, TransitionLog};
 use crate::recipient::{RecipientStore, Recipients};
@@ -38,6 +39,8 @@ pub trait DirectoryKeeper: Send + Sync {
 pub struct Running {
     /// Live states.
     pub lines: Arc<dyn Lines>,
+    /// The name server, if one is configured.
+    pub dns: Option<Arc<Dns>>,
     /// Live deliveries.
     pub flushes: Arc<dyn Flushes>,
     /// Updates from devices.
@@ -81,6 +84,8 @@ pub struct Desk {
     pub log: Arc<dyn TransitionLog>,
     /// Update tokens, names, last requests.
     pub updates: Arc<dyn UpdateStore>,
+    /// Where names point, and customers' zones.
+    pub names: Arc<dyn NameStore>,
     /// Lists of recipients.
     pub recipients: Arc<dyn RecipientStore>,
     /// All accounts in memory.
@@ -148,6 +153,7 @@ impl Desk {
             Request::StateRelease => self.release(now).await,
             Request::Status => self.status().await,
             Request::Updates(request) => self.carry_out_update(request, now).await,
+            Request::Zones(request) => self.carry_out_zone(request, now).await,
             Request::Recipients(request) => self.carry_out_recipients(request, now).await,
         }
     }

@@ -27,6 +27,7 @@ use crate::control::driver::ControlError;
 use crate::control::{self, Desk, DirectoryKeeper, Reloads};
 use crate::delivery::Flushes;
 use crate::delivery::driver::Deliveries;
+use crate::dns::Dns;
 use crate::heartbeat;
 use crate::heartbeat::server::{BeatServer, BindError};
 use crate::liveness::driver::Liveness;
@@ -242,6 +243,7 @@ struct Shared {
     pages: broadcast::Sender<AccountId>,
     readiness: Arc<Readiness>,
     updates: Arc<Updates>,
+    dns: Option<Arc<Dns>>,
     recipients: Arc<Recipients>,
 }
 
@@ -295,11 +297,13 @@ impl Shared {
             verdicts: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
+            names: Arc::clone(&self.store) as _,
             recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
             directory: self.directory.clone(),
             hostname: config.hostname.clone(),
             running: Some(Running {
                 lines: Arc::clone(&self.lines),
+                dns: self.dns.clone(),
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),
                 recipients: Arc::clone(&self.recipients),
@@ -327,8 +331,8 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let alarms = liveness.alarms();
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
-    let known = (directory.clone(), Arc::clone(&lines));
-    let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms)?;
+    let known = (directory.clone(), Arc::clone(&lines), Arc::clone(&store) as _);
+    let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms).await?;
     let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
     let deliveries = Deliveries::start(mail, directory.clone(), Arc::clone(&lines), Arc::clone(&spool), rooms)?;
     readiness.ready("delivery");
@@ -344,19 +348,19 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let postroom =
         Arc::new(Postroom { spool: Arc::clone(&spool), flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
+    dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
     let recipients = start_recipients(&store, &stops).await?;
-    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, recipients };
+    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients };
     let checks = start_checks(config, &shared, &stops);
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
-    let keeper = start_keeper(config, &shared, &seal, liveness, &beats, dns);
+    let keeper = start_keeper(config, &shared, &seal, liveness, &beats, shared.dns.clone());
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());
     let mut web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
-    let web_all = web_server.addresses().to_vec();
     let reloads =
         origin.map(|origin| Reloader::new(origin, config.hostname.clone(), certificate, smtp_server.controls()));
     let reloads = reloads.map(|reloader| reloader as _);
@@ -371,7 +375,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
         smtp_all,
         heartbeat_all: beats.addresses(),
         names_all,
-        web_all,
+        web_all: web_server.addresses().to_vec(),
         update_all,
         desk,
         lines,
