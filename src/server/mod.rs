@@ -2,12 +2,16 @@
 
 pub mod assemble;
 pub mod data_dir;
+mod files;
 mod greeter;
 mod health;
+pub mod inherited;
 pub mod keeper;
 pub mod listen;
 pub mod maintain;
 mod names;
+mod postroom;
+pub mod reload;
 mod room_settings;
 pub mod run;
 pub mod stopped;

@@ -14,6 +14,7 @@ mod days;
 mod engine;
 mod messages;
 mod model;
+mod names;
 mod on_disk;
 mod recipients;
 mod transitions;

@@ -18,6 +18,7 @@ mod error;
 mod integrity;
 mod job;
 mod migrate;
+mod name;
 mod open;
 mod readers;
 mod recipient;
@@ -71,7 +72,7 @@ impl Settings {
     }
 }
 
-/// The store on disk. Implements the traits of the account, liveness, spool, update and verdict rooms.
+/// The store on disk. Implements the traits of the account, liveness, spool, update, verdict and dns rooms.
 ///
 /// Reads need a tokio runtime around them (they run on its blocking threads); writes do not.
 pub struct SqliteStore {
