@@ -10,23 +10,28 @@ use tokio_util::sync::CancellationToken;
 use super::policy::{Notice, NoticeKind, Policy, Subject};
 use crate::account::DirectoryHandle;
 use crate::base::Clock;
-use crate::liveness::{Alarm, HistoryRow, LineEvent, Lines};
+use crate::liveness::{Alarm, HistoryRow, LineEvent, Lines, TransitionLog};
 
 /// Sleep when nothing is due; any event wakes.
 const IDLE: Duration = Duration::from_secs(3_600);
 
-/// Runs until the shutdown.
+/// Runs until the shutdown. `policy` goes on from what was stored, and what was told is remembered in `log`.
 pub async fn run(
     lines: Arc<dyn Lines>,
     mut alarms: Receiver<Alarm>,
     directory: DirectoryHandle,
+    (mut policy, log): (Policy, Arc<dyn TransitionLog>),
     shutdown: CancellationToken,
 ) {
     let mut events = lines.subscribe();
-    let mut policy = Policy::default();
     loop {
         while let Some(notice) = policy.poll_notice() {
             tell(&notice, &directory);
+            if let Some((endpoint, since)) = Policy::outage_told(&notice)
+                && let Err(error) = log.note_told(endpoint, since).await
+            {
+                tracing::warn!(%endpoint, %error, "not remembered that this outage was told; a restart tells it again");
+            }
         }
         let wait = policy.poll_timeout().map_or(IDLE, |at| at.since(Clock.monotonic()));
         tokio::select! {
@@ -40,7 +45,7 @@ pub async fn run(
             event = events.recv() => match event {
                 Ok(LineEvent::Changed(HistoryRow::State(row))) => policy.handle_transition(&row, Clock.monotonic()),
                 // What a person is told follows from states alone.
-                Ok(LineEvent::Changed(HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_)) | LineEvent::Suspicion { .. } | LineEvent::MailAccepted { .. } | LineEvent::MailRefused { .. } | LineEvent::Heard { .. } | LineEvent::Greeted { .. }) => {}
+                Ok(LineEvent::Changed(HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_)) | LineEvent::Suspicion { .. } | LineEvent::MailAccepted { .. } | LineEvent::MailRefused { .. } | LineEvent::Addresses { .. } | LineEvent::Greeted { .. }) => {}
                 Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "alerts were too slow for the events of the lines"),
                 Err(RecvError::Closed) => return,
             },

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::liveness::guard::{Alarm, End};
-use crate::liveness::{Cause, LineState, Transition};
+use crate::liveness::{Cause, LineState, Transition, WatchedEndpoint};
 
 /// How long a server that said goodbye may stay away before somebody is told: long enough for updates.
 pub const GOODBYE_PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -115,6 +115,30 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Goes on with the outages that `watched` says were going on when the service stopped: what was told then is not
+    /// told again, what was to be told is told when its time has come.
+    #[must_use]
+    pub fn resume(watched: &[WatchedEndpoint], now: Moment, wall: WallTime) -> Self {
+        let mut policy = Self::default();
+        for line in watched {
+            let (account, endpoint) = (line.account, line.endpoint);
+            let episode = match (line.state, line.told_since, line.since) {
+                (LineState::Offline | LineState::Returning, Some(since), _) => Episode::Told { since },
+                (LineState::Offline, None, Some(since)) if line.cause == Some(Cause::Goodbye) => {
+                    let waited = (wall - since).to_std().unwrap_or_default();
+                    Episode::Planned { since, tell_at: now + GOODBYE_PATIENCE.saturating_sub(waited) }
+                }
+                (LineState::Offline, None, Some(since)) => {
+                    policy.notices.push(Notice::of(account, endpoint, NoticeKind::Silent { since }));
+                    Episode::Told { since }
+                }
+                (_, _, _) => continue,
+            };
+            policy.episodes.insert(endpoint, (account, episode));
+        }
+        policy
+    }
+
     /// A line changed its state.
     pub fn handle_transition(&mut self, row: &Transition, now: Moment) {
         let (account, endpoint) = (row.account, row.endpoint);
@@ -170,6 +194,17 @@ impl Policy {
                 let kind = NoticeKind::StaysAway { since };
                 self.notices.push(Notice::of(*account, *endpoint, kind));
             }
+        }
+    }
+
+    /// The outage that a notice is about, if somebody is told of it by that: to be remembered over a restart.
+    #[must_use]
+    pub const fn outage_told(notice: &Notice) -> Option<(EndpointId, WallTime)> {
+        match (notice.subject, &notice.kind) {
+            (Subject::Server { endpoint, .. }, NoticeKind::Silent { since } | NoticeKind::StaysAway { since }) => {
+                Some((endpoint, *since))
+            }
+            (Subject::Server { .. } | Subject::Service, _) => None,
         }
     }
 
@@ -238,6 +273,48 @@ mod tests {
         let kinds: Vec<NoticeKind> = notices.into_iter().map(|notice| notice.kind).collect();
         let late = NoticeKind::TimersLate { by };
         assert_eq!(kinds, [late.clone(), late, NoticeKind::MassMiss { silent: 40, heard: 50 }]);
+    }
+
+    #[test]
+    fn a_restart_tells_nothing_twice_and_forgets_nothing() {
+        let line = |id, state, cause, since: i64, told: Option<i64>| WatchedEndpoint {
+            state,
+            cause: Some(cause),
+            since: Some(at(since)),
+            told_since: told.map(at),
+            ..WatchedEndpoint::new(AccountId(id), EndpointId(id))
+        };
+        let watched = [
+            line(1, LineState::Offline, Cause::MissedBeats, 0, Some(0)),
+            line(2, LineState::Returning, Cause::Beat, 900, Some(5)),
+            line(3, LineState::Offline, Cause::MissedBeats, 990, None),
+            line(4, LineState::Offline, Cause::Goodbye, 400, None),
+            line(5, LineState::Offline, Cause::Goodbye, 10, Some(10)),
+            line(6, LineState::Online, Cause::Confirmed, 10, None),
+        ];
+        let now = Moment::from_millis(77_000);
+        let mut policy = Policy::resume(&watched, now, at(1_000));
+        let notices = |policy: &mut Policy| -> Vec<(i64, NoticeKind)> {
+            std::iter::from_fn(|| policy.poll_notice())
+                .map(|notice| match notice.subject {
+                    Subject::Server { account, .. } => (account.0, notice.kind),
+                    Subject::Service => (0, notice.kind),
+                })
+                .collect()
+        };
+        assert_eq!(notices(&mut policy), [(3, NoticeKind::Silent { since: at(990) })], "it was not told in time");
+        assert_eq!(policy.poll_timeout(), Some(now + Duration::from_secs(1_200)));
+        policy.handle_timeout(now + Duration::from_secs(1_200));
+        assert_eq!(notices(&mut policy), [(4, NoticeKind::StaysAway { since: at(400) })]);
+        for id in [1, 2, 6] {
+            let (account, endpoint) = (AccountId(id), EndpointId(id));
+            policy.handle_transition(
+                &Transition { account, endpoint, ..row(LineState::Online, Cause::Confirmed, 2_000) },
+                now,
+            );
+        }
+        let back = |after| NoticeKind::Back { after: Duration::from_secs(after) };
+        assert_eq!(notices(&mut policy), [(1, back(2_000)), (2, back(1_995))]);
     }
 
     #[test]

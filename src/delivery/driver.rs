@@ -102,10 +102,10 @@ impl Deliveries {
     fn handle_event(&self, event: &LineEvent) {
         let (account, endpoint) = match event {
             LineEvent::Changed(row) => (row.account(), row.endpoint()),
-            LineEvent::Suspicion { account, endpoint, .. } | LineEvent::MailAccepted { account, endpoint } => {
-                (*account, *endpoint)
-            }
-            LineEvent::MailRefused { .. } | LineEvent::Heard { .. } | LineEvent::Greeted { .. } => return,
+            LineEvent::Suspicion { account, endpoint, .. }
+            | LineEvent::Addresses { account, endpoint }
+            | LineEvent::MailAccepted { account, endpoint } => (*account, *endpoint),
+            LineEvent::MailRefused { .. } | LineEvent::Greeted { .. } => return,
         };
         let beat = self.common.lines.line(endpoint).and_then(|line| line.last_beat);
         if let Some(wake) = Wake::of_event(event, beat) {

@@ -468,7 +468,7 @@ impl Dns {
         let (endpoint, line) = match event {
             LineEvent::Changed(HistoryRow::NoData(_) | HistoryRow::Interval(_)) | LineEvent::Suspicion { .. } => return,
             LineEvent::Changed(row) => (row.endpoint(), self.lines.line(row.endpoint())),
-            LineEvent::Heard { endpoint, .. }
+            LineEvent::Addresses { endpoint, .. }
             | LineEvent::Greeted { endpoint, .. }
             | LineEvent::MailAccepted { endpoint, .. }
             | LineEvent::MailRefused { endpoint, .. } => (*endpoint, None),
@@ -499,15 +499,15 @@ impl Dns {
                 let held = line.and_then(|line| line.name_held_until).map(|until| self.moment_of(until, now));
                 vec![NameEvent::Held(held), NameEvent::State { to: row.to, at: row.at }]
             }
-            LineEvent::Changed(HistoryRow::Address(row)) => vec![NameEvent::Moved(row.to.to_canonical())],
-            LineEvent::Heard { address, .. } => vec![NameEvent::Heard(address.to_canonical())],
+            // The row comes when it is on the disk: what beats vouch for now is newer.
+            LineEvent::Changed(HistoryRow::Address(row)) => {
+                vec![self.vouched(row.endpoint).unwrap_or(NameEvent::Moved(row.to.to_canonical()))]
+            }
+            LineEvent::Addresses { endpoint, .. } => self.vouched(*endpoint).into_iter().collect(),
             LineEvent::Greeted { endpoint, address, at, .. } => {
                 let greeted = NameEvent::Greeted { address: address.to_canonical(), at: *at };
                 // Told before the row of the address was on the disk: what the line says now proves it as well.
-                let line = self.lines.line(*endpoint);
-                let is_there = line.and_then(|line| line.address).is_some_and(|own| own == *address);
-                let moved = is_there.then_some(NameEvent::Moved(address.to_canonical()));
-                moved.into_iter().chain([greeted]).collect()
+                self.vouched(*endpoint).into_iter().chain([greeted]).collect()
             }
             LineEvent::MailAccepted { .. } => vec![NameEvent::Mail { is_accepted: true }],
             LineEvent::MailRefused { .. } => vec![NameEvent::Mail { is_accepted: false }],
@@ -515,6 +515,13 @@ impl Dns {
                 Vec::new()
             }
         }
+    }
+
+    /// Where beats vouch for a server now; nothing for a line that is NEW or OFFLINE.
+    fn vouched(&self, endpoint: EndpointId) -> Option<NameEvent> {
+        let addresses = self.lines.effective_addresses(endpoint);
+        let front = Front { v4: addresses.v4.map(|(v4, _)| v4), v6: addresses.v6.map(|(v6, _)| v6) };
+        (!front.is_parked()).then_some(NameEvent::Vouched(front))
     }
 
     fn moment_of(&self, until: WallTime, now: Moment) -> Moment {
@@ -530,7 +537,7 @@ impl Dns {
             let Some(line) = self.lines.line(endpoint.id) else { continue };
             let held = line.name_held_until.map(|until| self.moment_of(until, now));
             let state = NameEvent::State { to: line.state, at: line.since.unwrap_or(wall) };
-            let heard = line.address.map(|address| NameEvent::Heard(address.to_canonical()));
+            let heard = self.vouched(endpoint.id);
             let mail = NameEvent::Mail { is_accepted: line.mail_ok != Some(false) };
             let events = [Some(NameEvent::Held(held)), heard, Some(mail), Some(state)];
             self.change(|catalog| {

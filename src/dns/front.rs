@@ -12,9 +12,6 @@ use crate::liveness::LineState;
 
 /// A mail server that its client calls silent for longer than this is parked like one that is offline.
 pub const SILENT_MAX: Duration = Duration::from_secs(20);
-/// How long an address counts on after beats come from the other family: servers that are only probed are heard at
-/// both in turn, every 10 s each.
-pub const OTHER_FAMILY_FOR: Duration = Duration::from_secs(35);
 
 /// What the name answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -42,8 +39,6 @@ struct Proven<A> {
     address: A,
     /// When the mail server last greeted us there, in this presence of the line.
     greeted_at: Option<WallTime>,
-    /// Set while beats come from the other family.
-    until: Option<Moment>,
 }
 
 /// What happened that a name has to follow.
@@ -56,8 +51,8 @@ pub enum NameEvent {
         /// When.
         at: WallTime,
     },
-    /// Beats come from this address, proven.
-    Heard(IpAddr),
+    /// The addresses that beats vouch for now, and no others.
+    Vouched(Front),
     /// The proven address of its family is this one.
     Moved(IpAddr),
     /// The mail server greeted us there.
@@ -99,8 +94,8 @@ impl FrontMachine {
     pub fn resume(state: LineState, published: Front, now: Moment, wall: WallTime) -> Self {
         let mut machine = Self { state, ..Self::new() };
         let greeted_at = Some(wall);
-        machine.v4 = published.v4.map(|address| Proven { address, greeted_at, until: None });
-        machine.v6 = published.v6.map(|address| Box::new(Proven { address, greeted_at, until: None }));
+        machine.v4 = published.v4.map(|address| Proven { address, greeted_at });
+        machine.v6 = published.v6.map(|address| Box::new(Proven { address, greeted_at }));
         machine.front = machine.wanted(now);
         machine
     }
@@ -115,7 +110,7 @@ impl FrontMachine {
     pub fn handle(&mut self, event: NameEvent, now: Moment) {
         match event {
             NameEvent::State { to, at } => self.handle_state(to, at),
-            NameEvent::Heard(address) => self.handle_heard(address, now),
+            NameEvent::Vouched(addresses) => self.handle_vouched(addresses),
             NameEvent::Moved(address) => self.prove(address),
             NameEvent::Greeted { address, at } => self.handle_greeting(address, at),
             NameEvent::Mail { is_accepted: true } => self.silent_since = None,
@@ -133,10 +128,8 @@ impl FrontMachine {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        let of_v6 = self.v6.as_ref().and_then(|proven| proven.until);
-        let of_family = self.v4.and_then(|proven| proven.until).into_iter().chain(of_v6);
         let of_silence = self.silent_since.filter(|_| self.has_greeted()).map(|since| since + SILENT_MAX);
-        of_family.chain(of_silence).chain(self.held_until).min()
+        of_silence.into_iter().chain(self.held_until).min()
     }
 
     fn handle_state(&mut self, to: LineState, at: WallTime) {
@@ -154,32 +147,26 @@ impl FrontMachine {
         }
     }
 
-    fn handle_heard(&mut self, address: IpAddr, now: Moment) {
-        self.prove(address);
-        let until = Some(now + OTHER_FAMILY_FOR);
-        match address {
-            IpAddr::V4(_) => {
-                if let Some(proven) = &mut self.v6 {
-                    proven.until = proven.until.or(until);
-                }
-            }
-            IpAddr::V6(_) => {
-                if let Some(proven) = &mut self.v4 {
-                    proven.until = proven.until.or(until);
-                }
-            }
+    fn handle_vouched(&mut self, addresses: Front) {
+        match addresses.v4 {
+            Some(v4) => self.prove(IpAddr::V4(v4)),
+            None => self.v4 = None,
+        }
+        match addresses.v6 {
+            Some(v6) => self.prove(IpAddr::V6(v6)),
+            None => self.v6 = None,
         }
     }
 
     fn prove(&mut self, address: IpAddr) {
         match address {
             IpAddr::V4(address) => match &mut self.v4 {
-                Some(proven) if proven.address == address => proven.until = None,
-                other => *other = Some(Proven { address, greeted_at: None, until: None }),
+                Some(proven) if proven.address == address => {}
+                other => *other = Some(Proven { address, greeted_at: None }),
             },
             IpAddr::V6(address) => match &mut self.v6 {
-                Some(proven) if proven.address == address => proven.until = None,
-                other => *other = Some(Box::new(Proven { address, greeted_at: None, until: None })),
+                Some(proven) if proven.address == address => {}
+                other => *other = Some(Box::new(Proven { address, greeted_at: None })),
             },
         }
     }
@@ -200,12 +187,6 @@ impl FrontMachine {
     }
 
     fn settle(&mut self, now: Moment) {
-        if self.v4.is_some_and(|proven| is_over(proven.until, now)) {
-            self.v4 = None;
-        }
-        if self.v6.as_ref().is_some_and(|proven| is_over(proven.until, now)) {
-            self.v6 = None;
-        }
         if is_over(self.held_until, now) {
             self.held_until = None;
         }
@@ -422,19 +403,19 @@ mod tests {
     }
 
     #[test]
-    fn both_families_are_shown_while_both_are_heard_and_one_alone_soon_after() {
+    fn each_family_is_shown_while_beats_vouch_for_it_and_it_greeted() {
+        let (v4, v6) = ("203.0.113.7".parse().ok(), "2001:db8::7".parse().ok());
         let mut world = World::online();
-        world.tell(NameEvent::Moved(ip("2001:db8::7")));
-        world.tell(NameEvent::Heard(ip("2001:db8::7")));
+        world.tell(NameEvent::Vouched(Front { v4, v6 }));
+        assert_eq!(world.shown(), ["203.0.113.7"], "not greeted over IPv6 yet");
         world.greeted("2001:db8::7");
         assert_eq!(world.shown(), ["203.0.113.7", "2001:db8::7"]);
-        for address in ["203.0.113.7", "2001:db8::7", "203.0.113.7", "2001:db8::7"] {
-            world.after(20);
-            world.tell(NameEvent::Heard(ip(address)));
-            assert_eq!(world.shown().len(), 2, "probed in turn");
-        }
-        world.after(36);
-        assert_eq!(world.shown(), ["2001:db8::7"]);
+        world.tell(NameEvent::Vouched(Front { v4: None, v6 }));
+        assert_eq!(world.shown(), ["2001:db8::7"], "at once");
+        world.tell(NameEvent::Vouched(Front { v4, v6 }));
+        assert_eq!(world.shown(), ["2001:db8::7"], "it has to greet there again");
+        world.greeted("203.0.113.7");
+        assert_eq!(world.shown(), ["203.0.113.7", "2001:db8::7"]);
     }
 
     fn any_event() -> impl Strategy<Value = (u64, u8, u8)> {
@@ -456,9 +437,19 @@ mod tests {
                     0 => world.state(LineState::Offline),
                     1 => world.state(LineState::Returning),
                     2 => world.state(LineState::Online),
-                    3 | 4 => {
-                        let event = if deed == 3 { NameEvent::Heard(address) } else { NameEvent::Moved(address) };
-                        world.tell(event);
+                    3 => {
+                        let mut front = Front::PARKED;
+                        match address {
+                            IpAddr::V4(v4) => front.v4 = Some(v4),
+                            IpAddr::V6(v6) => front.v6 = Some(v6),
+                        }
+                        world.tell(NameEvent::Vouched(front));
+                        let before = std::mem::take(&mut proven);
+                        proven[family(address)] = Some(address);
+                        greeted.retain(|known| before.contains(&Some(*known)) && proven.contains(&Some(*known)));
+                    }
+                    4 => {
+                        world.tell(NameEvent::Moved(address));
                         if proven[family(address)] != Some(address) {
                             greeted.retain(|known| *known != address);
                         }

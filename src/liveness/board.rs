@@ -7,7 +7,7 @@ use super::guard::{Alarm, Guard, OwnOutage, UplinkProof};
 use super::machine::{Beat, Machine, Output, Settings};
 use super::rows::Rows;
 use super::transition::{LineState, WatchedEndpoint};
-use super::view::LineView;
+use super::view::{EffectiveAddresses, LineView};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::heartbeat::datagram::ReplyState;
 use crate::heartbeat::server::{BeatEvent, BeatKind, Standing};
@@ -94,13 +94,13 @@ impl Board {
         let Some(place) = place else { return Standing::default() };
         self.with(place, |machine| {
             match &event.kind {
-                BeatKind::Opened { address } => machine.handle_opened(*address),
-                BeatKind::Moved { from, to } => machine.handle_moved(*from, *to, wall),
+                BeatKind::Opened { address } => machine.handle_opened(event.path, *address),
+                BeatKind::Moved { from, to } => machine.handle_moved(event.path, *from, *to, wall),
                 BeatKind::Goodbye { .. } => machine.handle_goodbye(event.at, wall),
                 BeatKind::Beat { base, address, interval, mail_ok, loss_percent_up } => {
                     let (base, interval, address) = (*base, *interval, *address);
                     let (mail_ok, loss_percent) = (*mail_ok, *loss_percent_up);
-                    let beat = Beat { base, at: event.at, interval, address, mail_ok, loss_percent };
+                    let beat = Beat { path: event.path, base, at: event.at, interval, address, mail_ok, loss_percent };
                     machine.handle_beat(&beat, wall);
                 }
             }
@@ -153,10 +153,9 @@ impl Board {
         }
     }
 
-    /// The kernel dropped so many datagrams for the heartbeat sockets within `time`.
-    pub fn handle_drops(&mut self, dropped: u64, time: Duration, now: Moment) {
-        let beats = time.as_secs_f64() / self.settings.interval.as_secs_f64().max(0.001);
-        self.guard.handle_drops(dropped, beats, now);
+    /// The kernel dropped so many datagrams for the heartbeat sockets, while so many were received.
+    pub fn handle_drops(&mut self, dropped: u64, received: u64, now: Moment) {
+        self.guard.handle_drops(dropped, received, now);
     }
 
     /// The operator says that the silence of many is real. False if nothing waited for that.
@@ -221,6 +220,12 @@ impl Board {
         self.machine(endpoint).map(|machine| machine.view(now))
     }
 
+    /// Where an endpoint is now, of each family; nowhere if it is not watched.
+    #[must_use]
+    pub fn effective_addresses(&self, endpoint: EndpointId) -> EffectiveAddresses {
+        self.machine(endpoint).map_or_else(EffectiveAddresses::default, |machine| machine.effective_addresses())
+    }
+
     /// The best line of an account.
     #[must_use]
     pub fn account_line(&self, account: AccountId, now: Moment) -> Option<LineView> {
@@ -256,15 +261,15 @@ fn stepped(passed: Duration, passed_wall: chrono::TimeDelta) -> Duration {
 /// Time passed for a line that is due.
 fn wake(machine: &mut Machine, guard: &mut Guard, now: Moment, wall: WallTime) {
     let before = machine.mark();
-    if machine.is_due_to_fall(now) && guard.is_ours(now, wall) {
+    if machine.is_due_to_lose(now) && guard.is_ours(now, wall) {
         machine.withhold(now, wall);
     } else {
         machine.handle_timeout(now, wall);
     }
     let after = machine.mark();
     guard.handle_change(before, after);
-    if let (Some(mark), None) = (before, after) {
-        guard.handle_fall(mark.family, now);
+    if let Some(before) = before {
+        guard.handle_fall(&before, after.as_ref(), now);
     }
 }
 

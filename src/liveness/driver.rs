@@ -1,10 +1,13 @@
 //! Turns the clock for all lines, writes their history and tells the other rooms.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -12,8 +15,8 @@ use super::board::Board;
 use super::guard::{Alarm, Fault, OwnOutage, UplinkProof};
 use super::machine::{Output, Settings};
 use super::transition::{HistoryRow, TransitionLog, WatchedEndpoint};
-use super::view::{LineEvent, LineView, Lines};
-use crate::base::{AccountId, Clock, EndpointId};
+use super::view::{EffectiveAddresses, LineEvent, LineView, Lines};
+use crate::base::{AccountId, Clock, EndpointId, Moment};
 use crate::heartbeat::server::{BeatEvent, BeatListener, Standing};
 
 /// Between two scans of the deadlines.
@@ -24,15 +27,69 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 const EVENTS_HELD: usize = 4_096;
 /// Alarms that a slow reader may be behind.
 const ALARMS_HELD: usize = 256;
-/// Rows held in memory while the log refuses them, about 200 octets each. Beyond it the newest are dropped with an
-/// error in the service's own log: days of a broken disk.
-const ROWS_HELD_MAX: usize = 1_000_000;
+/// Rows held in memory while the log refuses them, about 200 octets each. Beyond it the oldest are dropped, so that the
+/// states that are stored once the log works again are the right ones; the history has a hole then.
+pub const ROWS_HELD_MAX: usize = 100_000;
+/// Tries to write the last rows when the service ends.
+const LAST_TRIES: u32 = 3;
+
+/// Rows that the log has not taken yet, oldest first.
+#[derive(Default)]
+struct Unwritten {
+    rows: VecDeque<HistoryRow>,
+    /// Rows that went because there were too many, since the log last took some.
+    dropped: u64,
+    /// When the log refused rows first, without having taken any since.
+    refused_since: Option<Moment>,
+}
+
+impl Unwritten {
+    fn push(&mut self, row: HistoryRow) {
+        self.rows.push_back(row);
+        self.trim();
+    }
+
+    /// Rows that the log refused.
+    fn put_back(&mut self, batch: Vec<HistoryRow>, now: Moment) {
+        self.refused_since.get_or_insert(now);
+        for row in batch.into_iter().rev() {
+            self.rows.push_front(row);
+        }
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        while self.rows.len() > ROWS_HELD_MAX {
+            if self.dropped == 0 {
+                tracing::error!(
+                    held = ROWS_HELD_MAX,
+                    "the log refuses the history of the lines: the oldest rows are lost"
+                );
+            }
+            self.rows.pop_front();
+            self.dropped += 1;
+        }
+    }
+}
+
+/// What [`Liveness::condition`] found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Condition {
+    /// Rises with every scan of the deadlines.
+    pub scans: u64,
+    /// Rows that wait for the log.
+    pub unwritten: usize,
+    /// For how long the log has refused all rows.
+    pub refused_for: Option<Duration>,
+}
 
 /// The running liveness of all lines.
 pub struct Liveness {
     board: Mutex<Board>,
-    rows: Mutex<Vec<HistoryRow>>,
+    rows: Mutex<Unwritten>,
     rows_came: Notify,
+    scans: AtomicU64,
+    writer: Mutex<Option<JoinHandle<()>>>,
     events: broadcast::Sender<LineEvent>,
     alarms: broadcast::Sender<Alarm>,
     clock: Clock,
@@ -56,14 +113,17 @@ impl Liveness {
         let clock = Clock;
         let liveness = Arc::new(Self {
             board: Mutex::new(Board::new(settings, watched, clock.monotonic(), clock.wall())),
-            rows: Mutex::new(Vec::new()),
+            rows: Mutex::default(),
             rows_came: Notify::new(),
+            scans: AtomicU64::new(0),
+            writer: Mutex::new(None),
             events: broadcast::Sender::new(EVENTS_HELD),
             alarms: broadcast::Sender::new(ALARMS_HELD),
             clock,
         });
         tokio::spawn(Arc::clone(&liveness).scan(shutdown.clone()));
-        tokio::spawn(Arc::clone(&liveness).write(log, shutdown));
+        let writer = tokio::spawn(Arc::clone(&liveness).write(log, shutdown));
+        *liveness.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
         liveness
     }
 
@@ -101,17 +161,33 @@ impl Liveness {
         self.act(|board| board.handle_uplink(proof, now));
     }
 
-    /// The kernel dropped so many datagrams for the heartbeat sockets within `time`.
-    pub fn handle_drops(&self, dropped: u64, time: Duration) {
+    /// Whether deadlines are scanned and rows are written.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
         let now = self.clock.monotonic();
-        self.board().handle_drops(dropped, time, now);
+        let rows = self.rows();
+        Condition {
+            scans: self.scans.load(Ordering::Relaxed),
+            unwritten: rows.rows.len(),
+            refused_for: rows.refused_since.map(|since| now.since(since)),
+        }
+    }
+
+    /// Waits until the last rows are written after the shutdown.
+    pub async fn stopped(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && let Err(error) = writer.await
+        {
+            tracing::error!(%error, "the writer of the history ended badly");
+        }
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn rows(&self) -> MutexGuard<'_, Vec<HistoryRow>> {
+    fn rows(&self) -> MutexGuard<'_, Unwritten> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -128,8 +204,7 @@ impl Liveness {
         drop(board);
         for output in outputs {
             match output {
-                Output::Row(row) if rows.len() < ROWS_HELD_MAX => rows.push(row),
-                Output::Row(row) => tracing::error!(?row, "history row dropped: the log has refused too many"),
+                Output::Row(row) => rows.push(row),
                 Output::Note(event) => {
                     // Nobody listening is no failure.
                     let _ = self.events.send(event);
@@ -154,41 +229,57 @@ impl Liveness {
             }
             let (now, wall) = (self.clock.monotonic(), self.clock.wall());
             self.act(|board| board.scan(now, wall));
+            self.scans.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     async fn write(self: Arc<Self>, log: Arc<dyn TransitionLog>, shutdown: CancellationToken) {
-        let mut batch: Vec<HistoryRow> = Vec::new();
+        let mut tries_left = LAST_TRIES;
         loop {
             let is_closing = shutdown.is_cancelled();
-            batch.append(&mut self.rows());
-            if !batch.is_empty() {
-                match log.append(batch.clone()).await {
-                    Ok(()) => {
-                        for row in batch.drain(..) {
-                            log_row(&row);
-                            // Nobody listening is no failure.
-                            let _ = self.events.send(LineEvent::Changed(row));
-                        }
-                    }
-                    Err(error) => tracing::error!(%error, rows = batch.len(), "history not written; tried again"),
-                }
-            }
-            if is_closing {
+            let is_written = self.write_what_waits(&*log).await;
+            tries_left -= u32::from(is_closing);
+            if is_closing && (is_written || tries_left == 0) {
                 return;
             }
             let next = async {
-                if batch.is_empty() {
+                if is_written {
                     self.rows_came.notified().await;
                 } else {
                     tokio::time::sleep(RETRY_EVERY).await;
                 }
             };
             tokio::select! {
-                () = shutdown.cancelled() => {}
+                () = shutdown.cancelled(), if !is_closing => {}
                 () = next => {}
             }
         }
+    }
+
+    /// Writes the rows that wait, and tells them then; false if the log refused them.
+    async fn write_what_waits(&self, log: &dyn TransitionLog) -> bool {
+        let batch: Vec<HistoryRow> = self.rows().rows.drain(..).collect();
+        if batch.is_empty() {
+            return true;
+        }
+        if let Err(error) = log.append(batch.clone()).await {
+            tracing::error!(%error, rows = batch.len(), "history not written; tried again");
+            self.rows().put_back(batch, self.clock.monotonic());
+            return false;
+        }
+        {
+            let mut rows = self.rows();
+            if rows.dropped > 0 {
+                tracing::warn!(rows = rows.dropped, "the log takes the history again; so many rows of it were lost");
+            }
+            (rows.dropped, rows.refused_since) = (0, None);
+        }
+        for row in batch {
+            log_row(&row);
+            // Nobody listening is no failure.
+            let _ = self.events.send(LineEvent::Changed(row));
+        }
+        true
     }
 }
 
@@ -223,6 +314,11 @@ impl BeatListener for Liveness {
         self.act(|board| board.handle_events(events, wall, standings));
     }
 
+    fn handle_drops(&self, dropped: u64, received: u64) {
+        let now = self.clock.monotonic();
+        self.board().handle_drops(dropped, received, now);
+    }
+
     fn standing(&self, endpoint: EndpointId) -> Standing {
         self.board().standing(endpoint)
     }
@@ -237,6 +333,10 @@ impl Lines for Liveness {
     fn account_line(&self, account: AccountId) -> Option<LineView> {
         let now = self.clock.monotonic();
         self.board().account_line(account, now)
+    }
+
+    fn effective_addresses(&self, endpoint: EndpointId) -> EffectiveAddresses {
+        self.board().effective_addresses(endpoint)
     }
 
     fn primary_greeted(&self, endpoint: EndpointId, address: IpAddr) {

@@ -62,7 +62,7 @@ fn beat(liveness: &Liveness) -> Standing {
         mail_ok: None,
         loss_percent_up: 0.0,
     };
-    liveness.handle(&BeatEvent { endpoint: EndpointId(2), account: AccountId(1), at, kind })
+    liveness.handle(&BeatEvent { endpoint: EndpointId(2), account: AccountId(1), path: 0, at, kind })
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn rows_that_the_log_refused_are_written_later_in_order_and_told_only_then
         assert!(!log.written.lock().unwrap().is_empty());
     }
     assert!(
-        matches!(told_at_once.as_slice(), [LineEvent::Heard { .. }, LineEvent::Greeted { .. }]),
+        matches!(told_at_once.as_slice(), [LineEvent::Addresses { .. }, LineEvent::Greeted { .. }]),
         "what is no row waits for no disk: {told_at_once:?}"
     );
     assert_eq!(log.history(AccountId(1), 9).await.unwrap().len(), 2);
@@ -110,4 +110,28 @@ async fn rows_are_written_before_the_service_ends_and_replies_carry_what_waits()
     }
     liveness.remove_endpoint(EndpointId(2));
     assert_eq!(liveness.account_line(AccountId(1)), None);
+}
+
+#[test]
+fn of_rows_that_nobody_takes_the_newest_are_kept() {
+    let row = |second| {
+        let at = WallTime::from_timestamp(second, 0).unwrap();
+        let (account, endpoint) = (AccountId(1), EndpointId(2));
+        HistoryRow::Address(crate::liveness::AddressChange {
+            account,
+            endpoint,
+            from: None,
+            to: "192.0.2.1".parse().unwrap(),
+            at,
+        })
+    };
+    let mut unwritten = Unwritten::default();
+    let count = i64::try_from(ROWS_HELD_MAX).unwrap();
+    (0..count).for_each(|second| unwritten.push(row(second)));
+    let batch: Vec<HistoryRow> = unwritten.rows.drain(..).collect();
+    (count..count + 10).for_each(|second| unwritten.push(row(second)));
+    unwritten.put_back(batch, Moment::from_millis(5));
+    assert_eq!((unwritten.rows.len(), unwritten.dropped), (ROWS_HELD_MAX, 10));
+    assert_eq!(unwritten.rows.front(), Some(&row(10)));
+    assert_eq!(unwritten.rows.back(), Some(&row(count + 9)));
 }

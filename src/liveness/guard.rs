@@ -6,55 +6,88 @@
 //! (who is still silent gets a full window), when our own uplink was proven all through a full window, or when the
 //! operator says so (who is still silent is neutralised). An account with several servers counts with each.
 //!
-//! The same holds while the kernel drops more than [`DROPS_MAX_PERCENT`] of the heartbeats before we read them.
+//! One provider's outage is real: when most of the silent are in one network, and outside of it too few are silent to
+//! be a mass while [`WITNESSES_MIN`] at least are heard there, our own uplink has been proven by those.
+//!
+//! The same holds while the kernel drops more than [`DROPS_MAX_PERCENT`] of what is sent to us before we read it.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
+
+use self::tally::{Fallen, Tally, Verdict};
 
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 
 /// Silence of more lines than this, in percent, is taken to be our own fault (SEMANTICS: Our own outage).
 pub const SHARE_MAX_PERCENT: u64 = 30;
-/// Fewer silent lines than this never are: one provider's outage is real.
+/// Fewer silent lines than this never are.
 pub const LINES_MIN: u64 = 10;
-/// Dropped datagrams, in percent of those that are due, from which on silence proves nothing (docs/PROTOCOL.md §7).
+/// Lines that have to be heard outside of the one network that fell silent, so that its silence is not ours.
+pub const WITNESSES_MIN: u64 = 3;
+/// Dropped datagrams, in percent of all, from which on silence proves nothing (docs/PROTOCOL.md §11).
 pub const DROPS_MAX_PERCENT: u64 = 1;
-/// Lines that were neutralised are counted in steps of this.
-const STEP: Duration = Duration::from_secs(1);
 /// Two proofs of the uplink that lie further apart prove nothing of the time between them.
 const PROOF_GAP_MAX: Duration = Duration::from_secs(6);
 
-/// The address family of the newest beat.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
+/// The network of an address, as far as an address tells: its provider's block.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Network {
+    /// The first 16 bits of an IPv4 address.
+    V4(u16),
+    /// The first 32 bits of an IPv6 address: what a provider is given.
+    V6(u32),
     /// Not heard since our own start.
     Unknown,
 }
 
-impl Family {
+impl Network {
     /// That of an address.
     #[must_use]
     pub fn of(address: Option<IpAddr>) -> Self {
         match address {
-            Some(IpAddr::V4(_)) => Self::V4,
-            Some(IpAddr::V6(_)) => Self::V6,
+            Some(IpAddr::V4(v4)) => {
+                let [a, b, ..] = v4.octets();
+                Self::V4(u16::from_be_bytes([a, b]))
+            }
+            Some(IpAddr::V6(v6)) => {
+                let [a, b, c, d, ..] = v6.octets();
+                Self::V6(u32::from_be_bytes([a, b, c, d]))
+            }
             None => Self::Unknown,
         }
     }
 }
 
+/// How one path of a line counts here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LaneMark {
+    /// Where it is.
+    pub network: Network,
+    /// Whether a beat of it is missed.
+    pub is_silent: bool,
+}
+
 /// How a line counts here; lines that are NEW or OFFLINE do not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mark {
-    /// Its address family.
-    pub family: Family,
     /// Whether it is SUSPECT.
     pub is_silent: bool,
+    /// The path that speaks for it.
+    pub main: LaneMark,
+    /// The other one.
+    pub second: Option<LaneMark>,
+}
+
+impl Mark {
+    /// Of a line with one path.
+    #[must_use]
+    pub const fn single(network: Network, is_silent: bool) -> Self {
+        Self { is_silent, main: LaneMark { network, is_silent }, second: None }
+    }
+
+    pub(super) fn lanes(&self) -> impl Iterator<Item = LaneMark> + use<> {
+        [Some(self.main), self.second].into_iter().flatten()
+    }
 }
 
 /// What the operator has to know beside the changes of the lines.
@@ -145,35 +178,6 @@ pub struct UplinkProof {
     pub v6: Option<bool>,
 }
 
-#[derive(Clone, Copy, Default, Debug)]
-struct Tally {
-    v4: u64,
-    v6: u64,
-    unknown: u64,
-}
-
-impl Tally {
-    const fn place(&mut self, family: Family) -> &mut u64 {
-        match family {
-            Family::V4 => &mut self.v4,
-            Family::V6 => &mut self.v6,
-            Family::Unknown => &mut self.unknown,
-        }
-    }
-
-    const fn all(self) -> u64 {
-        self.v4 + self.v6 + self.unknown
-    }
-
-    const fn plus(self, other: Self) -> Self {
-        Self { v4: self.v4 + other.v4, v6: self.v6 + other.v6, unknown: self.unknown + other.unknown }
-    }
-}
-
-const fn is_mass(silent: u64, heard: u64) -> bool {
-    silent >= LINES_MIN && silent * 100 > heard * SHARE_MAX_PERCENT
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Calm,
@@ -197,9 +201,8 @@ enum Phase {
 pub struct Guard {
     window: Duration,
     counted: Tally,
-    silent: Tally,
-    /// Neutralised for silence within the last window, by the step they fell in.
-    fallen: VecDeque<(Moment, Tally)>,
+    /// Neutralised, or paths lost, for silence within the last window.
+    fallen: Fallen,
     phase: Phase,
     /// Until a window after the last drops.
     overloaded_until: Moment,
@@ -209,12 +212,11 @@ pub struct Guard {
 impl Guard {
     /// Judges with this window of silence.
     #[must_use]
-    pub const fn new(window: Duration) -> Self {
+    pub fn new(window: Duration) -> Self {
         Self {
             window,
-            counted: Tally { v4: 0, v6: 0, unknown: 0 },
-            silent: Tally { v4: 0, v6: 0, unknown: 0 },
-            fallen: VecDeque::new(),
+            counted: Tally::default(),
+            fallen: Fallen::default(),
             phase: Phase::Calm,
             overloaded_until: Moment::from_millis(0),
             alarms: Vec::new(),
@@ -222,34 +224,19 @@ impl Guard {
     }
 
     /// A line counts otherwise than before.
-    pub const fn handle_change(&mut self, before: Option<Mark>, after: Option<Mark>) {
+    pub fn handle_change(&mut self, before: Option<Mark>, after: Option<Mark>) {
         if let Some(mark) = before {
-            let place = self.counted.place(mark.family);
-            *place = place.saturating_sub(1);
-            if mark.is_silent {
-                let place = self.silent.place(mark.family);
-                *place = place.saturating_sub(1);
-            }
+            self.counted.take_out(&mark);
         }
         if let Some(mark) = after {
-            *self.counted.place(mark.family) += 1;
-            if mark.is_silent {
-                *self.silent.place(mark.family) += 1;
-            }
+            self.counted.put_in(&mark);
         }
     }
 
-    /// A line was neutralised for silence.
-    pub fn handle_fall(&mut self, family: Family, now: Moment) {
-        match self.fallen.back_mut() {
-            Some((step, tally)) if now.since(*step) < STEP => *tally.place(family) += 1,
-            Some(_) | None => {
-                let mut tally = Tally::default();
-                *tally.place(family) += 1;
-                self.fallen.push_back((now, tally));
-            }
-        }
-        self.forget_fallen(now);
+    /// Time has passed for a line: what was counted and is no longer has fallen for silence.
+    pub fn handle_fall(&mut self, before: &Mark, after: Option<&Mark>, now: Moment) {
+        self.fallen.note(before, after, now);
+        self.fallen.forget(now, self.window);
     }
 
     /// Our uplink was asked. Only while [`is_waiting`](Self::is_waiting) does the answer matter. The moment from which
@@ -277,13 +264,10 @@ impl Guard {
         Some(first)
     }
 
-    /// The kernel dropped `dropped` heartbeats in a time in which each line sent `beats`.
-    pub fn handle_drops(&mut self, dropped: u64, beats: f64, now: Moment) {
-        // Counts of lines are far below 2^52.
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let (due, dropped) = (self.counted.all() as f64 * beats, dropped as f64 * 100.0);
-        #[expect(clippy::cast_precision_loss, reason = "a small constant")]
-        if dropped > due * DROPS_MAX_PERCENT as f64 {
+    /// The kernel dropped `dropped` datagrams for the heartbeat sockets while `received` were read. Which were beats
+    /// nobody knows, so all are counted: a full queue drops the good and the bad alike.
+    pub fn handle_drops(&mut self, dropped: u64, received: u64, now: Moment) {
+        if dropped * 100 > (dropped + received) * DROPS_MAX_PERCENT {
             self.overloaded_until = now + self.window;
         }
     }
@@ -297,7 +281,7 @@ impl Guard {
 
     /// Time has passed. True when beats have returned: who is still silent gets a full window from now.
     pub fn handle_timeout(&mut self, now: Moment) -> bool {
-        self.forget_fallen(now);
+        self.fallen.forget(now, self.window);
         match self.phase {
             Phase::Calm => false,
             Phase::Ours { fault, from, .. } => {
@@ -320,9 +304,9 @@ impl Guard {
         }
     }
 
-    /// A line is due to be neutralised: is its silence our own fault?
+    /// A line is due to be neutralised, or to lose a path: is its silence our own fault?
     pub fn is_ours(&mut self, now: Moment, wall: WallTime) -> bool {
-        self.forget_fallen(now);
+        self.fallen.forget(now, self.window);
         match self.phase {
             Phase::Ours { .. } => true,
             Phase::Real => false,
@@ -369,39 +353,23 @@ impl Guard {
         self.phase = Phase::Real;
     }
 
-    fn forget_fallen(&mut self, now: Moment) {
-        while self.fallen.front().is_some_and(|(step, _)| now.since(*step) >= self.window) {
-            self.fallen.pop_front();
-        }
-    }
-
-    fn fell(&self) -> Tally {
-        self.fallen.iter().fold(Tally::default(), |sum, (_, tally)| sum.plus(*tally))
-    }
-
     /// Silent lines, and all that were being heard.
-    fn counts(&self) -> (u64, u64) {
-        let fell = self.fell().all();
-        (self.silent.all() + fell, self.counted.all() + fell)
+    const fn counts(&self) -> (u64, u64) {
+        let fell = self.fallen.lines();
+        (self.counted.lines.silent + fell, self.counted.lines.heard + fell)
     }
 
     fn sees_mass(&self) -> bool {
-        let (v4, v6) = self.mass_of_families();
-        let (silent, heard) = self.counts();
-        v4 || v6 || is_mass(silent, heard)
+        self.verdict().is_mass()
     }
 
-    fn mass_of_families(&self) -> (bool, bool) {
-        let fell = self.fell();
-        (
-            is_mass(self.silent.v4 + fell.v4, self.counted.v4 + fell.v4),
-            is_mass(self.silent.v6 + fell.v6, self.counted.v6 + fell.v6),
-        )
+    fn verdict(&self) -> Verdict {
+        tally::judge(&self.counted, &self.fallen)
     }
 
     /// An answer over IPv4 says nothing of IPv6: each family that fell silent has to be proven by itself.
     fn is_proven_by(&self, proof: UplinkProof) -> bool {
-        let (v4, v6) = self.mass_of_families();
+        let Verdict { v4, v6, .. } = self.verdict();
         if v4 || v6 {
             (!v4 || proof.v4 == Some(true)) && (!v6 || proof.v6 == Some(true))
         } else {
@@ -409,6 +377,8 @@ impl Guard {
         }
     }
 }
+
+mod tally;
 
 #[cfg(test)]
 #[path = "guard_tests.rs"]

@@ -14,20 +14,24 @@ fn wall() -> WallTime {
     chrono::Utc.timestamp_opt(1_795_492_800, 0).unwrap()
 }
 
-fn mark(family: Family, is_silent: bool) -> Option<Mark> {
-    Some(Mark { family, is_silent })
+fn v4_mark(network: u64, is_silent: bool) -> Option<Mark> {
+    Some(Mark::single(Network::V4(u16::try_from(network).unwrap()), is_silent))
 }
 
-/// `heard` lines of a family, `silent` of them SUSPECT.
-fn add(guard: &mut Guard, family: Family, heard: u64, silent: u64) {
+fn v6_mark(network: u64, is_silent: bool) -> Option<Mark> {
+    Some(Mark::single(Network::V6(u32::try_from(network).unwrap()), is_silent))
+}
+
+/// `heard` lines, each in a network of its own, `silent` of them SUSPECT.
+fn add(guard: &mut Guard, mark: fn(u64, bool) -> Option<Mark>, heard: u64, silent: u64) {
     for line in 0..heard {
-        guard.handle_change(None, mark(family, line < silent));
+        guard.handle_change(None, mark(line, line < silent));
     }
 }
 
 fn guard(heard: u64, silent: u64) -> Guard {
     let mut guard = Guard::new(WINDOW);
-    add(&mut guard, Family::V4, heard, silent);
+    add(&mut guard, v4_mark, heard, silent);
     guard
 }
 
@@ -47,7 +51,7 @@ fn more_than_30_percent_and_at_least_10_lines_are_our_own_fault() {
 #[test]
 fn a_family_of_its_own_is_enough() {
     let mut guard = guard(1_000, 0);
-    add(&mut guard, Family::V6, 20, 10);
+    add(&mut guard, v6_mark, 20, 10);
     assert!(guard.is_ours(at(0), wall()));
     assert_eq!(guard.take_alarms(), [Alarm::MassMiss { silent: 10, heard: 1_020 }]);
     let v4_alone = v4(true);
@@ -63,8 +67,8 @@ fn a_family_of_its_own_is_enough() {
 fn those_who_fell_within_the_window_count_and_later_they_do_not() {
     let fell = |second| {
         let mut guard = guard(80, 16);
-        for _ in 0..20 {
-            guard.handle_fall(Family::V4, at(0));
+        for line in 100..120 {
+            guard.handle_fall(&v4_mark(line, true).unwrap(), None, at(0));
         }
         guard.is_ours(at(second), wall())
     };
@@ -77,8 +81,8 @@ fn it_ends_when_beats_return() {
     let mut guard = guard(100, 60);
     assert!(guard.is_ours(at(0), wall()));
     assert!(!guard.handle_timeout(at(1)));
-    for _ in 0..30 {
-        guard.handle_change(mark(Family::V4, true), mark(Family::V4, false));
+    for line in 0..30 {
+        guard.handle_change(v4_mark(line, true), v4_mark(line, false));
     }
     assert!(guard.handle_timeout(at(2)));
     assert_eq!(guard.own_outage(), None);
@@ -101,12 +105,12 @@ fn it_ends_when_the_uplink_was_proven_all_through_a_window() {
     }
     assert_eq!(guard.handle_proof(v4(true), at(28)), Some(at(10)));
     assert!(!guard.is_ours(at(28), wall()), "although most are silent");
-    for _ in 0..60 {
-        guard.handle_change(mark(Family::V4, true), mark(Family::V4, false));
+    for line in 0..60 {
+        guard.handle_change(v4_mark(line, true), v4_mark(line, false));
     }
     guard.handle_timeout(at(60));
-    for _ in 0..60 {
-        guard.handle_change(mark(Family::V4, false), mark(Family::V4, true));
+    for line in 0..60 {
+        guard.handle_change(v4_mark(line, false), v4_mark(line, true));
     }
     assert!(guard.is_ours(at(90), wall()), "a second outage of ours is guarded again");
 }
@@ -114,13 +118,13 @@ fn it_ends_when_the_uplink_was_proven_all_through_a_window() {
 #[test]
 fn dropped_heartbeats_prove_no_silence_until_a_window_without_drops_has_passed() {
     let mut guard = guard(1_000, 3);
-    guard.handle_drops(2, 0.2, at(0));
+    guard.handle_drops(2, 198, at(0));
     assert!(!guard.is_ours(at(1), wall()), "2 of 200 are 1 %");
-    guard.handle_drops(3, 0.2, at(2));
+    guard.handle_drops(3, 198, at(2));
     assert!(guard.is_ours(at(3), wall()));
     assert_eq!(guard.take_alarms(), [Alarm::Overload { silent: 3, heard: 1_000 }]);
     assert_eq!(guard.own_outage().unwrap().fault, Fault::Overload);
-    guard.handle_drops(50, 0.2, at(10));
+    guard.handle_drops(50, 100, at(10));
     assert!(!guard.handle_timeout(at(26)));
     assert!(guard.handle_timeout(at(27)));
     assert!(!guard.is_ours(at(44), wall()));
@@ -139,4 +143,72 @@ fn proofs_far_apart_prove_nothing_and_without_any_the_operator_decides() {
     }
     assert!(guard.handle_release(at(60)));
     assert!(!guard.is_ours(at(60), wall()));
+}
+
+#[test]
+fn one_providers_outage_is_real_as_long_as_others_are_heard() {
+    // 60 of 100 lines are silent, all of one provider.
+    let judge = |elsewhere: u64, elsewhere_silent: u64| {
+        let mut guard = Guard::new(WINDOW);
+        for _ in 0..60 {
+            guard.handle_change(None, v4_mark(7, true));
+        }
+        for line in 0..elsewhere {
+            guard.handle_change(None, v4_mark(100 + line, line < elsewhere_silent));
+        }
+        guard.is_ours(at(0), wall())
+    };
+    assert!(!judge(40, 0), "all others are heard");
+    assert!(!judge(40, 12), "as many silent as on any day with an outage");
+    assert!(judge(40, 13), "more than 30 % of the others are silent as well");
+    assert!(!judge(3, 0));
+    assert!(judge(2, 0), "too few are heard to prove anything");
+    assert!(judge(0, 0), "all customers are with one provider, or ours is down");
+}
+
+#[test]
+fn one_providers_outage_is_real_in_its_family_too_and_while_its_lines_fall() {
+    let mut guard = guard(1_000, 0);
+    let provider = v6_mark(7, true);
+    for _ in 0..30 {
+        guard.handle_change(None, provider);
+    }
+    for line in 100..110 {
+        guard.handle_change(None, v6_mark(line, false));
+    }
+    for _ in 0..30 {
+        assert!(!guard.is_ours(at(1), wall()));
+        guard.handle_change(provider, None);
+        guard.handle_fall(&provider.unwrap(), None, at(1));
+    }
+    assert_eq!(guard.take_alarms(), []);
+    for line in 100..106 {
+        guard.handle_change(v6_mark(line, false), v6_mark(line, true));
+    }
+    assert!(guard.is_ours(at(2), wall()), "now the others of the family are silent, too");
+}
+
+#[test]
+fn a_second_path_counts_in_its_family_and_its_loss_is_a_fall() {
+    let both = |v6_is_silent: Option<bool>, line: u64| {
+        let main = v4_mark(line, false).unwrap().main;
+        let second =
+            v6_is_silent.map(|is_silent| LaneMark { network: Network::V6(u32::try_from(line).unwrap()), is_silent });
+        Mark { is_silent: false, main, second }
+    };
+    let mut guard = Guard::new(WINDOW);
+    for line in 0..40 {
+        guard.handle_change(None, Some(both(Some(line < 8), line)));
+    }
+    assert!(!guard.is_ours(at(0), wall()));
+    for line in 0..8 {
+        let (before, after) = (both(Some(true), line), both(None, line));
+        guard.handle_change(Some(before), Some(after));
+        guard.handle_fall(&before, Some(&after), at(0));
+    }
+    for line in 8..13 {
+        guard.handle_change(Some(both(Some(false), line)), Some(both(Some(true), line)));
+    }
+    assert!(guard.is_ours(at(1), wall()), "13 of 40 paths over IPv6");
+    assert_eq!(guard.take_alarms(), [Alarm::MassMiss { silent: 0, heard: 40 }], "no line is silent");
 }

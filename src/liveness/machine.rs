@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use self::lane::{Lane, Silence};
 use super::damping::Damping;
-use super::guard::{Alarm, Family, Mark};
+use super::guard::{Alarm, Mark};
 use super::recent::Recent;
 use super::transition::{
     AddressChange, Cause, HistoryRow, IntervalChange, LineState, NoData, Transition, WatchedEndpoint,
 };
-use super::view::{LineEvent, LineView};
+use super::view::{EffectiveAddresses, LineEvent, LineView};
 use crate::base::{Moment, WallTime};
 
 /// Silence after which a line with an interval of up to 5 s is OFFLINE at the latest: the promise to customers
@@ -52,6 +53,8 @@ impl Settings {
 /// A beat that counts, from a proven address.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Beat {
+    /// Over which of the client's paths it came, 0 or 1.
+    pub path: u8,
     /// When it was due.
     pub base: Moment,
     /// When it arrived.
@@ -97,12 +100,11 @@ pub struct Machine {
     since: Option<WallTime>,
     /// Set while SUSPECT: when the first missed beat was due.
     suspect_since: Option<WallTime>,
-    /// Silence is counted from here.
-    counted_from: Moment,
-    interval: Duration,
-    last: Option<Beat>,
+    /// The path that speaks for the line.
+    main: Lane,
+    /// The other one, until its silence is believed.
+    second: Option<Lane>,
     last_at: Option<WallTime>,
-    address: Option<IpAddr>,
     mail_ok: Option<bool>,
     recent: Recent,
     recent_base: Option<Moment>,
@@ -110,8 +112,6 @@ pub struct Machine {
     stored_interval: (Duration, Option<Moment>),
     /// Set while the silence is taken to be our own fault, and after it until a beat comes or the line is neutralised.
     no_data_since: Option<WallTime>,
-    /// The guard keeps the line from being neutralised.
-    is_withheld: bool,
     /// Absent until the first change.
     damping: Option<Box<Damping>>,
     outputs: VecDeque<Output>,
@@ -128,22 +128,25 @@ impl Machine {
             LineState::Offline => Phase::Offline,
         };
         let interval = watched.interval.unwrap_or(settings.interval);
+        let is_counting = !matches!(phase, Phase::New | Phase::Offline);
+        let (first, other) = match (watched.address_v4.map(IpAddr::V4), watched.address_v6.map(IpAddr::V6)) {
+            (None, only) => (only, None),
+            both => both,
+        };
+        let second = other.filter(|_| is_counting);
         Self {
             settings,
             phase,
             since: watched.since,
             suspect_since: None,
-            counted_from: now,
-            interval,
-            last: None,
+            main: Lane::waiting(0, first.filter(|_| is_counting), interval, now),
+            second: second.map(|address| Lane::waiting(1, Some(address), interval, now)),
             last_at: None,
-            address: None,
             mail_ok: None,
             recent: Recent::default(),
             recent_base: None,
             stored_interval: (interval, None),
-            no_data_since: watched.no_data_since.filter(|_| !matches!(phase, Phase::New | Phase::Offline)),
-            is_withheld: false,
+            no_data_since: watched.no_data_since.filter(|_| is_counting),
             damping: None,
             outputs: VecDeque::new(),
             watched,
@@ -161,17 +164,18 @@ impl Machine {
         if beat.base + self.settings.window(beat.interval) <= beat.at {
             return;
         }
-        let is_newest = self.last.is_none_or(|last| beat.base > last.base);
-        if is_newest {
-            self.counted_from = self.counted_from.max(beat.base);
-            self.interval = beat.interval;
-            self.last = Some(*beat);
-            self.last_at = Some(wall);
-            self.hear(beat.address);
+        let is_first_of_line = self.newest_base().is_none_or(|newest| beat.base > newest);
+        let addresses = self.lane_addresses();
+        let lane = self.lane_of(beat);
+        if lane.last.is_none_or(|last| beat.base > last.base) {
+            lane.hear(beat);
             self.note_mail(beat.mail_ok);
             self.forget(beat.at);
             self.note_interval(beat, wall);
             self.end_no_data(wall);
+        }
+        if is_first_of_line {
+            self.last_at = Some(wall);
             if self.recent_base.is_none_or(|recent| is_another_beat(recent, beat)) {
                 self.recent.push(self.recent_base.map(|recent| beat.base.since(recent)), beat.interval);
                 self.recent_base = Some(beat.base);
@@ -179,7 +183,7 @@ impl Machine {
         }
         match self.phase {
             Phase::New | Phase::Offline => {
-                self.counted_from = beat.base;
+                self.main.counted_from = beat.base;
                 self.change(Phase::Returning { first: Some(beat.base) }, Cause::Beat, (beat.at, wall), wall);
             }
             Phase::Returning { first: None } => self.phase = Phase::Returning { first: Some(beat.base) },
@@ -188,9 +192,32 @@ impl Machine {
             }
             Phase::Returning { first: Some(_) } | Phase::Online => {}
         }
-        if beat.at < self.counted_from + self.settings.suspicion(self.interval) {
-            self.heal();
+        self.heal(beat.at);
+        if addresses != self.lane_addresses() {
+            self.note_addresses();
         }
+    }
+
+    /// The path that a beat came over. While nothing is counted the line begins anew with it.
+    fn lane_of(&mut self, beat: &Beat) -> &mut Lane {
+        if self.main.path != beat.path && !self.is_counting() {
+            self.main = Lane::waiting(beat.path, None, beat.interval, beat.base);
+            self.second = None;
+        }
+        if self.main.path == beat.path {
+            return &mut self.main;
+        }
+        self.second.get_or_insert_with(|| Lane::waiting(beat.path, None, beat.interval, beat.base))
+    }
+
+    /// When the newest beat of both paths was due.
+    fn newest_base(&self) -> Option<Moment> {
+        let newest = |lane: &Lane| lane.last.map(|last| last.base);
+        newest(&self.main).max(self.second.as_ref().and_then(newest))
+    }
+
+    fn lane_addresses(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        (self.main.address, self.second.and_then(|lane| lane.address))
     }
 
     /// The client stops on purpose: OFFLINE at once.
@@ -209,43 +236,90 @@ impl Machine {
     }
 
     /// A run of the client was proven at `address`.
-    pub fn handle_opened(&mut self, address: IpAddr) {
-        self.hear(address);
+    pub fn handle_opened(&mut self, path: u8, address: IpAddr) {
+        self.set_address(path, address);
     }
 
     /// The proven address of a family changed.
-    pub fn handle_moved(&mut self, from: Option<IpAddr>, to: IpAddr, wall: WallTime) {
-        self.address = Some(to);
+    pub fn handle_moved(&mut self, path: u8, from: Option<IpAddr>, to: IpAddr, wall: WallTime) {
+        self.set_address(path, to);
         let (account, endpoint) = (self.watched.account, self.watched.endpoint);
         let change = AddressChange { account, endpoint, from, to, at: wall };
         self.outputs.push_back(Output::Row(HistoryRow::Address(change)));
     }
 
+    /// The address of a path that is known; one that is not yet comes with its first beat.
+    fn set_address(&mut self, path: u8, address: IpAddr) {
+        if self.main.path == path {
+            self.main.set_address(address);
+        } else if let Some(second) = self.second.as_mut().filter(|second| second.path == path) {
+            second.set_address(address);
+        }
+    }
+
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Moment, wall: WallTime) {
-        if !self.is_counting() || self.is_withheld {
+        if !self.is_counting() {
             return;
         }
+        self.drop_silent_path(now);
         if self.is_due_to_fall(now) {
             // Of the time before, nothing is known: the outage begins where that ends.
             let since = if self.no_data_since.is_some() { wall } else { self.first_miss(now, wall) };
             self.change(Phase::Offline, Cause::MissedBeats, (now, wall), since);
-        } else if now >= self.counted_from + self.settings.suspicion(self.interval) {
-            self.suspect(now, wall);
+            return;
         }
+        self.main.fall_silent(&self.settings, now);
+        if let Some(second) = &mut self.second {
+            second.fall_silent(&self.settings, now);
+        }
+        self.suspect(now, wall);
+    }
+
+    /// One path is over while the other goes on: its address is no longer vouched for.
+    fn drop_silent_path(&mut self, now: Moment) {
+        let Some(second) = self.second else { return };
+        let over = |lane: &Lane| lane.is_over(&self.settings, now);
+        let keeps_main = match (over(&self.main), over(&second)) {
+            (false, false) => return,
+            (true, true) => self.main.over_at(&self.settings) >= second.over_at(&self.settings),
+            (main_is_over, _) => !main_is_over,
+        };
+        if !keeps_main {
+            self.main = second;
+        }
+        self.second = None;
+        self.note_addresses();
     }
 
     /// Whether silence neutralises the line now, unless it is withheld.
     #[must_use]
     pub fn is_due_to_fall(&self, now: Moment) -> bool {
-        self.is_counting() && now >= self.counted_from + self.settings.window(self.interval)
+        let is_over = |lane: &Lane| lane.is_over(&self.settings, now);
+        self.is_counting() && is_over(&self.main) && self.second.as_ref().is_none_or(is_over)
     }
 
-    /// The silence is taken to be our own fault: SUSPECT until a beat comes or [`release`](Self::release).
+    /// Whether the silence of a path is to be believed now, unless it is withheld: its address goes, and with the last
+    /// path the line falls.
+    #[must_use]
+    pub fn is_due_to_lose(&self, now: Moment) -> bool {
+        let is_over = |lane: &Lane| lane.is_over(&self.settings, now);
+        self.is_counting() && (is_over(&self.main) || self.second.as_ref().is_some_and(is_over))
+    }
+
+    /// The silence is taken to be our own fault: a path whose time is over stays until a beat comes or
+    /// [`release`](Self::release), and the line SUSPECT if that is so of all its paths.
     pub fn withhold(&mut self, now: Moment, wall: WallTime) {
+        for lane in [Some(&mut self.main), self.second.as_mut()].into_iter().flatten() {
+            lane.fall_silent(&self.settings, now);
+            if lane.is_over(&self.settings, now) {
+                lane.silence = Silence::Withheld;
+            }
+        }
         self.suspect(now, wall);
-        self.is_withheld = true;
-        if self.no_data_since.is_none() {
+        let is_withheld = |lane: &Lane| lane.silence == Silence::Withheld;
+        let is_all = is_withheld(&self.main) && self.second.as_ref().is_none_or(is_withheld);
+        if is_all && self.no_data_since.is_none() {
             let since = self.suspect_since.unwrap_or(wall);
             self.no_data_since = Some(since);
             self.push_no_data(since, wall, false);
@@ -254,33 +328,36 @@ impl Machine {
 
     /// Silence counts again, at the earliest from `from` on.
     pub fn release(&mut self, from: Moment) {
-        if self.is_withheld {
-            self.is_withheld = false;
-            self.counted_from = self.counted_from.max(from);
+        self.main.release(from);
+        if let Some(second) = &mut self.second {
+            second.release(from);
         }
     }
 
     /// How the line counts for the judgement on silence of many.
     #[must_use]
     pub fn mark(&self) -> Option<Mark> {
-        let mark = Mark { family: Family::of(self.address), is_silent: self.suspect_since.is_some() };
+        let is_silent = self.suspect_since.is_some();
+        let mark = Mark { is_silent, main: self.main.mark(), second: self.second.as_ref().map(Lane::mark) };
         self.is_counting().then_some(mark)
     }
 
     /// When the first missed beat was due.
     fn first_miss(&self, now: Moment, wall: WallTime) -> WallTime {
-        wall - now.since(self.counted_from + self.interval)
+        let due = |lane: &Lane| lane.counted_from + lane.interval;
+        wall - now.since(self.second.as_ref().map(due).map_or(due(&self.main), |second| second.max(due(&self.main))))
     }
 
+    /// SUSPECT, if all paths are silent.
     fn suspect(&mut self, now: Moment, wall: WallTime) {
-        if self.suspect_since.is_none() {
+        let is_silent = self.main.is_silent() && self.second.as_ref().is_none_or(Lane::is_silent);
+        if is_silent && self.suspect_since.is_none() {
             self.suspect_since = Some(self.first_miss(now, wall));
             self.note_suspicion(true);
         }
     }
 
     fn end_no_data(&mut self, wall: WallTime) {
-        self.is_withheld = false;
         if let Some(since) = self.no_data_since.take() {
             self.push_no_data(since, wall, true);
         }
@@ -303,7 +380,7 @@ impl Machine {
 
     fn note_interval(&mut self, beat: &Beat, wall: WallTime) {
         let (stored, written) = self.stored_interval;
-        if stored == beat.interval || written.is_some() {
+        if stored == beat.interval || written.is_some() || beat.path != self.main.path {
             return;
         }
         self.stored_interval = (beat.interval, Some(beat.at));
@@ -314,22 +391,18 @@ impl Machine {
 
     /// The silence may have been our own: a full window from `now`, and no mail until the next beat.
     pub fn grant_window(&mut self, now: Moment) {
-        self.counted_from = self.counted_from.max(now);
-        self.last = None;
+        self.main.grant_window(now);
+        if let Some(second) = &mut self.second {
+            second.grant_window(now);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        if !self.is_counting() || self.is_withheld {
-            return None;
-        }
-        let silence = if self.suspect_since.is_none() {
-            self.settings.suspicion(self.interval)
-        } else {
-            self.settings.window(self.interval)
-        };
-        Some(self.counted_from + silence)
+        let due = |lane: &Lane| lane.poll_timeout(&self.settings);
+        let both = [due(&self.main), self.second.as_ref().and_then(due)];
+        both.into_iter().flatten().min().filter(|_| self.is_counting())
     }
 
     /// The next thing to be written or told.
@@ -346,15 +419,25 @@ impl Machine {
     /// Silence that neutralises this line.
     #[must_use]
     pub fn neutralised_after(&self) -> Duration {
-        self.settings.window(self.interval)
+        self.settings.window(self.main.interval)
+    }
+
+    /// The path that mail goes over: the one that speaks for the line, unless it alone is silent.
+    fn best(&self) -> &Lane {
+        match &self.second {
+            Some(second) if self.main.is_silent() && !second.is_silent() => second,
+            Some(second) if self.main.last.is_none() && second.last.is_some() => second,
+            Some(_) | None => &self.main,
+        }
     }
 
     /// The line as other rooms see it.
     #[must_use]
     pub fn view(&self, now: Moment) -> LineView {
+        let best = self.best();
         let missed = match self.state() {
-            LineState::Suspect | LineState::Offline if self.last.is_some() => {
-                let beats = now.since(self.counted_from).as_millis() / self.interval.as_millis().max(1);
+            LineState::Suspect | LineState::Offline if best.last.is_some() => {
+                let beats = now.since(best.counted_from).as_millis() / best.interval.as_millis().max(1);
                 u32::try_from(beats).unwrap_or(u32::MAX)
             }
             LineState::New | LineState::Online | LineState::Returning | LineState::Suspect | LineState::Offline => 0,
@@ -364,23 +447,30 @@ impl Machine {
             endpoint: self.watched.endpoint,
             state: self.state(),
             since: self.suspect_since.or(self.since),
-            last_beat: self.last.map(|beat| beat.base),
+            last_beat: best.last.map(|beat| beat.base),
             last_beat_at: self.last_at,
-            address: self.address,
-            interval: self.interval,
+            address: best.heard_address(),
+            interval: best.interval,
             missed,
             mail_ok: self.mail_ok,
-            loss_percent: self.last.map_or(0.0, |beat| beat.loss_percent),
+            loss_percent: best.last.map_or(0.0, |beat| beat.loss_percent),
             name_held_until: self.damping.as_ref().and_then(|damping| damping.held_until(now)),
             recent_beats: self.recent_beats(),
         }
     }
 
+    /// The address of each family that the paths vouch for.
+    #[must_use]
+    pub fn effective_addresses(&self) -> EffectiveAddresses {
+        let lanes = [Some(&self.main), self.second.as_ref()].into_iter().flatten().filter_map(Lane::heard_at);
+        EffectiveAddresses::of(lanes.filter(|_| self.is_counting()))
+    }
+
     fn recent_beats(&self) -> Vec<WallTime> {
         let (Some(newest), Some(base)) = (self.last_at, self.recent_base) else { return Vec::new() };
         // The newest beat that arrived may be a copy of the newest one shown.
-        let copied_after = self.last.map_or(Duration::ZERO, |last| last.base.since(base));
-        self.recent.times(newest - copied_after, self.interval)
+        let copied_after = self.newest_base().map_or(Duration::ZERO, |newest| newest.since(base));
+        self.recent.times(newest - copied_after, self.main.interval)
     }
 
     const fn is_counting(&self) -> bool {
@@ -399,7 +489,7 @@ impl Machine {
             cause,
             at,
             since,
-            address: self.address,
+            address: self.best().heard_address(),
         };
         if self.is_come_or_gone(to) {
             self.damp(now, at);
@@ -407,6 +497,10 @@ impl Machine {
         self.phase = to;
         self.since = Some(since);
         self.suspect_since = None;
+        self.main.silence = Silence::None;
+        if to == Phase::Offline {
+            self.second = None;
+        }
         self.outputs.push_back(Output::Row(HistoryRow::State(row)));
     }
 
@@ -423,23 +517,27 @@ impl Machine {
         }
     }
 
-    fn heal(&mut self) {
-        if self.suspect_since.take().is_some() {
+    /// Paths that are heard in time are not silent, and then the line is not SUSPECT.
+    fn heal(&mut self, now: Moment) {
+        for lane in [Some(&mut self.main), self.second.as_mut()].into_iter().flatten() {
+            if now < lane.suspect_at(&self.settings) && lane.last.is_some() {
+                lane.silence = Silence::None;
+            }
+        }
+        let is_heard = !self.main.is_silent() || self.second.as_ref().is_some_and(|lane| !lane.is_silent());
+        if is_heard && self.suspect_since.take().is_some() {
             self.note_suspicion(false);
         }
+    }
+
+    fn note_addresses(&mut self) {
+        let (account, endpoint) = (self.watched.account, self.watched.endpoint);
+        self.outputs.push_back(Output::Note(LineEvent::Addresses { account, endpoint }));
     }
 
     fn note_suspicion(&mut self, is_suspect: bool) {
         let (account, endpoint) = (self.watched.account, self.watched.endpoint);
         self.outputs.push_back(Output::Note(LineEvent::Suspicion { account, endpoint, is_suspect }));
-    }
-
-    fn hear(&mut self, address: IpAddr) {
-        if self.address != Some(address) {
-            let (account, endpoint) = (self.watched.account, self.watched.endpoint);
-            self.outputs.push_back(Output::Note(LineEvent::Heard { account, endpoint, address }));
-        }
-        self.address = Some(address);
     }
 
     fn note_mail(&mut self, mail_ok: Option<bool>) {
@@ -472,9 +570,10 @@ const fn recorded(phase: Phase) -> LineState {
     }
 }
 
+mod lane;
 mod packed;
 
-pub(super) use packed::{Epoch, Kept, Packed};
+pub(super) use packed::{Apart, Epoch, Kept, Packed, PackedPaths};
 
 #[cfg(test)]
 #[path = "machine_tests.rs"]

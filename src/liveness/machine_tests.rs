@@ -26,6 +26,7 @@ fn beat_at(machine: &mut Machine, millis: u64) {
 
 fn beat_with(machine: &mut Machine, base: u64, at: u64, mail_ok: Option<bool>) {
     let beat = Beat {
+        path: 0,
         base: moment(base),
         at: moment(at),
         interval: Duration::from_secs(5),
@@ -242,6 +243,7 @@ fn another_rhythm_is_written_once_and_a_client_that_changes_it_always_writes_onc
     let mut machine = machine(LineState::Online);
     let beat = |machine: &mut Machine, at: u64, seconds: u64| {
         let beat = Beat {
+            path: 0,
             base: moment(at),
             at: moment(at),
             interval: Duration::from_secs(seconds),

@@ -19,11 +19,11 @@ pub mod view;
 
 pub use board::Board;
 pub use day::DaySummary;
-pub use driver::Liveness;
+pub use driver::{Condition, Liveness};
 pub use guard::{Alarm, OwnOutage};
 pub use machine::{Beat, Machine, Output, Settings};
 pub use transition::{
     AddressChange, Cause, HistoryRow, IntervalChange, LineState, LogError, NoData, Transition, TransitionLog,
     WatchedEndpoint,
 };
-pub use view::{LineEvent, LineView, Lines};
+pub use view::{EffectiveAddresses, HeardAt, LineEvent, LineView, Lines};

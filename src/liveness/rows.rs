@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::machine::{Epoch, Kept, Machine, Output, Packed, Settings};
+use super::machine::{Apart, Epoch, Kept, Machine, Output, Packed, PackedPaths, Settings};
 use crate::base::{AccountId, EndpointId, Moment, PlaceIndex, WallTime};
 
 /// How far the clock may run from what packed times are counted from, before they are counted anew.
@@ -36,6 +36,7 @@ pub(super) struct Rows {
     deadlines: Vec<i32>,
     vacant: Vec<u32>,
     v6: HashMap<u32, IpAddr>,
+    paths: HashMap<u32, PackedPaths>,
     whole: HashMap<u32, Machine>,
     by_endpoint: PlaceIndex,
     /// The first endpoint of each account.
@@ -51,6 +52,7 @@ impl Rows {
             deadlines: Vec::with_capacity(lines),
             vacant: Vec::new(),
             v6: HashMap::new(),
+            paths: HashMap::new(),
             whole: HashMap::new(),
             by_endpoint: PlaceIndex::default(),
             by_account: PlaceIndex::default(),
@@ -129,6 +131,7 @@ impl Rows {
         }
         self.whole.remove(&place);
         self.v6.remove(&place);
+        self.paths.remove(&place);
         if let (Some(row), Some(deadline)) = (self.rows.get_mut(at(place)), self.deadlines.get_mut(at(place))) {
             (row.packed.kept, *deadline) = (Kept::Vacant, NEVER);
             self.vacant.push(place);
@@ -157,7 +160,7 @@ impl Rows {
             None => Machine::unpack(
                 self.settings,
                 row.map_or(&Packed::VACANT, |row| &row.packed),
-                self.v6.get(&place).copied(),
+                self.apart(place),
                 self.epoch,
             ),
         }
@@ -174,13 +177,19 @@ impl Rows {
         let mut machine = match row.packed.kept {
             Kept::Vacant => return None,
             Kept::Whole => self.whole.remove(&place)?,
-            Kept::Packed => Machine::unpack(self.settings, &row.packed, None, self.epoch),
-            Kept::PackedV6 => Machine::unpack(self.settings, &row.packed, self.v6.get(&place).copied(), self.epoch),
+            Kept::Packed => Machine::unpack(self.settings, &row.packed, Apart::default(), self.epoch),
+            Kept::PackedV6 | Kept::PackedPaths => {
+                Machine::unpack(self.settings, &row.packed, self.apart(place), self.epoch)
+            }
         };
         let result = act(&mut machine);
         outputs.extend(std::iter::from_fn(|| machine.poll_transition()));
         self.store(place, &machine);
         Some(result)
+    }
+
+    fn apart(&self, place: u32) -> Apart {
+        Apart { v6: self.v6.get(&place).copied(), paths: self.paths.get(&place).copied() }
     }
 
     fn store(&mut self, place: u32, machine: &Machine) {
@@ -192,7 +201,11 @@ impl Rows {
         match packed {
             Some((packed, apart)) => {
                 row.packed = packed;
-                self.v6.extend(apart.map(|address| (place, address)));
+                self.v6.extend(apart.v6.map(|address| (place, address)));
+                self.paths.extend(apart.paths.map(|paths| (place, paths)));
+                if packed.kept == Kept::PackedPaths && apart.v6.is_none() {
+                    self.v6.remove(&place);
+                }
             }
             None => {
                 row.packed.kept = Kept::Whole;
@@ -203,8 +216,11 @@ impl Rows {
         if before == Kept::Whole && after != Kept::Whole {
             self.whole.remove(&place);
         }
-        if before == Kept::PackedV6 && after != Kept::PackedV6 {
+        if matches!(before, Kept::PackedV6 | Kept::PackedPaths) && matches!(after, Kept::Packed | Kept::Whole) {
             self.v6.remove(&place);
+        }
+        if before == Kept::PackedPaths && after != Kept::PackedPaths {
+            self.paths.remove(&place);
         }
         // A mass of lines that were unusual for a moment leaves its room behind.
         if before == Kept::Whole && self.whole.capacity() > 1_024 && self.whole.len() * 8 < self.whole.capacity() {
@@ -300,23 +316,30 @@ mod tests {
 
     fn beat(at: Moment, late: u64, address: &str, loss_percent: f32) -> Beat {
         let (base, interval) = (at - Duration::from_millis(late), Duration::from_secs(5));
-        Beat { base, at, interval, address: address.parse().unwrap(), mail_ok: Some(late < 500), loss_percent }
+        Beat { path: 0, base, at, interval, address: address.parse().unwrap(), mail_ok: Some(late < 500), loss_percent }
     }
 
     fn event(endpoint: EndpointId, beat: &Beat) -> BeatEvent {
-        let Beat { base, at, interval, address, mail_ok, loss_percent } = *beat;
+        let Beat { path, base, at, interval, address, mail_ok, loss_percent } = *beat;
         let kind = BeatKind::Beat { base, address, interval, mail_ok, loss_percent_up: loss_percent };
-        BeatEvent { endpoint, account: AccountId(1), at, kind }
+        BeatEvent { endpoint, account: AccountId(1), path, at, kind }
     }
 
     proptest! {
         #[test]
         fn a_line_on_the_board_goes_on_like_a_machine_of_its_own(
-            steps in prop::collection::vec((0u64..6_000, 0u64..4_000, 0u8..8), 1..120),
+            steps in prop::collection::vec((0u64..6_000, 0u64..4_000, 0u8..13), 1..120),
+            stored in 0u8..4,
         ) {
             let mut now = Moment::from_millis(START);
-            let (mut alone, mut told) = (Machine::new(settings(), watched(1, 2), now), Vec::new());
-            let mut board = Board::new(settings(), vec![watched(1, 2)], now, wall(now));
+            let mut line = watched(1, 2);
+            if stored > 0 {
+                line.state = LineState::Online;
+                line.address_v4 = (stored & 1 > 0).then(|| "192.0.2.1".parse().unwrap());
+                line.address_v6 = (stored & 2 > 0).then(|| "2001:db8::7".parse().unwrap());
+            }
+            let (mut alone, mut told) = (Machine::new(settings(), line.clone(), now), Vec::new());
+            let mut board = Board::new(settings(), vec![line], now, wall(now));
             for (passed, late, what) in steps {
                 let end = now + Duration::from_millis(passed);
                 while now < end {
@@ -328,8 +351,10 @@ mod tests {
                 }
                 let address = if what % 2 == 0 { "192.0.2.1" } else { "2001:db8::1" };
                 match what {
-                    0..5 => {
-                        let beat = beat(now, late, address, f32::from(what) / 2.0);
+                    0..5 | 8..13 => {
+                        let mut beat = beat(now, late, address, f32::from(what) / 2.0);
+                        beat.path = if what > 8 { what % 2 } else { 0 };
+                        beat.interval = Duration::from_secs(if what == 12 { 9 } else { 5 });
                         alone.handle_beat(&beat, wall(now));
                         board.handle_events(&[event(EndpointId(2), &beat)], wall(now), &mut Vec::new());
                     }
@@ -340,6 +365,7 @@ mod tests {
                     _ => {}
                 }
                 prop_assert_eq!(board.line(EndpointId(2), now), Some(alone.view(now)));
+                prop_assert_eq!(board.effective_addresses(EndpointId(2)), alone.effective_addresses());
             }
             told.extend(std::iter::from_fn(|| alone.poll_transition()));
             prop_assert_eq!(format!("{:?}", board.take_outputs()), format!("{told:?}"));

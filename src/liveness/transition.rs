@@ -1,7 +1,7 @@
 //! What happened to a line, as a durable row that every reader uses, and the log that keeps the rows.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -235,13 +235,32 @@ pub struct WatchedEndpoint {
     pub interval: Option<Duration>,
     /// Set while its silence is taken to be our own fault.
     pub no_data_since: Option<WallTime>,
+    /// Why it has its state; absent for NEW and for what was stored by an older version.
+    pub cause: Option<Cause>,
+    /// When the outage began that somebody was told of ([`TransitionLog::note_told`]); absent once the line is back.
+    pub told_since: Option<WallTime>,
+    /// Last proven IPv4 address.
+    pub address_v4: Option<Ipv4Addr>,
+    /// Last proven IPv6 address.
+    pub address_v6: Option<Ipv6Addr>,
 }
 
 impl WatchedEndpoint {
     /// One that was never heard.
     #[must_use]
     pub const fn new(account: AccountId, endpoint: EndpointId) -> Self {
-        Self { account, endpoint, state: LineState::New, since: None, interval: None, no_data_since: None }
+        Self {
+            account,
+            endpoint,
+            state: LineState::New,
+            since: None,
+            interval: None,
+            no_data_since: None,
+            cause: None,
+            told_since: None,
+            address_v4: None,
+            address_v6: None,
+        }
     }
 }
 
@@ -257,6 +276,12 @@ pub trait TransitionLog: Send + Sync {
     /// in the same step. An [`AddressChange`] also becomes the endpoint's stored address, an [`IntervalChange`] its
     /// stored rhythm. Rows of endpoints that are gone are dropped.
     async fn append(&self, rows: Vec<HistoryRow>) -> Result<(), LogError>;
+    /// Somebody was told of the outage of this endpoint that began at `since`; remembered until the line is ONLINE. A log
+    /// that keeps nothing over a restart has nothing to do.
+    async fn note_told(&self, endpoint: EndpointId, since: WallTime) -> Result<(), LogError> {
+        let _ = (endpoint, since);
+        Ok(())
+    }
     /// Every endpoint with its last state.
     async fn load(&self) -> Result<Vec<WatchedEndpoint>, LogError>;
     /// The newest rows of one account, newest first.

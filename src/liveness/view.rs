@@ -1,6 +1,6 @@
 //! What the other rooms may ask of liveness.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -40,6 +40,51 @@ pub struct LineView {
     pub recent_beats: Vec<WallTime>,
 }
 
+/// When an address was heard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeardAt {
+    /// Over which of the client's paths, 0 or 1.
+    pub path: u8,
+    /// When its newest beat was due. Absent while nothing was heard since our own start or absence: the address is
+    /// that of before, and has a full window to be heard in.
+    pub beat: Option<Moment>,
+}
+
+/// Where an endpoint is now, one address of each family at most: what a name may be answered with while its line is
+/// neither parked nor held.
+///
+/// Each family is vouched for by beats and answers of its own. It is absent when its path was silent for the window of
+/// that path's rhythm (17 s at 5 s), also while the other family keeps the line ONLINE; both are absent while the line is
+/// NEW or OFFLINE. Two paths of one family: path 0 is shown, path 1 is its reserve. While silence is taken to be our own
+/// fault nothing is taken away. Every change is told by [`LineEvent::Addresses`] or a row of history.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct EffectiveAddresses {
+    /// For the A record.
+    pub v4: Option<(Ipv4Addr, HeardAt)>,
+    /// For the AAAA record.
+    pub v6: Option<(Ipv6Addr, HeardAt)>,
+}
+
+impl EffectiveAddresses {
+    /// Of the addresses of the paths.
+    #[must_use]
+    pub fn of(paths: impl IntoIterator<Item = (IpAddr, HeardAt)>) -> Self {
+        let mut addresses = Self::default();
+        for (address, heard) in paths {
+            match address {
+                IpAddr::V4(v4) if addresses.v4.is_none_or(|(_, other)| heard.path < other.path) => {
+                    addresses.v4 = Some((v4, heard));
+                }
+                IpAddr::V6(v6) if addresses.v6.is_none_or(|(_, other)| heard.path < other.path) => {
+                    addresses.v6 = Some((v6, heard));
+                }
+                IpAddr::V4(_) | IpAddr::V6(_) => {}
+            }
+        }
+        addresses
+    }
+}
+
 /// Something happened to a line. State changes and addresses arrive after they are durable.
 #[derive(Clone, Debug)]
 pub enum LineEvent {
@@ -54,6 +99,14 @@ pub enum LineEvent {
         /// SUSPECT now, or back to ONLINE.
         is_suspect: bool,
     },
+    /// Other addresses are vouched for than before: one is heard now, or one path fell silent while the other goes on. Ask
+    /// [`Lines::effective_addresses`]. A new one also makes a row of history.
+    Addresses {
+        /// Whose server.
+        account: AccountId,
+        /// Which server.
+        endpoint: EndpointId,
+    },
     /// The client says its mail server takes mail again, after it had said no: a reason to flush.
     MailAccepted {
         /// Whose server.
@@ -67,15 +120,6 @@ pub enum LineEvent {
         account: AccountId,
         /// Which server.
         endpoint: EndpointId,
-    },
-    /// Beats come from another address than before, proven. A new one also makes a row of history.
-    Heard {
-        /// Whose server.
-        account: AccountId,
-        /// Which server.
-        endpoint: EndpointId,
-        /// Where.
-        address: IpAddr,
     },
     /// The mail server greeted us at this address.
     Greeted {
@@ -96,7 +140,13 @@ pub trait Lines: Send + Sync {
     fn line(&self, endpoint: EndpointId) -> Option<LineView>;
     /// The line that speaks for an account: the best of its endpoints (ONLINE, RETURNING, SUSPECT, OFFLINE, NEW).
     fn account_line(&self, account: AccountId) -> Option<LineView>;
-    /// The primary greeted us at `address`, which is that of the beats: the other half of a return.
+    /// Where an endpoint is now, of each family: what DNS may answer.
+    fn effective_addresses(&self, endpoint: EndpointId) -> EffectiveAddresses {
+        let line = self.line(endpoint).filter(|line| !matches!(line.state, LineState::New | LineState::Offline));
+        let heard = |line: LineView| Some((line.address?, HeardAt { path: 0, beat: line.last_beat }));
+        EffectiveAddresses::of(line.and_then(heard))
+    }
+    /// The primary greeted us at `address`, which beats vouch for: the other half of a return.
     fn primary_greeted(&self, endpoint: EndpointId, address: IpAddr);
     /// Events from now on. A slow reader loses the oldest and has to look at [`line`](Self::line) again.
     fn subscribe(&self) -> broadcast::Receiver<LineEvent>;

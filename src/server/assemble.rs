@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{self, DataDirError};
+use super::health::Essentials;
 use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
 use super::names::NameSockets;
@@ -16,7 +16,7 @@ use super::reload::Reloader;
 use super::room_settings::{
     checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
 };
-use super::{drops, listen, maintain};
+use super::{greeter, listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
@@ -119,7 +119,7 @@ pub struct RunningServer {
     smtp_server: SmtpServer,
     deliveries: Arc<Deliveries>,
     web_server: WebServer,
-    store: Arc<SqliteStore>,
+    essentials: Essentials,
     socket_path: std::path::PathBuf,
 }
 
@@ -215,6 +215,8 @@ impl Ground {
 struct Stops {
     rooms: CancellationToken,
     heartbeats: CancellationToken,
+    /// After the last beat was heard: the last rows are written.
+    history: CancellationToken,
 }
 
 /// Starts everything; returns once all listeners accept.
@@ -229,6 +231,7 @@ pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, Star
     if started.is_err() {
         undo.rooms.cancel();
         undo.heartbeats.cancel();
+        undo.history.cancel();
     }
     started
 }
@@ -327,7 +330,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let readiness = Arc::new(Readiness::new(PARTS));
     readiness.ready("store");
     let smtp_all = sockets.smtp_addresses();
-    let liveness = start_liveness(config, &store, watched, &stops.heartbeats);
+    let (liveness, told) = start_liveness(config, &store, watched, &stops);
     let alarms = liveness.alarms();
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
@@ -341,7 +344,6 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let beats =
         BeatServer::start(beat_settings, sockets.heartbeat, keys, Arc::clone(&liveness) as _, &stops.heartbeats)?;
     readiness.ready("heartbeat");
-    tokio::spawn(drops::run(Arc::clone(&liveness), beats.addresses(), stops.heartbeats.clone()));
     let flushes = Arc::clone(&deliveries) as Arc<dyn Flushes>;
     let counts = WaitingCounts::start(&spool, &liveness, &flushes, &directory, &stops.rooms);
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;
@@ -355,7 +357,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
-    let keeper = start_keeper(config, &shared, &seal, liveness, &beats, shared.dns.clone());
+    let keeper = start_keeper(config, &shared, &seal, Arc::clone(&liveness), &beats, shared.dns.clone());
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());
@@ -366,10 +368,11 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let reloads = reloads.map(|reloader| reloader as _);
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, &smtp_server, reloads);
     let Shared { store, spool, lines, directory, readiness, updates, .. } = shared;
-    tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, stops.rooms.clone()));
+    tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, told, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
     let keep_delivered = config.spool_keep_delivered;
-    tokio::spawn(maintain::run(spool, store.clone(), keeper, updates, keep_delivered, stops.rooms.clone()));
+    let essentials = Essentials::watched(&store, (&beats, &liveness), &readiness, &stops.rooms);
+    tokio::spawn(maintain::run(spool, store, keeper, updates, keep_delivered, stops.rooms.clone()));
     readiness.ready("control");
     Ok(RunningServer {
         smtp_all,
@@ -383,7 +386,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
         smtp_server,
         deliveries,
         web_server,
-        store,
+        essentials,
         socket_path: config.control_socket(),
     })
 }
@@ -406,13 +409,14 @@ fn start_liveness(
     config: &Config,
     store: &Arc<SqliteStore>,
     watched: Vec<WatchedEndpoint>,
-    shutdown: &CancellationToken,
-) -> Arc<Liveness> {
+    stops: &Stops,
+) -> (Arc<Liveness>, (alert::Policy, Arc<dyn TransitionLog>)) {
     let log = Arc::clone(store) as Arc<dyn TransitionLog>;
-    let liveness = Liveness::start(liveness_settings(config), log, watched, shutdown.clone());
+    let told = (alert::Policy::resume(&watched, Clock.monotonic(), Clock.wall()), Arc::clone(&log));
+    let liveness = Liveness::start(liveness_settings(config), log, watched, stops.history.clone());
     let self_check = config.heartbeat_self_check.clone();
-    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, shutdown.clone()));
-    liveness
+    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, stops.heartbeats.clone()));
+    (liveness, told)
 }
 
 fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>, https: String) -> BeatRooms {
@@ -456,6 +460,8 @@ async fn start_updates(
     stops: &Stops,
 ) -> Result<Arc<Updates>, StartError> {
     let settings = update_settings(config, own_addresses);
+    let (whom, lines) = (directory.clone(), Arc::clone(liveness) as Arc<dyn Lines>);
+    tokio::spawn(greeter::run(lines, whom, settings.caller.clone(), stops.rooms.clone()));
     let (store, lines) = (Arc::clone(store) as Arc<dyn UpdateStore>, Arc::clone(liveness) as Arc<dyn Lines>);
     Updates::start(settings, store, directory.clone(), lines, Arc::clone(liveness) as _, stops.rooms.clone())
         .await
@@ -530,10 +536,8 @@ impl RunningServer {
         if !drained {
             tracing::warn!("a delivery did not end in time; its message is tried again after the next start");
         }
-        self.stops.heartbeats.cancel();
-        // Liveness writes what it knows within its next tick of 100 ms.
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        let store = self.store;
+        self.essentials.stop(&self.stops.heartbeats, &self.stops.history).await;
+        let store = self.essentials.store;
         if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await {
             tracing::error!(%error, "the store did not close in order; the next start recovers");
         }

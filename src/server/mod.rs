@@ -2,8 +2,9 @@
 
 pub mod assemble;
 pub mod data_dir;
-mod drops;
 mod files;
+mod greeter;
+mod health;
 pub mod inherited;
 pub mod keeper;
 pub mod listen;

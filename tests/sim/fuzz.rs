@@ -16,7 +16,11 @@ use crate::world::{HOME, World};
 /// - the address is one that a valid answer came from;
 /// - a line is deliverable only with a beat of the last 20 s.
 pub(crate) fn live_through(octets: &[u8]) {
-    let mut world = World::online(u64::from(octets.first().copied().unwrap_or(0)));
+    let first = octets.first().copied().unwrap_or(0);
+    let mut world = World::online(u64::from(first));
+    if first % 2 == 1 {
+        world.add_path("[2001:db8:7::25]:40000", None, 1);
+    }
     for deed in octets.chunks_exact(4) {
         let [kind, a, b, c] = *deed.first_chunk::<4>().unwrap();
         match kind % 8 {

@@ -89,6 +89,7 @@ async fn a_client_goes_online_over_loopback_and_says_goodbye() {
         token,
         interval: Some(Duration::from_secs(1)),
         bind: None,
+        one_family: false,
         mail: None,
         https: None,
         ca_file: None,

@@ -1,6 +1,6 @@
 //! Many lines at once: outages of our own, clocks that jump, starts of the server. Nobody is called dead for them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -53,7 +53,13 @@ impl Crowd {
 
     /// Every fourth over IPv6.
     fn address(line: usize) -> IpAddr {
-        if line.is_multiple_of(4) { "2001:db8::1".parse().unwrap() } else { "192.0.2.1".parse().unwrap() }
+        // Each in a network of its own.
+        let network = u16::try_from(line).unwrap();
+        if line.is_multiple_of(4) {
+            Ipv6Addr::new(0x2001, network, 0, 0, 0, 0, 0, 1).into()
+        } else {
+            Ipv4Addr::new(198, u8::try_from(network).unwrap(), 2, 1).into()
+        }
     }
 
     fn run_for(&mut self, millis: u64) {
@@ -86,7 +92,7 @@ impl Crowd {
             loss_percent_up: 0.0,
         };
         let id = i64::try_from(line).unwrap() + 1;
-        let event = BeatEvent { endpoint: EndpointId(id), account: AccountId(id), at, kind };
+        let event = BeatEvent { endpoint: EndpointId(id), account: AccountId(id), path: 0, at, kind };
         self.board.handle_event(&event, wall(at) + self.skew);
     }
 

@@ -11,7 +11,8 @@ use pulsemx::base::{AccountId, EndpointId, Moment, WallTime};
 use pulsemx::heartbeat::client::{Client, ClientEvent, ClientKeys, ClientSettings};
 use pulsemx::heartbeat::datagram::{ClientBody, ClientDatagram};
 use pulsemx::heartbeat::server::path::Source;
-use pulsemx::heartbeat::server::{BeatEvent, BeatListener, OpenedBeatKey, Settings, Standing, Table};
+use pulsemx::heartbeat::server::table::BATCH_MAX;
+use pulsemx::heartbeat::server::{BeatEvent, BeatListener, OpenedBeatKey, Received, Settings, Standing, Table};
 use pulsemx::heartbeat::token::Token;
 use pulsemx::liveness::{Board, Cause, HistoryRow, LineState, LineView, Output, WatchedEndpoint};
 
@@ -104,6 +105,10 @@ pub(crate) struct World {
     pub(crate) table: Table,
     pub(crate) token: Token,
     pub(crate) is_line_up: bool,
+    /// Addresses of clients whose datagrams are lost, both ways.
+    pub(crate) cut: Vec<IpAddr>,
+    /// From here so much comes that each datagram of a client stands at the end of a full queue.
+    pub(crate) flood: Option<SocketAddr>,
     pub(crate) loss_per_mille: u64,
     pub(crate) latency_ms: (u64, u64),
     /// Everything that clients sent.
@@ -116,7 +121,7 @@ pub(crate) struct World {
     pub(crate) answers: Vec<(u64, SocketAddr)>,
     /// Every datagram that anybody was told of.
     counted: HashSet<Vec<u8>>,
-    stored_address: Option<IpAddr>,
+    stored_addresses: Vec<IpAddr>,
     network: BinaryHeap<Reverse<Packet>>,
     packets: u64,
     next_scan: u64,
@@ -137,6 +142,8 @@ impl World {
             table: Table::new(Settings { interval: Duration::from_secs(5) }, dice.octets()),
             token,
             is_line_up: true,
+            cut: Vec::new(),
+            flood: None,
             loss_per_mille: 0,
             latency_ms: (5, 60),
             tapped: Vec::new(),
@@ -144,7 +151,7 @@ impl World {
             rows: Vec::new(),
             answers: Vec::new(),
             counted: HashSet::new(),
-            stored_address: None,
+            stored_addresses: Vec::new(),
             network: BinaryHeap::new(),
             packets: 0,
             next_scan: START,
@@ -156,9 +163,14 @@ impl World {
     }
 
     pub(crate) fn add_client(&mut self, address: &str, interval: Option<Duration>) {
+        self.add_path(address, interval, 0);
+    }
+
+    /// One of a client's paths.
+    pub(crate) fn add_path(&mut self, address: &str, interval: Option<Duration>, path: u8) {
         let keys = ClientKeys::new(&self.token);
         let seed = self.dice.octets();
-        let client = Client::new(keys, ClientSettings { interval }, seed, self.moment());
+        let client = Client::new(keys, ClientSettings { interval, path }, seed, self.moment());
         self.nodes.push(Node { client, address: address.parse().unwrap(), events: Vec::new() });
     }
 
@@ -176,6 +188,12 @@ impl World {
 
     pub(crate) fn line(&self) -> LineView {
         self.watch.board.lock().unwrap().line(ENDPOINT, self.moment()).unwrap()
+    }
+
+    /// The addresses that DNS may answer now, IPv4 and IPv6.
+    pub(crate) fn addresses(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        let addresses = self.watch.board.lock().unwrap().effective_addresses(ENDPOINT);
+        (addresses.v4.map(|(v4, _)| v4.into()), addresses.v6.map(|(v6, _)| v6.into()))
     }
 
     /// `(decided at, from, to, cause)` of each state row.
@@ -220,7 +238,17 @@ impl World {
         let told = self.watch.told.lock().unwrap().len();
         let moment = self.moment();
         let source = Source { peer: source, socket: 0 };
-        let answer = self.table.handle_datagram(octets, source, (moment, wall(moment)), &self.watch);
+        let bogus = self.bogus();
+        let mut queue: Vec<Received<'_>> =
+            bogus.iter().map(|(octets, source)| Received { octets, source: *source }).collect();
+        queue.push(Received { octets, source });
+        let mut out = Vec::new();
+        // The genuine one is the last of a full batch.
+        for batch in queue.rchunks(BATCH_MAX).rev() {
+            self.table.handle_batch(batch, (moment, wall(moment)), &self.watch, &mut out);
+        }
+        assert!(out.len() <= 1, "something bogus was answered, seed {}", self.seed);
+        let answer = out.pop();
         if let Some(answer) = &answer {
             assert!(answer.octets.len() <= octets.len(), "amplified, seed {}", self.seed);
             assert_eq!(answer.to, source.peer);
@@ -233,6 +261,20 @@ impl World {
         (answer.map(|answer| answer.octets.to_vec()), told)
     }
 
+    /// What a flood puts before one datagram: unknown keys, and wrong tags under the known one.
+    fn bogus(&mut self) -> Vec<(Vec<u8>, Source)> {
+        let Some(peer) = self.flood else { return Vec::new() };
+        let source = Source { peer, socket: 0 };
+        (0..4 * BATCH_MAX - 1)
+            .map(|number| {
+                let mut octets = self.tapped[0].octets.clone();
+                let place = if number % 2 == 0 { 4 } else { 48 };
+                octets[place..place + 8].copy_from_slice(&self.dice.next().to_be_bytes());
+                (octets, source)
+            })
+            .collect()
+    }
+
     /// Puts a datagram on its way to the server.
     pub(crate) fn send_later(&mut self, delay: u64, sent: u64, source: SocketAddr, octets: Vec<u8>) {
         self.push(Packet { arrives: self.now + delay, number: 0, sent, peer: source, is_to_server: true, octets });
@@ -242,14 +284,24 @@ impl World {
     pub(crate) fn restart_server(&mut self) {
         let last = self.states().last().map(|(_, _, to, _)| *to).unwrap_or(LineState::New);
         let since = (last != LineState::New).then(|| wall(self.moment()));
-        let watched = WatchedEndpoint {
+        let stored = |is_v4: bool| {
+            let changes = self.address_changes();
+            changes.iter().rev().map(|(_, to)| *to).find(|to| to.is_ipv4() == is_v4)
+        };
+        self.stored_addresses = [stored(true), stored(false)].into_iter().flatten().collect();
+        let mut watched = WatchedEndpoint {
             state: last,
             since,
             interval: self.stored_interval(),
             ..WatchedEndpoint::new(ACCOUNT, ENDPOINT)
         };
+        for address in &self.stored_addresses {
+            match address {
+                IpAddr::V4(v4) => watched.address_v4 = Some(*v4),
+                IpAddr::V6(v6) => watched.address_v6 = Some(*v6),
+            }
+        }
         let now = self.moment();
-        self.stored_address = self.address_changes().last().map(|(_, to)| *to);
         *self.watch.board.lock().unwrap() = Board::new(line_settings(), vec![watched], now, wall(now));
         let seed = self.dice.octets();
         self.table = Table::new(Settings { interval: Duration::from_secs(5) }, seed);
@@ -290,7 +342,7 @@ impl World {
             s2c: token.server_to_client(),
             move_key: token.move_key().verifying_key().to_bytes(),
             expires_at: None,
-            stored_addresses: self.stored_address.into_iter().collect(),
+            stored_addresses: self.stored_addresses.clone(),
         }
     }
 
@@ -347,7 +399,7 @@ impl World {
 
     /// Whether it will arrive.
     fn transmit(&mut self, peer: SocketAddr, is_to_server: bool, octets: Vec<u8>) -> bool {
-        if !self.is_line_up || self.dice.chance(self.loss_per_mille) {
+        if !self.is_line_up || self.cut.contains(&peer.ip()) || self.dice.chance(self.loss_per_mille) {
             return false;
         }
         let delay = self.dice.range(self.latency_ms.0, self.latency_ms.1);

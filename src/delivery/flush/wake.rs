@@ -44,10 +44,11 @@ impl Wake {
             LineEvent::Changed(HistoryRow::Address(row)) => Some(Self { calls: vec![row.endpoint], ..fresh }),
             LineEvent::MailAccepted { endpoint, .. } => Some(Self { calls: vec![*endpoint], ..fresh }),
             // Also the end of a line: an attempt that still waits for it gives up.
-            LineEvent::Changed(HistoryRow::State(_)) | LineEvent::Suspicion { .. } => Some(Self::look()),
+            LineEvent::Changed(HistoryRow::State(_)) | LineEvent::Suspicion { .. } | LineEvent::Addresses { .. } => {
+                Some(Self::look())
+            }
             LineEvent::Changed(HistoryRow::NoData(_) | HistoryRow::Interval(_))
             | LineEvent::MailRefused { .. }
-            | LineEvent::Heard { .. }
             | LineEvent::Greeted { .. } => None,
         }
     }

@@ -138,6 +138,9 @@ pub struct RunArguments {
     /// Own address to send from
     #[arg(long, value_name = "ADDRESS")]
     pub bind: Option<IpAddr>,
+    /// Beat over one address family only, even where there are both
+    #[arg(long)]
+    pub one_family: bool,
     /// Look whether the mail server there greets, and tell the backup MX
     #[arg(long, value_name = "HOST:PORT")]
     pub mail: Option<String>,
@@ -181,6 +184,7 @@ impl RunArguments {
             token: read_token(&self.token_file)?,
             interval: self.interval,
             bind: self.bind,
+            one_family: self.one_family,
             mail: self.mail.clone(),
             https: self.https_base()?,
             ca_file: self.ca_file.clone(),

@@ -69,6 +69,7 @@ struct Echo {
 /// `poll_timeout`. Moments passed in must not go backwards.
 pub struct Client {
     keys: ClientKeys,
+    path: u8,
     random: Random,
     mode: Mode,
     boot: BootId,
@@ -111,6 +112,7 @@ impl Client {
         let next_beat = now + Duration::from_millis(random.below(1_000));
         Self {
             keys,
+            path: settings.path,
             random,
             mode: Mode::Running,
             boot,
@@ -364,7 +366,8 @@ impl Client {
             return false;
         }
         let (beat, copy) = if challenge.seq == 0 {
-            let is_ours = challenge.reason == Reason::OldAddress && self.proven == Some(challenge.observed.ip());
+            let is_proven = self.proven == Some(challenge.observed.ip()) && challenge.path == self.path;
+            let is_ours = challenge.reason == Reason::OldAddress && is_proven;
             self.checks.retain(|at| now.since(*at) < REPLY_WITHIN);
             if !is_ours || self.checks.len() >= CHECKS_MAX {
                 return false;
@@ -503,7 +506,7 @@ impl Client {
             locator: self.keys.locator,
             boot: self.boot,
             seq: self.seq,
-            path: 0,
+            path: self.path,
             copy,
             flags,
             interval_cs: datagram::centiseconds(self.interval),

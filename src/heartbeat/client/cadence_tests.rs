@@ -12,7 +12,7 @@ fn token() -> Token {
 }
 
 fn client(interval: Option<Duration>) -> Client {
-    Client::new(ClientKeys::new(&token()), ClientSettings { interval }, [4; 32], at(0))
+    Client::new(ClientKeys::new(&token()), ClientSettings { interval, path: 0 }, [4; 32], at(0))
 }
 
 /// Runs until `end`; what was sent and when.

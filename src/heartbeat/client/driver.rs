@@ -20,7 +20,8 @@ use super::mail;
 #[cfg(feature = "https")]
 use super::recipients::driver as recipients;
 use super::report::{Report, Reporter};
-use super::route::{Route, RouteEvent};
+use super::route::{Families, Route, RouteEvent};
+use super::second::SecondPath;
 use super::service::driver as service;
 #[cfg(feature = "https")]
 use super::setup::driver as setup;
@@ -33,7 +34,7 @@ const WAIT_MAX: Duration = Duration::from_millis(100);
 /// Between two tries to renew the token: a file that cannot be written today may be tomorrow.
 const RENEW_EVERY: Duration = Duration::from_secs(86_400);
 /// The wall clock went on by so much more than the running clock: the machine was suspended.
-const SUSPENDED: Duration = Duration::from_secs(2);
+pub(super) const SUSPENDED: Duration = Duration::from_secs(2);
 
 /// What keeps a client from starting.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +86,8 @@ pub struct Options {
     pub interval: Option<Duration>,
     /// Own address to send from.
     pub bind: Option<IpAddr>,
+    /// Never a second path over IPv6.
+    pub one_family: bool,
     /// `HOST:PORT` of the local mail server to look at.
     pub mail: Option<String>,
     /// Where beats go while UDP is silent; nowhere without.
@@ -164,10 +167,13 @@ pub fn run(options: &Options, stop: &AtomicBool, report: impl FnMut(&Report)) ->
     let mail = options.mail.clone().map(mail::watch).transpose().map_err(ClientError::Mail)?;
     let clock = Clock;
     let now = clock.monotonic();
-    let settings = ClientSettings { interval: options.interval };
+    let settings = ClientSettings { interval: options.interval, path: 0 };
+    let second = SecondPath::start(options);
+    let families = if second.is_some() { Families::V4First } else { Families::Any };
     let mut running = Running {
         client: Client::new(ClientKeys::new(&options.token), settings, seed, now),
-        route: Route::new(options.server.clone(), options.bind),
+        route: Route::new(options.server.clone(), options.bind, families),
+        second,
         token: options.token.clone(),
         token_file: options.token_file.clone(),
         renew_due: now,
@@ -187,12 +193,16 @@ pub fn run(options: &Options, stop: &AtomicBool, report: impl FnMut(&Report)) ->
         running.client.offer_https();
     }
     while running.step(stop) {}
+    if let Some(second) = running.second {
+        second.end();
+    }
     Ok(())
 }
 
 struct Running<F> {
     client: Client,
     route: Route,
+    second: Option<SecondPath>,
     token: Token,
     token_file: Option<PathBuf>,
     renew_due: Moment,
@@ -215,11 +225,14 @@ impl<F: FnMut(&Report)> Running<F> {
         self.notice_suspend(now);
         if stop.load(Ordering::Relaxed) {
             self.client.say_goodbye(None, now);
+            self.second.iter().for_each(SecondPath::say_goodbye);
         } else {
             self.follow_route(now);
+            self.follow_second();
         }
         if let Some(report) = self.mail.as_ref().and_then(|mail| mail.try_iter().last()) {
             self.client.handle_mail(report, now);
+            self.second.iter().for_each(|second| second.handle_mail(report));
             if let Some(report) = self.reporter.handle_mail(report) {
                 (self.report)(&report);
             }
@@ -243,6 +256,15 @@ impl<F: FnMut(&Report)> Running<F> {
         let passed = (wall - before_wall).to_std().unwrap_or(Duration::ZERO);
         if passed.saturating_sub(now.since(before)) > SUSPENDED {
             self.client.handle_resume(now);
+        }
+    }
+
+    /// The second path is wanted while the first is at home in IPv4.
+    fn follow_second(&mut self) {
+        let Some(second) = &self.second else { return };
+        second.set_wanted(self.route.is_v4() == Some(true));
+        for report in second.reports() {
+            (self.report)(&report);
         }
     }
 
@@ -290,6 +312,7 @@ impl<F: FnMut(&Report)> Running<F> {
                 https::Done::Endpoints(endpoints) => self.route.set_endpoints(endpoints),
                 https::Done::Renewed(token) => {
                     self.client.handle_new_token(ClientKeys::new(&token), now);
+                    self.second.iter().for_each(|second| second.handle_token(token.clone()));
                     self.token = token;
                     self.say(Report::TokenRenewed);
                 }
@@ -364,7 +387,7 @@ impl<F: FnMut(&Report)> Running<F> {
 }
 
 /// Whether nothing came within the time, or a signal did.
-fn is_only_quiet(error: &std::io::Error) -> bool {
+pub(super) fn is_only_quiet(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }

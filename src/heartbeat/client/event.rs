@@ -36,6 +36,8 @@ impl ClientKeys {
 pub struct ClientSettings {
     /// A fixed interval; without it the server's is obeyed.
     pub interval: Option<Duration>,
+    /// Which of the machine's two paths to the server this client is, 0 or 1 (docs/PROTOCOL.md §5).
+    pub path: u8,
 }
 
 /// How the local mail server greeted.

@@ -24,7 +24,7 @@ impl Line {
     fn new(seed: u8, interval: Option<Duration>) -> Self {
         let token = Token::from_octets([9; 32]);
         let now = Moment::from_millis(0);
-        let mut client = Client::new(ClientKeys::new(&token), ClientSettings { interval }, [seed; 32], now);
+        let mut client = Client::new(ClientKeys::new(&token), ClientSettings { interval, path: 0 }, [seed; 32], now);
         client.offer_https();
         let (sent, answered, events) = (Vec::new(), Vec::new(), Vec::new());
         Self { client, token, udp_works: true, https_works: true, sent, answered, events }

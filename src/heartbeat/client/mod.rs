@@ -13,6 +13,7 @@ mod random;
 #[cfg(feature = "https")]
 mod recipients;
 mod route;
+mod second;
 mod sent;
 mod service;
 #[cfg(feature = "https")]

@@ -23,6 +23,8 @@ pub enum Report {
     },
     /// Two beats were not answered.
     Unanswered,
+    /// The second path, over IPv6: the address it is known by, or that it gets no answer.
+    SecondPath(Option<IpAddr>),
     /// The server cannot be found or reached.
     Unreachable(String),
     /// Beats go over HTTPS, as UDP gets no answer; or over UDP again.
@@ -56,6 +58,8 @@ impl Report {
                 format!("{} as {address}, {waiting} waiting{warning}", state.as_str())
             }
             Self::Unanswered => "the server does not answer; beats go on".to_owned(),
+            Self::SecondPath(Some(address)) => format!("also heard over IPv6, as {address}"),
+            Self::SecondPath(None) => "IPv6 gets no answer; beats over IPv4 go on".to_owned(),
             Self::Unreachable(why) => format!("{why}; tried again"),
             Self::WayChanged(Way::Https) => "UDP gets no answer; beats go over HTTPS".to_owned(),
             Self::WayChanged(Way::Udp) => "UDP is answered again; beats go there".to_owned(),
@@ -88,6 +92,8 @@ impl Report {
                 state.as_str()
             ),
             Self::Unanswered => r#"{"event":"unanswered"}"#.to_owned(),
+            Self::SecondPath(Some(address)) => format!(r#"{{"event":"second_path","address":"{address}"}}"#),
+            Self::SecondPath(None) => r#"{"event":"second_path","address":null}"#.to_owned(),
             Self::Unreachable(why) => format!(r#"{{"event":"unreachable","reason":"{}"}}"#, escaped(why)),
             Self::WayChanged(Way::Https) => r#"{"event":"way","way":"https"}"#.to_owned(),
             Self::WayChanged(Way::Udp) => r#"{"event":"way","way":"udp"}"#.to_owned(),
@@ -175,6 +181,7 @@ impl Reporter {
                 is_contested: *is_contested,
             },
             Report::Unanswered
+            | Report::SecondPath(_)
             | Report::Unreachable(_)
             | Report::WayChanged(_)
             | Report::HttpsFailed(_)

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, setsockopt, sockopt};
@@ -17,15 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{BeatListener, OpenedBeatKey};
 use super::path::Source;
-use super::table::{Counters, PlainVerdict, Received, Settings, Table, Transmit};
+use super::table::{BATCH_MAX as BATCH, Counters, PlainVerdict, Received, Settings, Table, Transmit};
 use crate::base::{AccountId, Clock, EndpointId, Moment};
 use crate::heartbeat::datagram::{DATAGRAM_OCTETS_MAX, Locator};
 
 /// Receive buffer asked of the kernel, octets: about 30,000 beats, so that a pause of the process loses none.
 const RECEIVE_BUFFER_OCTETS: usize = 4 * 1024 * 1024;
-
-/// Datagrams that one system call takes in, and that are worked on together (docs/PROTOCOL.md §10).
-const BATCH: usize = 64;
 
 /// Room for one datagram: one octet more than the longest, so that a longer one is seen to be too long.
 const BUFFER_OCTETS: usize = DATAGRAM_OCTETS_MAX + 1;
@@ -92,6 +90,9 @@ pub struct BeatServer {
     /// Interrupts the thread's wait; it ends when it reads the end of this.
     waker: Mutex<Option<UnixStream>>,
     kernel_drops: AtomicU64,
+    /// Rises with every turn of the thread.
+    turns: AtomicU64,
+    thread: Mutex<Option<JoinHandle<()>>>,
     clock: Clock,
 }
 
@@ -127,11 +128,14 @@ impl BeatServer {
             listener,
             waker: Mutex::new(Some(waker)),
             kernel_drops: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
+            thread: Mutex::new(None),
             clock: Clock,
         });
         server.replace_keys(keys);
         let serving = Arc::clone(&server);
-        std::thread::Builder::new().name("beats".to_owned()).spawn(move || serving.serve(&woken))?;
+        let thread = std::thread::Builder::new().name("beats".to_owned()).spawn(move || serving.serve(&woken))?;
+        *server.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         tokio::spawn(Arc::clone(&server).watch(shutdown.clone()));
         Ok(server)
     }
@@ -192,30 +196,48 @@ impl BeatServer {
         }
     }
 
+    /// How many turns the thread has made: wake it, and the number rises at once, or it stands still.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the thread has ended after the shutdown: no beat comes any more.
+    pub async fn stopped(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let joined = tokio::task::spawn_blocking(move || thread.map_or(Ok(()), JoinHandle::join)).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the thread that serves heartbeats ended badly");
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts the kernel's drops until `shutdown`, then ends the thread.
     async fn watch(self: Arc<Self>, shutdown: CancellationToken) {
-        let inodes: Vec<u64> =
-            self.sockets.iter().filter_map(|socket| rustix::fs::fstat(socket).ok()).map(|stat| stat.st_ino).collect();
+        let inodes = inodes_of(&self.sockets);
+        let mut received = 0;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(DROPS_EVERY) => {}
             }
-            let mut drops = 0;
-            for table in KERNEL_TABLES {
-                // Not every system has it; then nothing is counted.
-                drops += tokio::fs::read_to_string(table).await.map_or(0, |text| drops_in(&text, &inodes));
-            }
+            let drops = kernel_drops(&inodes).await;
             let before = self.kernel_drops.swap(drops, Ordering::Relaxed);
+            let received_before = std::mem::replace(&mut received, self.table().counters().received);
             if drops > before {
-                tracing::warn!(datagrams = drops - before, "the kernel dropped heartbeats: the receive queue was full");
+                self.handle_drops(drops - before, received - received_before);
             }
         }
         drop(self.waker.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Datagrams were dropped within one look: clients calm down, and silence proves nothing for a while.
+    fn handle_drops(&self, dropped: u64, received: u64) {
+        tracing::warn!(datagrams = dropped, "the kernel dropped heartbeats: the receive queue was full");
+        self.table().handle_drops(dropped, received, self.clock.monotonic());
+        self.listener.handle_drops(dropped, received);
     }
 
     /// The thread: waits, takes in a batch of each socket that has one, answers it.
@@ -223,6 +245,7 @@ impl BeatServer {
         let mut inlets: Vec<Inlet> = (0..self.sockets.len()).map(Inlet::new).collect();
         let mut out = Vec::with_capacity(BATCH);
         loop {
+            self.turns.fetch_add(1, Ordering::Relaxed);
             let due = self.table().poll_timeout();
             let Some(ready) = self.wait(woken, due) else { return };
             let now = (self.clock.monotonic(), self.clock.wall());
@@ -345,6 +368,20 @@ fn address_of(address: SockaddrStorage) -> Option<SocketAddr> {
     })
 }
 
+fn inodes_of(sockets: &[UdpSocket]) -> Vec<u64> {
+    sockets.iter().filter_map(|socket| rustix::fs::fstat(socket).ok()).map(|stat| stat.st_ino).collect()
+}
+
+/// What the kernel dropped at these sockets since they were opened.
+async fn kernel_drops(inodes: &[u64]) -> u64 {
+    let mut drops = 0;
+    for table in KERNEL_TABLES {
+        // Not every system has it; then nothing is counted.
+        drops += tokio::fs::read_to_string(table).await.map_or(0, |text| drops_in(&text, inodes));
+    }
+    drops
+}
+
 /// The drops of these sockets in the kernel's table: inode in the tenth column, drops in the last.
 fn drops_in(table: &str, inodes: &[u64]) -> u64 {
     let of_line = |line: &str| {
@@ -358,6 +395,20 @@ fn drops_in(table: &str, inodes: &[u64]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_socket_that_nobody_reads_is_seen_to_drop() {
+        let deaf = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = deaf.local_addr().unwrap();
+        let inodes = inodes_of(&[deaf.try_clone().unwrap()]);
+        assert_eq!(kernel_drops(&inodes).await, 0);
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..20_000 {
+            sender.send_to(&[0; 64], address).unwrap();
+        }
+        assert!(kernel_drops(&inodes).await > 100);
+    }
 
     #[test]
     fn drops_are_read_from_the_kernels_table_for_our_sockets_only() {

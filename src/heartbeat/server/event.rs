@@ -15,6 +15,8 @@ pub struct BeatEvent {
     pub endpoint: EndpointId,
     /// Whose server.
     pub account: AccountId,
+    /// Over which of the client's paths, 0 or 1 (docs/PROTOCOL.md §5).
+    pub path: u8,
     /// When it arrived.
     pub at: Moment,
     /// What it was.
@@ -74,6 +76,10 @@ pub trait BeatListener: Send + Sync {
     /// Many things were said, in this order: one standing for each is put behind `standings`.
     fn handle_all(&self, events: &[BeatEvent], standings: &mut Vec<Standing>) {
         standings.extend(events.iter().map(|event| self.handle(event)));
+    }
+    /// The kernel dropped so many datagrams for the heartbeat sockets, while so many were received.
+    fn handle_drops(&self, dropped: u64, received: u64) {
+        let _ = (dropped, received);
     }
     /// How the line stands, for replies to datagrams that change nothing.
     fn standing(&self, endpoint: EndpointId) -> Standing;

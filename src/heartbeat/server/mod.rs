@@ -6,6 +6,7 @@ pub mod path;
 pub mod table;
 
 mod cookie;
+mod flood;
 mod limit;
 mod roster;
 

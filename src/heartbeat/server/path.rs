@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::cookie::{Asked, Clockwork};
 use super::event::BeatKind;
+use super::flood::SignatureBudget;
 use crate::base::Moment;
 use crate::heartbeat::datagram::{
     self, BootId, ClientBody, ClientDatagram, ClientFlags, Header, Locator, Reason, ReplyFlags,
@@ -80,6 +81,9 @@ pub(super) struct Genuine<'a> {
     pub(super) clockwork: &'a Clockwork,
     /// What a client is told to keep that did not fix its interval.
     pub(super) interval: Duration,
+    /// Path 0 is at home in the family of the source: what path 1 proves there is a reserve and is not stored.
+    pub(super) is_reserve: bool,
+    pub(super) signatures: &'a SignatureBudget,
 }
 
 /// What is sent back.
@@ -137,6 +141,7 @@ pub(super) enum Elapsed {
     Check {
         run: Run,
         source: Source,
+        path: u8,
     },
     /// The line moved.
     Moved {
@@ -236,9 +241,6 @@ impl Path {
     pub(super) fn handle(&mut self, genuine: &Genuine<'_>) -> Outcome {
         let header = &genuine.datagram.header;
         let run = Run { locator: header.locator, boot: header.boot };
-        if header.path != 0 {
-            return SILENCE;
-        }
         let now = genuine.now;
         self.forget_old(now);
         if let Some(old) = self.replaced.iter_mut().find(|old| old.run == run) {
@@ -267,17 +269,48 @@ impl Path {
     /// A holder of the whole token was here over TCP, without a datagram. Of effect only while no signed client beats,
     /// so that a slow rhythm never covers the silence of a fast one.
     pub(super) fn handle_plain(&mut self, address: IpAddr, interval: Duration, now: Moment) -> PlainOutcome {
-        if let State::Open(session) = &self.state {
-            if now.since(session.heard) <= session.interval * 3 + DELAY_FREE {
-                let is_here = session.source.address() == address;
-                return if is_here { PlainOutcome::SignedClientHere } else { PlainOutcome::SignedClientElsewhere };
-            }
-            // The run that fell silent has to be proven again.
-            self.state = State::Unopened;
+        match self.heard_from(now) {
+            Some(here) if here == address => return PlainOutcome::SignedClientHere,
+            Some(_) => return PlainOutcome::SignedClientElsewhere,
+            // A run that fell silent has to be proven again.
+            None if matches!(self.state, State::Open(_)) => self.state = State::Unopened,
+            None => {}
         }
         let mut events = self.moved_to(address);
         events.push(BeatKind::Beat { base: now, address, interval, mail_ok: None, loss_percent_up: 0.0 });
         PlainOutcome::Counted(events)
+    }
+
+    /// Where the client of this path is, if it was heard a moment ago.
+    pub(super) fn heard_from(&self, now: Moment) -> Option<IpAddr> {
+        let State::Open(session) = &self.state else { return None };
+        let is_heard = now.since(session.heard) <= session.interval * 3 + DELAY_FREE;
+        is_heard.then(|| session.source.address())
+    }
+
+    /// The proven address of the open run.
+    pub(super) const fn home(&self) -> Option<IpAddr> {
+        match &self.state {
+            State::Open(session) => Some(session.source.address()),
+            State::Unopened | State::Closed { .. } => None,
+        }
+    }
+
+    /// The client said goodbye over its other path: nothing of this run counts any longer.
+    pub(super) fn handle_goodbye_elsewhere(&mut self) {
+        if let State::Open(Session { run, window, source, .. }) = &self.state {
+            self.state = State::Closed { run: *run, window: *window, address: source.address() };
+        }
+    }
+
+    /// The last proven addresses of the endpoint, which both paths share.
+    pub(super) const fn stored(&self) -> Stored {
+        self.stored
+    }
+
+    /// The other path proved an address.
+    pub(super) const fn set_stored(&mut self, stored: Stored) {
+        self.stored = stored;
     }
 
     /// Takes over `address` as the stored one; what there is to say of it.
@@ -301,22 +334,29 @@ impl Path {
         }
     }
 
-    /// Checks the old address, or moves when it stayed silent.
-    pub(super) fn handle_timeout(&mut self, clockwork: &Clockwork, interval: Duration, now: Moment) -> Elapsed {
+    /// Checks the old address, or moves when it stayed silent. `home` is where the first path is, if this is the second.
+    pub(super) fn handle_timeout(
+        &mut self,
+        (clockwork, interval): (&Clockwork, Duration),
+        home: Option<IpAddr>,
+        now: Moment,
+    ) -> Elapsed {
         let State::Open(session) = &mut self.state else { return Elapsed::Nothing };
         let settles_after = session.settles_after();
         let Some(candidate) = &mut session.candidate else { return Elapsed::Nothing };
         if now.since(candidate.since) >= settles_after {
             let (header, source, run) = (candidate.header, candidate.source, candidate.run);
             let stamp = Stamp { header: &header, source, now, clockwork, interval };
-            let outcome = Box::new(self.settle(run, &stamp));
+            let is_reserve = home.is_some_and(|home| home.is_ipv4() == source.address().is_ipv4());
+            let outcome = Box::new(self.settle(run, &stamp, is_reserve));
             return Elapsed::Moved { header, source, outcome };
         }
         if candidate.checks < CHECKS_MAX && now >= candidate.check_due {
             candidate.checks += 1;
             candidate.check_due = now + CHECK_EVERY;
             if now.since(session.heard) <= CHECK_HEARD_WITHIN {
-                return Elapsed::Check { run: session.run, source: session.source };
+                let (run, source, path) = (session.run, session.source, candidate.header.path);
+                return Elapsed::Check { run, source, path };
             }
         }
         Elapsed::Nothing
@@ -337,7 +377,7 @@ impl Path {
             session.begin_move(genuine, run);
             return SILENCE;
         }
-        self.settle(run, &genuine.stamp())
+        self.settle(run, &genuine.stamp(), genuine.is_reserve)
     }
 
     fn handle_open_run(&mut self, genuine: &Genuine<'_>) -> Outcome {
@@ -366,7 +406,7 @@ impl Path {
             session.begin_move(genuine, run);
             return SILENCE;
         }
-        self.settle(run, &genuine.stamp())
+        self.settle(run, &genuine.stamp(), genuine.is_reserve)
     }
 
     /// A fresh datagram of the open run from its proven address: it counts.
@@ -396,7 +436,7 @@ impl Path {
     }
 
     /// Opens `run` at the source, moves the address if it is another, counts the answer as a beat.
-    fn settle(&mut self, run: Run, stamp: &Stamp<'_>) -> Outcome {
+    fn settle(&mut self, run: Run, stamp: &Stamp<'_>, is_reserve: bool) -> Outcome {
         let (header, now) = (stamp.header, stamp.now);
         let mut window = Window::opened_by(header.seq);
         match std::mem::replace(&mut self.state, State::Unopened) {
@@ -407,7 +447,7 @@ impl Path {
             State::Unopened => {}
         }
         let address = stamp.source.address();
-        let mut events = self.moved_to(address);
+        let mut events = if is_reserve { NO_EVENTS } else { self.moved_to(address) };
         events.push(BeatKind::Opened { address });
         events.push(stamp.beat(&window));
         let (source, interval) = (stamp.source, stamp.interval());
@@ -425,7 +465,9 @@ impl Path {
         let asked = Asked { run, source, server_time: header.echo, path: header.path };
         *seen == source
             && genuine.clockwork.is_ours(cookie, &asked, genuine.now)
-            && (self.stored.contains(source) || datagram::move_is_signed(genuine.octets, genuine.move_key))
+            && (self.stored.contains(source)
+                || (genuine.signatures.admits(genuine.now)
+                    && datagram::move_is_signed(genuine.octets, genuine.move_key)))
     }
 
     fn challenge(&self, genuine: &Genuine<'_>, reason: Reason) -> Outcome {
@@ -489,77 +531,9 @@ impl Session {
 }
 
 mod packed;
+mod stamp;
 mod stored;
 
 pub(super) use packed::Packed;
+use stamp::Stamp;
 pub(super) use stored::Stored;
-
-/// A header with the circumstances that give it its worth.
-struct Stamp<'a> {
-    header: &'a Header,
-    source: Source,
-    now: Moment,
-    clockwork: &'a Clockwork,
-    interval: Duration,
-}
-
-impl Stamp<'_> {
-    fn kept(&self) -> Duration {
-        datagram::from_centiseconds(self.header.interval_cs).clamp(INTERVAL_MIN, INTERVAL_MAX)
-    }
-
-    /// What the client is told to keep: its own choice if the user made it and it is within bounds.
-    fn ordered(&self) -> Duration {
-        let wished = datagram::from_centiseconds(self.header.interval_cs);
-        if self.header.flags.has(ClientFlags::KEEPS) && (INTERVAL_MIN..=INTERVAL_MAX).contains(&wished) {
-            wished
-        } else {
-            self.interval
-        }
-    }
-
-    fn interval(&self) -> Duration {
-        self.kept().max(self.ordered())
-    }
-
-    /// When the beat was due: arrival, less what the copy came later, less excess delay on the way.
-    fn base(&self) -> Moment {
-        let since_echo = self.clockwork.server_time(self.now).wrapping_sub(self.header.echo);
-        let on_the_way = since_echo.wrapping_sub(self.header.hold_ms).cast_signed();
-        let delay = Duration::from_millis(u64::try_from(on_the_way).unwrap_or(0));
-        let late = if self.header.echo == 0 { Duration::ZERO } else { delay.saturating_sub(DELAY_FREE) };
-        self.now - self.kept() * u32::from(self.header.copy) / 5 - late
-    }
-
-    fn beat(&self, window: &Window) -> BeatKind {
-        let flags = self.header.flags;
-        BeatKind::Beat {
-            base: self.base(),
-            address: self.source.address(),
-            interval: self.interval(),
-            mail_ok: flags.has(ClientFlags::MAIL_KNOWN).then(|| flags.has(ClientFlags::MAIL_OK)),
-            loss_percent_up: f32::from(loss(window)) / 2.0,
-        }
-    }
-
-    fn facts(&self, flags: ReplyFlags, window: Option<&Window>) -> ReplyFacts {
-        ReplyFacts { flags, ordered: self.ordered(), base: self.base(), loss: window.map_or(0, loss) }
-    }
-}
-
-impl Genuine<'_> {
-    fn stamp(&self) -> Stamp<'_> {
-        let (source, now, clockwork, interval) = (self.source, self.now, self.clockwork, self.interval);
-        Stamp { header: &self.datagram.header, source, now, clockwork, interval }
-    }
-
-    fn reply(&self, flags: ReplyFlags, window: Option<&Window>) -> Answer {
-        Answer::Reply(self.stamp().facts(flags, window))
-    }
-}
-
-/// Loss in 0.5 % of the last 64 datagrams.
-fn loss(window: &Window) -> u8 {
-    let (missing, of) = window.missing();
-    u8::try_from(missing * 200 / of.max(1)).unwrap_or(200)
-}

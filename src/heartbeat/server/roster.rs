@@ -1,6 +1,7 @@
 //! Keeps a million keys and paths small and near: flat lists found by one index, rare things in side tables.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::event::OpenedBeatKey;
@@ -47,12 +48,17 @@ pub(super) struct Roster {
     vacant_keys: Vec<u32>,
     paths: Vec<path::Packed>,
     vacant_paths: Vec<u32>,
+    /// The second path of those endpoints whose clients have one, by the first.
+    second_of: HashMap<u32, u32>,
     /// Paths that do not pack now.
     unusual: HashMap<u32, Path>,
     sweep_at: usize,
     /// Row numbers that do not pack.
     large_ids: HashMap<u32, (AccountId, EndpointId)>,
 }
+
+/// The first path of an endpoint, and which of its two is meant: 0 or 1.
+pub(super) type PathName = (u32, u8);
 
 /// A key that is valid now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,8 +133,81 @@ impl Roster {
         Some(result)
     }
 
+    /// Does something to one of the two paths of an endpoint; the second begins when it is first asked for. What was
+    /// proven over one is stored for both.
+    pub(super) fn with_path<T>(
+        &mut self,
+        (first, number): PathName,
+        now: Moment,
+        act: impl FnOnce(&mut Path) -> T,
+    ) -> Option<T> {
+        let (place, other) = if number == 0 {
+            (first, if self.second_of.is_empty() { None } else { self.second_of.get(&first).copied() })
+        } else {
+            (self.second_path(first), Some(first))
+        };
+        let (result, proven) = self.with(place, now, |path| {
+            let before = path.stored();
+            let result = act(path);
+            (result, (path.stored() != before).then(|| path.stored()))
+        })?;
+        if let (Some(other), Some(stored)) = (other, proven) {
+            self.with(other, now, |path| path.set_stored(stored));
+        }
+        Some(result)
+    }
+
+    /// Where the client was heard a moment ago over one of its paths.
+    pub(super) fn heard_from(&self, (first, number): PathName, now: Moment) -> Option<IpAddr> {
+        let place = if number == 0 { first } else { *self.second_of.get(&first)? };
+        let row = self.paths.get(at(place))?;
+        match self.unusual(place) {
+            Some(path) => path.heard_from(now),
+            None => row.load(|key| self.locator_at(key)).heard_from(now),
+        }
+    }
+
+    /// When a path has something to do.
+    pub(super) fn poll_timeout(&self, (first, number): PathName) -> Option<Moment> {
+        let place = if number == 0 { first } else { *self.second_of.get(&first)? };
+        // A path that packs waits for nothing.
+        self.unusual(place)?.poll_timeout()
+    }
+
+    /// The client said goodbye over this path: its other one is over as well.
+    pub(super) fn end_other_path(&mut self, (first, number): PathName, now: Moment) {
+        let other = if number == 0 { self.second_of.get(&first).copied() } else { Some(first) };
+        if let Some(other) = other {
+            self.with(other, now, Path::handle_goodbye_elsewhere);
+        }
+    }
+
+    /// Whether a client of this endpoint has proven this address, over whichever path.
+    pub(super) fn is_home(&self, first: u32, address: IpAddr) -> bool {
+        let is_of = |place: u32| match self.unusual(place) {
+            Some(path) => path.home() == Some(address),
+            None => self.paths.get(at(place)).is_some_and(|row| row.home() == Some(address)),
+        };
+        is_of(first) || self.second_of.get(&first).is_some_and(|second| is_of(*second))
+    }
+
+    fn second_path(&mut self, first: u32) -> u32 {
+        if let Some(second) = self.second_of.get(&first) {
+            return *second;
+        }
+        let (account, endpoint) = self.ids(first);
+        let first_row = self.paths.get(at(first)).copied().unwrap_or(path::Packed::VACANT);
+        let stored = match self.unusual(first) {
+            Some(path) => path.stored(),
+            None => first_row.load(|key| self.locator_at(key)).stored(),
+        };
+        let place = self.put_path(account, endpoint, Path::new(stored));
+        self.second_of.insert(first, place);
+        place
+    }
+
     /// What an unusual path says; the others wait for nothing.
-    pub(super) fn unusual(&self, path: u32) -> Option<&Path> {
+    fn unusual(&self, path: u32) -> Option<&Path> {
         self.paths.get(at(path)).filter(|row| row.is_elsewhere()).and_then(|_| self.unusual.get(&path))
     }
 
@@ -240,21 +319,26 @@ impl Roster {
     }
 
     fn add_path(&mut self, opened: &OpenedBeatKey) -> u32 {
+        let stored = opened.stored_addresses.iter().copied().collect();
+        self.put_path(opened.account, opened.endpoint, Path::new(stored))
+    }
+
+    fn put_path(&mut self, account: AccountId, endpoint: EndpointId, path: Path) -> u32 {
         let place = self.vacant_paths.pop().unwrap_or_else(|| {
             self.paths.push(path::Packed::VACANT);
             u32::try_from(self.paths.len() - 1).unwrap_or(NO_PATH)
         });
-        let ids = (u32::try_from(opened.account.0), u32::try_from(opened.endpoint.0));
+        let ids = (u32::try_from(account.0), u32::try_from(endpoint.0));
         let mut row = path::Packed::VACANT;
         if let (Ok(account), Ok(endpoint)) = ids {
             (row.account, row.endpoint) = (account, endpoint);
         } else {
-            self.large_ids.insert(place, (opened.account, opened.endpoint));
+            self.large_ids.insert(place, (account, endpoint));
         }
         if let Some(kept) = self.paths.get_mut(at(place)) {
             *kept = row;
         }
-        self.store(place, Path::new(opened.stored_addresses.iter().copied().collect()));
+        self.store(place, path);
         place
     }
 
@@ -307,6 +391,13 @@ impl Roster {
                 *is_gone = false;
             }
         }
+        self.second_of.retain(|first, second| {
+            let is_kept = !is_gone.get(at(*first)).copied().unwrap_or(true);
+            if let Some(is_gone) = is_gone.get_mut(at(*second)).filter(|_| is_kept) {
+                *is_gone = false;
+            }
+            is_kept
+        });
         for (place, _) in (0u32..).zip(is_gone).filter(|(_, is_gone)| *is_gone) {
             if let Some(row) = self.paths.get_mut(at(place)) {
                 *row = path::Packed::VACANT;
@@ -318,14 +409,17 @@ impl Roster {
     }
 
     fn close_runs_without_keys(&mut self) {
+        let first_of: HashMap<u32, u32> = self.second_of.iter().map(|(first, second)| (*second, *first)).collect();
+        let first = |place: u32| if first_of.is_empty() { place } else { *first_of.get(&place).unwrap_or(&place) };
         for (place, row) in (0u32..).zip(&mut self.paths) {
-            let has_key = |key: u32| self.names.get(at(key)).is_some_and(|name| name.path() == place);
+            let owner = first(place);
+            let has_key = |key: u32| self.names.get(at(key)).is_some_and(|name| name.path() == owner);
             if row.key_in_use().is_some_and(|key| !has_key(key)) {
                 row.close();
             }
         }
         for (place, mut path) in std::mem::take(&mut self.unusual) {
-            path.close_unless(|locator| self.find(locator).is_some_and(|found| found.path == place));
+            path.close_unless(|locator| self.find(locator).is_some_and(|found| found.path == first(place)));
             self.store(place, path);
         }
     }
@@ -347,7 +441,6 @@ fn at(place: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::IpAddr;
 
     const NOW: Moment = Moment::from_millis(3_600_000);
 

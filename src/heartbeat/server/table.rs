@@ -6,17 +6,26 @@ use std::time::Duration;
 
 use super::cookie::{Asked, Clockwork};
 use super::event::{BeatEvent, BeatKind, BeatListener, OpenedBeatKey, Standing};
+use super::flood::{LoudSources, SignatureBudget};
 use super::limit::ChallengeLimit;
 use super::path::{Answer, Elapsed, Genuine, Outcome, PlainOutcome, ReplyFacts, Run, Source};
-use super::roster::{Found, Roster};
+use super::roster::{Found, PathName, Roster};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::heartbeat::datagram::{
-    self, Challenge, ClientDatagram, Header, Locator, Reason, Reply, ReplyFlags, SHORT_OCTETS, ServerDatagram,
-    centiseconds,
+    self, Challenge, ClientBody, ClientDatagram, Header, Locator, Reason, Reply, ReplyFlags, SHORT_OCTETS,
+    ServerDatagram, centiseconds,
 };
 
 /// How long an old key stays good after the first opening under a newer one.
 const OLD_KEY_FOR: Duration = Duration::from_secs(600);
+
+/// Datagrams that are worked on together, at most (docs/PROTOCOL.md §11). So many at once mean that more wait.
+pub const BATCH_MAX: usize = 64;
+
+/// Dropped datagrams, in percent of all, from which on clients are asked for fewer copies.
+const CALM_FROM_PERCENT: u64 = 1;
+/// For how long after that.
+const CALM_FOR: Duration = Duration::from_secs(20);
 
 /// What the operator chose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,10 +48,14 @@ pub struct Transmit {
 /// What was dropped and what was answered, since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Counters {
+    /// All that were received.
+    pub received: u64,
     /// Not a datagram of this protocol, or of a key that is unknown or has run out.
     pub unknown: u64,
     /// The tag was wrong.
     pub forged: u64,
+    /// Left out unread because too much arrived, from networks that sent much that was bad.
+    pub shed: u64,
     /// Genuine, but a copy, too old, stale, or beyond a limit: no answer.
     pub silent: u64,
     /// Challenges sent.
@@ -75,6 +88,15 @@ pub struct Received<'a> {
     pub source: Source,
 }
 
+/// What a challenge is about.
+struct About {
+    run: Run,
+    path: u8,
+    seq: u32,
+    reason: Reason,
+    wants_signature: bool,
+}
+
 /// An answer that waits for what the listener says.
 struct Pending {
     found: Found,
@@ -91,8 +113,12 @@ pub struct Table {
     clockwork: Clockwork,
     roster: Roster,
     limit: ChallengeLimit,
+    loud: LoudSources,
+    signatures: SignatureBudget,
+    /// Replies ask for fewer copies until then.
+    calm_until: Moment,
     /// Paths with a move that is not settled.
-    moving: Vec<u32>,
+    moving: Vec<PathName>,
     counters: Counters,
     /// Keys whose clients are asked to exchange their token.
     renewals: HashSet<Locator>,
@@ -120,6 +146,9 @@ impl Table {
         Self {
             settings,
             limit: ChallengeLimit::new(clockwork.hash_seed()),
+            loud: LoudSources::new(clockwork.hash_seed()),
+            signatures: SignatureBudget::default(),
+            calm_until: Moment::default(),
             clockwork,
             roster: Roster::default(),
             moving: Vec::new(),
@@ -168,11 +197,18 @@ impl Table {
     ) -> Option<PlainVerdict> {
         let found = self.roster.find(locator).filter(|found| self.roster.is_valid(found.key, now))?;
         let (account, endpoint) = self.roster.ids(found.path);
-        Some(match self.roster.with(found.path, now, |path| path.handle_plain(address, interval, now))? {
+        if let Some(here) = self.roster.heard_from((found.path, 1), now) {
+            return Some(if here == address {
+                PlainVerdict::SignedClientHere(listener.standing(endpoint))
+            } else {
+                PlainVerdict::SignedClientElsewhere
+            });
+        }
+        Some(match self.roster.with_path((found.path, 0), now, |path| path.handle_plain(address, interval, now))? {
             PlainOutcome::Counted(events) => {
                 self.end_older_keys(found, now);
                 let events: Vec<BeatEvent> =
-                    events.into_iter().map(|kind| BeatEvent { endpoint, account, at: now, kind }).collect();
+                    events.into_iter().map(|kind| BeatEvent { endpoint, account, path: 0, at: now, kind }).collect();
                 for event in &events {
                     if let BeatKind::Moved { from, to } = &event.kind {
                         self.counters.moved += 1;
@@ -211,8 +247,14 @@ impl Table {
     ) {
         self.look_up(batch);
         let found = std::mem::take(&mut self.found);
+        let is_pressed = batch.len() >= BATCH_MAX;
+        self.counters.received += u64::try_from(batch.len()).unwrap_or(0);
         for (received, found) in batch.iter().zip(&found) {
-            self.take(received, *found, now.0);
+            if is_pressed && self.is_shed(received.source, *found, now.0) {
+                self.counters.shed += 1;
+            } else {
+                self.take(received, *found, now.0);
+            }
         }
         self.found = found;
         self.answer_all(now, listener, out);
@@ -228,30 +270,61 @@ impl Table {
         std::hint::black_box(touched);
     }
 
+    /// Whether a datagram is left out under pressure: never one from where its client is known to be.
+    fn is_shed(&self, source: Source, found: Option<Found>, now: Moment) -> bool {
+        let address = source.address();
+        self.loud.is_loud(address, now) && found.is_none_or(|found| !self.roster.is_home(found.path, address))
+    }
+
+    /// The kernel dropped so many datagrams of our sockets while so many were received: clients are to calm down.
+    pub fn handle_drops(&mut self, dropped: u64, received: u64, now: Moment) {
+        if dropped * 100 > (dropped + received) * CALM_FROM_PERCENT {
+            self.calm_until = now + CALM_FOR;
+        }
+    }
+
     /// Checks one datagram and asks its path.
     fn take(&mut self, received: &Received<'_>, found: Option<Found>, now: Moment) {
         let (octets, source) = (received.octets, received.source);
         let Some(found) = found.filter(|found| self.roster.is_valid(found.key, now)) else {
             self.counters.unknown += 1;
+            self.loud.note_bad(source.address(), now);
             return;
         };
         if !self.roster.mac_keys(found.key).is_some_and(|keys| keys.c2s.vouches_for_client(octets)) {
             self.counters.forged += 1;
+            self.loud.note_bad(source.address(), now);
             return;
         }
         let Some(datagram) = ClientDatagram::decode(octets) else { return };
         let Some(move_key) = self.roster.move_key(found.key).copied() else { return };
         let (clockwork, interval) = (&self.clockwork, self.settings.interval);
-        let genuine = Genuine { datagram: &datagram, octets, move_key: &move_key, source, now, clockwork, interval };
-        let Some(outcome) = self.roster.with(found.path, now, |path| path.handle(&genuine)) else { return };
-        self.note_move(found.path);
+        let name = (found.path, datagram.header.path);
+        let is_answer = matches!(datagram.body, ClientBody::Answer { .. });
+        let is_reserve = is_answer && self.is_reserve(name, source, now);
+        let (datagram, signatures) = (&datagram, &self.signatures);
+        let genuine =
+            Genuine { datagram, octets, move_key: &move_key, source, now, clockwork, interval, is_reserve, signatures };
+        let Some((outcome, is_moving)) =
+            self.roster.with_path(name, now, |path| (path.handle(&genuine), path.poll_timeout().is_some()))
+        else {
+            return;
+        };
+        if is_moving {
+            self.note_move(name);
+        }
         self.queue(found, outcome, datagram.header, source, now);
     }
 
+    /// Whether this path is the second and the first is at home in the family of the source (docs/PROTOCOL.md §5).
+    fn is_reserve(&self, (first, number): PathName, source: Source, now: Moment) -> bool {
+        let home = if number == 0 { None } else { self.roster.heard_from((first, 0), now) };
+        home.is_some_and(|home| home.is_ipv4() == source.address().is_ipv4())
+    }
+
     /// Remembers a path with a move that is not settled.
-    fn note_move(&mut self, path: u32) {
-        let is_moving = self.roster.unusual(path).is_some_and(|path| path.poll_timeout().is_some());
-        if is_moving && !self.moving.contains(&path) {
+    fn note_move(&mut self, path: PathName) {
+        if !self.moving.contains(&path) {
             self.moving.push(path);
         }
     }
@@ -259,20 +332,26 @@ impl Table {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        self.moving.iter().filter_map(|path| self.roster.unusual(*path)?.poll_timeout()).min()
+        self.moving.iter().filter_map(|path| self.roster.poll_timeout(*path)).min()
     }
 
     /// Goes on with moves that are not settled.
     pub fn handle_timeout(&mut self, (now, wall): (Moment, WallTime), listener: &dyn BeatListener) -> Vec<Transmit> {
         let mut out = Vec::new();
-        for place in std::mem::take(&mut self.moving) {
+        for name in std::mem::take(&mut self.moving) {
             let (clockwork, interval) = (&self.clockwork, self.settings.interval);
-            let elapsed = self.roster.with(place, now, |path| path.handle_timeout(clockwork, interval, now));
-            self.note_move(place);
+            let home = if name.1 == 0 { None } else { self.roster.heard_from((name.0, 0), now) };
+            let elapsed =
+                self.roster.with_path(name, now, |path| path.handle_timeout((clockwork, interval), home, now));
+            if self.roster.poll_timeout(name).is_some() {
+                self.note_move(name);
+            }
             match elapsed {
                 None | Some(Elapsed::Nothing) => {}
-                Some(Elapsed::Check { run, source }) => {
-                    out.extend(self.challenge(run, 0, source, Reason::OldAddress, now));
+                Some(Elapsed::Check { run, source, path }) => {
+                    self.counters.challenged += 1;
+                    let about = About { run, path, seq: 0, reason: Reason::OldAddress, wants_signature: false };
+                    out.extend(self.write_challenge(&about, source, now));
                 }
                 Some(Elapsed::Moved { header, source, outcome }) => {
                     let Some(found) = self.roster.find(header.locator) else { continue };
@@ -287,6 +366,7 @@ impl Table {
     /// Puts what was said and what is to be answered behind the lists of the batch.
     fn queue(&mut self, found: Found, outcome: Outcome, header: Header, source: Source, now: Moment) {
         let (account, endpoint) = self.roster.ids(found.path);
+        let path = header.path;
         let before = self.events.len();
         for kind in outcome.events {
             match &kind {
@@ -298,10 +378,13 @@ impl Table {
                     tracing::info!(%account, %endpoint, %address, locator = %header.locator, "heartbeat opened");
                     self.end_older_keys(found, now);
                 }
-                BeatKind::Goodbye { .. } => tracing::info!(%account, %endpoint, "goodbye"),
+                BeatKind::Goodbye { .. } => {
+                    tracing::info!(%account, %endpoint, "goodbye");
+                    self.roster.end_other_path((found.path, path), now);
+                }
                 BeatKind::Beat { .. } => {}
             }
-            self.events.push(BeatEvent { endpoint, account, at: now, kind });
+            self.events.push(BeatEvent { endpoint, account, path, at: now, kind });
         }
         let last_event = if self.events.len() > before { self.events.len().checked_sub(1) } else { None };
         let answer = outcome.answer;
@@ -333,7 +416,8 @@ impl Table {
         match pending.answer {
             Answer::Challenge { reason, wants_signature } if self.limit.admits(source.address(), run, now) => {
                 self.counters.challenged += 1;
-                self.write_challenge(run, header.seq, source, reason, wants_signature, now)
+                let about = About { run, path: header.path, seq: header.seq, reason, wants_signature };
+                self.write_challenge(&about, source, now)
             }
             Answer::Silence | Answer::Challenge { .. } => {
                 self.counters.silent += 1;
@@ -347,28 +431,16 @@ impl Table {
         }
     }
 
-    fn challenge(&mut self, run: Run, seq: u32, source: Source, reason: Reason, now: Moment) -> Option<Transmit> {
-        self.counters.challenged += 1;
-        self.write_challenge(run, seq, source, reason, false, now)
-    }
-
-    fn write_challenge(
-        &self,
-        run: Run,
-        seq: u32,
-        source: Source,
-        reason: Reason,
-        wants_signature: bool,
-        now: Moment,
-    ) -> Option<Transmit> {
+    fn write_challenge(&self, about: &About, source: Source, now: Moment) -> Option<Transmit> {
+        let About { run, path, seq, reason, wants_signature } = *about;
         let server_time = self.clockwork.server_time(now);
-        let asked = Asked { run, source: source.address(), server_time, path: 0 };
+        let asked = Asked { run, source: source.address(), server_time, path };
         let challenge = Challenge {
             seq,
             observed: SocketAddr::new(source.address(), source.peer.port()),
             reason,
             wants_signature,
-            path: 0,
+            path,
             server_time,
             cookie: self.clockwork.cookie(&asked, reason, now),
         };
@@ -388,7 +460,10 @@ impl Table {
             seq: header.seq,
             observed: SocketAddr::new(source.address(), source.peer.port()),
             state: standing.state,
-            flags: facts.flags.with(ReplyFlags::MORE, self.renewals.contains(&header.locator)),
+            flags: facts
+                .flags
+                .with(ReplyFlags::MORE, self.renewals.contains(&header.locator))
+                .with(ReplyFlags::CALM, now < self.calm_until),
             server_time: self.clockwork.server_time(now),
             wall_s: u32::try_from(wall.timestamp()).unwrap_or(0),
             waiting: standing.waiting,

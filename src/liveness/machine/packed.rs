@@ -1,9 +1,10 @@
 //! One line at rest in as few octets as a million of them need; whatever does not fit stays a whole [`Machine`].
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use super::lane::{Lane, Silence};
 use super::{Beat, Machine, Phase, Settings};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::liveness::recent::Recent;
@@ -65,6 +66,8 @@ pub(in crate::liveness) enum Kept {
     Packed,
     /// Here, with an IPv6 address in its own list.
     PackedV6,
+    /// Here, with its paths in their own list, and the IPv6 address of the main one too if there is one.
+    PackedPaths,
     /// As a whole machine elsewhere.
     Whole,
 }
@@ -114,9 +117,113 @@ impl Packed {
     };
 }
 
+/// What few lines have, in lists of its own.
+#[derive(Clone, Copy, Default, Debug)]
+pub(in crate::liveness) struct Apart {
+    /// The address of the main path, if it is of IPv6.
+    pub(in crate::liveness) v6: Option<IpAddr>,
+    /// Of a line with two paths, or whose only path is the second.
+    pub(in crate::liveness) paths: Option<PackedPaths>,
+}
+
+/// The second path of a line, and which is which.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::liveness) struct PackedPaths {
+    address: [u8; 16],
+    counted_from: u32,
+    interval: u16,
+    loss_half_percent: u8,
+    flags: u8,
+}
+
+const MAIN_IS_PATH_1: u8 = 1;
+const MAIN_IS_STORED: u8 = 1 << 1;
+const HAS_SECOND: u8 = 1 << 2;
+const SECOND_HAS_ADDRESS: u8 = 1 << 3;
+const SECOND_IS_STORED: u8 = 1 << 4;
+const SECOND_HAS_LAST: u8 = 1 << 5;
+const SECOND_LONG_INTERVAL: u8 = 1 << 6;
+
+impl PackedPaths {
+    fn pack(main: &Lane, second: Option<&Lane>, epoch: Epoch) -> Option<Self> {
+        let flags = flag(MAIN_IS_PATH_1, main.path == 1) | flag(MAIN_IS_STORED, main.is_stored);
+        let Some(second) = second else {
+            return Some(Self { address: [0; 16], counted_from: 0, interval: 0, loss_half_percent: 0, flags });
+        };
+        if !is_plain(second) {
+            return None;
+        }
+        let (interval, is_long) = pack_interval(second.interval)?;
+        Some(Self {
+            address: second.address.map_or([0; 16], address_octets),
+            counted_from: epoch.offset(second.counted_from)?,
+            interval,
+            loss_half_percent: pack_loss(second),
+            flags: flags
+                | HAS_SECOND
+                | flag(SECOND_HAS_ADDRESS, second.address.is_some())
+                | flag(SECOND_IS_STORED, second.is_stored)
+                | flag(SECOND_HAS_LAST, second.last.is_some())
+                | flag(SECOND_LONG_INTERVAL, is_long),
+        })
+    }
+
+    const fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn second(&self, mail_ok: Option<bool>, epoch: Epoch) -> Option<Lane> {
+        let address = self.has(SECOND_HAS_ADDRESS).then(|| IpAddr::V6(Ipv6Addr::from(self.address)).to_canonical());
+        let mut second = lane(
+            u8::from(!self.has(MAIN_IS_PATH_1)),
+            address,
+            epoch.moment(self.counted_from),
+            unpack_interval(self.interval, self.has(SECOND_LONG_INTERVAL)),
+            self.has(SECOND_HAS_LAST).then_some((self.loss_half_percent, mail_ok)),
+        );
+        second.is_stored = self.has(SECOND_IS_STORED);
+        self.has(HAS_SECOND).then_some(second)
+    }
+}
+
+/// Whether a path is at rest.
+fn is_plain(lane: &Lane) -> bool {
+    lane.silence == Silence::None && lane.last.is_none_or(|last| last.base == lane.counted_from)
+}
+
+fn pack_loss(lane: &Lane) -> u8 {
+    lane.last.map_or(0.0, |last| (last.loss_percent * 2.0).clamp(0.0, 200.0)) as u8
+}
+
+/// What the times of the newest beat of all are counted from.
+fn anchor(main: &Lane, second: Option<&Lane>) -> Moment {
+    let newest = second.filter(|lane| lane.last.is_some()).map(|lane| lane.counted_from);
+    newest.map_or(main.counted_from, |newest| newest.max(main.counted_from))
+}
+
+/// A path at rest. `heard` is the loss and what the client said of its mail server, if a beat came.
+fn lane(
+    path: u8,
+    address: Option<IpAddr>,
+    counted_from: Moment,
+    interval: Duration,
+    heard: Option<(u8, Option<bool>)>,
+) -> Lane {
+    let last = heard.map(|(loss_half_percent, mail_ok)| Beat {
+        path,
+        base: counted_from,
+        at: counted_from,
+        interval,
+        address: address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        mail_ok,
+        loss_percent: f32::from(loss_half_percent) / 2.0,
+    });
+    Lane { path, address, is_stored: false, counted_from, interval, last, silence: Silence::None }
+}
+
 impl Machine {
-    /// The line in short, with its IPv6 address apart; `None` if anything about it is unusual.
-    pub(in crate::liveness) fn pack(&self, epoch: Epoch) -> Option<(Packed, Option<IpAddr>)> {
+    /// The line in short, with what few lines have apart; `None` if anything about it is unusual.
+    pub(in crate::liveness) fn pack(&self, epoch: Epoch) -> Option<(Packed, Apart)> {
         // Named one by one, so that a new field cannot be forgotten here.
         let Self {
             settings: _,
@@ -124,17 +231,14 @@ impl Machine {
             phase,
             since,
             suspect_since: None,
-            counted_from,
-            interval,
-            last,
+            main,
+            second,
             last_at,
-            address,
             mail_ok,
             recent,
             recent_base,
             stored_interval: (stored_interval, None),
             no_data_since: None,
-            is_withheld: false,
             damping: None,
             outputs,
         } = self
@@ -148,50 +252,55 @@ impl Machine {
             Phase::Online => PackedPhase::Online,
             Phase::Offline => PackedPhase::Offline,
         };
-        let is_plain =
-            stored_interval == interval && outputs.is_empty() && last.is_none_or(|last| last.base == *counted_from);
-        if !is_plain || recent_base.is_some_and(|base| base > *counted_from) {
+        let anchor = anchor(main, second.as_ref());
+        let is_plain = *stored_interval == main.interval && outputs.is_empty() && is_plain(main);
+        if !is_plain || recent_base.is_some_and(|base| base > anchor) {
             return None;
         }
+        let is_single = second.is_none() && main.path == 0 && main.is_stored == last_at.is_none();
+        let paths = if is_single { None } else { Some(PackedPaths::pack(main, second.as_ref(), epoch)?) };
         // After an absence of our own the strip begins anew.
-        let recent_before = recent_base.and_then(|base| u16::try_from(counted_from.since(base).as_millis()).ok());
-        let loss_half_percent = last.map_or(0.0, |last| (last.loss_percent * 2.0).clamp(0.0, 200.0)) as u8;
-        let (interval, is_long) = pack_interval(*interval)?;
-        let last_at_after = last_at.map_or(0, |at| at.timestamp_millis().saturating_sub(epoch.wall_ms(*counted_from)));
-        let (address_v4, apart) = match address {
+        let recent_before = recent_base.and_then(|base| u16::try_from(anchor.since(base).as_millis()).ok());
+        let (interval, is_long) = pack_interval(main.interval)?;
+        let last_at_after = last_at.map_or(0, |at| at.timestamp_millis().saturating_sub(epoch.wall_ms(anchor)));
+        let (address_v4, v6) = match main.address {
             Some(IpAddr::V4(v4)) => (v4.octets(), None),
-            None | Some(IpAddr::V6(_)) => ([0; 4], *address),
+            None | Some(IpAddr::V6(_)) => ([0; 4], main.address),
         };
         let packed = Packed {
             account: u32::try_from(watched.account.0).ok()?,
             endpoint: u32::try_from(watched.endpoint.0).ok()?,
             since_ms: pack_wall(since.map_or(0, |at| at.timestamp_millis()))?,
-            counted_from: epoch.offset(*counted_from)?,
+            counted_from: epoch.offset(main.counted_from)?,
             recent: halves(if recent_before.is_some() { recent.0 } else { 0 }),
             address_v4,
             last_at_after_ms: i16::try_from(last_at_after).ok()?,
             interval,
             recent_before_ms: recent_before.unwrap_or(0),
-            loss_half_percent,
+            loss_half_percent: pack_loss(main),
             phase,
             flags: flag(HAS_SINCE, since.is_some())
-                | flag(HAS_LAST, last.is_some())
+                | flag(HAS_LAST, main.last.is_some())
                 | flag(HAS_LAST_AT, last_at.is_some())
-                | flag(HAS_ADDRESS, address.is_some() && apart.is_none())
+                | flag(HAS_ADDRESS, main.address.is_some() && v6.is_none())
                 | flag(MAIL_KNOWN, mail_ok.is_some())
                 | flag(MAIL_OK, *mail_ok == Some(true))
                 | flag(HAS_RECENT, recent_before.is_some())
                 | flag(LONG_INTERVAL, is_long),
-            kept: if apart.is_some() { Kept::PackedV6 } else { Kept::Packed },
+            kept: match (v6, paths) {
+                (None, None) => Kept::Packed,
+                (Some(_), None) => Kept::PackedV6,
+                (_, Some(_)) => Kept::PackedPaths,
+            },
         };
-        Some((packed, apart))
+        Some((packed, Apart { v6, paths }))
     }
 
     /// The whole line again. Times of day are exact to the millisecond.
     pub(in crate::liveness) fn unpack(
         settings: Settings,
         packed: &Packed,
-        apart: Option<IpAddr>,
+        Apart { v6, paths }: Apart,
         epoch: Epoch,
     ) -> Self {
         let (phase, state) = match packed.phase {
@@ -201,21 +310,18 @@ impl Machine {
             PackedPhase::Offline => (Phase::Offline, LineState::Offline),
         };
         let counted_from = epoch.moment(packed.counted_from);
-        let interval_unit = if packed.has(LONG_INTERVAL) { LONG_UNIT } else { SHORT_UNIT };
-        let interval = interval_unit * u32::from(packed.interval);
+        let interval = unpack_interval(packed.interval, packed.has(LONG_INTERVAL));
         let has_address = packed.has(HAS_ADDRESS);
-        let address = if has_address { Some(IpAddr::V4(Ipv4Addr::from(packed.address_v4))) } else { apart };
+        let address = if has_address { Some(IpAddr::V4(Ipv4Addr::from(packed.address_v4))) } else { v6 };
         let mail_ok = packed.has(MAIL_KNOWN).then(|| packed.has(MAIL_OK));
         let since = packed.has(HAS_SINCE).then(|| wall_of(unpack_wall(packed.since_ms)));
-        let last = packed.has(HAS_LAST).then(|| Beat {
-            base: counted_from,
-            at: counted_from,
-            interval,
-            address: address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-            mail_ok,
-            loss_percent: f32::from(packed.loss_half_percent) / 2.0,
-        });
-        let last_at_ms = epoch.wall_ms(counted_from).saturating_add(i64::from(packed.last_at_after_ms));
+        let path = u8::from(paths.is_some_and(|paths| paths.has(MAIN_IS_PATH_1)));
+        let heard = packed.has(HAS_LAST).then_some((packed.loss_half_percent, mail_ok));
+        let mut main = lane(path, address, counted_from, interval, heard);
+        main.is_stored = paths.map_or(!packed.has(HAS_LAST_AT), |paths| paths.has(MAIN_IS_STORED));
+        let second = paths.and_then(|paths| paths.second(mail_ok, epoch));
+        let anchor = anchor(&main, second.as_ref());
+        let last_at_ms = epoch.wall_ms(anchor).saturating_add(i64::from(packed.last_at_after_ms));
         Self {
             settings,
             watched: WatchedEndpoint {
@@ -226,19 +332,16 @@ impl Machine {
             phase,
             since,
             suspect_since: None,
-            counted_from,
-            interval,
-            last,
+            main,
+            second,
             last_at: packed.has(HAS_LAST_AT).then(|| wall_of(last_at_ms)),
-            address,
             mail_ok,
             recent: Recent(whole(packed.recent)),
             recent_base: packed
                 .has(HAS_RECENT)
-                .then(|| counted_from - Duration::from_millis(u64::from(packed.recent_before_ms))),
+                .then(|| anchor - Duration::from_millis(u64::from(packed.recent_before_ms))),
             stored_interval: (interval, None),
             no_data_since: None,
-            is_withheld: false,
             damping: None,
             outputs: VecDeque::new(),
         }
@@ -254,6 +357,17 @@ fn pack_interval(interval: Duration) -> Option<(u16, bool)> {
         (unit * u32::from(count) == interval).then_some(count)
     };
     exactly(SHORT_UNIT).map(|count| (count, false)).or_else(|| exactly(LONG_UNIT).map(|count| (count, true)))
+}
+
+fn unpack_interval(interval: u16, is_long: bool) -> Duration {
+    if is_long { LONG_UNIT * u32::from(interval) } else { SHORT_UNIT * u32::from(interval) }
+}
+
+const fn address_octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
 }
 
 /// Milliseconds since 1970 in 48 bits.

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use crate::account::{Account, AuditEntry, BeatKeyRecord, Change, Domain, Endpoint, Person, Role};
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, SpoolId, WallTime};
 use crate::liveness::day::DayRow;
-use crate::liveness::{HistoryRow, LineState};
+use crate::liveness::{Cause, HistoryRow, LineState};
 use crate::recipient::{DomainRow, Learned, ListEntry};
 use crate::spool::{DeliveryReply, NewMessage, RecipientState};
 
@@ -97,6 +97,8 @@ struct Retired {
 #[derive(Debug, Default, Clone, Copy)]
 struct Line {
     state: Option<(LineState, WallTime)>,
+    cause: Option<Cause>,
+    told_since: Option<WallTime>,
     interval: Option<Duration>,
     no_data_since: Option<WallTime>,
 }

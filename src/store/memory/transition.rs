@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 
 use super::{MemoryStore, Tables};
-use crate::base::{AccountId, WallTime};
+use crate::base::{AccountId, EndpointId, WallTime};
 use crate::liveness::day::{self, DayRow, Standing};
 use crate::liveness::{DaySummary, HistoryRow, LineState, LogError, TransitionLog, WatchedEndpoint};
 
@@ -15,7 +15,11 @@ fn append(tables: &mut Tables, row: HistoryRow) {
     let Some(endpoint) = tables.endpoints.get_mut(&named) else { return };
     let account = endpoint.account;
     match &row {
-        HistoryRow::State(row) => tables.lines.entry(named).or_default().state = Some((row.to, row.since)),
+        HistoryRow::State(row) => {
+            let line = tables.lines.entry(named).or_default();
+            (line.state, line.cause) = (Some((row.to, row.since)), Some(row.cause));
+            line.told_since = line.told_since.filter(|_| row.to != LineState::Online);
+        }
         HistoryRow::Address(row) => match row.to {
             IpAddr::V4(v4) => endpoint.address_v4 = Some(v4),
             IpAddr::V6(v6) => endpoint.address_v6 = Some(v6),
@@ -51,6 +55,15 @@ impl TransitionLog for MemoryStore {
         Ok(())
     }
 
+    async fn note_told(&self, endpoint: EndpointId, since: WallTime) -> Result<(), LogError> {
+        let mut tables = self.tables();
+        let line = tables.lines.get_mut(&endpoint);
+        if let Some(line) = line.filter(|line| line.state.is_some_and(|(state, _)| state != LineState::Online)) {
+            line.told_since = Some(since);
+        }
+        Ok(())
+    }
+
     async fn load(&self) -> Result<Vec<WatchedEndpoint>, LogError> {
         let tables = self.tables();
         Ok(tables
@@ -64,6 +77,10 @@ impl TransitionLog for MemoryStore {
                     since: heard.map(|(_, since)| since),
                     interval: line.interval,
                     no_data_since: line.no_data_since,
+                    cause: line.cause,
+                    told_since: line.told_since,
+                    address_v4: endpoint.address_v4,
+                    address_v6: endpoint.address_v6,
                     ..WatchedEndpoint::new(endpoint.account, endpoint.id)
                 }
             })

@@ -24,6 +24,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0008_recipients.sql"),
     include_str!("../../../migrations/0009_verdicts.sql"),
     include_str!("../../../migrations/0010_names.sql"),
+    include_str!("../../../migrations/0011_told.sql"),
 ];
 
 /// The schema that `steps` lead to.

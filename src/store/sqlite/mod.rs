@@ -136,6 +136,18 @@ impl SqliteStore {
         }))
     }
 
+    /// Writes one row and syncs it, in line with everything that waits.
+    ///
+    /// # Errors
+    /// Why nothing can be written now.
+    pub async fn prove_writing(&self) -> Result<(), crate::liveness::LogError> {
+        self.write(job::Terms::SYNCED, |work| {
+            work.connection.prepare_cached("UPDATE sync_mark SET marks = marks + 1 WHERE id = 1")?.execute([])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// How much was written since the start.
     #[must_use]
     pub fn statistics(&self) -> Statistics {

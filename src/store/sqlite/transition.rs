@@ -85,10 +85,16 @@ fn append_state(db: &Connection, line: &Transition) -> rusqlite::Result<()> {
         ])?;
     if written > 0 {
         db.prepare_cached(
-            "INSERT INTO line (endpoint, state, since) VALUES (?1, ?2, ?3)
-             ON CONFLICT (endpoint) DO UPDATE SET state = excluded.state, since = excluded.since",
+            "INSERT INTO line (endpoint, state, since, cause) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (endpoint) DO UPDATE SET state = excluded.state, since = excluded.since,
+             cause = excluded.cause, told_since = CASE excluded.state WHEN 'online' THEN NULL ELSE told_since END",
         )?
-        .execute(params![line.endpoint.0, line.to.as_str(), row::stored_time(line.since)])?;
+        .execute(params![
+            line.endpoint.0,
+            line.to.as_str(),
+            row::stored_time(line.since),
+            line.cause.as_str()
+        ])?;
     }
     Ok(())
 }
@@ -169,7 +175,16 @@ fn watched(row: &Row<'_>) -> rusqlite::Result<WatchedEndpoint> {
         since: since.filter(|_| state.is_some_and(|state| state != LineState::New)).map(row::time),
         interval: interval.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis),
         no_data_since: no_data_since.map(row::time),
+        cause: row.get::<_, Option<String>>(8)?.and_then(|word| Cause::from_stored(&word)),
+        told_since: row.get::<_, Option<i64>>(9)?.map(row::time),
+        address_v4: stored_address(row, 6)?,
+        address_v6: stored_address(row, 7)?,
     })
+}
+
+/// An address that is odd is as good as none: the next proof replaces it.
+fn stored_address<A: std::str::FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<A>> {
+    Ok(row.get::<_, Option<String>>(column)?.and_then(|text| text.parse().ok()))
 }
 
 #[async_trait]
@@ -184,10 +199,21 @@ impl TransitionLog for SqliteStore {
         .await
     }
 
+    async fn note_told(&self, endpoint: EndpointId, since: WallTime) -> Result<(), LogError> {
+        self.write(Terms::LAZY, move |work| {
+            work.connection
+                .prepare_cached("UPDATE line SET told_since = ?2 WHERE endpoint = ?1 AND state <> 'online'")?
+                .execute(params![endpoint.0, row::stored_time(since)])?;
+            Ok(())
+        })
+        .await
+    }
+
     async fn load(&self) -> Result<Vec<WatchedEndpoint>, LogError> {
         self.read(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT e.account, e.id, l.state, l.since, l.interval_ms, l.no_data_since FROM endpoint AS e
+                "SELECT e.account, e.id, l.state, l.since, l.interval_ms, l.no_data_since, e.address_v4, e.address_v6,
+                 l.cause, l.told_since FROM endpoint AS e
                  LEFT JOIN line AS l ON l.endpoint = e.id ORDER BY e.id",
             )?;
             let rows = statement.query_map([], watched)?;

@@ -42,7 +42,7 @@ impl Updates {
         }
         if host.is_withdrawn {
             self.inner().plan.remove(host.endpoint);
-            self.tell(host, BeatKind::Goodbye { absence: None });
+            self.tell(host, 0, BeatKind::Goodbye { absence: None });
             return;
         }
         if let Some(before) = before {
@@ -58,9 +58,10 @@ impl Updates {
         }
     }
 
-    fn tell(&self, host: &HostName, kind: BeatKind) {
+    /// Each family has a path of its own, as with clients.
+    fn tell(&self, host: &HostName, path: u8, kind: BeatKind) {
         let at = self.clock.monotonic();
-        self.beats.handle(&BeatEvent { endpoint: host.endpoint, account: host.account, at, kind });
+        self.beats.handle(&BeatEvent { endpoint: host.endpoint, account: host.account, path, at, kind });
     }
 
     fn tell_moves(&self, before: &HostName, after: &HostName) {
@@ -68,7 +69,7 @@ impl Updates {
         let v6 = (before.address_v6.map(IpAddr::V6), after.address_v6.map(IpAddr::V6));
         for (from, to) in [v4, v6] {
             if let Some(to) = to.filter(|to| from != Some(*to)) {
-                self.tell(after, BeatKind::Moved { from, to });
+                self.tell(after, u8::from(to.is_ipv6()), BeatKind::Moved { from, to });
             }
         }
     }
@@ -170,7 +171,8 @@ impl Updates {
                 mail_ok: Some(true),
                 loss_percent_up: 0.0,
             };
-            self.beats.handle(&BeatEvent { endpoint, account, at: now, kind });
+            let path = u8::from(target.is_ipv6());
+            self.beats.handle(&BeatEvent { endpoint, account, path, at: now, kind });
             self.lines.primary_greeted(endpoint, target.ip());
         }
     }

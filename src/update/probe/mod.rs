@@ -329,14 +329,7 @@ mod tests {
     /// lets every call run into its time, or else refuses at once; when it is OFFLINE, ms after its last greeting.
     fn offline_after(delay: u64, dies_at: u64, is_mute: bool) -> (u64, u32) {
         let settings = Settings { interval: Duration::from_secs(5), misses: 3, grace: Duration::from_secs(2) };
-        let watched = WatchedEndpoint {
-            account: ONE.1,
-            endpoint: ONE.0,
-            state: LineState::New,
-            since: None,
-            no_data_since: None,
-            interval: None,
-        };
+        let watched = WatchedEndpoint::new(ONE.1, ONE.0);
         let start = at(0);
         let wall = |now: Moment| chrono::DateTime::UNIX_EPOCH + now.since(Moment::default());
         let mut machine = Machine::new(settings, watched, start);
@@ -352,7 +345,8 @@ mod tests {
                 if counts {
                     let interval = RHYTHM.interval();
                     let address = targets(1)[0].ip();
-                    let beat = Beat { base: now, at: now, interval, address, mail_ok: None, loss_percent: 0.0 };
+                    let beat =
+                        Beat { path: 0, base: now, at: now, interval, address, mail_ok: None, loss_percent: 0.0 };
                     machine.handle_beat(&beat, wall(now));
                     machine.handle_greeting(now, wall(now));
                     (last, failures) = (now, 0);

@@ -112,7 +112,7 @@ const fn account_of(event: &LineEvent) -> AccountId {
         LineEvent::Suspicion { account, .. }
         | LineEvent::MailAccepted { account, .. }
         | LineEvent::MailRefused { account, .. }
-        | LineEvent::Heard { account, .. }
+        | LineEvent::Addresses { account, .. }
         | LineEvent::Greeted { account, .. } => *account,
     }
 }

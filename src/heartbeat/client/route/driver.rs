@@ -10,12 +10,46 @@ use crate::base::Moment;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two tries to find the server while there is no socket.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// The same for the second path.
+const SECOND_RETRY_EVERY: Duration = Duration::from_secs(60);
 /// Endpoints that are taken over from the server.
 const ENDPOINTS_MAX: usize = 8;
 
 type Found = std::io::Result<Vec<SocketAddr>>;
 
+/// Which of the server's addresses serve.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::heartbeat::client) enum Families {
+    /// Any, in the order that they are found in.
+    Any,
+    /// Those of IPv4, and others only if none of them can be reached: the first of two paths.
+    V4First,
+    /// Those of IPv6: the second of two paths.
+    V6Only,
+}
+
+impl Families {
+    /// The addresses of the first choice, and those of the second.
+    fn choices(self, addresses: &[SocketAddr]) -> [Vec<SocketAddr>; 2] {
+        let (v4, v6): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(SocketAddr::is_ipv4);
+        match self {
+            Self::Any => [addresses.to_vec(), Vec::new()],
+            Self::V4First => [v4, v6],
+            Self::V6Only => [v6, Vec::new()],
+        }
+    }
+
+    /// Between two tries to find the server while there is no socket: one that has no IPv6 address seldom gets one.
+    const fn retry_every(self) -> Duration {
+        match self {
+            Self::Any | Self::V4First => RETRY_EVERY,
+            Self::V6Only => SECOND_RETRY_EVERY,
+        }
+    }
+}
+
 pub(in crate::heartbeat::client) struct Route {
+    families: Families,
     server: String,
     /// Further ones that the server named over HTTPS.
     endpoints: Vec<String>,
@@ -40,8 +74,9 @@ pub(in crate::heartbeat::client) enum RouteEvent {
 }
 
 impl Route {
-    pub(in crate::heartbeat::client) fn new(server: String, bind: Option<IpAddr>) -> Self {
+    pub(in crate::heartbeat::client) fn new(server: String, bind: Option<IpAddr>, families: Families) -> Self {
         let mut route = Self {
+            families,
             server,
             endpoints: Vec::new(),
             bind,
@@ -113,7 +148,7 @@ impl Route {
             match looking.try_recv() {
                 Ok(found) => {
                     self.looking = None;
-                    self.next_look = now + RETRY_EVERY;
+                    self.next_look = now + self.families.retry_every();
                     return Some(self.connect(found));
                 }
                 Err(TryRecvError::Disconnected) => self.looking = None,
@@ -125,6 +160,7 @@ impl Route {
         }
         self.next_look = now + LOOK_EVERY;
         let Some(socket) = &self.socket else {
+            self.next_look = now + self.families.retry_every();
             self.renew();
             return None;
         };
@@ -144,18 +180,20 @@ impl Route {
             Ok(_) => return RouteEvent::Failed(format!("'{}' has no address", self.server)),
             Err(error) => return RouteEvent::Failed(format!("cannot find '{}': {error}", self.server)),
         };
-        let mut last = String::new();
-        for step in 0..addresses.len() {
-            let place = self.turn.wrapping_add(step) % addresses.len();
-            let Some(address) = addresses.get(place) else { continue };
-            match open(*address, self.bind) {
-                Ok(socket) => {
-                    self.own = socket.local_addr().ok().map(|own| own.ip());
-                    self.socket = Some(socket);
-                    self.turn = place;
-                    return RouteEvent::Ready;
+        let mut last = format!("'{}' has no address of this family", self.server);
+        for choice in self.families.choices(&addresses) {
+            for step in 0..choice.len() {
+                let place = self.turn.wrapping_add(step) % choice.len();
+                let Some(address) = choice.get(place) else { continue };
+                match open(*address, self.bind) {
+                    Ok(socket) => {
+                        self.own = socket.local_addr().ok().map(|own| own.ip());
+                        self.socket = Some(socket);
+                        self.turn = place;
+                        return RouteEvent::Ready;
+                    }
+                    Err(error) => last = format!("cannot send to {address}: {error}"),
                 }
-                Err(error) => last = format!("cannot send to {address}: {error}"),
             }
         }
         RouteEvent::Failed(last)
@@ -176,4 +214,21 @@ fn open(server: SocketAddr, bind: Option<IpAddr>) -> std::io::Result<UdpSocket> 
 fn probe(socket: &UdpSocket, bind: Option<IpAddr>) -> Option<IpAddr> {
     let fresh = open(socket.peer_addr().ok()?, bind).ok()?;
     fresh.local_addr().ok().map(|own| own.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_path_takes_ipv4_and_the_second_ipv6_alone() {
+        let addresses: Vec<SocketAddr> =
+            ["[2001:db8::1]:1", "192.0.2.1:1", "192.0.2.2:1"].iter().map(|text| text.parse().unwrap()).collect();
+        let texts = |families: Families| {
+            families.choices(&addresses).map(|choice| choice.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(texts(Families::V4First), [vec!["192.0.2.1:1", "192.0.2.2:1"], vec!["[2001:db8::1]:1"]]);
+        assert_eq!(texts(Families::V6Only), [vec!["[2001:db8::1]:1"], vec![]]);
+        assert_eq!(texts(Families::Any)[0].len(), 3);
+    }
 }

@@ -2,4 +2,4 @@
 
 mod driver;
 
-pub(super) use driver::{Route, RouteEvent};
+pub(super) use driver::{Families, Route, RouteEvent};

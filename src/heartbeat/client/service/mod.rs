@@ -54,6 +54,9 @@ pub(super) fn unit(program: &Path, run: &RunArguments) -> Result<String, UnitErr
     if let Some(bind) = run.bind {
         option("--bind", &bind.to_string())?;
     }
+    if run.one_family {
+        words.push("--one-family".to_owned());
+    }
     if run.ca_file.is_some() {
         words.push("--ca-file ${CREDENTIALS_DIRECTORY}/ca".to_owned());
     }
@@ -90,6 +93,7 @@ mod tests {
             token_file: "/etc/pulsemx-beat/token".into(),
             interval: Some(Duration::from_secs(5)),
             bind: None,
+            one_family: true,
             mail: Some("127.0.0.1:25".to_owned()),
             https: None,
             ca_file: Some("/etc/pulsemx-beat/ca.pem".into()),
@@ -106,7 +110,7 @@ mod tests {
             start,
             [
                 "ExecStart=/usr/local/bin/pulsemx-beat run --server mx2.example:5525 --account firma --mail 127.0.0.1:25 \
-              --interval 5000ms --ca-file ${CREDENTIALS_DIRECTORY}/ca --token-file ${CREDENTIALS_DIRECTORY}/token"
+              --interval 5000ms --one-family --ca-file ${CREDENTIALS_DIRECTORY}/ca --token-file ${CREDENTIALS_DIRECTORY}/token"
             ]
         );
         for line in [

@@ -141,6 +141,16 @@ impl Packed {
         (self.top, self.seen, self.span) = window.parts();
     }
 
+    /// The proven address of the open run.
+    pub(in crate::heartbeat::server) fn home(&self) -> Option<IpAddr> {
+        let address = if self.flags & FROM_V6 == 0 {
+            IpAddr::V4(Ipv4Addr::from(self.v4))
+        } else {
+            IpAddr::V6(Ipv6Addr::from(self.v6))
+        };
+        (self.flags & IS_OPEN != 0).then_some(address)
+    }
+
     /// The whole path again. `locator_at` tells the locator of the key at a place.
     #[must_use]
     pub(in crate::heartbeat::server) fn load(&self, locator_at: impl FnOnce(u32) -> Locator) -> Path {
