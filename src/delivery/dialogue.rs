@@ -225,6 +225,7 @@ mod tests {
                 mailbox: Mailbox::parse(text, true).unwrap(),
                 attempts: 0,
                 dsn: RecipientDsn::default(),
+                is_known_good: false,
             })
             .collect();
         Claimed {
@@ -238,6 +239,8 @@ mod tests {
             sha256: [0; 32],
             octets: 10,
             chunks: 1,
+            peer: std::net::IpAddr::from([192, 0, 2, 7]),
+            helo: "mx.x.example".to_owned(),
             recipients,
         }
     }

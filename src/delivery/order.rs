@@ -1,8 +1,13 @@
 //! In what portions does an account's mail go out? Oldest first is the spool's promise; here is how much at once.
 
+use std::time::Duration;
+
 use super::route::Leg;
 use crate::base::{AccountId, WallTime};
-use crate::spool::{ClaimQuery, Claimed, ClaimedRecipient};
+use crate::spool::{ClaimOrder, ClaimQuery, Claimed, ClaimedRecipient};
+
+/// How long mail is fresh: it goes before what has waited for longer, since people may be waiting for it now.
+pub const FRESH_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// Messages claimed at once. What is claimed when the process dies may be delivered twice only if its dot was sent,
 /// so this bounds returned claims, not duplicates.
@@ -27,6 +32,7 @@ pub fn claim_query(account: AccountId, leg: &Leg, now: WallTime) -> ClaimQuery {
         now,
         messages_max: CLAIM_MESSAGES_MAX,
         octets_max: CLAIM_OCTETS_MAX,
+        order: ClaimOrder::FreshFirst { fresh_since: now - FRESH_FOR },
     }
 }
 

@@ -225,12 +225,12 @@ impl Ground {
         let sockets = Sockets::bind(config)?;
         let control = control::driver::bind(&config.control_socket())?;
         let read = |e: &dyn std::fmt::Display| StartError::Read(e.to_string());
-        let returned = store.recover().await.map_err(|e| read(&e))?;
-        if returned > 0 {
-            tracing::warn!(
-                recipients = returned,
-                "deliveries were interrupted; they are tried again and may arrive twice"
-            );
+        let recovered = store.recover().await.map_err(|e| read(&e))?;
+        if recovered.claimed > 0 {
+            tracing::warn!(recipients = recovered.claimed, "deliveries were interrupted and are tried again");
+        }
+        for note in recovered.doubtful {
+            tracing::warn!(spool_id = %note.message, peer = %note.peer, "no outcome is known: it may arrive twice");
         }
         let directory = DirectoryHandle::new(store.load_directory(Clock.wall()).await.map_err(|e| read(&e))?);
         let watched = store.load().await.map_err(|e| read(&e))?;

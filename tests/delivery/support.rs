@@ -13,9 +13,9 @@ use pulsemx::base::{AccountId, Clock, DomainName, EndpointId, Mailbox, ReversePa
 use pulsemx::delivery::{Deliveries, FlushView, Flushes, RetryTimes, Settings, Timeouts};
 use pulsemx::liveness::{AddressChange, Cause, HistoryRow, LineEvent, LineState, LineView, Lines, Transition};
 use pulsemx::spool::{
-    BodyType, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DeliveryReply, IntakeStatus, ListPage, ListQuery,
-    MessageDetail, MessageDsn, NewMessage, Outcome, RecipientDsn, RecipientState, Report, RetrySelection, SpoolError,
-    SpoolStore, Tally, Usage,
+    BodyType, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DeliveryReply, DotNote, Expiry, ExpiryTerms, Hold,
+    IntakeStatus, ListPage, ListQuery, MessageDetail, MessageDsn, NewMessage, OldestWaiting, Outcome, RecipientDsn,
+    RecipientState, Recovered, Report, RetrySelection, Ruling, SpoolError, SpoolStore, Tally, Usage,
 };
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -378,6 +378,7 @@ impl Spool {
                 mailbox: Mailbox::parse(to, true).unwrap(),
                 attempts: 0,
                 dsn: RecipientDsn::default(),
+                is_known_good: false,
             })
             .collect();
         let chunks = match &content {
@@ -396,6 +397,8 @@ impl Spool {
             sha256,
             octets,
             chunks,
+            peer: IpAddr::from([192, 0, 2, 7]),
+            helo: "mx.a.example".to_owned(),
             recipients,
         };
         self.held.lock().unwrap().insert(id, Held { message, content, states });
@@ -480,7 +483,7 @@ impl SpoolStore for Spool {
         assert!(!self.panicking_claims.swap(false, Ordering::SeqCst), "a fault that a test asked for");
         Ok(claimed)
     }
-    async fn report(&self, reports: Vec<Report>, _: WallTime) -> Result<(), SpoolError> {
+    async fn settle(&self, reports: Vec<Report>, _: Vec<DotNote>, _: WallTime) -> Result<(), SpoolError> {
         let fails = self.failing_reports.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
         if fails {
             return Err(SpoolError::Engine("disk on strike".into()));
@@ -546,8 +549,23 @@ impl SpoolStore for Spool {
     async fn tally(&self, _: AccountId) -> Result<Tally, SpoolError> {
         Ok(Tally::default())
     }
-    async fn recover(&self) -> Result<u64, SpoolError> {
+    async fn rule(&self, _: SpoolId, _: Ruling, _: Change) -> Result<u64, SpoolError> {
         Ok(0)
+    }
+    async fn holds(&self) -> Result<Vec<(AccountId, Hold)>, SpoolError> {
+        Ok(Vec::new())
+    }
+    async fn set_hold(&self, _: AccountId, _: Option<Hold>, _: Change) -> Result<(), SpoolError> {
+        Ok(())
+    }
+    async fn expire(&self, _: ExpiryTerms, _: WallTime) -> Result<Expiry, SpoolError> {
+        Ok(Expiry::default())
+    }
+    async fn oldest_waiting(&self) -> Result<Vec<OldestWaiting>, SpoolError> {
+        Ok(Vec::new())
+    }
+    async fn recover(&self) -> Result<Recovered, SpoolError> {
+        Ok(Recovered::default())
     }
     async fn return_claims(&self, _: AccountId) -> Result<u64, SpoolError> {
         let mut returned = 0;

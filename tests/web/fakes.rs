@@ -249,7 +249,7 @@ impl SpoolStore for FakeSpool {
     async fn claim(&self, _: ClaimQuery) -> Result<Vec<Claimed>, SpoolError> {
         unused()
     }
-    async fn report(&self, _: Vec<Report>, _: WallTime) -> Result<(), SpoolError> {
+    async fn settle(&self, _: Vec<Report>, _: Vec<DotNote>, _: WallTime) -> Result<(), SpoolError> {
         unused()
     }
     async fn next_due(&self, _: AccountId) -> Result<Option<WallTime>, SpoolError> {
@@ -299,7 +299,22 @@ impl SpoolStore for FakeSpool {
     async fn tally(&self, _: AccountId) -> Result<Tally, SpoolError> {
         unused()
     }
-    async fn recover(&self) -> Result<u64, SpoolError> {
+    async fn rule(&self, _: SpoolId, _: Ruling, _: Change) -> Result<u64, SpoolError> {
+        Ok(0)
+    }
+    async fn holds(&self) -> Result<Vec<(AccountId, Hold)>, SpoolError> {
+        Ok(Vec::new())
+    }
+    async fn set_hold(&self, _: AccountId, _: Option<Hold>, _: Change) -> Result<(), SpoolError> {
+        Ok(())
+    }
+    async fn expire(&self, _: ExpiryTerms, _: WallTime) -> Result<Expiry, SpoolError> {
+        Ok(Expiry::default())
+    }
+    async fn oldest_waiting(&self) -> Result<Vec<OldestWaiting>, SpoolError> {
+        Ok(Vec::new())
+    }
+    async fn recover(&self) -> Result<Recovered, SpoolError> {
         unused()
     }
     async fn return_claims(&self, _: AccountId) -> Result<u64, SpoolError> {

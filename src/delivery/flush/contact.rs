@@ -101,6 +101,8 @@ mod tests {
             sha256: [0; 32],
             octets: 0,
             chunks: 0,
+            peer: std::net::IpAddr::from([192, 0, 2, 7]),
+            helo: String::new(),
             recipients: Vec::new(),
         }
     }

@@ -8,7 +8,7 @@
 //! | `checkpoint` | moves the log into the file, off the commit path |
 //! | `readers` | read beside the writer |
 //! | `usage` | what accounts hold, in memory |
-//! | `account`, `account_read`, `transition`, `day`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list`, `update` | the SQL |
+//! | `account`, `account_read`, `transition`, `day`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list`, `spool_rule`, `known_good`, `update` | the SQL |
 
 mod account;
 mod account_read;
@@ -17,6 +17,7 @@ mod day;
 mod error;
 mod integrity;
 mod job;
+mod known_good;
 mod migrate;
 mod open;
 mod readers;
@@ -27,6 +28,7 @@ mod spool_claim;
 mod spool_intake;
 mod spool_list;
 mod spool_report;
+mod spool_rule;
 mod transition;
 mod update;
 mod usage;
