@@ -59,6 +59,10 @@ pub struct Config {
     pub spool_per_account: ByteCount,
     /// `spool.reserve`.
     pub spool_reserve: Option<ByteCount>,
+    /// `spool.after_5xx` is `hold`.
+    pub spool_hold_after_5xx: bool,
+    /// `delivery.per_account`.
+    pub delivery_per_account: usize,
     /// `delivery.connections`.
     pub delivery_connections: usize,
     /// `delivery.allow_loopback_targets`.
@@ -153,6 +157,8 @@ impl Config {
             spool_keep_delivered: read.duration("spool.keep_delivered")?,
             spool_per_account: read.size("spool.per_account")?,
             spool_reserve: read.text("spool.reserve").and_then(|text| text.parse().ok()),
+            spool_hold_after_5xx: read.text("spool.after_5xx").as_deref() != Some("judge"),
+            delivery_per_account: read.number("delivery.per_account")?,
             delivery_connections: read.number("delivery.connections")?,
             delivery_allow_loopback_targets: written
                 .value("delivery.allow_loopback_targets")

@@ -371,6 +371,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         Arc::clone(&beats),
         renew_after,
     ));
+    deliveries.keep_pins(Arc::clone(&keeper) as _);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());
@@ -379,6 +380,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let web_all = web_server.addresses().to_vec();
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, smtp_server.counters());
     let Shared { store, spool, lines, directory, readiness, .. } = shared;
+    let alarms = alert::driver::Alarms { lines: alarms, deliveries: deliveries.alarms() };
     tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
     tokio::spawn(maintain::run(spool, store.clone(), keeper, config.spool_keep_delivered, stops.rooms.clone()));
@@ -434,6 +436,12 @@ fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> deliver
         allow_loopback_targets: config.delivery_allow_loopback_targets,
         own_addresses,
         connections_max: config.delivery_connections,
+        lanes_max: config.delivery_per_account,
+        after_refusal: if config.spool_hold_after_5xx {
+            delivery::AfterRefusal::Hold
+        } else {
+            delivery::AfterRefusal::Judge
+        },
         ..delivery::Settings::new(config.hostname.clone())
     }
 }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use crate::account::{AccountError, AccountStore, BeatKeyRecord, Change, Directory, DirectoryHandle, SealKey};
 use crate::base::{Clock, EndpointId, WallTime};
 use crate::control::DirectoryKeeper;
+use crate::delivery::PinKeeper;
 use crate::heartbeat::datagram::Locator;
 use crate::heartbeat::server::{BeatServer, OpenedBeatKey};
 use crate::heartbeat::token::NewToken;
@@ -82,6 +83,14 @@ impl DirectoryKeeper for Keeper {
 fn aged(directory: &Directory, limit: Duration, now: WallTime) -> HashSet<Locator> {
     let current = directory.beat_keys().iter().filter(|key| !limit.is_zero() && key.expires_at.is_none());
     current.filter(|key| key.created_at + limit <= now).map(|key| Locator(key.locator)).collect()
+}
+
+#[async_trait]
+impl PinKeeper for Keeper {
+    async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Result<(), AccountError> {
+        self.accounts.set_pin(endpoint, pin, change).await?;
+        self.reload().await
+    }
 }
 
 #[async_trait]

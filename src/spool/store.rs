@@ -290,6 +290,18 @@ pub trait SpoolStore: Send + Sync {
     async fn make_due(&self, account: AccountId, now: WallTime) -> Result<u64, SpoolError>;
     /// One piece of content.
     async fn body_chunk(&self, id: SpoolId, ordinal: u32) -> Result<Bytes, SpoolError>;
+    /// The first piece of content of each of these messages, in their order; `None` where it is not there.
+    async fn heads(&self, ids: Vec<SpoolId>) -> Result<Vec<Option<Bytes>>, SpoolError> {
+        let mut heads = Vec::with_capacity(ids.len());
+        for id in ids {
+            heads.push(match self.body_chunk(id, 0).await {
+                Ok(piece) => Some(piece),
+                Err(SpoolError::ChunkMissing(_)) => None,
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(heads)
+    }
     /// Rows for people.
     async fn list(&self, query: ListQuery) -> Result<ListPage, SpoolError>;
     /// One message.

@@ -9,8 +9,11 @@
     reason = "tests may fail loudly"
 )]
 
+mod breaker;
 mod chaos;
 mod flush;
+mod lanes;
+mod proof;
 mod replies;
 mod standstill;
 mod support;

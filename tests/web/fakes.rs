@@ -91,6 +91,9 @@ impl AccountStore for FakeAccounts {
     async fn remove_domain(&self, _: AccountId, _: DomainName, _: Change) -> Result<(), AccountError> {
         unused()
     }
+    async fn set_pin(&self, _: EndpointId, _: Option<[u8; 32]>, _: Change) -> Result<(), AccountError> {
+        unused()
+    }
     async fn rotate_key(&self, _: BeatKeyRecord, _: WallTime, _: Change) -> Result<(), AccountError> {
         unused()
     }
@@ -170,6 +173,7 @@ pub struct FakeFlushes {
 }
 
 impl Flushes for FakeFlushes {
+    fn hold(&self, _: AccountId, _: Option<Hold>) {}
     fn mail_stored(&self, _: &[AccountId]) {}
     fn retry(&self, account: AccountId) {
         self.retried.lock().unwrap().push(account);

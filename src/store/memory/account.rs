@@ -243,6 +243,16 @@ impl AccountStore for MemoryStore {
         Ok(())
     }
 
+    async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Changed<()> {
+        let mut tables = self.tables();
+        let known = tables.endpoints.get_mut(&endpoint).ok_or(AccountError::NoAccount)?;
+        known.pin = pin;
+        let account = known.account;
+        let key = pin.map_or_else(|| "none".to_owned(), |key| data_encoding::HEXLOWER.encode(&key));
+        tables.note(&change, Some(account), format!("endpoint.pin {endpoint} {key}"));
+        Ok(())
+    }
+
     async fn ensure_person(&self, name: &str, is_operator: bool, change: Change) -> Changed<PersonId> {
         let mut tables = self.tables();
         let (person, is_new) = tables.person_named(name, is_operator)?;

@@ -105,6 +105,18 @@ impl SpoolStore for SqliteStore {
         self.read(move |db| spool_list::chunk(db, id, ordinal)).await
     }
 
+    async fn heads(&self, ids: Vec<SpoolId>) -> Result<Vec<Option<Bytes>>, SpoolError> {
+        self.read(move |db| {
+            let head = |id: &SpoolId| match spool_list::chunk(db, *id, 0) {
+                Ok(piece) => Ok(Some(piece)),
+                Err(SpoolError::ChunkMissing(_)) => Ok(None),
+                Err(error) => Err(error),
+            };
+            ids.iter().map(head).collect()
+        })
+        .await
+    }
+
     async fn list(&self, query: ListQuery) -> Result<ListPage, SpoolError> {
         self.read(move |db| Ok(spool_list::list(db, &query)?)).await
     }
