@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::model::{Account, AccountName, BeatKeyRecord, Domain, Endpoint};
-use crate::base::{AccountId, DomainName, EndpointId};
+use crate::base::{AccountId, DomainName, EndpointId, WallTime};
 
 /// A snapshot of every account. Immutable; a change makes a new one.
 #[derive(Debug, Default)]
@@ -17,6 +17,19 @@ pub struct Directory {
     domains: HashMap<DomainName, Domain>,
     beat_keys: Vec<BeatKeyRecord>,
     by_locator: HashMap<[u8; 8], usize>,
+    kept: HashMap<DomainName, Kept>,
+}
+
+/// Why no mail is taken for a name although we know it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kept {
+    /// Its rows cannot be read. Nobody's mail may be refused for that.
+    Unreadable,
+    /// It was served here once. Senders are put off until then and refused afterwards.
+    Retired {
+        /// End of the grace.
+        deferred_until: WallTime,
+    },
 }
 
 /// What we know of a domain that we take mail for.
@@ -55,7 +68,21 @@ impl Directory {
             domains: served,
             by_locator: beat_keys.iter().enumerate().map(|(place, key)| (key.locator, place)).collect(),
             beat_keys,
+            kept: HashMap::new(),
         }
+    }
+
+    /// Adds the names that are known but not served. One that is served after all stays served.
+    #[must_use]
+    pub fn with_kept(mut self, kept: HashMap<DomainName, Kept>) -> Self {
+        self.kept = kept;
+        self
+    }
+
+    /// Why no mail is taken for a name that is not [`served`](Self::served) although we know it.
+    #[must_use]
+    pub fn kept(&self, name: &DomainName) -> Option<Kept> {
+        self.kept.get(name).copied()
     }
 
     /// The domain, if we take mail for exactly this name (never for names below it).

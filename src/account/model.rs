@@ -3,11 +3,17 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 
+/// How long senders are put off after an account or a domain has left, so that the MX records can follow
+/// (longer than any TTL, shorter than nobody noticing).
+pub const LEAVING_FOR: Duration = Duration::from_secs(30 * 86_400);
+/// How long new mail is still taken for a suspended account; afterwards senders are put off, never refused.
+pub const SUSPENDED_TAKES_MAIL_FOR: Duration = Duration::from_secs(7 * 86_400);
 /// Longest name of an account.
 pub const ACCOUNT_NAME_CHARS_MAX: usize = 63;
 
@@ -72,10 +78,32 @@ impl fmt::Display for AccountName {
 pub enum AccountStatus {
     /// Mail is taken and delivered.
     Active,
-    /// Mail is taken and kept, not delivered.
+    /// Mail is taken for [`SUSPENDED_TAKES_MAIL_FOR`] and kept, not delivered.
     Suspended,
-    /// Mail is deferred; what is held may still be delivered.
+    /// Mail is put off for [`LEAVING_FOR`], then the account goes; what is held is still delivered.
     Leaving,
+}
+
+impl AccountStatus {
+    /// As in the audit log and the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Leaving => "leaving",
+        }
+    }
+}
+
+impl FromStr for AccountStatus {
+    type Err = &'static str;
+    fn from_str(word: &str) -> Result<Self, &'static str> {
+        [Self::Active, Self::Suspended, Self::Leaving]
+            .into_iter()
+            .find(|status| status.as_str() == word)
+            .ok_or("not the status of an account")
+    }
 }
 
 /// One customer.
@@ -87,6 +115,8 @@ pub struct Account {
     pub name: AccountName,
     /// Contract.
     pub status: AccountStatus,
+    /// Since when.
+    pub status_since: WallTime,
     /// When it was made.
     pub created_at: WallTime,
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::directory::Directory;
-use super::model::{AccountName, BeatKeyRecord, Membership, Person, Role};
+use super::model::{AccountName, AccountStatus, BeatKeyRecord, Membership, Person, Role};
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 
 /// Why a change of accounts did not happen. Nothing was written.
@@ -15,6 +15,11 @@ pub enum AccountError {
     /// The domain or host name is served for another account or twice.
     #[error("'{0}' is served already; remove it there first with `pulsemx domain rm`")]
     DomainTaken(DomainName),
+    /// It was the dynamic name of somebody else.
+    #[error(
+        "'{0}' was the dynamic name of another account; such a name is never given again, because old MX records may still lead to it"
+    )]
+    NameRetired(DomainName),
     /// No such account.
     #[error("there is no such account; see `pulsemx account list`")]
     NoAccount,
@@ -107,7 +112,10 @@ pub trait AccountStore: Send + Sync {
     async fn load_directory(&self, now: WallTime) -> Result<Directory, AccountError>;
     /// Adds an account with its first endpoint, key and domains, and a new person who owns it.
     async fn create_account(&self, new: NewAccount, change: Change) -> Result<(AccountId, EndpointId), AccountError>;
-    /// Removes an account with all that hangs on it. Refused while mail is held ([`AccountError::MailHeld`]).
+    /// Changes what the contract allows. The same status again changes nothing, its beginning included.
+    async fn set_status(&self, account: AccountId, status: AccountStatus, change: Change) -> Result<(), AccountError>;
+    /// Removes an account with all that hangs on it. Refused while mail is held ([`AccountError::MailHeld`]). Its
+    /// dynamic names that ever had an address are retired for ever ([`AccountError::NameRetired`]); its domains may be served for others.
     async fn remove_account(&self, account: AccountId, change: Change) -> Result<(), AccountError>;
     /// Serves one more domain for an account, routed to `endpoints` in this order.
     async fn add_domain(
@@ -117,7 +125,8 @@ pub trait AccountStore: Send + Sync {
         endpoints: Vec<EndpointId>,
         change: Change,
     ) -> Result<(), AccountError>;
-    /// Stops serving a domain. Mail held for it stays the account's and is delivered as before.
+    /// Stops serving a domain. Mail held for it stays the account's and is delivered as before; new mail is put off
+    /// for [`LEAVING_FOR`](super::LEAVING_FOR) ([`Kept::Retired`](super::Kept)), then refused.
     async fn remove_domain(&self, account: AccountId, domain: DomainName, change: Change) -> Result<(), AccountError>;
     /// Adds the key of a new token; older keys of the endpoint expire at `old_keys_expire_at` at the latest.
     async fn rotate_key(

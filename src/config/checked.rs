@@ -53,6 +53,8 @@ pub struct Config {
     pub smtp_exempt_networks: Vec<ipnet::IpNet>,
     /// `smtp.postmaster`.
     pub smtp_postmaster: Option<Mailbox>,
+    /// `spool.keep`.
+    pub spool_keep: Duration,
     /// `spool.keep_delivered`.
     pub spool_keep_delivered: Duration,
     /// `spool.per_account`.
@@ -154,6 +156,7 @@ impl Config {
             smtp_sessions_per_peer_max: read.number("smtp.max_sessions_per_peer")?,
             smtp_exempt_networks: read.networks("smtp.exempt_networks")?,
             smtp_postmaster: read.text("smtp.postmaster").and_then(|t| Mailbox::parse(&t, false).ok()),
+            spool_keep: read.duration("spool.keep")?,
             spool_keep_delivered: read.duration("spool.keep_delivered")?,
             spool_per_account: read.size("spool.per_account")?,
             spool_reserve: read.text("spool.reserve").and_then(|text| text.parse().ok()),

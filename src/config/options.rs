@@ -184,11 +184,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         "\"accept\"",
         "What happens to recipients nobody knows while the primary is offline. This version accepts.",
     ),
-    reserved(
+    option(
         "spool.keep",
-        Kind::Duration { min_ms: DAY, max_ms: 365 * DAY },
+        Kind::Duration { min_ms: 4 * DAY, max_ms: 365 * DAY },
         "\"30d\"",
-        "How long mail is kept for a primary that does not return. This version keeps it without limit.",
+        "How long mail waits for a primary that does not return, and then how long a copy is kept in quarantine.",
     ),
     option(
         "spool.keep_delivered",

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
 use super::request::{QueueFilter, Request};
 use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
 use crate::account::AccountName;
@@ -57,8 +58,21 @@ pub enum AccountCommand {
         #[arg(long, default_value = "7d", value_parser = parse_duration)]
         overlap: std::time::Duration,
     },
-    /// Remove an account that holds no mail
+    /// End an account: senders are put off for 30 days, held mail is still delivered, then it goes
     Rm {
+        /// The account
+        name: AccountName,
+        /// Without the 30 days, for one made by mistake; it must hold no mail, and senders are refused from now on
+        #[arg(long)]
+        now: bool,
+    },
+    /// Keep an account's mail without delivering it; new mail is taken for 7 days, then put off
+    Suspend {
+        /// The account
+        name: AccountName,
+    },
+    /// Take back a suspension or an end
+    Resume {
         /// The account
         name: AccountName,
     },
@@ -72,7 +86,10 @@ pub enum AccountCommand {
         /// The account
         name: AccountName,
     },
-    /// Count: accepted = delivered + deleted + waiting + refused
+    /// Look at, accept and forget the key by which the mail server proves itself
+    #[command(subcommand)]
+    Pin(PinCommand),
+    /// Count: accepted = delivered + deleted + expired + waiting + refused
     Proof {
         /// The account
         name: AccountName,
@@ -146,6 +163,23 @@ pub enum QueueCommand {
         /// Spool id
         id: String,
     },
+    /// Keep mail back: one message, or all of an account
+    Hold(QueueHold),
+    /// Deliver what is kept back: one message (refused and expired ones as well), or end the hold of an account
+    Release(QueueRelease),
+    /// Give a message up: it stays in quarantine
+    Fail {
+        /// Spool id
+        id: String,
+    },
+    /// Remove a message for good
+    Drop {
+        /// Spool id
+        id: String,
+        /// Yes, nobody will ever get it
+        #[arg(long, required = true)]
+        yes: bool,
+    },
     /// Try now: one message, or all of an account, refused ones included
     #[command(group = clap::ArgGroup::new("which").required(true).args(["id", "account"]))]
     Retry {
@@ -167,6 +201,10 @@ impl From<OperatorCommand> for Request {
                 Self::QueueList { account, filter: state, after, limit }
             }
             OperatorCommand::Queue(QueueCommand::Show { id }) => Self::QueueShow { id },
+            OperatorCommand::Queue(QueueCommand::Hold(command)) => command.into(),
+            OperatorCommand::Queue(QueueCommand::Release(command)) => command.into(),
+            OperatorCommand::Queue(QueueCommand::Fail { id }) => mail_request::fail(id),
+            OperatorCommand::Queue(QueueCommand::Drop { id, yes: _ }) => mail_request::drop(id),
             OperatorCommand::Queue(QueueCommand::Retry { id, account }) => Self::QueueRetry { id, account },
             OperatorCommand::State(StateCommand::List) => Self::StateList,
             OperatorCommand::State(StateCommand::Release) => Self::StateRelease,
@@ -187,9 +225,12 @@ impl From<AccountCommand> for Request {
             AccountCommand::List => Self::AccountList,
             AccountCommand::Show { name } => Self::AccountShow { name },
             AccountCommand::Rotate { name, overlap } => Self::AccountRotate { name, overlap_s: overlap.as_secs() },
-            AccountCommand::Rm { name } => Self::AccountRemove { name },
+            AccountCommand::Rm { name, now } => Self::AccountRemove { name, at_once: now },
+            AccountCommand::Suspend { name } => Self::AccountSuspend { name },
+            AccountCommand::Resume { name } => Self::AccountResume { name },
             AccountCommand::Link { name } => Self::AccountLink { name },
             AccountCommand::Join { name } => Self::AccountJoin { name },
+            AccountCommand::Pin(command) => command.into(),
             AccountCommand::Proof { name } => Self::AccountProof { name },
         }
     }

@@ -2,22 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::reply::{
     AccountShown, CommandError, FlushShown, MessageDetailShown, MessageShown, OwnOutageShown, ProofShown, QueueShown,
-    RecipientShown, Reply, StateShown, StatusShown, TokenShown,
+    RecipientShown, Reply, StateShown, StatusShown,
 };
 use super::request::{QueueFilter, Request};
 use crate::account::{
-    Account, AccountError, AccountName, AccountStore, BeatKeyRecord, Change, Directory, DirectoryHandle, NewAccount,
-    SealKey, SignInLink,
+    Account, AccountError, AccountName, AccountStatus, AccountStore, Change, Directory, DirectoryHandle, SealKey,
 };
-use crate::base::{AccountId, DomainName, EndpointId, SpoolId, WallTime};
+use crate::base::{AccountId, DomainName, SpoolId, WallTime};
 use crate::delivery::Flushes;
-use crate::heartbeat::token::NewToken;
 use crate::liveness::guard::Fault;
 use crate::liveness::{self, LineState, Lines, TransitionLog};
 use crate::smtp::Counters;
@@ -25,11 +22,7 @@ use crate::spool::{
     DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
 };
 use crate::update::{Source, UpdateStore, Updates};
-use crate::web::beat::join::{JOIN_LIFETIME, JoinCodes};
-use crate::web::sign_in;
-
-/// Longest overlap of an old heartbeat token (docs/PROTOCOL.md §2).
-const OVERLAP_S_MAX: u64 = 7 * 86_400;
+use crate::web::beat::join::JoinCodes;
 
 /// Keeps the memory of the running server in step with the store.
 #[async_trait]
@@ -92,7 +85,7 @@ impl From<SpoolError> for CommandError {
     }
 }
 
-fn unknown_account(name: &AccountName) -> CommandError {
+pub(super) fn unknown_account(name: &AccountName) -> CommandError {
     CommandError::new(format!("there is no account '{name}'; see `pulsemx account list`"))
 }
 
@@ -113,7 +106,9 @@ impl Desk {
                 Ok(Reply::Account(Box::new(shown)))
             }
             Request::AccountRotate { name, overlap_s } => self.rotate(&name, overlap_s, now).await,
-            Request::AccountRemove { name } => self.remove_account(&name, now).await,
+            Request::AccountRemove { name, at_once } => self.remove_account(&name, at_once, now).await,
+            Request::AccountSuspend { name } => self.set_status(&name, AccountStatus::Suspended, now).await,
+            Request::AccountResume { name } => self.set_status(&name, AccountStatus::Active, now).await,
             Request::AccountLink { name } => self.link(name.as_ref(), now).await,
             Request::AccountJoin { name } => self.join(&name, now),
             Request::AccountProof { name } => self.proof(name).await,
@@ -127,6 +122,7 @@ impl Desk {
             Request::StateList => self.state().await,
             Request::StateRelease => self.release(now).await,
             Request::Status => self.status().await,
+            Request::Mail(request) => self.carry_out_mail(request, now).await,
             Request::Updates(request) => self.carry_out_update(request, now).await,
         }
     }
@@ -141,109 +137,6 @@ impl Desk {
         Change { at: now, who: "operator".to_owned() }
     }
 
-    async fn add_account(
-        &self,
-        name: AccountName,
-        mut domains: Vec<DomainName>,
-        host: Option<DomainName>,
-        port: u16,
-        now: WallTime,
-    ) -> Result<Reply, CommandError> {
-        let running = self.running()?;
-        let host = match host {
-            Some(host) => host,
-            None => DomainName::parse(&format!("{name}.{}", self.hostname)).map_err(|_| {
-                CommandError::new("no dynamic name can be made from this account name; give one with --host")
-            })?,
-        };
-        domains.sort();
-        domains.dedup();
-        let (token, key) = new_key(&running.seal, EndpointId(0), now)?;
-        let new = NewAccount { name: name.clone(), host: host.clone(), smtp_port: port, domains, key };
-        let mut shown = TokenShown {
-            account: name.clone(),
-            token,
-            host: host.clone(),
-            port,
-            domains: new.domains.clone(),
-            old_token_until: None,
-            warnings: vec![format!(
-                "'{host}' is in no zone served here: its address records stay where they are, and senders that follow \
-                 them do not learn of an outage"
-            )],
-        };
-        if !shown.domains.contains(&host) {
-            shown.domains.push(host);
-        }
-        self.accounts.create_account(new, Self::change(now)).await?;
-        shown.warnings.extend(reload(running).await);
-        Ok(Reply::Token(shown))
-    }
-
-    async fn rotate(&self, name: &AccountName, overlap_s: u64, now: WallTime) -> Result<Reply, CommandError> {
-        let running = self.running()?;
-        if overlap_s > OVERLAP_S_MAX {
-            return Err(CommandError::new("an old token stays valid for 7 days at most"));
-        }
-        let directory = self.directory.load();
-        let account = find(&directory, name)?.id;
-        let endpoint = *directory.endpoints_of(account).first().ok_or_else(|| unknown_account(name))?;
-        let (token, key) = new_key(&running.seal, endpoint.id, now)?;
-        let until = now + Duration::from_secs(overlap_s);
-        let shown = TokenShown {
-            account: name.clone(),
-            token,
-            host: endpoint.host.clone(),
-            port: endpoint.smtp_port,
-            domains: directory.domains_of(account).iter().map(|d| d.name.clone()).collect(),
-            old_token_until: Some(until),
-            warnings: Vec::new(),
-        };
-        self.accounts.rotate_key(key, until, Self::change(now)).await?;
-        Ok(Reply::Token(TokenShown { warnings: reload(running).await, ..shown }))
-    }
-
-    async fn remove_account(&self, name: &AccountName, now: WallTime) -> Result<Reply, CommandError> {
-        let running = self.running()?;
-        let account = find(&self.directory.load(), name)?.id;
-        self.accounts.remove_account(account, Self::change(now)).await?;
-        let mut warnings = reload(running).await;
-        if let Err(error) = running.updates.reload().await {
-            warnings.push(format!("the names of the account are forgotten at the next start only: {error}"));
-        }
-        Ok(Reply::Done { message: format!("account {name} is removed"), warnings })
-    }
-
-    async fn link(&self, name: Option<&AccountName>, now: WallTime) -> Result<Reply, CommandError> {
-        let running = self.running()?;
-        let person = match name {
-            Some(name) => {
-                let account = find(&self.directory.load(), name)?.id;
-                self.accounts.owner_of(account).await?.ok_or_else(|| CommandError::new("this account has no owner"))?
-            }
-            None => self.accounts.ensure_person("operator", true, Self::change(now)).await?,
-        };
-        let (secret, secret_hash) =
-            sign_in::new_secret().map_err(|_| CommandError::new("the system has no random numbers"))?;
-        let expires_at = now + sign_in::LINK_LIFETIME;
-        self.accounts.add_link(SignInLink { secret_hash, person, expires_at }, Self::change(now)).await?;
-        Ok(Reply::Link { url: format!("{}/sign-in/{secret}", running.public_url), expires_at })
-    }
-
-    fn join(&self, name: &AccountName, now: WallTime) -> Result<Reply, CommandError> {
-        let running = self.running()?;
-        let directory = self.directory.load();
-        let account = find(&directory, name)?.id;
-        let endpoint = directory.endpoints_of(account).first().map(|e| e.id).ok_or_else(|| unknown_account(name))?;
-        let (secret, hash) =
-            sign_in::new_secret().map_err(|_| CommandError::new("the system has no random numbers"))?;
-        if !running.joins.keep(hash, endpoint, now) {
-            return Err(CommandError::new("too many join addresses wait to be used; wait an hour"));
-        }
-        let url = format!("{}/join/{secret}", running.public_url);
-        Ok(Reply::Link { url, expires_at: now + JOIN_LIFETIME })
-    }
-
     async fn proof(&self, name: AccountName) -> Result<Reply, CommandError> {
         let account = find(&self.directory.load(), &name)?.id;
         let tally = self.spool.tally(account).await?;
@@ -252,6 +145,7 @@ impl Desk {
             accepted: tally.accepted,
             delivered: tally.delivered,
             deleted: tally.deleted,
+            expired: tally.expired,
             waiting: tally.waiting,
             refused: tally.refused,
             balanced: tally.is_balanced(),
@@ -460,6 +354,7 @@ impl Desk {
         AccountShown {
             account: account.name.clone(),
             status: account.status,
+            status_since: account.status_since,
             state,
             since,
             address: line.as_ref().and_then(|l| l.address).or(last_known),
@@ -474,6 +369,9 @@ impl Desk {
             held_bytes: usage.octets,
             delivering: flush.is_delivering,
             last_problem: flush.last_problem,
+            proof: flush.proof.map(str::to_owned),
+            doubt: flush.doubt,
+            hold: flush.hold,
             last_flush: flush.last.map(|f| FlushShown {
                 ended_at: f.ended_at,
                 delivered: f.delivered,
@@ -496,7 +394,7 @@ impl Desk {
 
 /// Tells memory of a change that is stored. Should that fail, the change stands and is read again within minutes: the
 /// command has succeeded, and says so with a warning.
-async fn reload(running: &Running) -> Vec<String> {
+pub(super) async fn reload(running: &Running) -> Vec<String> {
     match running.keeper.reload().await {
         Ok(()) => Vec::new(),
         Err(error) => {
@@ -513,24 +411,8 @@ pub(super) fn find<'a>(directory: &'a Directory, name: &AccountName) -> Result<&
     directory.account_named(name.as_str()).ok_or_else(|| unknown_account(name))
 }
 
-fn spool_id(text: &str) -> Result<SpoolId, CommandError> {
+pub(super) fn spool_id(text: &str) -> Result<SpoolId, CommandError> {
     text.parse().map_err(|e: crate::base::id::SpoolIdError| CommandError::new(e.to_string()))
-}
-
-/// A new token and its row, ready to be stored.
-fn new_key(seal: &SealKey, endpoint: EndpointId, now: WallTime) -> Result<(String, BeatKeyRecord), CommandError> {
-    let new = NewToken::generate().map_err(|e| CommandError::new(e.to_string()))?;
-    let sealed_mac_keys = seal.seal(&new.mac_keys, &new.locator).map_err(|e| CommandError::new(e.to_string()))?;
-    let record = BeatKeyRecord {
-        endpoint,
-        locator: new.locator,
-        sealed_mac_keys,
-        move_key: new.move_key,
-        bearer_verifier: new.bearer_verifier,
-        created_at: now,
-        expires_at: None,
-    };
-    Ok((new.text.to_string(), record))
 }
 
 fn message_shown(directory: &Directory, row: &MessageRow) -> MessageShown {

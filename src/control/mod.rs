@@ -4,9 +4,12 @@
 //! server, is carried out by [`Desk`], and comes back as a [`Reply`] that is printed as text or as JSON. Commands
 //! that only look are answered from the database when no server runs.
 
+mod account_desk;
 pub mod arguments;
 pub mod desk;
 pub mod driver;
+mod mail_desk;
+pub mod mail_request;
 pub mod print;
 pub mod reply;
 pub mod request;

@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use serde::{Deserialize, Serialize};
 
+use super::mail_request::MailRequest;
 use crate::account::AccountName;
 use crate::base::DomainName;
 use crate::update::TokenKind;
@@ -54,8 +55,20 @@ pub enum Request {
         /// How long the old token is still taken, seconds.
         overlap_s: u64,
     },
-    /// Removes an account that holds no mail.
+    /// Ends an account: senders are put off for a month, then it goes.
     AccountRemove {
+        /// Its name.
+        name: AccountName,
+        /// Without the month; only an account that holds no mail.
+        at_once: bool,
+    },
+    /// Keeps the account's mail without delivering it.
+    AccountSuspend {
+        /// Its name.
+        name: AccountName,
+    },
+    /// Takes back a suspension or an end.
+    AccountResume {
         /// Its name.
         name: AccountName,
     },
@@ -117,6 +130,8 @@ pub enum Request {
     StateRelease,
     /// The whole service in a few lines.
     Status,
+    /// About mail that is kept.
+    Mail(MailRequest),
     /// About updates from devices.
     Updates(UpdateRequest),
 }
@@ -210,12 +225,15 @@ impl Request {
             Self::AccountAdd { .. }
             | Self::AccountRotate { .. }
             | Self::AccountRemove { .. }
+            | Self::AccountSuspend { .. }
+            | Self::AccountResume { .. }
             | Self::AccountLink { .. }
             | Self::AccountJoin { .. }
             | Self::DomainAdd { .. }
             | Self::DomainRemove { .. }
             | Self::QueueRetry { .. }
             | Self::StateRelease => false,
+            Self::Mail(request) => request.only_looks(),
             Self::Updates(request) => request.only_looks(),
         }
     }

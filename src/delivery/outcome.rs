@@ -204,11 +204,12 @@ mod tests {
     fn waits(verdict: Verdict, is_known_good: bool, attempts_before: u32, held_until: Option<WallTime>) -> Option<i64> {
         let times = RetryTimes::default();
         let at = Circumstances { attempts_before, is_known_good, held_until, times: &times, now: now() };
-        match outcome(verdict, at) {
-            Outcome::Deferred { until, .. } => Some((until - now()).num_seconds()),
-            Outcome::Refused { .. } => None,
-            other => panic!("{other:?}"),
+        let outcome = outcome(verdict, at);
+        if let Outcome::Deferred { until, .. } = outcome {
+            return Some((until - now()).num_seconds());
         }
+        assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+        None
     }
 
     #[test]
@@ -222,9 +223,9 @@ mod tests {
 
     #[test]
     fn what_was_refused_follows_from_place_and_code() {
-        let refused = |code, text: &str, stage| match judge(&reply(code, text), stage) {
-            Verdict::Refused(_, refusal) => refusal,
-            other => panic!("{other:?}"),
+        let refused = |code, text: &str, stage| {
+            let Verdict::Refused(_, refusal) = judge(&reply(code, text), stage) else { panic!("refused") };
+            refusal
         };
         assert_eq!(refused(550, "5.1.1 unknown", Stage::Rcpt), Refusal::Recipient);
         assert_eq!(refused(550, "no", Stage::Rcpt), Refusal::Recipient);

@@ -224,6 +224,7 @@ mod tests {
             id: AccountId(1),
             name: "firma".parse().unwrap(),
             status,
+            status_since: chrono::DateTime::UNIX_EPOCH,
             created_at: chrono::DateTime::UNIX_EPOCH,
         };
         let endpoints: Vec<Endpoint> = (1..=endpoints)

@@ -379,11 +379,12 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
     let web_all = web_server.addresses().to_vec();
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, smtp_server.counters());
-    let Shared { store, spool, lines, directory, readiness, .. } = shared;
+    let Shared { store, spool, lines, directory, readiness, updates, .. } = shared;
     let alarms = alert::driver::Alarms { lines: alarms, deliveries: deliveries.alarms() };
     tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
-    tokio::spawn(maintain::run(spool, store.clone(), keeper, config.spool_keep_delivered, stops.rooms.clone()));
+    let keeping = maintain::Keeping { delivered: config.spool_keep_delivered, waiting: config.spool_keep };
+    tokio::spawn(maintain::run(spool, store.clone(), keeper, updates, keeping, stops.rooms.clone()));
     readiness.ready("control");
     Ok(RunningServer {
         smtp_all,

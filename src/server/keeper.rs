@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::account::{AccountError, AccountStore, BeatKeyRecord, Change, Directory, DirectoryHandle, SealKey};
+use crate::account::{
+    Account, AccountError, AccountStatus, AccountStore, BeatKeyRecord, Change, Directory, DirectoryHandle, LEAVING_FOR,
+    SealKey,
+};
 use crate::base::{Clock, EndpointId, WallTime};
 use crate::control::DirectoryKeeper;
 use crate::delivery::PinKeeper;
@@ -52,6 +55,31 @@ impl Keeper {
             watched: Mutex::new(watched),
             turn: tokio::sync::Mutex::new(()),
         }
+    }
+}
+
+impl Keeper {
+    /// Removes the accounts whose time of leaving is over. One that still holds mail stays until that is settled.
+    /// The number removed.
+    pub async fn remove_left(&self, now: WallTime) -> usize {
+        let mut removed = 0;
+        let directory = self.directory.load();
+        let over =
+            |account: &&&Account| account.status == AccountStatus::Leaving && account.status_since + LEAVING_FOR <= now;
+        for account in directory.accounts().iter().filter(over) {
+            let change = Change { at: now, who: "pulsemx".to_owned() };
+            match self.accounts.remove_account(account.id, change).await {
+                Ok(()) => {
+                    removed += 1;
+                    tracing::info!(account = %account.name, "account removed, its time of leaving is over");
+                }
+                Err(error @ AccountError::MailHeld { .. }) => {
+                    tracing::warn!(account = %account.name, %error, "account stays although its time of leaving is over");
+                }
+                Err(error) => tracing::error!(account = %account.name, %error, "account not removed"),
+            }
+        }
+        removed
     }
 }
 

@@ -4,8 +4,8 @@
 use super::path::ForwardPath;
 use super::reply::{self, Reply};
 use super::settings::{RECIPIENTS_MAX, Settings};
-use crate::account::{AccountStatus, Directory};
-use crate::base::{AccountId, LocalPart, Mailbox};
+use crate::account::{Account, AccountStatus, Directory, Kept, SUSPENDED_TAKES_MAIL_FOR};
+use crate::base::{AccountId, DomainName, LocalPart, Mailbox, WallTime};
 use crate::spool::{NewRecipient, RecipientDsn, Usage};
 
 /// What a recipient is judged by, besides its address.
@@ -16,6 +16,10 @@ pub struct Surroundings<'a> {
     pub usage: &'a dyn Fn(AccountId) -> Usage,
     /// Limits and the postmaster.
     pub settings: &'a Settings,
+    /// What one account may hold while the disk is rather full, octets.
+    pub fair_share: Option<u64>,
+    /// Now.
+    pub now: WallTime,
 }
 
 /// Judges one recipient of a transaction that already has `accepted` and is to bring `octets` (0: not declared).
@@ -47,7 +51,8 @@ pub fn admit(
 #[must_use]
 pub fn has_room(account: AccountId, octets: u64, around: &Surroundings<'_>) -> bool {
     let held = (around.usage)(account).octets;
-    held < around.settings.account_octets_max.0 && held.saturating_add(octets) <= around.settings.account_octets_max.0
+    let limit = around.settings.account_octets_max.0.min(around.fair_share.unwrap_or(u64::MAX));
+    held < limit && held.saturating_add(octets) <= limit
 }
 
 /// `postmaster@` and `abuse@` our own host name are the operator's, as `<Postmaster>` is (RFC 2142 §4, RFC 2142 §5).
@@ -65,17 +70,32 @@ fn operator(around: &Surroundings<'_>) -> Result<NewRecipient, Reply> {
 }
 
 fn served(mailbox: &Mailbox, stranger: Reply, around: &Surroundings<'_>) -> Result<NewRecipient, Reply> {
-    let Some(served) = mailbox.domain().and_then(|domain| around.directory.served(domain)) else {
-        return Err(stranger);
+    let Some(domain) = mailbox.domain() else { return Err(stranger) };
+    let Some(served) = around.directory.served(domain) else {
+        return Err(not_served(domain, around).unwrap_or(stranger));
     };
     if names_a_route(&mailbox.local_part) {
         return Err(reply::ROUTED);
     }
-    match served.account.status {
+    may_have_mail(served.account, around.now)?;
+    Ok(NewRecipient { account: served.account.id, mailbox: mailbox.clone(), dsn: RecipientDsn::default() })
+}
+
+/// What is said of a domain that was served here once or ought to be.
+fn not_served(domain: &DomainName, around: &Surroundings<'_>) -> Option<Reply> {
+    match around.directory.kept(domain)? {
+        Kept::Unreadable => Some(reply::UNREADABLE),
+        Kept::Retired { deferred_until } if around.now < deferred_until => Some(reply::LEAVING),
+        Kept::Retired { .. } => Some(reply::GONE),
+    }
+}
+
+fn may_have_mail(account: &Account, now: WallTime) -> Result<(), Reply> {
+    match account.status {
+        AccountStatus::Active => Ok(()),
         AccountStatus::Leaving => Err(reply::LEAVING),
-        AccountStatus::Active | AccountStatus::Suspended => {
-            Ok(NewRecipient { account: served.account.id, mailbox: mailbox.clone(), dsn: RecipientDsn::default() })
-        }
+        AccountStatus::Suspended if now <= account.status_since + SUSPENDED_TAKES_MAIL_FOR => Ok(()),
+        AccountStatus::Suspended => Err(reply::SUSPENDED),
     }
 }
 

@@ -72,14 +72,15 @@ impl Pace {
     #[must_use]
     pub fn deadline(&self, is_crowded: bool) -> Moment {
         let command = if is_crowded { self.patience.command.min(CROWDED_COMMAND) } else { self.patience.command };
-        let idle = match self.phase {
-            Phase::Command { since } => since + command,
+        match self.phase {
+            Phase::Command { since } => (since + command).min(self.progress + self.patience.without_progress),
+            // A large message on a slow line is progress, though none is complete in the hour.
             Phase::Content { since, last, octets } => {
                 let earned = Duration::from_secs(octets / u64::from(self.patience.content_rate_min.max(1)));
-                (last + self.patience.content_block).min(since + self.patience.content_grace.saturating_add(earned))
+                let slowest = self.patience.content_grace.saturating_add(earned).min(self.patience.content_total);
+                (last + self.patience.content_block).min(since + slowest)
             }
-        };
-        idle.min(self.progress + self.patience.without_progress)
+        }
     }
 }
 
@@ -133,6 +134,19 @@ mod tests {
         pace.handle_command(at(150));
         pace.resume_content(spent, 1280, at(300));
         assert_eq!(pace.deadline(false), at(300 - 50 + 60 + 10));
+    }
+
+    #[test]
+    fn a_message_that_keeps_coming_may_take_longer_than_an_hour_and_not_for_ever() {
+        let mut pace = pace();
+        pace.handle_command(at(3500));
+        for minute in 0..=236 {
+            pace.handle_content(minute * 60 * 4_000, at(3500 + minute * 60));
+            assert!(pace.deadline(false) > at(3500 + minute * 60), "minute {minute}");
+        }
+        assert_eq!(pace.deadline(false), at(3500 + 237 * 60 + 120));
+        pace.handle_content(240 * 60 * 4_000, at(3500 + 239 * 60));
+        assert_eq!(pace.deadline(false), at(3500 + 240 * 60));
     }
 
     #[test]

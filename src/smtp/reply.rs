@@ -130,6 +130,13 @@ pub const ROUTED: Reply =
     Reply::new(550, "5.7.1", "addresses that name a route are not taken; we take mail only for our customers");
 /// The customer leaves; senders come again until the MX record is gone.
 pub const LEAVING: Reply = Reply::new(450, "4.3.2", "this domain is leaving our service; try its own mail server");
+/// The customer left; the grace for stale MX records is over (RFC 3463 §3.2: X.1.2).
+pub const GONE: Reply =
+    Reply::new(550, "5.1.2", "this domain is not served here any more; look up its MX records again");
+/// The contract rests and no more is taken; what is held stays. Never a refusal: the sender would give up.
+pub const SUSPENDED: Reply = Reply::new(450, "4.3.2", "the service for this domain is suspended; try again later");
+/// What we know of the domain cannot be read just now.
+pub const UNREADABLE: Reply = Reply::new(451, "4.3.0", "local trouble with this domain; try again later");
 /// Free space is down to the reserve that flushes and history need (RFC 3463 §3.4: X.3.1).
 pub const DISK_FULL: Reply = Reply::new(452, "4.3.1", "not enough disk space here; try again later");
 /// The account's share of the spool is used up.

@@ -39,6 +39,8 @@ pub trait World {
     fn usage(&self, account: AccountId) -> Usage;
     /// Octets that the disk may still take.
     fn room(&self) -> u64;
+    /// What one account may hold while the disk is rather full, octets.
+    fn fair_share(&self) -> Option<u64>;
     /// The line to one server.
     fn line(&self, endpoint: EndpointId) -> Option<LineView>;
     /// A name for the next message.
@@ -74,6 +76,17 @@ pub enum Action {
     StartTls,
     /// Send the output and end.
     Close,
+}
+
+/// What came of a piece stored ahead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PieceOutcome {
+    /// It waits for its message.
+    Stored,
+    /// The disk is down to its reserve.
+    NoRoom,
+    /// The spool failed.
+    NotStored,
 }
 
 /// What came of a commit.
@@ -127,8 +140,8 @@ pub(super) struct Content {
     pub(super) reader: ContentReader,
     /// Pieces given to the spool.
     pub(super) pieces: u32,
-    /// The spool refused a piece: read to the end, then defer.
-    pub(super) is_lost: bool,
+    /// The spool refused a piece: read to the end, then say this.
+    pub(super) lost: Option<Reply>,
     /// The content is complete with the octets that are being read: always after DATA.
     pub(super) is_last: bool,
     /// Time that the chunks before have taken.
@@ -287,9 +300,15 @@ impl Session {
     }
 
     /// What came of [`Action::StorePiece`].
-    pub fn handle_piece(&mut self, is_stored: bool) {
-        if let State::Content(_, _, content) = &mut self.state {
-            content.is_lost |= !is_stored;
+    pub fn handle_piece(&mut self, outcome: PieceOutcome) {
+        if let State::Content(_, _, content) = &mut self.state
+            && content.lost.is_none()
+        {
+            content.lost = match outcome {
+                PieceOutcome::Stored => None,
+                PieceOutcome::NoRoom => Some(reply::DISK_FULL),
+                PieceOutcome::NotStored => Some(reply::NOT_STORED),
+            };
         }
     }
 
@@ -461,7 +480,13 @@ impl Session {
     ) -> T {
         let directory = world.directory();
         let usage = |account| world.usage(account);
-        judge(&admission::Surroundings { directory: &directory, usage: &usage, settings: &self.settings })
+        judge(&admission::Surroundings {
+            directory: &directory,
+            usage: &usage,
+            settings: &self.settings,
+            fair_share: world.fair_share(),
+            now: world.wall(),
+        })
     }
 }
 

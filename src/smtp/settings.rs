@@ -65,7 +65,9 @@ pub struct Patience {
     pub content_rate_min: u32,
     /// Time from 354 in which the rate is not looked at: slow starts and greylisting proxies.
     pub content_grace: Duration,
-    /// Without an accepted message in this time the session ends.
+    /// For one whole content, however fast it comes: 64 MiB at 5 kB/s.
+    pub content_total: Duration,
+    /// Without an accepted message in this time the session ends; content that keeps its rate is read to its end.
     pub without_progress: Duration,
     /// For the TLS handshake.
     pub handshake: Duration,
@@ -82,6 +84,7 @@ impl Default for Patience {
             content_block: Duration::from_secs(180),
             content_rate_min: 128,
             content_grace: Duration::from_secs(60),
+            content_total: Duration::from_secs(4 * 3600),
             without_progress: Duration::from_secs(3600),
             handshake: Duration::from_secs(60),
             write: Duration::from_secs(120),

@@ -50,7 +50,7 @@ impl FromStr for HoldKind {
 }
 
 /// The flush of an account is stopped; its mail is kept.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Hold {
     /// By whom.
     pub kind: HoldKind,

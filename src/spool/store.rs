@@ -16,6 +16,9 @@ pub enum SpoolError {
     /// A read or write failed.
     #[error("the spool failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Free space is down to the reserve; nothing was written.
+    #[error("free disk space is down to the reserve (spool.reserve)")]
+    NoRoom,
     /// The piece of content is not there.
     #[error("a piece of content of message {0} is missing")]
     ChunkMissing(SpoolId),
@@ -311,6 +314,11 @@ pub trait SpoolStore: Send + Sync {
     async fn retry(&self, selection: RetrySelection, change: Change) -> Result<u64, SpoolError>;
     /// What the account holds.
     fn usage(&self, account: AccountId) -> Usage;
+    /// What one account may hold now that the disk is rather full: free space by accounts with mail, in octets, so
+    /// that one flood does not stop all others. Absent while there is plenty.
+    fn fair_share(&self) -> Option<u64> {
+        None
+    }
     /// Octets of mail that may still be taken before free space falls below the reserve. Answers at once; an engine
     /// that has no disk of its own has no limit.
     fn room(&self) -> u64 {

@@ -21,6 +21,9 @@ pub enum UpdateError {
     /// The name is in use.
     #[error("'{0}' is in use already")]
     NameTaken(DomainName),
+    /// It was the dynamic name of somebody else.
+    #[error("'{0}' was the dynamic name of another account; such a name is never given again")]
+    NameRetired(DomainName),
     /// A table of the account is full.
     #[error("this account has {0} of them already; remove one first")]
     Full(usize),

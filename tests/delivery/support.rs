@@ -756,7 +756,13 @@ pub(crate) fn directory(port: u16, status: AccountStatus) -> Directory {
 
 pub(crate) fn directory_with(port: u16, status: AccountStatus, pin: Option<[u8; 32]>) -> Directory {
     let name = |text: &str| DomainName::parse(text).unwrap();
-    let account = Account { id: ACCOUNT, name: "firma".parse().unwrap(), status, created_at: WallTime::UNIX_EPOCH };
+    let account = Account {
+        id: ACCOUNT,
+        name: "firma".parse().unwrap(),
+        status,
+        status_since: WallTime::UNIX_EPOCH,
+        created_at: WallTime::UNIX_EPOCH,
+    };
     let endpoint = Endpoint {
         id: ENDPOINT,
         account: ACCOUNT,

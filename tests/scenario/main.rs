@@ -12,6 +12,7 @@
 mod support;
 
 mod beat_over_http;
+mod broken_primary;
 mod commands;
 mod crash;
 mod flush_after_return;

@@ -1,7 +1,8 @@
 //! Accounts, domains, keys, people.
 
-use pulsemx::account::{AccountError, BeatKeyRecord, Role, SignInLink};
-use pulsemx::base::EndpointId;
+use pulsemx::account::{AccountError, AccountStatus, BeatKeyRecord, Kept, LEAVING_FOR, Role, SignInLink};
+use pulsemx::base::{AccountId, DomainName, EndpointId};
+use pulsemx::update::{HostName, UpdateError};
 
 use crate::engine::{
     Engine, account, at, change, claim, delivered, for_each_engine, key, message, name, new_account, refused, report,
@@ -14,6 +15,9 @@ for_each_engine! {
     a_refused_change_leaves_nothing_behind,
     an_account_with_mail_is_not_removed,
     a_removed_account_leaves_no_key_to_its_name,
+    a_status_keeps_its_beginning,
+    a_domain_that_went_is_put_off_for_a_month_and_may_come_back,
+    a_dynamic_name_that_pointed_somewhere_is_nobody_elses_ever,
     a_rotated_key_is_valid_until_it_expires,
     a_revocation_reaches_every_older_key,
     nobody_gains_rights_by_the_name_of_an_account,
@@ -127,6 +131,65 @@ async fn a_removed_account_leaves_no_key_to_its_name(engine: Engine) {
     assert!(store.owner_of(again).await.unwrap().is_some());
     assert_eq!(store.tally(firma).await.unwrap(), pulsemx::spool::Tally::default());
     assert!(matches!(store.remove_account(firma, change(11)).await, Err(AccountError::NoAccount)));
+}
+
+async fn a_status_keeps_its_beginning(engine: Engine) {
+    let store = engine.store();
+    let (firma, _) = account(store, "firma", 1).await;
+    for second in [10, 20] {
+        store.set_status(firma, AccountStatus::Leaving, change(second)).await.unwrap();
+    }
+    let directory = store.load_directory(at(30)).await.unwrap();
+    let known = directory.account(firma).unwrap();
+    assert_eq!((known.status, known.status_since, known.created_at), (AccountStatus::Leaving, at(10), at(0)));
+    let audit = store.audit(Some(firma), 10).await.unwrap();
+    assert_eq!(audit.iter().filter(|row| row.what == "account.status firma leaving").count(), 1);
+    let nobody = store.set_status(AccountId(999), AccountStatus::Active, change(1)).await;
+    assert!(matches!(nobody, Err(AccountError::NoAccount)));
+}
+
+async fn a_domain_that_went_is_put_off_for_a_month_and_may_come_back(engine: Engine) {
+    let store = engine.store();
+    let (firma, endpoint) = account(store, "firma", 1).await;
+    let (other, others) = account(store, "other", 2).await;
+    let domain = name("firma.example");
+    store.remove_domain(firma, domain.clone(), change(10)).await.unwrap();
+    let kept = store.load_directory(at(11)).await.unwrap().kept(&domain);
+    assert_eq!(kept, Some(Kept::Retired { deferred_until: at(10) + LEAVING_FOR }));
+    store.add_domain(other, domain.clone(), vec![others], change(20)).await.unwrap();
+    let directory = store.load_directory(at(21)).await.unwrap();
+    assert_eq!((directory.kept(&domain), directory.served(&domain).unwrap().account.id), (None, other));
+    store.remove_domain(other, domain.clone(), change(30)).await.unwrap();
+    store.add_domain(firma, domain, vec![endpoint], change(40)).await.unwrap();
+}
+
+async fn a_dynamic_name_that_pointed_somewhere_is_nobody_elses_ever(engine: Engine) {
+    let store = engine.store();
+    let (firma, endpoint) = account(store, "firma", 1).await;
+    let (other, others) = account(store, "other", 2).await;
+    let further = name("web.dyn.example");
+    store.add_host(HostName::new(further.clone(), firma, endpoint), change(1)).await.unwrap();
+    let pointed = |name: &DomainName| {
+        let mut host = HostName::new(name.clone(), firma, endpoint);
+        (host.address_v4, host.changed_at) = (Some("203.0.113.7".parse().unwrap()), Some(at(2)));
+        host
+    };
+    store.set_hosts(vec![pointed(&further)]).await.unwrap();
+    store.remove_host(firma, further.clone(), change(3)).await.unwrap();
+    let theirs = HostName::new(further.clone(), other, others);
+    assert!(matches!(store.add_host(theirs.clone(), change(4)).await, Err(UpdateError::NameRetired(_))));
+    store.add_host(HostName::new(further.clone(), firma, endpoint), change(5)).await.unwrap();
+    store.set_hosts(vec![pointed(&name("firma.dyn.example"))]).await.unwrap();
+    store.remove_account(firma, change(6)).await.unwrap();
+    assert!(matches!(store.add_host(theirs, change(7)).await, Err(UpdateError::NameRetired(_))));
+    let again = store.create_account(new_account("firma", 3), change(8)).await;
+    assert!(matches!(again, Err(AccountError::NameRetired(_))), "{again:?}");
+    let as_domain = store.add_domain(other, name("firma.dyn.example"), vec![others], change(9)).await;
+    assert!(matches!(as_domain, Err(AccountError::NameRetired(_))), "{as_domain:?}");
+    let kept = store.load_directory(at(10)).await.unwrap().kept(&name("firma.dyn.example"));
+    assert_eq!(kept, Some(Kept::Retired { deferred_until: at(6) }));
+    let domain = store.load_directory(at(10)).await.unwrap().kept(&name("firma.example"));
+    assert_eq!(domain, Some(Kept::Retired { deferred_until: at(6) }));
 }
 
 async fn a_rotated_key_is_valid_until_it_expires(engine: Engine) {

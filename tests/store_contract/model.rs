@@ -9,7 +9,7 @@ use pulsemx::spool::{
 };
 
 use crate::engine::spool_id as id;
-use crate::engine::{Engine, account, at, change, deferred, delivered, message, name, query, refused};
+use crate::engine::{Engine, Everything, account, at, change, deferred, delivered, message, name, query, refused};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -20,13 +20,19 @@ enum Step {
     MakeDue { of_other: bool },
     RetryAccount { of_other: bool },
     RetryMessage { number: i64 },
-    Rule { number: i64, ruling: u8 },
-    Note { number: i64, lane: u64 },
-    Expire { accepted_before: i64, ended_ago: i64 },
+    Flush(FlushStep),
     Purge,
     Recover,
     ReturnClaims { of_other: bool },
     Restart,
+}
+
+/// What flushes and persons add.
+#[derive(Clone, Debug)]
+enum FlushStep {
+    Rule { number: i64, ruling: u8 },
+    Note { number: i64, lane: u64 },
+    Expire { accepted_before: i64, ended_ago: i64 },
 }
 
 const NUMBERS: std::ops::Range<i64> = 1..7;
@@ -43,9 +49,11 @@ fn step() -> impl Strategy<Value = Step> {
                 Step::Claim { of_other, messages_max, octets_max, one_domain, order }
             }
         ),
-        2 => (NUMBERS, 0u8..4).prop_map(|(number, ruling)| Step::Rule { number, ruling }),
-        1 => (NUMBERS, 0u64..2).prop_map(|(number, lane)| Step::Note { number, lane }),
-        1 => (NUMBERS, 0i64..5).prop_map(|(before, ended_ago)| Step::Expire { accepted_before: before, ended_ago }),
+        2 => (NUMBERS, 0u8..4).prop_map(|(number, ruling)| Step::Flush(FlushStep::Rule { number, ruling })),
+        1 => (NUMBERS, 0u64..2).prop_map(|(number, lane)| Step::Flush(FlushStep::Note { number, lane })),
+        1 => (NUMBERS, 0i64..5).prop_map(|(before, ended_ago)| {
+            Step::Flush(FlushStep::Expire { accepted_before: before, ended_ago })
+        }),
         6 => (NUMBERS, outcomes).prop_map(|(number, outcomes)| Step::Report { number, outcomes }),
         1 => any::<bool>().prop_map(|of_other| Step::MakeDue { of_other }),
         1 => any::<bool>().prop_map(|of_other| Step::RetryAccount { of_other }),
@@ -123,16 +131,27 @@ async fn take(engine: &mut Engine, step: &Step, now: i64, accounts: [AccountId; 
         Step::RetryMessage { number } => {
             format!("{}", store.retry(RetrySelection::Message(id(*number)), change(now)).await.unwrap())
         }
-        Step::Rule { number, ruling } => {
+        Step::Flush(step) => take_of_flush(store, step, now).await,
+        Step::Purge => format!("{}", store.purge_delivered(at(now - 3)).await.unwrap()),
+        Step::Recover => format!("{:?}", store.recover().await.unwrap()),
+        Step::ReturnClaims { of_other } => format!("{}", store.return_claims(of(*of_other)).await.unwrap()),
+        Step::Restart => String::new(),
+    }
+}
+
+/// The steps that flushes and persons add.
+async fn take_of_flush(store: &dyn Everything, step: &FlushStep, now: i64) -> String {
+    match step {
+        FlushStep::Rule { number, ruling } => {
             let ruling = [Ruling::Hold, Ruling::Release, Ruling::Fail, Ruling::Drop][usize::from(*ruling)];
             format!("{}", store.rule(id(*number), ruling, change(now)).await.unwrap())
         }
-        Step::Note { number, lane } => {
+        FlushStep::Note { number, lane } => {
             let peer = "192.0.2.1:25".parse().unwrap();
             let note = DotNote { lane: *lane, message: id(*number), peer, at: at(now) };
             format!("{}", store.settle(Vec::new(), vec![note], at(now)).await.is_ok())
         }
-        Step::Expire { accepted_before, ended_ago } => {
+        FlushStep::Expire { accepted_before, ended_ago } => {
             let terms = ExpiryTerms {
                 accepted_before: at(*accepted_before),
                 ended_before: at(now - ended_ago),
@@ -140,10 +159,6 @@ async fn take(engine: &mut Engine, step: &Step, now: i64, accounts: [AccountId; 
             };
             format!("{:?}", store.expire(terms, at(now)).await.unwrap())
         }
-        Step::Purge => format!("{}", store.purge_delivered(at(now - 3)).await.unwrap()),
-        Step::Recover => format!("{:?}", store.recover().await.unwrap()),
-        Step::ReturnClaims { of_other } => format!("{}", store.return_claims(of(*of_other)).await.unwrap()),
-        Step::Restart => String::new(),
     }
 }
 

@@ -44,6 +44,7 @@ pub fn directory() -> Directory {
         id,
         name: name.parse::<AccountName>().unwrap(),
         status: AccountStatus::Active,
+        status_since: ago(9_000_000),
         created_at: ago(9_000_000),
     };
     let endpoint = |id, account, host: &str, port| Endpoint {
@@ -81,6 +82,9 @@ impl AccountStore for FakeAccounts {
     }
     async fn create_account(&self, _: NewAccount, _: Change) -> Result<(AccountId, EndpointId), AccountError> {
         unused()
+    }
+    async fn set_status(&self, _: AccountId, _: AccountStatus, _: Change) -> Result<(), AccountError> {
+        unreachable!("pages do not change accounts")
     }
     async fn remove_account(&self, _: AccountId, _: Change) -> Result<(), AccountError> {
         unused()

@@ -420,7 +420,7 @@ fn fault_verdict(message: &Claimed, fault: ContentFault) -> Verdict {
 fn spool_verdict(message: &Claimed, error: &SpoolError) -> Verdict {
     match error {
         SpoolError::ChunkMissing(_) => fault_verdict(message, ContentFault::Damaged),
-        SpoolError::Engine(_) => {
+        SpoolError::Engine(_) | SpoolError::NoRoom => {
             tracing::error!(spool_id = %message.id, reason = %error, "content could not be read, tried again later");
             Verdict::Deferred(silence("our own spool could not be read"))
         }

@@ -9,12 +9,18 @@ fn name(text: &str) -> DomainName {
     DomainName::parse(text).unwrap()
 }
 
+/// Seconds after the accounts were made.
+fn at(seconds: i64) -> WallTime {
+    WallTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
+}
+
 fn directory() -> Directory {
     let account = |id, label: &str, status| Account {
         id: AccountId(id),
         name: label.parse().unwrap(),
         status,
-        created_at: chrono::DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+        status_since: at(0),
+        created_at: at(0),
     };
     let domain = |id, text| Domain { name: name(text), account: AccountId(id), endpoints: vec![EndpointId(id)] };
     Directory::new(
@@ -27,17 +33,35 @@ fn directory() -> Directory {
         vec![domain(1, "firma.example"), domain(2, "late.example"), domain(3, "gone.example")],
         vec![],
     )
+    .with_kept(
+        [
+            (name("odd.example"), Kept::Unreadable),
+            (name("moved.example"), Kept::Retired { deferred_until: at(100) }),
+            (name("firma.example"), Kept::Retired { deferred_until: at(0) }),
+        ]
+        .into(),
+    )
 }
 
 fn judge(path: &str, held: u64, octets: u64, postmaster: Option<&str>) -> Result<String, &'static str> {
+    judge_at(at(1), path, held, octets, postmaster).map_err(|(_, enhanced)| enhanced)
+}
+
+fn judge_at(
+    now: WallTime,
+    path: &str,
+    held: u64,
+    octets: u64,
+    postmaster: Option<&str>,
+) -> Result<String, (u16, &'static str)> {
     let mut settings = Settings::new(name("mx.example"));
     settings.account_octets_max = ByteCount(1000);
     settings.postmaster = postmaster.map(|text| Mailbox::parse(text, false).unwrap());
     let directory = directory();
     let usage = |_| Usage { octets: held, ..Usage::default() };
-    let around = Surroundings { directory: &directory, usage: &usage, settings: &settings };
+    let around = Surroundings { directory: &directory, usage: &usage, settings: &settings, fair_share: None, now };
     let path = forward_path(path).unwrap();
-    admit(&path, &[], octets, &around).map(|r| format!("{}:{}", r.account, r.mailbox)).map_err(|r| r.enhanced)
+    admit(&path, &[], octets, &around).map(|r| format!("{}:{}", r.account, r.mailbox)).map_err(|r| (r.code, r.enhanced))
 }
 
 #[test]
@@ -100,4 +124,37 @@ fn a_full_account_defers() {
     assert_eq!(judge("a@firma.example", 900, 101, None), Err("4.2.2"));
     assert_eq!(judge("a@firma.example", 1000, 0, None), Err("4.2.2"));
     assert_eq!(judge("a@firma.example", 5, u64::MAX, None), Err("4.2.2"));
+}
+
+#[test]
+fn a_suspended_account_is_put_off_after_a_week_and_never_refused() {
+    let week = 7 * 86_400;
+    assert!(judge_at(at(week), "a@late.example", 0, 0, None).is_ok());
+    assert_eq!(judge_at(at(week + 1), "a@late.example", 0, 0, None), Err((450, "4.3.2")));
+    assert_eq!(judge_at(at(400 * 86_400), "a@late.example", 0, 0, None), Err((450, "4.3.2")));
+}
+
+#[test]
+fn a_domain_that_left_is_put_off_first_and_refused_later() {
+    assert_eq!(judge_at(at(99), "a@moved.example", 0, 0, None), Err((450, "4.3.2")));
+    assert_eq!(judge_at(at(100), "a@moved.example", 0, 0, None), Err((550, "5.1.2")));
+    assert_eq!(judge_at(at(1), "a@gone.example", 0, 0, None), Err((450, "4.3.2")));
+}
+
+#[test]
+fn nobody_is_refused_for_what_we_cannot_read() {
+    assert_eq!(judge_at(at(1), "a@odd.example", 0, 0, None), Err((451, "4.3.0")));
+}
+
+#[test]
+fn on_a_rather_full_disk_an_account_has_its_share_and_no_more() {
+    let settings = Settings::new(name("mx.example"));
+    let directory = directory();
+    let usage =
+        |account: AccountId| Usage { octets: if account == AccountId(1) { 900 } else { 100 }, ..Usage::default() };
+    let around =
+        Surroundings { directory: &directory, usage: &usage, settings: &settings, fair_share: Some(800), now: at(1) };
+    let judged = |path: &str| admit(&forward_path(path).unwrap(), &[], 0, &around).map(drop).map_err(|r| r.code);
+    assert_eq!(judged("a@firma.example"), Err(452));
+    assert_eq!(judged("a@late.example"), Ok(()));
 }

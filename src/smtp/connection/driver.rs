@@ -13,10 +13,10 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::super::driver::Host;
 use super::super::gate::Place;
-use super::super::session::{Action, Committed, Session, World};
+use super::super::session::{Action, Committed, PieceOutcome, Session, World};
 use super::super::settings::INPUT_OCTETS_MAX;
 use crate::base::{AccountId, Moment, SpoolId};
-use crate::spool::{CommitError, IntakeStatus, NewMessage};
+use crate::spool::{CommitError, IntakeStatus, NewMessage, SpoolError};
 
 /// How long a peer that was told the last reply may take to close: closing first while its octets are unread would
 /// reset the connection and take the reply from it.
@@ -142,7 +142,11 @@ impl Connection {
                     if let Err(error) = &result {
                         tracing::error!(spool_id = %id, %error, "a piece of content was not stored");
                     }
-                    self.session.handle_piece(result.is_ok());
+                    self.session.handle_piece(match result {
+                        Ok(()) => PieceOutcome::Stored,
+                        Err(SpoolError::NoRoom) => PieceOutcome::NoRoom,
+                        Err(SpoolError::Engine(_) | SpoolError::ChunkMissing(_)) => PieceOutcome::NotStored,
+                    });
                 }
                 Action::Commit(message) => {
                     let outcome = self.commit(*message).await;
@@ -325,6 +329,10 @@ impl World for Host {
 
     fn room(&self) -> u64 {
         self.rooms.spool.room()
+    }
+
+    fn fair_share(&self) -> Option<u64> {
+        self.rooms.spool.fair_share()
     }
 
     fn usage(&self, account: AccountId) -> crate::spool::Usage {

@@ -35,6 +35,7 @@ impl Village {
             id: AccountId(id),
             name: format!("a{id}").parse().unwrap(),
             status: AccountStatus::Active,
+            status_since: wall(),
             created_at: wall(),
         };
         let domain =
@@ -61,6 +62,9 @@ impl World for Village {
     }
     fn room(&self) -> u64 {
         self.room.get()
+    }
+    fn fair_share(&self) -> Option<u64> {
+        None
     }
     fn usage(&self, account: AccountId) -> Usage {
         Usage { octets: self.held.get(&account).copied().unwrap_or_default(), ..Usage::default() }
@@ -102,7 +106,7 @@ struct Talk {
     abandoned: Vec<SpoolId>,
     paused: Vec<Duration>,
     commit_as: Committed,
-    piece_is_stored: bool,
+    piece: PieceOutcome,
     writes: u32,
     last: &'static str,
 }
@@ -123,7 +127,7 @@ fn talk_with(change: impl FnOnce(&mut Settings)) -> Talk {
         abandoned: vec![],
         paused: vec![],
         commit_as: Committed::Stored,
-        piece_is_stored: true,
+        piece: PieceOutcome::Stored,
         writes: 0,
         last: "",
     };
@@ -165,7 +169,7 @@ impl Talk {
                 }
                 Action::StorePiece { ordinal, bytes, .. } => {
                     self.pieces.push((ordinal, bytes.len()));
-                    self.session.handle_piece(self.piece_is_stored);
+                    self.session.handle_piece(self.piece);
                 }
                 Action::Commit(message) => {
                     let said = String::from_utf8_lossy(self.session.output()).into_owned();
@@ -261,10 +265,14 @@ fn pieces_go_ahead_and_are_taken_back_when_the_message_fails() {
 #[test]
 fn a_piece_that_was_not_stored_defers_the_message() {
     let mut talk = talk().greeted();
-    talk.piece_is_stored = false;
+    talk.piece = PieceOutcome::NotStored;
     talk.say(ENVELOPE);
     assert_eq!(talk.say(&format!("{}\r\n.\r\n", "x".repeat(250_000))), [451]);
     assert_eq!((talk.committed.len(), talk.abandoned.len(), talk.pieces.len()), (0, 1, 1));
+    talk.piece = PieceOutcome::NoRoom;
+    talk.say(ENVELOPE);
+    assert_eq!(talk.say(&format!("{}\r\n.\r\n", "x".repeat(250_000))), [452]);
+    assert!(talk.replies.contains("4.3.1"));
 }
 
 #[test]
@@ -316,6 +324,14 @@ fn declared_size_is_refused_early_and_real_size_late() {
     talk.say(ENVELOPE);
     assert_eq!(talk.say(&format!("{}\r\n.\r\nNOOP\r\n", "x".repeat(300_000))), [552, 250]);
     assert_eq!((talk.committed.len(), talk.abandoned.len()), (0, 1));
+}
+
+#[test]
+fn what_is_on_the_disk_already_is_not_asked_for_again() {
+    let mut talk = talk().greeted();
+    talk.world.room.set(100_000);
+    talk.say(ENVELOPE);
+    assert_eq!(talk.say(&format!("{}\r\n.\r\n", "x".repeat(250_000))), [250]);
 }
 
 #[test]

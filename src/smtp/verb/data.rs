@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::base::Moment;
 use crate::smtp::admission;
@@ -51,7 +51,7 @@ impl Session {
             id: world.next_id(),
             reader: ContentReader::new(self.settings.message_octets_max.0, envelope.declared_octets),
             pieces: 0,
-            is_lost: false,
+            lost: None,
             is_last: true,
             spent: Duration::ZERO,
         })
@@ -70,7 +70,7 @@ impl Session {
                 self.pace.handle_content(content.reader.octets(), now);
                 Some(Action::Read)
             }
-            Fed::Piece(_) if content.is_lost => None,
+            Fed::Piece(_) if content.lost.is_some() => None,
             Fed::Piece(bytes) => {
                 let ordinal = content.pieces;
                 content.pieces += 1;
@@ -90,10 +90,10 @@ impl Session {
         let State::Content(greeting, envelope, content) = std::mem::replace(&mut self.state, State::Closed) else {
             return None;
         };
-        let Content { id, reader, pieces, is_lost, .. } = *content;
+        let Content { id, reader, pieces, lost, .. } = *content;
         let received = reader.finish();
         self.pace.handle_command(now);
-        if let Some(refusal) = self.judge_content(&envelope, &received, is_lost, world) {
+        if let Some(refusal) = self.judge_content(&envelope, &received, lost, world) {
             tracing::info!(peer = %self.peer, code = refusal.code, enhanced = refusal.enhanced, octets = received.octets, "content refused");
             self.abandoned = (pieces > 0).then_some(id);
             self.state = State::Greeted(greeting);
@@ -110,17 +110,19 @@ impl Session {
         &self,
         envelope: &Envelope,
         received: &Received,
-        is_lost: bool,
+        lost: Option<Reply>,
         world: &dyn World,
     ) -> Option<Reply> {
         match received.fault {
             Some(Fault::TooBig) => return Some(reply::TOO_BIG),
             Some(Fault::BareLineEnd) => return Some(reply::BARE_LINE_END),
             Some(Fault::Loop) => return Some(reply::LOOP),
-            None if is_lost => return Some(reply::NOT_STORED),
+            None if lost.is_some() => return lost,
             None => {}
         }
-        if world.room() < received.octets {
+        // The pieces before it are on the disk already.
+        let tail: usize = received.tail.iter().map(Bytes::len).sum();
+        if world.room() < u64::try_from(tail).unwrap_or(u64::MAX) {
             return Some(reply::DISK_FULL);
         }
         let has_room = self.with_surroundings(world, |around| {

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, Tables, misuse};
+use super::{MemoryStore, Retired, Tables, misuse};
 use crate::account::store::owner_names;
 use crate::account::{
     Account, AccountError, AccountStatus, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, Domain, Endpoint,
-    Membership, NewAccount, Person, Role, SignInLink, WebSession,
+    Kept, LEAVING_FOR, Membership, NewAccount, Person, Role, SignInLink, WebSession,
 };
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 use crate::spool::RecipientState;
@@ -37,6 +37,9 @@ impl Tables {
         }
         if self.is_update_host(name, Some(account)) {
             return Err(AccountError::DomainTaken(name.clone()));
+        }
+        if self.is_anothers(name, Some(account)) {
+            return Err(AccountError::NameRetired(name.clone()));
         }
         match self.endpoints.values().find(|endpoint| endpoint.host == *name) {
             None => Ok(true),
@@ -85,18 +88,28 @@ impl Tables {
         if self.is_host(&new.host) || self.domains.contains_key(&new.host) || self.is_update_host(&new.host, None) {
             return Err(AccountError::DomainTaken(new.host));
         }
+        if self.is_anothers(&new.host, None) {
+            return Err(AccountError::NameRetired(new.host));
+        }
         for (place, name) in new.domains.iter().enumerate() {
             let is_twice = new.domains.iter().skip(place + 1).any(|other| other == name) && *name != new.host;
             if is_twice || self.domains.contains_key(name) || self.is_host(name) || self.is_update_host(name, None) {
                 return Err(AccountError::DomainTaken(name.clone()));
             }
         }
+        if let Some(name) = new.domains.iter().find(|name| self.is_anothers(name, None)) {
+            return Err(AccountError::NameRetired(name.clone()));
+        }
         let (id, endpoint) = (AccountId(self.next_row()), EndpointId(self.next_row()));
         self.add_key(BeatKeyRecord { endpoint, ..new.key })?;
         self.note(change, Some(id), format!("account.add {}", new.name));
         let owner = self.new_owner(new.name.as_str());
         self.memberships.insert((owner, id), Role::Owner);
-        self.accounts.insert(id, Account { id, name: new.name, status: AccountStatus::Active, created_at: change.at });
+        let (status, at) = (AccountStatus::Active, change.at);
+        self.accounts.insert(id, Account { id, name: new.name, status, status_since: at, created_at: at });
+        for name in new.domains.iter().chain([&new.host]) {
+            self.retired.remove(name);
+        }
         for name in new.domains.into_iter().filter(|name| *name != new.host) {
             self.domains.insert(name.clone(), Domain { name, account: id, endpoints: vec![endpoint] });
         }
@@ -140,6 +153,17 @@ impl Tables {
                 self.sessions.retain(|_, (whom, _)| *whom != person);
             }
         }
+        let pointed = |e: &&Endpoint| e.account == id && (e.address_v4.is_some() || e.address_v6.is_some());
+        let mut dynamic: Vec<DomainName> = self.endpoints.values().filter(pointed).map(|e| e.host.clone()).collect();
+        let further = self.updates.hosts.iter().filter(|host| host.account == id && host.changed_at.is_some());
+        dynamic.extend(further.map(|host| host.name.clone()));
+        for name in dynamic {
+            self.retire_dynamic(name, id, change.at);
+        }
+        let retired = Retired { account: id, is_dynamic: false, deferred_until: change.at };
+        for name in self.domains.values().filter(|domain| domain.account == id).map(|domain| &domain.name) {
+            self.retired.entry(name.clone()).or_insert(retired);
+        }
         self.domains.retain(|_, domain| domain.account != id);
         self.endpoints.retain(|_, endpoint| endpoint.account != id);
         let endpoints = &self.endpoints;
@@ -175,16 +199,31 @@ impl AccountStore for MemoryStore {
     async fn load_directory(&self, now: WallTime) -> Changed<Directory> {
         let tables = self.tables();
         let is_valid = |key: &&BeatKeyRecord| key.expires_at.is_none_or(|expires_at| expires_at > now);
+        let kept = |(name, retired): (&DomainName, &Retired)| {
+            (name.clone(), Kept::Retired { deferred_until: retired.deferred_until })
+        };
         Ok(Directory::new(
             tables.accounts.values().cloned().collect(),
             tables.endpoints.values().cloned().collect(),
             tables.domains.values().cloned().collect(),
             tables.beat_keys.iter().filter(is_valid).cloned().collect(),
-        ))
+        )
+        .with_kept(tables.retired.iter().map(kept).collect()))
     }
 
     async fn create_account(&self, new: NewAccount, change: Change) -> Changed<(AccountId, EndpointId)> {
         self.tables().create(new, &change)
+    }
+
+    async fn set_status(&self, account: AccountId, status: AccountStatus, change: Change) -> Changed<()> {
+        let mut tables = self.tables();
+        let known = tables.accounts.get_mut(&account).ok_or(AccountError::NoAccount)?;
+        if known.status != status {
+            (known.status, known.status_since) = (status, change.at);
+            let what = format!("account.status {} {}", known.name, status.as_str());
+            tables.note(&change, Some(account), what);
+        }
+        Ok(())
     }
 
     async fn remove_account(&self, account: AccountId, change: Change) -> Changed<()> {
@@ -208,6 +247,7 @@ impl AccountStore for MemoryStore {
             if !endpoints.iter().all(is_own) {
                 return Err(AccountError::Engine(misuse("a domain is routed to mail servers of its own account")));
             }
+            tables.retired.remove(&domain);
             tables.domains.insert(domain.clone(), Domain { name: domain.clone(), account, endpoints });
         }
         tables.note(&change, Some(account), format!("domain.add {domain}"));
@@ -221,6 +261,12 @@ impl AccountStore for MemoryStore {
             return Err(AccountError::NoDomain(domain));
         }
         tables.domains.remove(&domain);
+        let retired = Retired { account, is_dynamic: false, deferred_until: change.at + LEAVING_FOR };
+        tables
+            .retired
+            .entry(domain.clone())
+            .and_modify(|r| r.deferred_until = retired.deferred_until)
+            .or_insert(retired);
         tables.note(&change, Some(account), format!("domain.remove {domain}"));
         Ok(())
     }

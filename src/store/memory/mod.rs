@@ -73,6 +73,15 @@ struct Tables {
     /// Last number given to an account, endpoint or person: none is given twice.
     last_row: i64,
     last_claim: u64,
+    retired: BTreeMap<DomainName, Retired>,
+}
+
+/// A name that was served here once.
+#[derive(Debug, Clone, Copy)]
+struct Retired {
+    account: AccountId,
+    is_dynamic: bool,
+    deferred_until: WallTime,
 }
 
 /// What is known of a line beside its history.
@@ -120,6 +129,17 @@ impl Tables {
     fn next_row(&mut self) -> i64 {
         self.last_row += 1;
         self.last_row
+    }
+
+    /// Whether the name was the dynamic name of somebody else.
+    fn is_anothers(&self, name: &DomainName, account: Option<AccountId>) -> bool {
+        let known = self.retired.get(name).filter(|retired| retired.is_dynamic);
+        known.is_some_and(|retired| Some(retired.account) != account)
+    }
+
+    /// Retires a dynamic name that ever had an address.
+    fn retire_dynamic(&mut self, name: DomainName, account: AccountId, at: WallTime) {
+        self.retired.entry(name).or_insert(Retired { account, is_dynamic: true, deferred_until: at });
     }
 
     fn note(&mut self, change: &Change, account: Option<AccountId>, what: String) {

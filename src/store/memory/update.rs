@@ -39,6 +39,9 @@ impl Tables {
         if is_theirs {
             return Err(UpdateError::NameTaken(host.name));
         }
+        if self.is_anothers(&host.name, Some(account)) {
+            return Err(UpdateError::NameRetired(host.name));
+        }
         if self.updates.hosts.iter().filter(|known| known.account == account).count() >= HOSTS_PER_ACCOUNT_MAX {
             return Err(UpdateError::Full(HOSTS_PER_ACCOUNT_MAX));
         }
@@ -113,6 +116,10 @@ impl UpdateStore for MemoryStore {
         let mut tables = self.tables();
         let is_server = tables.endpoints.values().any(|endpoint| endpoint.host == name);
         let before = tables.updates.hosts.len();
+        let own = tables.updates.hosts.iter().find(|host| !is_server && host.name == name && host.account == account);
+        if own.is_some_and(|host| host.changed_at.is_some()) {
+            tables.retire_dynamic(name.clone(), account, change.at);
+        }
         tables.updates.hosts.retain(|host| is_server || host.name != name || host.account != account);
         if tables.updates.hosts.len() == before {
             return Err(UpdateError::NoHost(name));

@@ -5,11 +5,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Misuse;
 use super::job::Terms;
-use super::{SqliteStore, account_read, row};
+use super::{SqliteStore, account_read, retired, row};
 use crate::account::store::owner_names;
 use crate::account::{
-    AccountError, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, Membership, NewAccount, Person, Role,
-    SignInLink, WebSession,
+    AccountError, AccountStatus, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, LEAVING_FOR, Membership,
+    NewAccount, Person, Role, SignInLink, WebSession,
 };
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 
@@ -55,10 +55,14 @@ fn insert_domain(db: &Connection, account: AccountId, name: &DomainName, endpoin
     if is_dynamic_name_of_others(db, name, account)? {
         return Err(AccountError::DomainTaken(name.clone()));
     }
+    if retired::is_anothers(db, name, Some(account))? {
+        return Err(AccountError::NameRetired(name.clone()));
+    }
     if endpoints.is_empty() {
         return Err(Misuse("a domain needs at least one mail server").into());
     }
     db.execute("INSERT INTO domain (name, account) VALUES (?1, ?2)", params![name.as_str(), account.0])?;
+    retired::recall(db, name)?;
     for (endpoint, place) in endpoints.iter().zip(0i64..) {
         let inserted = db.execute(
             "INSERT INTO domain_endpoint (domain, place, endpoint)
@@ -128,6 +132,10 @@ fn create(db: &Connection, new: &NewAccount, change: &Change) -> Changed<(Accoun
     if !server_of(db, &new.host)?.is_empty() || is_dynamic_name_of_others(db, &new.host, AccountId(0))? {
         return Err(AccountError::DomainTaken(new.host.clone()));
     }
+    if retired::is_anothers(db, &new.host, None)? {
+        return Err(AccountError::NameRetired(new.host.clone()));
+    }
+    retired::recall(db, &new.host)?;
     db.execute(
         "INSERT INTO account (name, status, created_at) VALUES (?1, 'active', ?2)",
         params![name, row::stored_time(change.at)],
@@ -170,6 +178,7 @@ fn remove(db: &Connection, account: AccountId, change: &Change) -> Changed<()> {
         )?
         .execute([message])?;
     }
+    retired::retire_all_names(db, account, change.at)?;
     // Somebody who belongs nowhere else goes too: a later account of the same name must not inherit a sign-in.
     db.execute(
         "DELETE FROM person WHERE is_operator = 0
@@ -179,6 +188,18 @@ fn remove(db: &Connection, account: AccountId, change: &Change) -> Changed<()> {
     )?;
     db.execute("DELETE FROM account WHERE id = ?1", [account.0])?;
     audit(db, change, Some(account), &format!("account.remove {name}"))?;
+    Ok(())
+}
+
+fn set_status(db: &Connection, account: AccountId, status: AccountStatus, change: &Change) -> Changed<()> {
+    let name = account_name(db, account)?;
+    let changed = db.execute(
+        "UPDATE account SET status = ?2, status_since = ?3 WHERE id = ?1 AND status <> ?2",
+        params![account.0, status.as_str(), row::stored_time(change.at)],
+    )?;
+    if changed > 0 {
+        audit(db, change, Some(account), &format!("account.status {name} {}", status.as_str()))?;
+    }
     Ok(())
 }
 
@@ -262,6 +283,10 @@ impl AccountStore for SqliteStore {
         self.write(Terms::SYNCED, move |work| create(work.connection, &new, &change)).await
     }
 
+    async fn set_status(&self, account: AccountId, status: AccountStatus, change: Change) -> Changed<()> {
+        self.write(Terms::SYNCED, move |work| set_status(work.connection, account, status, &change)).await
+    }
+
     async fn remove_account(&self, account: AccountId, change: Change) -> Changed<()> {
         self.write(Terms::SYNCED, move |work| remove(work.connection, account, &change)).await
     }
@@ -290,6 +315,7 @@ impl AccountStore for SqliteStore {
             if removed == 0 {
                 return Err(AccountError::NoDomain(domain));
             }
+            retired::retire_domain(work.connection, &domain, account, change.at + LEAVING_FOR)?;
             Ok(audit(work.connection, &change, Some(account), &format!("domain.remove {domain}"))?)
         })
         .await

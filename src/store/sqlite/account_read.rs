@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::retired;
 use super::row::{self, odd, parsed, parsed_optional, readable};
 use crate::account::{
     Account, AccountName, AccountStatus, AuditEntry, BeatKeyRecord, Directory, Domain, Endpoint, Membership, Person,
@@ -27,28 +28,22 @@ fn role(word: &str) -> Result<Role, &'static str> {
     [Role::Viewer, Role::Technician, Role::Owner].into_iter().find(|role| role_word(*role) == word).ok_or("not a role")
 }
 
-fn status(word: &str) -> Result<AccountStatus, &'static str> {
-    match word {
-        "active" => Ok(AccountStatus::Active),
-        "suspended" => Ok(AccountStatus::Suspended),
-        "leaving" => Ok(AccountStatus::Leaving),
-        _ => Err("not the status of an account"),
-    }
-}
-
 /// Everything that [`Directory`] holds, of one instant.
 pub(super) fn directory(db: &Connection, now: WallTime) -> rusqlite::Result<Directory> {
-    Ok(Directory::new(accounts(db)?, endpoints(db)?, domains(db)?, beat_keys(db, now)?))
+    let directory = Directory::new(accounts(db)?, endpoints(db)?, domains(db)?, beat_keys(db, now)?);
+    let kept = retired::kept(db, &directory)?;
+    Ok(directory.with_kept(kept))
 }
 
 fn accounts(db: &Connection) -> rusqlite::Result<Vec<Account>> {
-    let mut statement = db.prepare_cached("SELECT id, name, status, created_at FROM account")?;
+    let mut statement = db.prepare_cached("SELECT id, name, status, created_at, status_since FROM account")?;
     let rows = statement.query_map([], |row| {
         Ok(Account {
             id: AccountId(row.get(0)?),
             name: parsed(row, 1, str::parse::<AccountName>)?,
-            status: parsed(row, 2, status)?,
+            status: parsed(row, 2, str::parse::<AccountStatus>)?,
             created_at: row::time(row.get(3)?),
+            status_since: row::time(row.get::<_, Option<i64>>(4)?.map_or_else(|| row.get(3), Ok)?),
         })
     })?;
     readable("account", rows)

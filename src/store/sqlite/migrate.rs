@@ -20,7 +20,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0004_days.sql"),
     include_str!("../../../migrations/0005_updates.sql"),
     include_str!("../../../migrations/0006_dsn.sql"),
-    include_str!("../../../migrations/0007_flush.sql"),
+    include_str!("../../../migrations/0007_leaving.sql"),
+    include_str!("../../../migrations/0008_flush.sql"),
 ];
 
 /// The schema that `steps` lead to.

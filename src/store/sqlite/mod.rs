@@ -21,6 +21,7 @@ mod known_good;
 mod migrate;
 mod open;
 mod readers;
+mod retired;
 mod room;
 mod row;
 mod spool;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::error::WriteFailure;
 use super::job::{Durability, Terms};
 use super::{SqliteStore, spool_claim, spool_intake, spool_list, spool_report, spool_rule};
 use crate::account::Change;
@@ -16,14 +15,11 @@ use crate::spool::{
     Usage,
 };
 
-/// Why a piece of content was not taken although the disk has space.
-const NO_ROOM: &str = "free disk space is down to the reserve (spool.reserve)";
-
 #[async_trait]
 impl SpoolStore for SqliteStore {
     async fn intake_chunk(&self, id: SpoolId, ordinal: u32, bytes: Bytes) -> Result<(), SpoolError> {
         if self.room.octets() == 0 {
-            return Err(WriteFailure::NotStored(NO_ROOM.to_owned()).into());
+            return Err(SpoolError::NoRoom);
         }
         // Unsynced: the commit of the message syncs the log that holds this piece (see `writer`).
         let terms = Terms { octets: bytes.len(), ..Terms::LAZY };
@@ -143,6 +139,11 @@ impl SpoolStore for SqliteStore {
 
     fn room(&self) -> u64 {
         self.room.octets()
+    }
+
+    fn fair_share(&self) -> Option<u64> {
+        let octets = self.room.octets();
+        self.room.is_tight().then(|| octets / self.usage.holders().max(1))
     }
 
     fn usage(&self, account: AccountId) -> Usage {

@@ -91,6 +91,9 @@ fn choose(db: &Connection, query: &ClaimQuery) -> Result<Vec<Claimed>, SpoolErro
     Ok(choice.finish())
 }
 
+/// The better candidate has the lesser one: not fresh and known, not known, class, octets, message.
+type Rank = (bool, bool, i64, i64, i64);
+
 /// Messages as they are chosen, within the limits of a query.
 struct Choice<'a> {
     db: &'a Connection,
@@ -154,14 +157,14 @@ impl<'a> Choice<'a> {
     fn canary(&self, fresh: i64) -> rusqlite::Result<Option<i64>> {
         let mut candidates = self.db.prepare_cached(CANDIDATES)?;
         let mut rows = candidates.query(params![self.query.account.0, row::stored_time(self.query.now)])?;
-        let mut best: Option<((bool, bool, i64, i64, i64), i64)> = None;
+        let mut best: Option<(Rank, i64)> = None;
         let mut seen = 0;
         while let Some(row) = rows.next()? {
             if !self.domains.is_empty() && !self.domains.contains(row.get_ref(1)?.as_str().unwrap_or_default()) {
                 continue;
             }
             let (message, class, is_good, octets) = (row.get(0)?, row.get(2)?, row.get::<_, bool>(3)?, row.get(4)?);
-            let rank = (!(is_good && message >= fresh), !is_good, class, octets, message);
+            let rank: Rank = (!(is_good && message >= fresh), !is_good, class, octets, message);
             if best.is_none_or(|(least, _)| rank < least) {
                 best = Some((rank, message));
             }

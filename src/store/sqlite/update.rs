@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::SqliteStore;
 use super::account::audit;
 use super::job::Terms;
+use super::retired;
 use super::row::{self, odd, parsed, parsed_optional, readable};
 use crate::account::Change;
 use crate::base::{AccountId, DomainName, EndpointId};
@@ -161,6 +162,9 @@ fn insert_host(db: &Connection, host: &HostName, change: &Change) -> Changed<()>
     if taken > 0 {
         return Err(UpdateError::NameTaken(host.name.clone()));
     }
+    if retired::is_anothers(db, &host.name, Some(AccountId(account)))? {
+        return Err(UpdateError::NameRetired(host.name.clone()));
+    }
     let counted = "SELECT count(*) FROM host_name AS h JOIN endpoint AS e ON e.id = h.endpoint WHERE e.account = ?1";
     require_room(db, counted, AccountId(account), HOSTS_PER_ACCOUNT_MAX)?;
     db.execute(
@@ -173,6 +177,7 @@ fn insert_host(db: &Connection, host: &HostName, change: &Change) -> Changed<()>
 }
 
 fn delete_host(db: &Connection, account: AccountId, name: &DomainName, change: &Change) -> Changed<()> {
+    retired::retire_host(db, name, account, change.at)?;
     let removed = db.execute(
         "DELETE FROM host_name WHERE name = ?1 AND endpoint IN (SELECT id FROM endpoint WHERE account = ?2)
            AND name NOT IN (SELECT host FROM endpoint)",

@@ -93,6 +93,11 @@ impl UsageTable {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&account).copied().unwrap_or_default()
     }
 
+    /// Accounts with mail.
+    pub(super) fn holders(&self) -> u64 {
+        u64::try_from(self.0.read().unwrap_or_else(PoisonError::into_inner).len()).unwrap_or(u64::MAX)
+    }
+
     /// Takes over the changes of a committed group.
     pub(super) fn apply(&self, changes: impl Iterator<Item = UsageChanges>) {
         let mut usages = self.0.write().unwrap_or_else(PoisonError::into_inner);

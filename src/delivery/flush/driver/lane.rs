@@ -332,7 +332,7 @@ impl Lane {
             Verdict::Deferred(reply) if is_greylisting(reply) => {
                 Some(format!("it greylists us ({}); tell it not to", reply.text))
             }
-            _ => None,
+            Verdict::Delivered(_) | Verdict::Deferred(_) | Verdict::MailboxFull(_) | Verdict::Refused(..) => None,
         })
     }
 

@@ -88,7 +88,7 @@ fn the_verdict_on_chunks_comes_with_the_last_one() {
     assert_eq!(talk.say(&format!("{PATHS}BDAT 2 LAST\r\na\r")), [250, 250, 550]);
     let big = "x".repeat(300_001);
     assert_eq!(talk.say(&format!("{PATHS}BDAT 300001\r\n{big}BDAT 0 LAST\r\nNOOP\r\n")), [250, 250, 250, 552, 250]);
-    talk.piece_is_stored = false;
+    talk.piece = PieceOutcome::NotStored;
     assert_eq!(talk.say(&format!("{PATHS}BDAT 70000 LAST\r\n{}", "x".repeat(70_000))), [250, 250, 451]);
     assert_eq!(talk.committed.len(), 1);
 }
