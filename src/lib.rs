@@ -6,13 +6,16 @@
 //! |---|---|
 //! | [`base`] | words all rooms share: mailboxes, domain names, ids, sizes, clock |
 //! | [`account`] | who may do what: accounts, endpoints, domains, people, tokens, audit |
+//! | [`recipient`] | who lives in a customer's domains, and what follows for strangers |
 //! | [`certificate`] | keys and certificates for TLS |
 //! | [`heartbeat`] | the signed datagrams between a customer's machine and us, both ends |
 //! | [`liveness`] | from beats and silence to ONLINE, SUSPECT, OFFLINE, RETURNING |
 //! | [`spool`] | which states a stored message may have, who may deliver it now |
+//! | [`verdict`] | what the DNS says of a sender: SPF, DKIM, DMARC, ARC |
 //! | [`smtp`] | the SMTP session: what we say to a sender and when a message is ours |
 //! | [`delivery`] | where a stored message goes, in what order, when again, what a reply means |
 //! | [`update`] | what routers and other devices may set, and whether an account without beats is there |
+//! | [`dns`] | what a name answers now: dynamic names, customers' zones |
 //! | [`alert`] | what a person has to be told, and when |
 //! | [`store`] | the storage engines behind the rooms' own traits |
 //! | [`web`] | the customer's pages and the health of the service for machines |
@@ -27,6 +30,7 @@
 //! ```text
 //! UDP datagram -> heartbeat -> liveness::Machine -> Transition -> store -> delivery (flush), web (page)
 //! SMTP octets  -> smtp::Session -> smtp::admission -> spool commit -> 250 -> delivery
+//! stored mail  -> verdict::Checker -> resolver -> Verdict -> store
 //! spooled mail -> claim -> delivery::route -> lettre -> delivery::outcome -> delivered | again | refused
 //! ```
 //!
@@ -53,9 +57,13 @@ pub mod delivery;
 #[cfg(feature = "server")]
 pub mod demo;
 #[cfg(feature = "server")]
+pub mod dns;
+#[cfg(feature = "server")]
 pub mod doctor;
 #[cfg(feature = "server")]
 pub mod liveness;
+#[cfg(feature = "server")]
+pub mod recipient;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
@@ -66,5 +74,7 @@ pub mod spool;
 pub mod store;
 #[cfg(feature = "server")]
 pub mod update;
+#[cfg(feature = "server")]
+pub mod verdict;
 #[cfg(feature = "server")]
 pub mod web;

@@ -49,7 +49,8 @@ pub async fn run(lines: Arc<dyn Lines>, alarms: Alarms, directory: DirectoryHand
             },
             event = events.recv() => match event {
                 Ok(LineEvent::Changed(HistoryRow::State(row))) => policy.handle_transition(&row, Clock.monotonic()),
-                Ok(LineEvent::Changed(HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_)) | LineEvent::Suspicion { .. } | LineEvent::MailAccepted { .. }) => {}
+                // What a person is told follows from states alone.
+                Ok(LineEvent::Changed(HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_)) | LineEvent::Suspicion { .. } | LineEvent::MailAccepted { .. } | LineEvent::MailRefused { .. } | LineEvent::Heard { .. } | LineEvent::Greeted { .. }) => {}
                 Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "alerts were too slow for the events of the lines"),
                 Err(RecvError::Closed) => return,
             },

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{ConfigError, Written, parse_network, texts};
+use super::names::{Besides, NamesConfig};
 use super::options::{OPTIONS, Since};
 use crate::base::{ByteCount, DomainName, Mailbox, parse_duration};
 
@@ -51,6 +52,18 @@ pub struct Config {
     pub smtp_sessions_per_peer_max: u32,
     /// `smtp.exempt_networks`.
     pub smtp_exempt_networks: Vec<ipnet::IpNet>,
+    /// `smtp.forwarders`.
+    pub smtp_forwarders: Vec<ipnet::IpNet>,
+    /// `checks.enabled`.
+    pub checks_enabled: bool,
+    /// `checks.resolvers`.
+    pub checks_resolvers: Vec<SocketAddr>,
+    /// `checks.question_timeout`.
+    pub checks_question_timeout: Duration,
+    /// `checks.message_timeout`.
+    pub checks_message_timeout: Duration,
+    /// `checks.exempt_networks`.
+    pub checks_exempt_networks: Vec<ipnet::IpNet>,
     /// `smtp.postmaster`.
     pub smtp_postmaster: Option<Mailbox>,
     /// `spool.keep`.
@@ -69,6 +82,8 @@ pub struct Config {
     pub delivery_connections: usize,
     /// `delivery.allow_loopback_targets`.
     pub delivery_allow_loopback_targets: bool,
+    /// The section `dns`, if names are served.
+    pub names: Option<NamesConfig>,
     /// `web.listen`.
     pub web_listen: Vec<SocketAddr>,
     /// `web.update_listen`.
@@ -94,25 +109,25 @@ pub struct Surroundings {
 
 /// Takes typed values out of what was written. The kinds were checked there, so a miss here is a slip in the table
 /// of options and reported as such.
-struct Reader<'a>(&'a Written);
+pub(super) struct Reader<'a>(&'a Written);
 
 impl Reader<'_> {
-    fn fault(key: &str) -> ConfigError {
+    pub(super) fn fault(key: &str) -> ConfigError {
         ConfigError::Contradiction(format!("option {key} has no usable value"))
     }
 
-    fn text(&self, key: &str) -> Option<String> {
+    pub(super) fn text(&self, key: &str) -> Option<String> {
         self.0.value(key).and_then(|v| v.as_str().map(str::to_owned)).filter(|t| !t.is_empty())
     }
 
-    fn addresses(&self, key: &str) -> Result<Vec<SocketAddr>, ConfigError> {
+    pub(super) fn addresses(&self, key: &str) -> Result<Vec<SocketAddr>, ConfigError> {
         let value = self.0.value(key).ok_or_else(|| Self::fault(key))?;
         texts(&value)
             .and_then(|list| list.iter().map(|text| text.parse().ok()).collect())
             .ok_or_else(|| Self::fault(key))
     }
 
-    fn duration(&self, key: &str) -> Result<Duration, ConfigError> {
+    pub(super) fn duration(&self, key: &str) -> Result<Duration, ConfigError> {
         self.text(key).and_then(|t| parse_duration(&t).ok()).ok_or_else(|| Self::fault(key))
     }
 
@@ -120,8 +135,16 @@ impl Reader<'_> {
         self.text(key).and_then(|t| t.parse().ok()).ok_or_else(|| Self::fault(key))
     }
 
-    fn number<T: TryFrom<i64>>(&self, key: &str) -> Result<T, ConfigError> {
+    pub(super) fn number<T: TryFrom<i64>>(&self, key: &str) -> Result<T, ConfigError> {
         self.0.value(key).and_then(|v| v.as_integer()).and_then(|n| T::try_from(n).ok()).ok_or_else(|| Self::fault(key))
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, ConfigError> {
+        self.0.value(key).and_then(|v| v.as_bool()).ok_or_else(|| Self::fault(key))
+    }
+
+    pub(super) fn value(&self, key: &str) -> Option<toml::Value> {
+        self.0.value(key)
     }
 
     fn networks(&self, key: &str) -> Result<Vec<ipnet::IpNet>, ConfigError> {
@@ -140,9 +163,14 @@ impl Config {
     pub fn check(written: &Written, around: &Surroundings) -> Result<Self, ConfigError> {
         let read = Reader(written);
         let mut warnings = reserved_keys(written);
+        let hostname = hostname(&read, around, &mut warnings);
+        let smtp_listen = read.addresses("smtp.listen")?;
+        let allow_loopback =
+            written.value("delivery.allow_loopback_targets").and_then(|v| v.as_bool()).unwrap_or(false);
+        let besides = Besides { hostname: &hostname, smtp_listen: &smtp_listen, allow_loopback };
+        let names = NamesConfig::check(&read, &besides, &mut warnings)?;
         let config = Self {
             is_trial: written.is_trial(),
-            hostname: hostname(&read, around, &mut warnings),
             data_dir: data_dir(&read, around),
             heartbeat_listen: read.addresses("heartbeat.listen")?,
             heartbeat_interval: read.duration("heartbeat.interval")?,
@@ -150,11 +178,18 @@ impl Config {
             heartbeat_grace: read.duration("heartbeat.grace")?,
             heartbeat_self_check: read.addresses("heartbeat.self_check")?,
             heartbeat_renew_tokens_after: read.duration("heartbeat.renew_tokens_after")?,
-            smtp_listen: read.addresses("smtp.listen")?,
+            hostname,
+            smtp_listen,
             smtp_size_max: read.size("smtp.max_size")?,
             smtp_sessions_max: read.number("smtp.max_sessions")?,
             smtp_sessions_per_peer_max: read.number("smtp.max_sessions_per_peer")?,
             smtp_exempt_networks: read.networks("smtp.exempt_networks")?,
+            smtp_forwarders: read.networks("smtp.forwarders")?,
+            checks_enabled: read.flag("checks.enabled")?,
+            checks_resolvers: read.addresses("checks.resolvers")?,
+            checks_question_timeout: read.duration("checks.question_timeout")?,
+            checks_message_timeout: read.duration("checks.message_timeout")?,
+            checks_exempt_networks: read.networks("checks.exempt_networks")?,
             smtp_postmaster: read.text("smtp.postmaster").and_then(|t| Mailbox::parse(&t, false).ok()),
             spool_keep: read.duration("spool.keep")?,
             spool_keep_delivered: read.duration("spool.keep_delivered")?,
@@ -163,10 +198,8 @@ impl Config {
             spool_hold_after_5xx: read.text("spool.after_5xx").as_deref() != Some("judge"),
             delivery_per_account: read.number("delivery.per_account")?,
             delivery_connections: read.number("delivery.connections")?,
-            delivery_allow_loopback_targets: written
-                .value("delivery.allow_loopback_targets")
-                .and_then(|v| v.as_bool())
-                .unwrap_or(false),
+            delivery_allow_loopback_targets: allow_loopback,
+            names,
             web_listen: read.addresses("web.listen")?,
             web_update_listen: update_listen(&read, &mut warnings)?,
             web_public_url: read.text("web.public_url").map(|url| url.trim_end_matches('/').to_owned()),
@@ -333,10 +366,10 @@ mod tests {
     #[test]
     fn reserved_keys_are_taken_and_said_to_be_without_effect() {
         let config =
-            check("hostname = \"a.example\"\n[dns]\nlisten = \"127.0.0.1:53\"\n[smtp]\nonline_mode = \"accept\"")
+            check("hostname = \"a.example\"\n[metrics]\nlisten = \"127.0.0.1:53\"\n[smtp]\nonline_mode = \"accept\"")
                 .unwrap();
         assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
-        assert!(config.warnings[0].contains("dns.listen"));
+        assert!(config.warnings[0].contains("metrics.listen"));
     }
 
     #[test]

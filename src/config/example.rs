@@ -51,6 +51,7 @@ fn range(spec: &OptionSpec) -> String {
         ),
         Kind::Size { min, max } => format!(" From {} to {}.", ByteCount(min), ByteCount(max)),
         Kind::Number { min, max } if min != max => format!(" From {min} to {max}."),
+        Kind::Ips => " A list of addresses.".to_owned(),
         Kind::Addresses => " One address or a list.".to_owned(),
         Kind::Choice(words) if words.len() > 1 => format!(" One of {}.", words.join(", ")),
         Kind::Number { .. }

@@ -184,7 +184,7 @@ fn value_of_variable(key: &str, text: &str) -> Value {
         | Kind::Size { .. }
         | Kind::Choice(_) => true,
         Kind::Number { .. } | Kind::Flag => false,
-        Kind::Addresses | Kind::Networks | Kind::Texts => !text.trim_start().starts_with('['),
+        Kind::Addresses | Kind::Ips | Kind::Networks | Kind::Texts => !text.trim_start().starts_with('['),
     });
     let literal = if wants_text { None } else { parse_literal(text) };
     // An IPv6 address also begins with a bracket and is no list.
@@ -235,6 +235,14 @@ fn check(spec: &OptionSpec, value: &Value) -> Result<(), String> {
                 address.parse::<std::net::SocketAddr>().map_err(|_| {
                     format!("'{address}' is not an address with a port; write \"192.0.2.1:25\" or \"[::]:25\"")
                 })?;
+            }
+            Ok(())
+        }
+        Kind::Ips => {
+            for address in texts(value).ok_or("expected a list of addresses")? {
+                address
+                    .parse::<std::net::IpAddr>()
+                    .map_err(|_| format!("'{address}' is not an address without port"))?;
             }
             Ok(())
         }

@@ -4,8 +4,10 @@
 pub mod checked;
 pub mod example;
 pub mod file;
+pub mod names;
 pub mod options;
 
 pub use checked::{Config, TlsFiles};
 pub use file::{ConfigError, Written};
+pub use names::NamesConfig;
 pub use options::{Kind, OPTIONS, OptionSpec, Since};

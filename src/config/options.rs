@@ -13,6 +13,8 @@ pub enum Kind {
     Path,
     /// One `address:port` or a list of them.
     Addresses,
+    /// A list of addresses without port.
+    Ips,
     /// A list of networks such as `192.0.2.0/24`.
     Networks,
     /// A list of texts.
@@ -167,6 +169,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Networks to which limits by peer address do not apply. Gives no further rights.",
     ),
     option(
+        "smtp.forwarders",
+        Kind::Networks,
+        "[]",
+        "Machines that pass on mail of others, such as a web host that forwards mailboxes: exempt from limits, harvest brakes and SPF. Gives no further rights.",
+    ),
+    option(
         "smtp.postmaster",
         Kind::Mailbox,
         "",
@@ -183,6 +191,36 @@ pub const OPTIONS: &[OptionSpec] = &[
         Kind::Choice(&["accept", "defer", "reject"]),
         "\"accept\"",
         "What happens to recipients nobody knows while the primary is offline. This version accepts.",
+    ),
+    option(
+        "checks.enabled",
+        Kind::Flag,
+        "true",
+        "Looks at senders by SPF, DKIM, DMARC, ARC and reverse DNS after their mail is stored. Refuses nothing; decides who may get a bounce.",
+    ),
+    option(
+        "checks.resolvers",
+        Kind::Addresses,
+        "[]",
+        "DNS resolvers for these checks, for example \"127.0.0.1:53\". None: those of /etc/resolv.conf.",
+    ),
+    option(
+        "checks.question_timeout",
+        Kind::Duration { min_ms: SECOND / 10, max_ms: 30 * SECOND },
+        "\"3s\"",
+        "For one try of one question to a resolver; there are two tries.",
+    ),
+    option(
+        "checks.message_timeout",
+        Kind::Duration { min_ms: SECOND, max_ms: 300 * SECOND },
+        "\"20s\"",
+        "For all checks of one message; what is open then counts as temperror.",
+    ),
+    option(
+        "checks.exempt_networks",
+        Kind::Networks,
+        "[]",
+        "Peers of whom nothing is asked. This machine itself always is one.",
     ),
     option(
         "spool.keep",
@@ -233,13 +271,55 @@ pub const OPTIONS: &[OptionSpec] = &[
         "false",
         "Lets mail go to 127.0.0.0/8 and ::1. For tests and the demo only.",
     ),
-    reserved(
-        "dns.listen",
-        Kind::Addresses,
-        "\"[::]:53\"",
-        "Where the dynamic names are served. This version serves no DNS.",
+    option(
+        "dns.zone",
+        Kind::Name,
+        "",
+        "The zone of the dynamic names, such as dyn.example, delegated to this server. Without it no DNS is served.",
     ),
-    reserved("dns.ttl", Kind::Duration { min_ms: SECOND, max_ms: 60 * SECOND }, "\"30s\"", "TTL of a dynamic name."),
+    with_trial(
+        option(
+            "dns.listen",
+            Kind::Addresses,
+            "\"[::]:53\"",
+            "Where names are served, over UDP and TCP. On a host with several addresses list them one by one.",
+        ),
+        "\"127.0.0.1:5300\"",
+    ),
+    option("dns.tls_listen", Kind::Addresses, "[]", "Where names are served over TLS, usually port 853."),
+    option(
+        "dns.ttl",
+        Kind::Duration { min_ms: SECOND, max_ms: 60 * SECOND },
+        "\"30s\"",
+        "TTL of a dynamic name, and how long its absence is remembered.",
+    ),
+    option(
+        "dns.name_servers",
+        Kind::Texts,
+        "[]",
+        "Names of the name servers of dns.zone; the first one is its primary. Without any, hostname.",
+    ),
+    option("dns.contact", Kind::Mailbox, "", "Whom to write to about dns.zone. Without it hostmaster in that zone."),
+    option(
+        "dns.offline",
+        Kind::Choice(&["park", "neutral", "nothing"]),
+        "\"park\"",
+        "What a name answers while its server is not there: our own address, dns.neutral, or no address.",
+    ),
+    option(
+        "dns.own",
+        Kind::Ips,
+        "[]",
+        "This server's public addresses, for parked names and for name servers inside dns.zone. Without any, those of smtp.listen.",
+    ),
+    option("dns.neutral", Kind::Ips, "[]", "Addresses that refuse connections at once, for dns.offline = \"neutral\"."),
+    option(
+        "dns.answers_per_second",
+        Kind::Number { min: 0, max: 1_000_000 },
+        "200",
+        "Answers a second to one network (/24, /56) over UDP, so that nobody is flooded through us; 0 for no limit.",
+    ),
+    option("dns.exempt_networks", Kind::Networks, "[]", "Networks without that limit, such as secondaries."),
     with_trial(
         option(
             "web.listen",

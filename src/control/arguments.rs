@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
+use super::recipient_arguments::RecipientCommand;
 use super::request::{QueueFilter, Request};
 use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
 use crate::account::AccountName;
@@ -32,6 +33,9 @@ pub enum OperatorCommand {
     /// Add, list and remove dynamic names of an account
     #[command(subcommand)]
     Host(HostCommand),
+    /// Lists of who lives in an account's domains, and what happens to strangers
+    #[command(subcommand)]
+    Recipient(RecipientCommand),
     /// Settle what updates of an account mean
     Updates(UpdatesSet),
     /// Show the whole service in a few lines
@@ -211,6 +215,7 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Token(command) => Self::Updates(command.into()),
             OperatorCommand::Host(command) => Self::Updates(command.into()),
             OperatorCommand::Updates(set) => Self::Updates(set.into()),
+            OperatorCommand::Recipient(command) => Self::Recipients(command.into()),
             OperatorCommand::Status => Self::Status,
         }
     }

@@ -11,17 +11,20 @@ use super::reply::{
 };
 use super::request::{QueueFilter, Request};
 use crate::account::{
-    Account, AccountError, AccountName, AccountStatus, AccountStore, Change, Directory, DirectoryHandle, SealKey,
+    Account, AccountError, AccountName, AccountStatus, AccountStore, Change, Directory, DirectoryHandle, LEAVING_FOR,
+    SealKey,
 };
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
 use crate::delivery::Flushes;
 use crate::liveness::guard::Fault;
 use crate::liveness::{self, LineState, Lines, TransitionLog};
+use crate::recipient::{RecipientStore, Recipients};
 use crate::smtp::Counters;
 use crate::spool::{
     DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
 };
 use crate::update::{Source, UpdateStore, Updates};
+use crate::verdict::VerdictStore;
 use crate::web::beat::join::JoinCodes;
 
 /// Keeps the memory of the running server in step with the store.
@@ -39,6 +42,8 @@ pub struct Running {
     pub flushes: Arc<dyn Flushes>,
     /// Updates from devices.
     pub updates: Arc<Updates>,
+    /// What is known of recipients.
+    pub recipients: Arc<Recipients>,
     /// When silence counts.
     pub liveness: liveness::Settings,
     /// Keeps memory in step.
@@ -61,10 +66,14 @@ pub struct Desk {
     pub accounts: Arc<dyn AccountStore>,
     /// Mail.
     pub spool: Arc<dyn SpoolStore>,
+    /// What was found of its senders.
+    pub verdicts: Arc<dyn VerdictStore>,
     /// History.
     pub log: Arc<dyn TransitionLog>,
     /// Update tokens, names, last requests.
     pub updates: Arc<dyn UpdateStore>,
+    /// Lists of recipients.
+    pub recipients: Arc<dyn RecipientStore>,
     /// All accounts in memory.
     pub directory: DirectoryHandle,
     /// Our public name.
@@ -124,6 +133,7 @@ impl Desk {
             Request::Status => self.status().await,
             Request::Mail(request) => self.carry_out_mail(request, now).await,
             Request::Updates(request) => self.carry_out_update(request, now).await,
+            Request::Recipients(request) => self.carry_out_recipients(request, now).await,
         }
     }
 
@@ -172,8 +182,12 @@ impl Desk {
         let account = find(&self.directory.load(), name)?.id;
         self.accounts.remove_domain(account, domain.clone(), Self::change(now)).await?;
         let mut warnings = reload(running).await;
+        if let Err(error) = running.recipients.reload().await {
+            warnings.push(format!("its recipients are forgotten at the next start only: {error}"));
+        }
         warnings.extend([format!(
-            "senders now hear 550 for {domain}; take us out of its MX records first if that is not meant"
+            "senders to {domain} are put off for {} days and refused afterwards; take us out of its MX records",
+            LEAVING_FOR.as_secs() / 86_400
         )]);
         Ok(Reply::Done { message: format!("mail for {domain} is taken no longer"), warnings })
     }
@@ -212,6 +226,7 @@ impl Desk {
             helo: detail.helo,
             tls: detail.row.tls,
             message_id: detail.message_id,
+            verdict: self.verdicts.verdict(detail.row.id).await?,
             sha256: data_encoding::HEXLOWER.encode(&detail.sha256),
         })))
     }
@@ -403,7 +418,7 @@ pub(super) async fn reload(running: &Running) -> Vec<String> {
     }
 }
 
-fn len(count: usize) -> u64 {
+pub(super) fn len(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 

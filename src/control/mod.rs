@@ -11,11 +11,14 @@ pub mod driver;
 mod mail_desk;
 pub mod mail_request;
 pub mod print;
+pub mod recipient_arguments;
+mod recipient_desk;
 pub mod reply;
 pub mod request;
 pub mod update_arguments;
 mod update_desk;
 mod update_print;
+pub mod upload;
 
 pub use desk::{Desk, DirectoryKeeper};
 pub use reply::{CommandError, Reply};

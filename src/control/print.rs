@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::reply::{
-    AccountShown, MessageDetailShown, MessageShown, PinShown, QueueShown, Reply, StateShown, StatusShown, TokenShown,
+    AccountShown, MessageDetailShown, MessageShown, PinShown, QueueShown, RecipientsShown, Reply, StateShown,
+    StatusShown, TokenShown,
 };
 use super::update_print;
 use crate::account::AccountStatus;
@@ -40,6 +41,7 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::UpdateToken(shown) => update_print::token(shown),
         Reply::UpdateTokens(shown) => update_print::tokens(shown),
         Reply::Hosts(shown) => update_print::hosts(shown, now),
+        Reply::Recipients(shown) => recipients(shown, now),
         Reply::Done { message, .. } => format!("{message}\n"),
     }
 }
@@ -258,6 +260,7 @@ fn message(shown: &MessageDetailShown, now: WallTime) -> String {
         ("sent by", format!("{} calling itself {}", shown.peer, safe(&shown.helo))),
         ("tls", shown.tls.clone().unwrap_or_else(|| "none".to_owned())),
         ("message-id", safe(&shown.message_id)),
+        ("sender", shown.verdict.as_ref().map_or_else(|| "not checked".to_owned(), |v| safe(&v.to_line()))),
         ("sha256", shown.sha256.clone()),
     ]);
     text.push('\n');
@@ -294,6 +297,25 @@ fn state(shown: &StateShown, now: WallTime) -> String {
     );
     let suspect = if shown.suspect.is_empty() { "none".to_owned() } else { names(&shown.suspect) };
     pairs(&[("own outage", outage), ("suspect", suspect)])
+}
+
+fn recipients(shown: &RecipientsShown, now: WallTime) -> String {
+    let head = ["DOMAIN", "LISTED", "LIST FROM", "ACCEPTED", "REFUSED", "UNKNOWN", "DETAIL"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(shown.domains.iter().map(|d| {
+        let stale = if d.is_stale { ", too old to refuse anybody" } else { "" };
+        vec![
+            d.domain.to_string(),
+            d.listed.to_string(),
+            d.list_at.map_or_else(|| "no list".to_owned(), |at| format!("{} ago{stale}", age(at, now))),
+            d.accepted.to_string(),
+            d.refused.to_string(),
+            d.unknown.as_str().to_owned(),
+            d.separator.map_or_else(|| "-".to_owned(), String::from),
+        ]
+    }));
+    let entries: String = shown.entries.iter().map(|entry| format!("{}\n", safe(entry))).collect();
+    if entries.is_empty() { table(&rows) } else { format!("{}\n{entries}", table(&rows)) }
 }
 
 fn status(s: &StatusShown, now: WallTime) -> String {

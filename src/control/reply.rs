@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::{AccountName, AccountStatus};
 use crate::base::{DomainName, WallTime};
 use crate::liveness::LineState;
+use crate::recipient::Unknown;
 use crate::smtp::CountersShown;
 use crate::spool::Hold;
 use crate::update::{Reason, Source, TokenKind};
@@ -61,6 +62,38 @@ pub struct FlushShown {
     pub took_ms: u64,
     /// From the beat of the return to the first delivered message, ms.
     pub first_delivery_ms: Option<u64>,
+}
+
+/// What is known of the recipients of one domain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RecipientDomainShown {
+    /// The domain.
+    pub domain: DomainName,
+    /// Entries of its list.
+    pub listed: u64,
+    /// When that was uploaded.
+    pub list_at: Option<WallTime>,
+    /// Too old to refuse anybody.
+    pub is_stale: bool,
+    /// Addresses that the mail server accepted.
+    pub accepted: u64,
+    /// Addresses that it refused a moment ago.
+    pub refused: u64,
+    /// What happens to strangers.
+    pub unknown: Unknown,
+    /// What separates a name from its detail.
+    pub separator: Option<char>,
+}
+
+/// What is known of the recipients of an account.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RecipientsShown {
+    /// Its name.
+    pub account: AccountName,
+    /// By domain.
+    pub domains: Vec<RecipientDomainShown>,
+    /// Entries of the list that was asked for.
+    pub entries: Vec<String>,
 }
 
 /// One account.
@@ -243,6 +276,9 @@ pub struct MessageDetailShown {
     pub message_id: String,
     /// SHA-256 of the content, hex.
     pub sha256: String,
+    /// What the DNS says of the sender; absent while it was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<crate::verdict::Verdict>,
 }
 
 /// A page of the queue.
@@ -392,6 +428,8 @@ pub enum Reply {
     UpdateTokens(Vec<UpdateTokenShown>),
     /// To `host list`.
     Hosts(Vec<HostShown>),
+    /// To `recipient list`.
+    Recipients(RecipientsShown),
     /// To commands with nothing to show.
     Done {
         /// What was done, one sentence.
@@ -418,6 +456,7 @@ impl Reply {
             Self::Pin(shown) => serde_json::to_string(shown),
             Self::Queue(shown) => serde_json::to_string(shown),
             Self::Message(shown) => serde_json::to_string(shown),
+            Self::Recipients(shown) => serde_json::to_string(shown),
             Self::Retried { recipients } => serde_json::to_string(&serde_json::json!({ "recipients": recipients })),
             Self::State(shown) => serde_json::to_string(shown),
             Self::Status(shown) => serde_json::to_string(shown),
@@ -447,6 +486,7 @@ impl Reply {
             | Self::Status(_)
             | Self::UpdateToken(_)
             | Self::UpdateTokens(_)
+            | Self::Recipients(_)
             | Self::Hosts(_) => &[],
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::mail_request::MailRequest;
 use crate::account::AccountName;
 use crate::base::DomainName;
+use crate::recipient::Unknown;
 use crate::update::TokenKind;
 
 /// Which messages `queue list` shows.
@@ -134,6 +135,8 @@ pub enum Request {
     Mail(MailRequest),
     /// About updates from devices.
     Updates(UpdateRequest),
+    /// About recipients.
+    Recipients(RecipientRequest),
 }
 
 /// A command about updates from devices.
@@ -210,6 +213,59 @@ impl UpdateRequest {
     }
 }
 
+/// About recipients.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecipientRequest {
+    /// Lists in place of those before.
+    Import {
+        /// Whose.
+        account: AccountName,
+        /// The text.
+        list: String,
+        /// Its only domain.
+        domain: Option<DomainName>,
+        /// Of its hashes.
+        hash_key: Option<String>,
+    },
+    /// What is known.
+    List {
+        /// Whose.
+        account: AccountName,
+        /// Entries of this one.
+        domain: Option<DomainName>,
+        /// Behind this entry.
+        after: Option<String>,
+        /// Entries at most.
+        limit: u32,
+    },
+    /// What would be said of one address.
+    Check {
+        /// Whose.
+        account: AccountName,
+        /// The address.
+        address: String,
+    },
+    /// Forgets a list.
+    Forget {
+        /// Whose.
+        account: AccountName,
+        /// Which.
+        domain: DomainName,
+    },
+    /// Settles what happens to strangers.
+    Set {
+        /// Whose.
+        account: AccountName,
+        /// Where.
+        domain: DomainName,
+        /// See there; unchanged if absent.
+        unknown: Option<Unknown>,
+        /// One character, or `none`; unchanged if absent.
+        separator: Option<String>,
+    },
+}
+
 impl Request {
     /// Whether it changes nothing, so that it can be answered from the database of a stopped server.
     #[must_use]
@@ -235,6 +291,7 @@ impl Request {
             | Self::StateRelease => false,
             Self::Mail(request) => request.only_looks(),
             Self::Updates(request) => request.only_looks(),
+            Self::Recipients(request) => matches!(request, RecipientRequest::List { .. }),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::settings::Settings;
 use super::tls::ClientTls;
 use super::view::{FlushView, Flushes};
 use crate::account::{AccountError, Change, DirectoryHandle};
-use crate::base::{AccountId, EndpointId};
+use crate::base::{AccountId, EndpointId, Mailbox};
 use crate::liveness::{LineEvent, LineState, Lines};
 use crate::spool::{Hold, SpoolStore};
 
@@ -37,6 +37,12 @@ const ALARMS_QUEUED: usize = 256;
 pub trait PinKeeper: Send + Sync {
     /// Pins a key, or forgets the pinned one. When it returns, the directory in memory has it.
     async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Result<(), AccountError>;
+}
+
+/// Whoever wants to know which mailboxes a primary has.
+pub trait RecipientWitness: Send + Sync {
+    /// It took mail for a mailbox, or said for good that there is none of that name.
+    fn handle_recipient(&self, account: AccountId, mailbox: &Mailbox, is_accepted: bool);
 }
 
 /// Delivery of all accounts.
@@ -82,6 +88,7 @@ impl Deliveries {
             lanes: AtomicU64::new(1),
             is_ready: AtomicBool::new(false),
             pins: OnceLock::new(),
+            witness: OnceLock::new(),
             alarms: broadcast::channel(ALARMS_QUEUED).0,
             changes: broadcast::channel(CHANGES_QUEUED).0,
             shutdown,
@@ -111,6 +118,12 @@ impl Deliveries {
     pub fn keep_pins(&self, keeper: Arc<dyn PinKeeper>) {
         // Set once, at the start.
         let _ = self.common.pins.set(keeper);
+    }
+
+    /// Who is told what primaries say of mailboxes.
+    pub fn tell_of_recipients(&self, witness: Arc<dyn RecipientWitness>) {
+        // Set once, at the start.
+        let _ = self.common.witness.set(witness);
     }
 
     /// What a person has to know, from now on.
@@ -160,6 +173,7 @@ impl Deliveries {
             LineEvent::Suspicion { account, endpoint, .. } | LineEvent::MailAccepted { account, endpoint } => {
                 (*account, *endpoint)
             }
+            LineEvent::MailRefused { .. } | LineEvent::Heard { .. } | LineEvent::Greeted { .. } => return,
         };
         let beat = self.common.lines.line(endpoint).and_then(|line| line.last_beat);
         if let Some(wake) = Wake::of_event(event, beat) {

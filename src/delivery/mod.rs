@@ -12,6 +12,7 @@ pub mod content;
 pub mod dialogue;
 pub mod driver;
 pub mod flush;
+pub mod handing;
 pub mod identity;
 pub mod opening;
 pub mod order;
@@ -26,7 +27,7 @@ pub mod view;
 pub mod wire;
 
 pub use alarm::Alarm;
-pub use driver::{Deliveries, PinKeeper};
+pub use driver::{Deliveries, PinKeeper, RecipientWitness};
 pub use schedule::RetryTimes;
 pub use settings::{AfterRefusal, Settings, Timeouts};
 pub use view::{FlushSummary, FlushView, Flushes, StrangeKey};

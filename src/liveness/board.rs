@@ -109,11 +109,11 @@ impl Board {
         .map_or_else(Standing::default, |facts| self.standing_of(facts))
     }
 
-    /// The primary greeted at the address of the beats.
-    pub fn handle_greeting(&mut self, endpoint: EndpointId, now: Moment, wall: WallTime) {
-        if let Some(place) = self.rows.place_of(endpoint) {
-            self.with(place, |machine| machine.handle_greeting(now, wall));
-        }
+    /// The primary greeted at the address of the beats; whose it is, if the line is watched.
+    pub fn handle_greeting(&mut self, endpoint: EndpointId, now: Moment, wall: WallTime) -> Option<AccountId> {
+        let place = self.rows.place_of(endpoint)?;
+        self.with(place, |machine| machine.handle_greeting(now, wall));
+        Some(self.rows.ids(place).0)
     }
 
     /// Time passed: everybody who is due. Call several times a second, after the beats that have arrived.

@@ -1,5 +1,6 @@
 //! Turns the clock for all lines, writes their history and tells the other rooms.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -238,9 +239,11 @@ impl Lines for Liveness {
         self.board().account_line(account, now)
     }
 
-    fn primary_greeted(&self, endpoint: EndpointId) {
+    fn primary_greeted(&self, endpoint: EndpointId, address: IpAddr) {
         let (now, wall) = (self.clock.monotonic(), self.clock.wall());
-        self.act(|board| board.handle_greeting(endpoint, now, wall));
+        let Some(account) = self.act(|board| board.handle_greeting(endpoint, now, wall)) else { return };
+        // Nobody listening is no failure.
+        let _ = self.events.send(LineEvent::Greeted { account, endpoint, address, at: wall });
     }
 
     fn subscribe(&self) -> broadcast::Receiver<LineEvent> {

@@ -72,14 +72,24 @@ async fn rows_that_the_log_refused_are_written_later_in_order_and_told_only_then
     let liveness = Liveness::start(settings(), log.clone(), vec![watched()], shutdown.clone());
     let mut events = liveness.subscribe();
     beat(&liveness);
-    liveness.primary_greeted(EndpointId(2));
+    liveness.primary_greeted(EndpointId(2), "192.0.2.7".parse().unwrap());
     assert_eq!(liveness.line(EndpointId(2)).unwrap().state, LineState::Online);
+    let mut told_at_once = Vec::new();
     for expected in [LineState::Returning, LineState::Online] {
-        let event = events.recv().await.unwrap();
-        let LineEvent::Changed(HistoryRow::State(row)) = event else { panic!("{event:?}") };
+        let row = loop {
+            let event = events.recv().await.unwrap();
+            if let LineEvent::Changed(HistoryRow::State(row)) = event {
+                break row;
+            }
+            told_at_once.push(event);
+        };
         assert_eq!(row.to, expected);
         assert!(!log.written.lock().unwrap().is_empty());
     }
+    assert!(
+        matches!(told_at_once.as_slice(), [LineEvent::Heard { .. }, LineEvent::Greeted { .. }]),
+        "what is no row waits for no disk: {told_at_once:?}"
+    );
     assert_eq!(log.history(AccountId(1), 9).await.unwrap().len(), 2);
     shutdown.cancel();
 }

@@ -167,7 +167,7 @@ impl Machine {
             self.interval = beat.interval;
             self.last = Some(*beat);
             self.last_at = Some(wall);
-            self.address = Some(beat.address);
+            self.hear(beat.address);
             self.note_mail(beat.mail_ok);
             self.forget(beat.at);
             self.note_interval(beat, wall);
@@ -210,7 +210,7 @@ impl Machine {
 
     /// A run of the client was proven at `address`.
     pub fn handle_opened(&mut self, address: IpAddr) {
-        self.address = Some(address);
+        self.hear(address);
     }
 
     /// The proven address of a family changed.
@@ -434,10 +434,24 @@ impl Machine {
         self.outputs.push_back(Output::Note(LineEvent::Suspicion { account, endpoint, is_suspect }));
     }
 
-    fn note_mail(&mut self, mail_ok: Option<bool>) {
-        if self.mail_ok == Some(false) && mail_ok == Some(true) {
+    fn hear(&mut self, address: IpAddr) {
+        if self.address != Some(address) {
             let (account, endpoint) = (self.watched.account, self.watched.endpoint);
-            self.outputs.push_back(Output::Note(LineEvent::MailAccepted { account, endpoint }));
+            self.outputs.push_back(Output::Note(LineEvent::Heard { account, endpoint, address }));
+        }
+        self.address = Some(address);
+    }
+
+    fn note_mail(&mut self, mail_ok: Option<bool>) {
+        let (account, endpoint) = (self.watched.account, self.watched.endpoint);
+        match (self.mail_ok, mail_ok) {
+            (Some(false), Some(true)) => {
+                self.outputs.push_back(Output::Note(LineEvent::MailAccepted { account, endpoint }));
+            }
+            (None | Some(true), Some(false)) => {
+                self.outputs.push_back(Output::Note(LineEvent::MailRefused { account, endpoint }));
+            }
+            (_, Some(false) | None) | (None | Some(true), Some(true)) => {}
         }
         self.mail_ok = mail_ok;
     }

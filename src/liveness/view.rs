@@ -61,6 +61,33 @@ pub enum LineEvent {
         /// Which server.
         endpoint: EndpointId,
     },
+    /// The client says that its mail server takes no mail, and did not say so before.
+    MailRefused {
+        /// Whose server.
+        account: AccountId,
+        /// Which server.
+        endpoint: EndpointId,
+    },
+    /// Beats come from another address than before, proven. A new one also makes a row of history.
+    Heard {
+        /// Whose server.
+        account: AccountId,
+        /// Which server.
+        endpoint: EndpointId,
+        /// Where.
+        address: IpAddr,
+    },
+    /// The mail server greeted us at this address.
+    Greeted {
+        /// Whose server.
+        account: AccountId,
+        /// Which server.
+        endpoint: EndpointId,
+        /// Where.
+        address: IpAddr,
+        /// When.
+        at: WallTime,
+    },
 }
 
 /// Read side of liveness, and the one fact that delivery reports back. Calls return at once.
@@ -69,8 +96,8 @@ pub trait Lines: Send + Sync {
     fn line(&self, endpoint: EndpointId) -> Option<LineView>;
     /// The line that speaks for an account: the best of its endpoints (ONLINE, RETURNING, SUSPECT, OFFLINE, NEW).
     fn account_line(&self, account: AccountId) -> Option<LineView>;
-    /// The primary greeted us at the address of the beats: the other half of a return.
-    fn primary_greeted(&self, endpoint: EndpointId);
+    /// The primary greeted us at `address`, which is that of the beats: the other half of a return.
+    fn primary_greeted(&self, endpoint: EndpointId, address: IpAddr);
     /// Events from now on. A slow reader loses the oldest and has to look at [`line`](Self::line) again.
     fn subscribe(&self) -> broadcast::Receiver<LineEvent>;
     /// Set while silence of many lines is taken to be our own fault. A source that never judges has none.

@@ -9,33 +9,36 @@ use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{self, DataDirError};
 use super::keeper::{Keeper, open_keys};
+use super::names::NameSockets;
+use super::room_settings::{delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings};
 use super::{drops, listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
-use crate::base::{AccountId, Clock, SpoolIds};
+use crate::base::{AccountId, Clock, Mailbox, SpoolIds};
 use crate::certificate::driver::CertificateError;
 use crate::certificate::{self, CertificateHandle};
 use crate::config::Config;
 use crate::control::desk::Running;
 use crate::control::driver::ControlError;
 use crate::control::{self, Desk, DirectoryKeeper};
-use crate::delivery::Flushes;
 use crate::delivery::driver::Deliveries;
+use crate::delivery::{Flushes, RecipientWitness};
 use crate::heartbeat;
 use crate::heartbeat::server::{BeatServer, BindError};
 use crate::liveness::driver::Liveness;
 use crate::liveness::{self, Lines, TransitionLog, WatchedEndpoint};
+use crate::recipient::{RecipientStore, Recipients};
 use crate::smtp::StoredListener;
 use crate::smtp::{SmtpRooms, SmtpServer};
 use crate::spool::SpoolStore;
 use crate::store::sqlite::{self, OpenError, SqliteStore};
-use crate::update::probe::Rhythm;
-use crate::update::probe::driver::Caller;
 use crate::update::{UpdateStore, Updates};
+use crate::verdict::Checker;
+use crate::verdict::driver::CheckRooms;
 use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
 use crate::web::{BeatRooms, TokenDesk};
-use crate::{alert, delivery, smtp, update, web};
+use crate::{alert, delivery, smtp, verdict, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
 const STORED_NOTICES_MAX: usize = 256;
@@ -84,6 +87,8 @@ pub struct RunningServer {
     pub smtp_all: Vec<SocketAddr>,
     /// All heartbeat sockets.
     pub heartbeat_all: Vec<SocketAddr>,
+    /// Where names are served, over UDP and TCP.
+    pub names_all: Vec<SocketAddr>,
     /// All web listeners.
     pub web_all: Vec<SocketAddr>,
     /// All listeners for updates over plain HTTP.
@@ -115,6 +120,15 @@ impl StoredListener for Postroom {
             // Nobody listening is the ordinary case: no page is open.
             let _ = self.pages.send(*account);
         }
+    }
+}
+
+/// Passes on what primaries say of mailboxes.
+struct Learner(Arc<Recipients>);
+
+impl RecipientWitness for Learner {
+    fn handle_recipient(&self, account: AccountId, mailbox: &Mailbox, is_accepted: bool) {
+        self.0.learn(account, mailbox, is_accepted);
     }
 }
 
@@ -175,6 +189,7 @@ struct Sockets {
     smtp: Vec<tokio::net::TcpListener>,
     web: Vec<std::net::TcpListener>,
     update: Vec<std::net::TcpListener>,
+    names: NameSockets,
 }
 
 impl Sockets {
@@ -185,6 +200,7 @@ impl Sockets {
             smtp: listen::bind_all(&config.smtp_listen, smtp::driver::bind).map_err(words)?,
             web: bind_http(&config.web_listen, "browsers", "web.listen")?,
             update: bind_http(&config.web_update_listen, "updates", "web.update_listen")?,
+            names: NameSockets::bind(config)?,
         })
     }
 
@@ -271,12 +287,20 @@ struct Shared {
     pages: broadcast::Sender<AccountId>,
     readiness: Arc<Readiness>,
     updates: Arc<Updates>,
+    recipients: Arc<Recipients>,
 }
 
 impl Shared {
-    fn smtp_rooms(&self, stored: Arc<dyn StoredListener>, certificate: &CertificateHandle) -> SmtpRooms {
+    fn smtp_rooms(
+        &self,
+        stored: Arc<dyn StoredListener>,
+        certificate: &CertificateHandle,
+        checks: Option<Arc<Checker>>,
+    ) -> SmtpRooms {
         SmtpRooms {
+            checks,
             directory: self.directory.clone(),
+            recipients: Arc::clone(&self.recipients) as _,
             lines: Arc::clone(&self.lines),
             spool: Arc::clone(&self.spool),
             stored,
@@ -297,6 +321,7 @@ impl Shared {
             readiness: Arc::clone(&self.readiness),
             beats: Some(beats),
             updates: Some(Arc::clone(&self.updates)),
+            recipients: Some(Arc::clone(&self.recipients)),
         }
     }
 
@@ -311,14 +336,17 @@ impl Shared {
         Arc::new(Desk {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
+            verdicts: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
+            recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
             directory: self.directory.clone(),
             hostname: config.hostname.clone(),
             running: Some(Running {
                 lines: Arc::clone(&self.lines),
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),
+                recipients: Arc::clone(&self.recipients),
                 liveness: liveness_settings(config),
                 keeper,
                 smtp,
@@ -336,15 +364,14 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let readiness = Arc::new(Readiness::new(PARTS));
     readiness.ready("store");
     let smtp_all = sockets.smtp_addresses();
-    let log = Arc::clone(&store) as Arc<dyn TransitionLog>;
-    let liveness = Liveness::start(liveness_settings(config), log, watched, stops.heartbeats.clone());
-    let self_check = config.heartbeat_self_check.clone();
-    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, stops.heartbeats.clone()));
-    let alarms = liveness.alarms();
+    let liveness = start_liveness(config, &store, watched, &stops.heartbeats);
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
+    let known = (directory.clone(), Arc::clone(&lines));
+    let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms)?;
     let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
     let deliveries = Deliveries::start(mail, directory.clone(), Arc::clone(&lines), Arc::clone(&spool), rooms)?;
+    let alarms = alert::driver::Alarms { lines: liveness.alarms(), deliveries: deliveries.alarms() };
     readiness.ready("delivery");
     let beat_settings = heartbeat::server::Settings { interval: config.heartbeat_interval };
     let keys = open_keys(&directory.load(), &seal);
@@ -357,21 +384,22 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;
     let postroom = Arc::new(Postroom { flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
-    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates };
-    let smtp_rooms = shared.smtp_rooms(postroom, &certificate);
+    let recipients = start_recipients(&store, &stops).await?;
+    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, recipients };
+    let checks = start_checks(config, &shared, &stops);
+    let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
-    let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
-    let renew_after = config.heartbeat_renew_tokens_after;
     let keeper = Arc::new(Keeper::new(
-        accounts,
+        Arc::clone(&shared.store) as _,
         shared.directory.clone(),
         seal.clone(),
         liveness,
         Arc::clone(&beats),
-        renew_after,
+        config.heartbeat_renew_tokens_after,
+        dns,
     ));
-    deliveries.keep_pins(Arc::clone(&keeper) as _);
+    introduce(&deliveries, &keeper, &shared.recipients);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());
@@ -380,15 +408,15 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let web_all = web_server.addresses().to_vec();
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, smtp_server.counters());
     let Shared { store, spool, lines, directory, readiness, updates, .. } = shared;
-    let alarms = alert::driver::Alarms { lines: alarms, deliveries: deliveries.alarms() };
     tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
-    let keeping = maintain::Keeping { delivered: config.spool_keep_delivered, waiting: config.spool_keep };
+    let keeping = maintain::Keeping::of(config);
     tokio::spawn(maintain::run(spool, store.clone(), keeper, updates, keeping, stops.rooms.clone()));
     readiness.ready("control");
     Ok(RunningServer {
         smtp_all,
         heartbeat_all: beats.addresses(),
+        names_all,
         web_all,
         update_all,
         desk,
@@ -400,6 +428,25 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         store,
         socket_path: config.control_socket(),
     })
+}
+
+/// Tells delivery of those that were started after it.
+fn introduce(deliveries: &Deliveries, keeper: &Arc<Keeper>, recipients: &Arc<Recipients>) {
+    deliveries.keep_pins(Arc::clone(keeper) as _);
+    deliveries.tell_of_recipients(Arc::new(Learner(Arc::clone(recipients))));
+}
+
+fn start_liveness(
+    config: &Config,
+    store: &Arc<SqliteStore>,
+    watched: Vec<WatchedEndpoint>,
+    shutdown: &CancellationToken,
+) -> Arc<Liveness> {
+    let log = Arc::clone(store) as Arc<dyn TransitionLog>;
+    let liveness = Liveness::start(liveness_settings(config), log, watched, shutdown.clone());
+    let self_check = config.heartbeat_self_check.clone();
+    tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, shutdown.clone()));
+    liveness
 }
 
 fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>, https: String) -> BeatRooms {
@@ -420,31 +467,25 @@ fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>
     }
 }
 
+/// None when senders are not to be checked, or cannot be: mail is taken all the same.
+fn start_checks(config: &Config, shared: &Shared, stops: &Stops) -> Option<Arc<Checker>> {
+    let settings = verdict::Settings {
+        is_on: config.checks_enabled,
+        resolvers: config.checks_resolvers.clone(),
+        question_timeout: config.checks_question_timeout,
+        message_timeout: config.checks_message_timeout,
+        exempt_networks: config.checks_exempt_networks.clone(),
+        forwarders: config.smtp_forwarders.clone(),
+    };
+    let rooms = CheckRooms { spool: Arc::clone(&shared.spool), verdicts: Arc::clone(&shared.store) as _ };
+    Checker::start(settings, config.hostname.clone(), rooms, stops.rooms.clone()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "senders are not checked");
+        None
+    })
+}
+
 fn addresses<L>(listeners: &[L], local: impl Fn(&L) -> std::io::Result<SocketAddr>) -> Vec<SocketAddr> {
     listeners.iter().filter_map(|listener| local(listener).ok()).collect()
-}
-
-fn liveness_settings(config: &Config) -> liveness::Settings {
-    liveness::Settings {
-        interval: config.heartbeat_interval,
-        misses: config.heartbeat_misses,
-        grace: config.heartbeat_grace,
-    }
-}
-
-fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> delivery::Settings {
-    delivery::Settings {
-        allow_loopback_targets: config.delivery_allow_loopback_targets,
-        own_addresses,
-        connections_max: config.delivery_connections,
-        lanes_max: config.delivery_per_account,
-        after_refusal: if config.spool_hold_after_5xx {
-            delivery::AfterRefusal::Hold
-        } else {
-            delivery::AfterRefusal::Judge
-        },
-        ..delivery::Settings::new(config.hostname.clone())
-    }
 }
 
 async fn start_updates(
@@ -462,13 +503,9 @@ async fn start_updates(
         .map_err(|e| StartError::Read(e.to_string()))
 }
 
-fn update_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> update::Settings {
-    let caller = Caller {
-        hostname: config.hostname.clone(),
-        allow_loopback: config.delivery_allow_loopback_targets,
-        own_addresses,
-    };
-    update::Settings { caller, rhythm: Rhythm::of_beats(config.heartbeat_interval) }
+async fn start_recipients(store: &Arc<SqliteStore>, stops: &Stops) -> Result<Arc<Recipients>, StartError> {
+    let started = Recipients::start(Arc::clone(store) as _, stops.heartbeats.clone());
+    started.await.map_err(|e| StartError::Read(e.to_string()))
 }
 
 async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
@@ -477,25 +514,6 @@ async fn open_store(config: &Config) -> Result<Arc<SqliteStore>, StartError> {
         .await
         .map_err(|e| StartError::Read(e.to_string()))?
         .map_err(StartError::from)
-}
-
-fn smtp_settings(config: &Config) -> smtp::Settings {
-    smtp::Settings {
-        message_octets_max: config.smtp_size_max,
-        sessions_max: config.smtp_sessions_max,
-        sessions_per_network_max: config.smtp_sessions_per_peer_max,
-        exempt_networks: config.smtp_exempt_networks.clone(),
-        postmaster: config.smtp_postmaster.clone(),
-        account_octets_max: config.spool_per_account,
-        ..smtp::Settings::new(config.hostname.clone())
-    }
-}
-
-/// `https://mx2.example.net` of `https://mx2.example.net/mail`.
-fn origin_of(url: &str) -> String {
-    let host_at = url.find("://").map_or(0, |at| at + 3);
-    let end = url.get(host_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host_at + at);
-    url.get(..end).unwrap_or(url).to_owned()
 }
 
 fn start_web(

@@ -13,6 +13,7 @@ use crate::account::{
 use crate::base::{Clock, EndpointId, WallTime};
 use crate::control::DirectoryKeeper;
 use crate::delivery::PinKeeper;
+use crate::dns::Dns;
 use crate::heartbeat::datagram::Locator;
 use crate::heartbeat::server::{BeatServer, OpenedBeatKey};
 use crate::heartbeat::token::NewToken;
@@ -29,6 +30,7 @@ pub struct Keeper {
     watched: Mutex<BTreeSet<EndpointId>>,
     /// Age of a token from which its client is asked to renew it; zero for never.
     renew_tokens_after: Duration,
+    dns: Option<Arc<Dns>>,
     /// One reload at a time, so that an older snapshot never replaces a newer one.
     turn: tokio::sync::Mutex<()>,
 }
@@ -43,6 +45,7 @@ impl Keeper {
         liveness: Arc<Liveness>,
         beats: Arc<BeatServer>,
         renew_tokens_after: Duration,
+        dns: Option<Arc<Dns>>,
     ) -> Self {
         let watched = directory.load().endpoints().iter().map(|e| e.id).collect();
         Self {
@@ -52,6 +55,7 @@ impl Keeper {
             liveness,
             beats,
             renew_tokens_after,
+            dns,
             watched: Mutex::new(watched),
             turn: tokio::sync::Mutex::new(()),
         }
@@ -103,6 +107,9 @@ impl DirectoryKeeper for Keeper {
         self.beats.ask_for_renewal(aged(&directory, self.renew_tokens_after, Clock.wall()));
         self.beats.replace_keys(keys);
         self.directory.replace(directory);
+        if let Some(dns) = &self.dns {
+            dns.reload();
+        }
         Ok(())
     }
 }

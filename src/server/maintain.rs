@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
 use crate::base::{AccountId, Clock, WallTime};
+use crate::config::Config;
 use crate::control::DirectoryKeeper;
 use crate::liveness::TransitionLog;
 use crate::spool::{Expiry, ExpiryTerms, OldestWaiting, SpoolStore};
@@ -33,6 +34,14 @@ pub struct Keeping {
     pub delivered: Duration,
     /// Mail that waits, and then its copy in quarantine.
     pub waiting: Duration,
+}
+
+impl Keeping {
+    /// As configured.
+    #[must_use]
+    pub const fn of(config: &Config) -> Self {
+        Self { delivered: config.spool_keep_delivered, waiting: config.spool_keep }
+    }
 }
 
 /// Rounds until the shutdown; the first one at once.

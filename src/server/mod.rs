@@ -6,6 +6,8 @@ mod drops;
 pub mod keeper;
 pub mod listen;
 pub mod maintain;
+mod names;
+mod room_settings;
 pub mod run;
 pub mod stopped;
 

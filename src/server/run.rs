@@ -96,6 +96,7 @@ pub async fn serve(path: Option<&Path>) -> Result<(), RunError> {
     for (what, addresses) in [
         ("smtp", &server.smtp_all),
         ("heartbeat", &server.heartbeat_all),
+        ("names", &server.names_all),
         ("web", &server.web_all),
         ("updates", &server.update_all),
     ] {

@@ -28,7 +28,9 @@ pub async fn answer(config: &Config, request: Request) -> Result<Reply, CommandE
     let desk = Desk {
         accounts: Arc::clone(&store) as _,
         spool: Arc::clone(&store) as _,
+        verdicts: Arc::clone(&store) as _,
         updates: Arc::clone(&store) as _,
+        recipients: Arc::clone(&store) as _,
         log: store as _,
         directory: DirectoryHandle::new(directory),
         hostname: config.hostname.clone(),

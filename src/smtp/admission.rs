@@ -4,8 +4,9 @@
 use super::path::ForwardPath;
 use super::reply::{self, Reply};
 use super::settings::{RECIPIENTS_MAX, Settings};
-use crate::account::{Account, AccountStatus, Directory, Kept, SUSPENDED_TAKES_MAIL_FOR};
+use crate::account::{Account, AccountStatus, Directory, Kept, SUSPENDED_TAKES_MAIL_FOR, ServedDomain};
 use crate::base::{AccountId, DomainName, LocalPart, Mailbox, WallTime};
+use crate::recipient::Judgement;
 use crate::spool::{NewRecipient, RecipientDsn, Usage};
 
 /// What a recipient is judged by, besides its address.
@@ -14,6 +15,8 @@ pub struct Surroundings<'a> {
     pub directory: &'a Directory,
     /// What an account holds.
     pub usage: &'a dyn Fn(AccountId) -> Usage,
+    /// What is known of a mailbox of a served domain.
+    pub recipient: &'a dyn Fn(&ServedDomain<'_>, &LocalPart) -> Judgement,
     /// Limits and the postmaster.
     pub settings: &'a Settings,
     /// What one account may hold while the disk is rather full, octets.
@@ -78,6 +81,11 @@ fn served(mailbox: &Mailbox, stranger: Reply, around: &Surroundings<'_>) -> Resu
         return Err(reply::ROUTED);
     }
     may_have_mail(served.account, around.now)?;
+    match (around.recipient)(&served, &mailbox.local_part) {
+        Judgement::Accept => {}
+        Judgement::Defer => return Err(reply::UNVERIFIED),
+        Judgement::Reject => return Err(reply::NO_MAILBOX),
+    }
     Ok(NewRecipient { account: served.account.id, mailbox: mailbox.clone(), dsn: RecipientDsn::default() })
 }
 

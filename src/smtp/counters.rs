@@ -22,6 +22,8 @@ static REASONS: &[(&str, Reply)] = &[
     ("disk_full", reply::DISK_FULL),
     ("domain_leaving", reply::LEAVING),
     ("domain_gone", reply::GONE),
+    ("mailbox_unknown", reply::NO_MAILBOX),
+    ("mailbox_unverified", reply::UNVERIFIED),
     ("account_suspended", reply::SUSPENDED),
     ("domain_unreadable", reply::UNREADABLE),
     ("etrn", reply::NO_ETRN),

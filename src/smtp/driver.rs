@@ -22,7 +22,9 @@ use crate::account::DirectoryHandle;
 use crate::base::{Clock, SpoolIds};
 use crate::certificate::CertificateHandle;
 use crate::liveness::Lines;
+use crate::recipient::RecipientJudge;
 use crate::spool::SpoolStore;
+use crate::verdict::Checker;
 
 /// Pause after the system refused a connection (no file descriptors left): trying at once would only burn time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -32,6 +34,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct SmtpRooms {
     /// Accounts and domains.
     pub directory: DirectoryHandle,
+    /// Who lives in them.
+    pub recipients: Arc<dyn RecipientJudge>,
     /// How the lines to the primaries stand.
     pub lines: Arc<dyn Lines>,
     /// Where mail becomes ours.
@@ -42,6 +46,8 @@ pub struct SmtpRooms {
     pub certificate: Option<CertificateHandle>,
     /// Names of messages.
     pub ids: Arc<SpoolIds>,
+    /// Who looks at senders once their mail is ours.
+    pub checks: Option<Arc<Checker>>,
 }
 
 /// What all sessions share.

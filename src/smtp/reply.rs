@@ -137,6 +137,11 @@ pub const GONE: Reply =
 pub const SUSPENDED: Reply = Reply::new(450, "4.3.2", "the service for this domain is suspended; try again later");
 /// What we know of the domain cannot be read just now.
 pub const UNREADABLE: Reply = Reply::new(451, "4.3.0", "local trouble with this domain; try again later");
+/// The customer has no such mailbox, as far as his list or his server told us (RFC 3463 §3.2: X.1.1).
+pub const NO_MAILBOX: Reply = Reply::new(550, "5.1.1", "there is no such mailbox at this customer");
+/// Nobody here can tell whether the mailbox exists.
+pub const UNVERIFIED: Reply =
+    Reply::new(450, "4.1.1", "this mailbox cannot be verified while its own server is away; try again later");
 /// Free space is down to the reserve that flushes and history need (RFC 3463 §3.4: X.3.1).
 pub const DISK_FULL: Reply = Reply::new(452, "4.3.1", "not enough disk space here; try again later");
 /// The account's share of the spool is used up.

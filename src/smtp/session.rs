@@ -26,9 +26,10 @@ use super::counters::Counters;
 use super::pace::Pace;
 use super::reply::{self, Reply, Whereabouts};
 use super::settings::{COMMAND_OCTETS_MAX, ERRORS_MAX, IDLE_COMMANDS_MAX, OUTPUT_OCTETS_MAX, Settings};
-use crate::account::Directory;
-use crate::base::{AccountId, DomainName, EndpointId, Moment, ReversePath, SpoolId, WallTime};
+use crate::account::{Directory, ServedDomain};
+use crate::base::{AccountId, DomainName, EndpointId, LocalPart, Moment, ReversePath, SpoolId, WallTime};
 use crate::liveness::{LineState, LineView};
+use crate::recipient::Judgement;
 use crate::spool::{BodyType, MessageDsn, NewMessage, NewRecipient, Usage};
 
 /// What a session asks while it decides. Answers come at once and from memory.
@@ -37,6 +38,8 @@ pub trait World {
     fn directory(&self) -> Arc<Directory>;
     /// What an account holds.
     fn usage(&self, account: AccountId) -> Usage;
+    /// What to do with a mail for that mailbox; `is_there`: the customer's server can judge itself.
+    fn judge_recipient(&self, served: &ServedDomain<'_>, local_part: &LocalPart, is_there: bool) -> Judgement;
     /// Octets that the disk may still take.
     fn room(&self) -> u64;
     /// What one account may hold while the disk is rather full, octets.
@@ -480,9 +483,14 @@ impl Session {
     ) -> T {
         let directory = world.directory();
         let usage = |account| world.usage(account);
+        let recipient = |served: &ServedDomain<'_>, local_part: &LocalPart| {
+            let is_there = matches!(whereabouts(served.name, world), Whereabouts::There);
+            world.judge_recipient(served, local_part, is_there)
+        };
         judge(&admission::Surroundings {
             directory: &directory,
             usage: &usage,
+            recipient: &recipient,
             settings: &self.settings,
             fair_share: world.fair_share(),
             now: world.wall(),

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::map_response;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use futures_util::stream;
@@ -38,6 +38,8 @@ use crate::base::{AccountId, Clock, Moment};
 use crate::delivery::view::Flushes;
 use crate::heartbeat::datagram::DATAGRAM_OCTETS_MAX;
 use crate::liveness::{LineState, Lines, TransitionLog};
+use crate::recipient::Recipients;
+use crate::recipient::list::UPLOAD_OCTETS_MAX;
 use crate::spool::{SpoolStore, StateFilter};
 use crate::update::Updates;
 
@@ -73,6 +75,8 @@ pub struct WebRooms {
     pub beats: Option<BeatRooms>,
     /// Updates from devices; absent where none are taken.
     pub updates: Option<Arc<Updates>>,
+    /// Who lives in the domains; absent where nobody uploads lists.
+    pub recipients: Option<Arc<Recipients>>,
 }
 
 /// Why the pages are not served.
@@ -275,6 +279,7 @@ fn beat_routes(door: &Door) -> Router<Door> {
         .route("/hb/rotate", post(beat::handlers::rotate))
         .route("/join/{code}", get(beat::handlers::join_hint).post(beat::handlers::join))
         .layer(DefaultBodyLimit::max(DATAGRAM_OCTETS_MAX + 1))
+        .route("/hb/recipients", put(beat::recipients::put).layer(DefaultBodyLimit::max(UPLOAD_OCTETS_MAX)))
         .with_state((door.clone(), Arc::new(BeatDoor { rooms, limits })))
 }
 

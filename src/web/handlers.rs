@@ -180,7 +180,7 @@ impl Door {
         self.page(visit, StatusCode::OK, &AccountsTemplate { shell: self.shell(visit, l.accounts()), accounts })
     }
 
-    fn change(&self, who: &str) -> Change {
+    pub(super) fn change(&self, who: &str) -> Change {
         Change { at: self.app.clock.wall(), who: who.to_owned() }
     }
 }

@@ -12,7 +12,7 @@
 )]
 
 // The fakes are also compiled into the library's unit tests and name the rooms from the root of the crate.
-use pulsemx::{account, base, liveness, smtp, spool};
+use pulsemx::{account, base, liveness, recipient, smtp, spool};
 
 mod admission;
 mod limits;

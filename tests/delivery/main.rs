@@ -12,6 +12,7 @@
 mod breaker;
 mod chaos;
 mod flush;
+mod handing;
 mod lanes;
 mod proof;
 mod replies;

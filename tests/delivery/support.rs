@@ -712,7 +712,7 @@ impl Lines for FakeLines {
     fn account_line(&self, _: AccountId) -> Option<LineView> {
         self.line(ENDPOINT)
     }
-    fn primary_greeted(&self, _: EndpointId) {
+    fn primary_greeted(&self, _: EndpointId, _: std::net::IpAddr) {
         self.greeted.fetch_add(1, Ordering::SeqCst);
         self.bell.ring();
     }

@@ -20,6 +20,7 @@ mod full_disk;
 mod goodbye_and_restart;
 mod joining;
 mod own_outage;
+mod recipients;
 mod refused_mail_is_kept;
 mod silence;
 mod udp_is_blocked;

@@ -9,6 +9,7 @@ use chrono::TimeZone;
 use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount};
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::liveness::TransitionLog;
+use pulsemx::recipient::RecipientStore;
 use pulsemx::spool::{
     BodyType, ClaimOrder, ClaimQuery, Claimed, DeliveryReply, HeaderSummary, MessageDsn, NewMessage, NewRecipient,
     Outcome, RecipientDsn, Report, SpoolStore,
@@ -16,9 +17,13 @@ use pulsemx::spool::{
 use pulsemx::store::sqlite::Settings;
 use pulsemx::store::{MemoryStore, SqliteStore};
 use pulsemx::update::UpdateStore;
+use pulsemx::verdict::VerdictStore;
 
-pub(crate) trait Everything: AccountStore + TransitionLog + SpoolStore + UpdateStore {}
-impl<T: AccountStore + TransitionLog + SpoolStore + UpdateStore> Everything for T {}
+pub(crate) trait Everything:
+    AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore
+{
+}
+impl<T: AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore> Everything for T {}
 
 /// An engine that may be stopped and started again. `restart` of the memory engine keeps the value.
 pub(crate) enum Engine {

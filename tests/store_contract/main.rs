@@ -16,5 +16,7 @@ mod flush;
 mod messages;
 mod model;
 mod on_disk;
+mod recipients;
 mod transitions;
 mod updates;
+mod verdicts;

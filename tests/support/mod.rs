@@ -51,6 +51,8 @@ pub struct Server {
     pub web: SocketAddr,
     /// Plain HTTP for updates alone.
     pub updates: SocketAddr,
+    /// Names, once [`start_with_names`](Self::start_with_names) serves them.
+    pub names: SocketAddr,
     wrapper: Vec<String>,
 }
 
@@ -58,6 +60,13 @@ impl Server {
     /// Starts with beats of `interval` and further lines of configuration.
     pub fn start(interval: &str, more: &str) -> Self {
         Self::start_under(&[], interval, more)
+    }
+
+    /// Starts with the zone `dyn.example`, beats of 1 s and further lines of its section.
+    pub fn start_with_names(more: &str) -> Self {
+        Self::start_at_with("127.0.0.1", &[], "1s", &|names| {
+            format!("[dns]\nzone = \"dyn.example\"\nlisten = \"{names}\"\nown = [\"127.0.0.25\", \"::1\"]\n{more}")
+        })
     }
 
     /// Starts with all listeners on the IPv6 loopback address.
@@ -76,6 +85,10 @@ impl Server {
     }
 
     fn start_at(ip: &str, wrapper: &[&str], interval: &str, more: &str) -> Self {
+        Self::start_at_with(ip, wrapper, interval, &|_| more.to_owned())
+    }
+
+    fn start_at_with(ip: &str, wrapper: &[&str], interval: &str, more: &dyn Fn(SocketAddr) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ip: IpAddr = ip.parse().unwrap();
         let at = |port| SocketAddr::from((ip, port));
@@ -85,9 +98,11 @@ impl Server {
             heartbeat: at(free_udp()),
             web: at(free_tcp()),
             updates: at(free_tcp()),
+            names: at(free_tcp()),
             folder,
             wrapper: wrapper.iter().map(ToString::to_string).collect(),
         };
+        let more = more(server.names);
         let text = format!(
             "hostname = \"mx2.pulsemx.example\"\ndata_dir = \"{}\"\n[heartbeat]\nlisten = \"{}\"\ninterval = \"{interval}\"\n\
              [smtp]\nlisten = \"{}\"\nexempt_networks = [\"127.0.0.0/8\", \"::1/128\"]\n[web]\nlisten = \"{}\"\nupdate_listen = \"{}\"\n\

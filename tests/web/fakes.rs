@@ -164,7 +164,7 @@ impl Lines for FakeLines {
     fn account_line(&self, account: AccountId) -> Option<LineView> {
         self.line.lock().unwrap().clone().filter(|line| line.account == account)
     }
-    fn primary_greeted(&self, _: EndpointId) {}
+    fn primary_greeted(&self, _: EndpointId, _: std::net::IpAddr) {}
     fn subscribe(&self) -> broadcast::Receiver<LineEvent> {
         self.events.subscribe()
     }

@@ -90,6 +90,7 @@ impl Site {
         let stored = broadcast::channel(64).0;
         let rooms = WebRooms {
             updates: None,
+            recipients: None,
             directory: DirectoryHandle::new(fakes::directory()),
             accounts: accounts.clone(),
             lines: lines.clone(),

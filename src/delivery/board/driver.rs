@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::account::{Change, DirectoryHandle};
 use crate::base::{AccountId, Clock, EndpointId, Moment, WallTime};
 use crate::delivery::alarm::Alarm;
-use crate::delivery::driver::PinKeeper;
+use crate::delivery::driver::{PinKeeper, RecipientWitness};
 use crate::delivery::flush::{Breaker, Fare, Verdicts, Wake};
 use crate::delivery::identity::{Doubt, KeyDigest, fingerprint};
 use crate::delivery::outcome::later;
@@ -47,6 +47,8 @@ pub struct Common {
     pub is_ready: AtomicBool,
     /// Stores pins; absent until the server has one.
     pub pins: OnceLock<Arc<dyn PinKeeper>>,
+    /// Is told what primaries say of mailboxes, if anybody wants to know.
+    pub witness: OnceLock<Arc<dyn RecipientWitness>>,
     /// What people have to know.
     pub alarms: broadcast::Sender<Alarm>,
     /// Accounts whose view changed.

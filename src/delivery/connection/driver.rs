@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::base::{DomainName, SpoolId};
 use crate::delivery::content::{ContentEncoder, ContentFault};
 use crate::delivery::dialogue::{Script, Transaction, script};
+use crate::delivery::handing::{Attributes, Client};
 use crate::delivery::opening::Opened;
 use crate::delivery::order::next_transaction;
 use crate::delivery::outcome::{Refusal, Stage, Verdict, is_goodbye, judge, silence, words};
@@ -69,6 +70,9 @@ pub struct Connection {
     timeouts: Timeouts,
     needs_rset: bool,
     is_one_by_one: bool,
+    hostname: DomainName,
+    /// The sender that the server takes us for, once it was told.
+    client: Option<Client>,
     course: Course,
 }
 
@@ -118,7 +122,17 @@ impl Connection {
             .await
             .map_err(|error| error.to_string())?;
         stream.end_presenting();
-        Ok(Self { lettre, stream, offered, timeouts, needs_rset: false, is_one_by_one, course: Course::default() })
+        Ok(Self {
+            lettre,
+            stream,
+            offered,
+            timeouts,
+            needs_rset: false,
+            is_one_by_one,
+            hostname: hostname.clone(),
+            client: None,
+            course: Course::default(),
+        })
     }
 
     /// Offers one message, in as many transactions as its recipients need. `may_send` is asked before each MAIL;
@@ -160,6 +174,10 @@ impl Connection {
         let mut open: Vec<u32> = message.recipients.iter().map(|recipient| recipient.ordinal).collect();
         if message.body == BodyType::EightBitMime && !self.offered.eight_bit_mime {
             tracing::info!(spool_id = %message.id, "the primary does not offer 8BITMIME, content is sent as it is");
+        }
+        if let Err(Lost(why)) = self.hand_on(message).await {
+            attempt.ended = Some(why.text);
+            return;
         }
         while !open.is_empty() && attempt.ended.is_none() && may_send() {
             let recipients = next_transaction(message, &open, self.is_one_by_one);
@@ -255,6 +273,40 @@ impl Connection {
         if self.needs_rset {
             self.ask(Rset.to_string(), self.timeouts.command).await?;
             self.needs_rset = false;
+        }
+        Ok(())
+    }
+
+    /// Tells the server who the sender of this message was. One that refuses to hear it is told nothing more.
+    async fn hand_on(&mut self, message: &Claimed) -> Result<(), Lost> {
+        let client = Client { address: message.peer, helo: message.helo.clone() };
+        if let Some(command) = client.command("XCLIENT", self.offered.xclient) {
+            if self.client.as_ref() == Some(&client) {
+                return Ok(());
+            }
+            self.reset().await?;
+            let reply = self.ask(command, self.timeouts.command).await?;
+            if reply.class() != 2 {
+                tracing::info!(code = reply.code, reply = %reply.text(), "XCLIENT was offered and refused");
+                self.offered.xclient = Attributes::default();
+                return Ok(());
+            }
+            // The session is a new one (Postfix, XCLIENT_README): it wants EHLO again, and may offer something else.
+            let hello = format!("EHLO {}\r\n", client.hello(self.hostname.as_str()));
+            let reply = self.ask(hello, self.timeouts.command).await?;
+            if reply.class() != 2 {
+                return Err(Lost(words(&reply)));
+            }
+            self.offered = Capabilities::parse(&reply);
+            self.client = Some(client);
+            return Ok(());
+        }
+        if let Some(command) = client.command("XFORWARD", self.offered.xforward) {
+            self.reset().await?;
+            let reply = self.ask(command, self.timeouts.command).await?;
+            if reply.class() != 2 {
+                self.offered.xforward = Attributes::default();
+            }
         }
         Ok(())
     }

@@ -42,10 +42,15 @@ impl Wake {
                 // A line whose return is confirmed was deliverable before: what was deferred meanwhile keeps its time.
                 Some(Self { calls, returned_at: beat.filter(|_| is_return), make_due: is_return, is_return, ..fresh })
             }
-            LineEvent::Changed(HistoryRow::Address(_)) | LineEvent::MailAccepted { .. } => Some(fresh),
+            // Its name waits for a greeting there.
+            LineEvent::Changed(HistoryRow::Address(row)) => Some(Self { calls: vec![row.endpoint], ..fresh }),
+            LineEvent::MailAccepted { endpoint, .. } => Some(Self { calls: vec![*endpoint], ..fresh }),
             // Also the end of a line: an attempt that still waits for it gives up.
             LineEvent::Changed(HistoryRow::State(_)) | LineEvent::Suspicion { .. } => Some(Self::look()),
-            LineEvent::Changed(HistoryRow::NoData(_) | HistoryRow::Interval(_)) => None,
+            LineEvent::Changed(HistoryRow::NoData(_) | HistoryRow::Interval(_))
+            | LineEvent::MailRefused { .. }
+            | LineEvent::Heard { .. }
+            | LineEvent::Greeted { .. } => None,
         }
     }
 

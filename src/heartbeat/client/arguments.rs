@@ -21,6 +21,9 @@ pub enum BeatCommand {
     /// Ask the backup MX how your line stands; exit code 0 while heartbeats come, 1 otherwise
     #[cfg(feature = "https")]
     Status(StatusArguments),
+    /// Tell the backup MX who lives in your domains, so that it can refuse others while your mail server is away
+    #[cfg(feature = "https")]
+    Recipients(RecipientsArguments),
     /// Run as a systemd service from now on, with the same arguments as `run`
     Install(InstallArguments),
     /// Remove the systemd service
@@ -61,6 +64,41 @@ pub struct StatusArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `pulsemx-beat recipients`
+#[cfg(feature = "https")]
+#[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["file", "command"]))]
+pub struct RecipientsArguments {
+    /// File with one address a line (`*@domain` for everybody), or - for standard input
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Program that prints the list, run without a shell
+    #[arg(long, value_name = "PROGRAM [ARGUMENT]...", num_args = 1.., allow_hyphen_values = true, value_terminator = ";")]
+    pub command: Vec<String>,
+    /// Only domain of the list; lines may then leave it out
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// File with the key of the hashes in the list
+    #[arg(long, value_name = "FILE")]
+    pub hash_key_file: Option<PathBuf>,
+    /// Heartbeat server of your backup MX
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: Option<String>,
+    /// File whose first line is the heartbeat token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// Address of your backup MX's pages [default: https://HOST/ of the server]
+    #[arg(long, value_name = "URL")]
+    pub https: Option<String>,
+    /// Believe only the certificates in this PEM file
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Stay and upload the list again whenever it has changed, looked at so often; a list that is a day old is uploaded
+    /// again in any case
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub every: Option<Duration>,
 }
 
 /// `pulsemx-beat install`

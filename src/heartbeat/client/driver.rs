@@ -17,6 +17,8 @@ use super::fallback::Way;
 use super::https::Base;
 use super::https::driver as https;
 use super::mail;
+#[cfg(feature = "https")]
+use super::recipients::driver as recipients;
 use super::report::{Report, Reporter};
 use super::route::{Route, RouteEvent};
 use super::service::driver as service;
@@ -124,6 +126,8 @@ pub fn carry_out(command: &BeatCommand) -> ExitCode {
         BeatCommand::Join(arguments) => setup::join(arguments).map(|()| ExitCode::SUCCESS),
         #[cfg(feature = "https")]
         BeatCommand::Status(arguments) => setup::status(arguments),
+        #[cfg(feature = "https")]
+        BeatCommand::Recipients(arguments) => recipients::upload(arguments).map(|()| ExitCode::SUCCESS),
         BeatCommand::Install(arguments) => service::install(arguments).map(|()| ExitCode::SUCCESS),
         BeatCommand::Uninstall(arguments) => service::uninstall(arguments).map(|()| ExitCode::SUCCESS),
     };

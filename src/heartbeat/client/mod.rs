@@ -10,6 +10,8 @@ mod fallback;
 pub mod https;
 mod mail;
 mod random;
+#[cfg(feature = "https")]
+mod recipients;
 mod route;
 mod sent;
 mod service;

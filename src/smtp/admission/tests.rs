@@ -43,6 +43,10 @@ fn directory() -> Directory {
     )
 }
 
+fn everybody(_: &ServedDomain<'_>, _: &LocalPart) -> Judgement {
+    Judgement::Accept
+}
+
 fn judge(path: &str, held: u64, octets: u64, postmaster: Option<&str>) -> Result<String, &'static str> {
     judge_at(at(1), path, held, octets, postmaster).map_err(|(_, enhanced)| enhanced)
 }
@@ -59,7 +63,14 @@ fn judge_at(
     settings.postmaster = postmaster.map(|text| Mailbox::parse(text, false).unwrap());
     let directory = directory();
     let usage = |_| Usage { octets: held, ..Usage::default() };
-    let around = Surroundings { directory: &directory, usage: &usage, settings: &settings, fair_share: None, now };
+    let around = Surroundings {
+        directory: &directory,
+        usage: &usage,
+        settings: &settings,
+        recipient: &everybody,
+        fair_share: None,
+        now,
+    };
     let path = forward_path(path).unwrap();
     admit(&path, &[], octets, &around).map(|r| format!("{}:{}", r.account, r.mailbox)).map_err(|r| (r.code, r.enhanced))
 }
@@ -152,9 +163,45 @@ fn on_a_rather_full_disk_an_account_has_its_share_and_no_more() {
     let directory = directory();
     let usage =
         |account: AccountId| Usage { octets: if account == AccountId(1) { 900 } else { 100 }, ..Usage::default() };
-    let around =
-        Surroundings { directory: &directory, usage: &usage, settings: &settings, fair_share: Some(800), now: at(1) };
+    let around = Surroundings {
+        directory: &directory,
+        usage: &usage,
+        settings: &settings,
+        recipient: &everybody,
+        fair_share: Some(800),
+        now: at(1),
+    };
     let judged = |path: &str| admit(&forward_path(path).unwrap(), &[], 0, &around).map(drop).map_err(|r| r.code);
     assert_eq!(judged("a@firma.example"), Err(452));
     assert_eq!(judged("a@late.example"), Ok(()));
+}
+
+#[test]
+fn strangers_are_refused_or_put_off_as_the_customer_has_it() {
+    let settings = Settings::new(name("mx.example"));
+    let directory = directory();
+    let usage = |_| Usage::default();
+    let recipient = |served: &ServedDomain<'_>, local_part: &LocalPart| {
+        assert_eq!(served.name.as_str(), "firma.example");
+        match local_part.as_str() {
+            "anna" => Judgement::Accept,
+            "perhaps" => Judgement::Defer,
+            _ => Judgement::Reject,
+        }
+    };
+    let around = Surroundings {
+        directory: &directory,
+        usage: &usage,
+        recipient: &recipient,
+        settings: &settings,
+        fair_share: None,
+        now: at(1),
+    };
+    let judged = |path: &str| {
+        let verdict = admit(&forward_path(path).unwrap(), &[], 0, &around);
+        verdict.map(drop).map_err(|reply| (reply.code, reply.enhanced))
+    };
+    assert_eq!(judged("anna@firma.example"), Ok(()));
+    assert_eq!(judged("perhaps@firma.example"), Err((450, "4.1.1")));
+    assert_eq!(judged("nobody@firma.example"), Err((550, "5.1.1")));
 }

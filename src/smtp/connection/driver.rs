@@ -15,8 +15,11 @@ use super::super::driver::Host;
 use super::super::gate::Place;
 use super::super::session::{Action, Committed, PieceOutcome, Session, World};
 use super::super::settings::INPUT_OCTETS_MAX;
-use crate::base::{AccountId, Moment, SpoolId};
+use crate::account::ServedDomain;
+use crate::base::{AccountId, LocalPart, Moment, SpoolId};
+use crate::recipient::Judgement;
 use crate::spool::{CommitError, IntakeStatus, NewMessage, SpoolError};
+use crate::verdict::Subject;
 
 /// How long a peer that was told the last reply may take to close: closing first while its octets are unread would
 /// reset the connection and take the reply from it.
@@ -262,6 +265,8 @@ impl Connection {
         accounts.sort_unstable();
         accounts.dedup();
         let spool = &self.host.rooms.spool;
+        let checks = self.host.rooms.checks.as_ref().filter(|checks| checks.wants(message.peer));
+        let subject = checks.map(|_| subject_of(&message));
         let outcome = match spool.intake_commit(message).await {
             Ok(()) => Committed::Stored,
             Err(error @ CommitError::NotStored(_)) => {
@@ -280,6 +285,9 @@ impl Connection {
             for account in &accounts {
                 tracing::info!(spool_id = %id, %account, peer = %self.peer, octets, recipients, "message stored");
             }
+            if let (Some(checks), Some(subject)) = (checks, subject) {
+                checks.note(subject);
+            }
             self.host.rooms.stored.mail_stored(&accounts);
         }
         outcome
@@ -289,6 +297,17 @@ impl Connection {
         if let Err(error) = self.host.rooms.spool.intake_abandon(id).await {
             tracing::warn!(spool_id = %id, %error, "pieces of a refused message stay until the next start");
         }
+    }
+}
+
+/// What the checks need of a message that is about to be stored.
+fn subject_of(message: &NewMessage) -> Subject {
+    Subject {
+        id: message.id,
+        peer: message.peer,
+        helo: message.helo.clone(),
+        reverse_path: message.reverse_path.clone(),
+        chunks: message.chunks_ahead.saturating_add(u32::try_from(message.tail.len()).unwrap_or(u32::MAX)),
     }
 }
 
@@ -329,6 +348,10 @@ impl World for Host {
 
     fn room(&self) -> u64 {
         self.rooms.spool.room()
+    }
+
+    fn judge_recipient(&self, served: &ServedDomain<'_>, local_part: &LocalPart, is_there: bool) -> Judgement {
+        self.rooms.recipients.judge(served.account.id, served.name, local_part, is_there, self.clock.wall())
     }
 
     fn fair_share(&self) -> Option<u64> {

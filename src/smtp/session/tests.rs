@@ -63,6 +63,12 @@ impl World for Village {
     fn room(&self) -> u64 {
         self.room.get()
     }
+    fn judge_recipient(&self, _: &ServedDomain<'_>, local_part: &LocalPart, is_there: bool) -> Judgement {
+        match local_part.as_str() {
+            "nobody" if !is_there => Judgement::Reject,
+            _ => Judgement::Accept,
+        }
+    }
     fn fair_share(&self) -> Option<u64> {
         None
     }
@@ -542,4 +548,15 @@ proptest! {
             prop_assert_eq!(message.octets, content.len() as u64);
         }
     }
+}
+
+#[test]
+fn a_server_that_is_there_judges_its_mailboxes_itself() {
+    let mut talk = talk().greeted();
+    let question = "MAIL FROM:<a@b.example>\r\nRCPT TO:<nobody@firma.example>\r\nRSET\r\n";
+    assert_eq!(talk.say(question), [250, 550, 250]);
+    talk.world.state.set(Some(LineState::Suspect));
+    assert_eq!(talk.say(question), [250, 550, 250]);
+    talk.world.state.set(Some(LineState::Online));
+    assert_eq!(talk.say(question), [250, 250, 250]);
 }

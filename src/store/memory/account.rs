@@ -172,6 +172,7 @@ impl Tables {
         self.history.retain(|(account, _, _)| *account != id);
         self.accounts.remove(&id);
         self.prune_updates();
+        self.forget_recipients(id, None);
         self.note(change, Some(id), format!("account.remove {name}"));
         Ok(())
     }
@@ -261,6 +262,7 @@ impl AccountStore for MemoryStore {
             return Err(AccountError::NoDomain(domain));
         }
         tables.domains.remove(&domain);
+        tables.forget_recipients(account, Some(&domain));
         let retired = Retired { account, is_dynamic: false, deferred_until: change.at + LEAVING_FOR };
         tables
             .retired

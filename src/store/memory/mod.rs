@@ -3,10 +3,12 @@
 //! Nothing survives the value. Everything is under one lock, so each call is one step.
 
 mod account;
+mod recipient;
 mod spool;
 mod spool_rule;
 mod transition;
 mod update;
+mod verdict;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +20,10 @@ use crate::account::{Account, AuditEntry, BeatKeyRecord, Change, Domain, Endpoin
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, SpoolId, WallTime};
 use crate::liveness::day::DayRow;
 use crate::liveness::{HistoryRow, LineState};
+use crate::recipient::{DomainRow, Learned, ListEntry};
 use crate::spool::{DeliveryReply, DotNote, Hold, NewMessage, RecipientState};
 
-/// The store in memory. Implements the traits of the account, liveness, spool and update rooms.
+/// The store in memory. Implements the traits of all rooms that have one.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Tables>>);
 
@@ -74,6 +77,14 @@ struct Tables {
     last_row: i64,
     last_claim: u64,
     retired: BTreeMap<DomainName, Retired>,
+    recipients: Recipients,
+}
+
+/// What is known of recipients.
+#[derive(Debug, Default)]
+struct Recipients {
+    domains: BTreeMap<(AccountId, DomainName), (DomainRow, Vec<ListEntry>)>,
+    learned: BTreeMap<(AccountId, DomainName, String), Learned>,
 }
 
 /// A name that was served here once.
@@ -108,6 +119,7 @@ struct Stored {
     /// By ordinal.
     recipients: Vec<Held>,
     delivered_at: Option<WallTime>,
+    verdict: Option<crate::verdict::Verdict>,
 }
 
 #[derive(Debug)]

@@ -170,7 +170,7 @@ impl Tables {
                 is_removed: false,
             });
         }
-        self.messages.insert(message.id, Stored { message, chunks, recipients, delivered_at: None });
+        self.messages.insert(message.id, Stored { message, chunks, recipients, delivered_at: None, verdict: None });
         Ok(())
     }
 
@@ -296,7 +296,7 @@ impl Tables {
         self.messages
             .values_mut()
             .flat_map(|stored| &mut stored.recipients)
-            .filter(move |held| held.account == account && held.state == RecipientState::Queued)
+            .filter(move |held| !held.is_removed && held.account == account && held.state == RecipientState::Queued)
     }
 
     fn retry(&mut self, selection: &RetrySelection, change: &Change) -> u64 {
@@ -312,7 +312,7 @@ impl Tables {
                 RetrySelection::Message(_) => continue,
             };
             for held in &mut stored.recipients {
-                let is_meant = account.is_none_or(|account| account == held.account);
+                let is_meant = !held.is_removed && account.is_none_or(|account| account == held.account);
                 if is_meant && (held.state == RecipientState::Queued || held.state.is_quarantined()) {
                     held.state = RecipientState::Queued;
                     held.due_at = change.at;

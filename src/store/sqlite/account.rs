@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Misuse;
 use super::job::Terms;
-use super::{SqliteStore, account_read, retired, row};
+use super::{SqliteStore, account_read, recipient, retired, row};
 use crate::account::store::owner_names;
 use crate::account::{
     AccountError, AccountStatus, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, LEAVING_FOR, Membership,
@@ -315,6 +315,7 @@ impl AccountStore for SqliteStore {
             if removed == 0 {
                 return Err(AccountError::NoDomain(domain));
             }
+            recipient::forget_domain(work.connection, account, &domain)?;
             retired::retire_domain(work.connection, &domain, account, change.at + LEAVING_FOR)?;
             Ok(audit(work.connection, &change, Some(account), &format!("domain.remove {domain}"))?)
         })

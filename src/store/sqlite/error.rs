@@ -6,6 +6,7 @@ use rusqlite::ErrorCode;
 
 use crate::account::AccountError;
 use crate::liveness::LogError;
+use crate::recipient::RecipientError;
 use crate::spool::{CommitError, SpoolError};
 use crate::update::UpdateError;
 
@@ -152,7 +153,7 @@ macro_rules! engine_errors {
 
 engine_errors!(
     AccountError => AccountError::Engine, SpoolError => SpoolError::Engine, UpdateError => UpdateError::Engine,
-    LogError => LogError
+    RecipientError => RecipientError::Engine,    LogError => LogError
 );
 
 impl From<rusqlite::Error> for CommitError {

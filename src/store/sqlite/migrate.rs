@@ -21,7 +21,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0005_updates.sql"),
     include_str!("../../../migrations/0006_dsn.sql"),
     include_str!("../../../migrations/0007_leaving.sql"),
-    include_str!("../../../migrations/0008_flush.sql"),
+    include_str!("../../../migrations/0008_recipients.sql"),
+    include_str!("../../../migrations/0009_verdicts.sql"),
+    include_str!("../../../migrations/0010_flush.sql"),
 ];
 
 /// The schema that `steps` lead to.

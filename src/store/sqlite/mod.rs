@@ -8,7 +8,7 @@
 //! | `checkpoint` | moves the log into the file, off the commit path |
 //! | `readers` | read beside the writer |
 //! | `usage` | what accounts hold, in memory |
-//! | `account`, `account_read`, `transition`, `day`, `spool_intake`, `spool_claim`, `spool_report`, `spool_list`, `spool_rule`, `known_good`, `update` | the SQL |
+//! | the others | the SQL, a file for each subject |
 
 mod account;
 mod account_read;
@@ -21,6 +21,7 @@ mod known_good;
 mod migrate;
 mod open;
 mod readers;
+mod recipient;
 mod retired;
 mod room;
 mod row;
@@ -33,6 +34,7 @@ mod spool_rule;
 mod transition;
 mod update;
 mod usage;
+mod verdict;
 mod writer;
 
 use std::fs::File;
@@ -71,7 +73,7 @@ impl Settings {
     }
 }
 
-/// The store on disk. Implements the traits of the account, liveness, spool and update rooms.
+/// The store on disk. Implements the traits of the account, liveness, spool, update and verdict rooms.
 ///
 /// Reads need a tokio runtime around them (they run on its blocking threads); writes do not.
 pub struct SqliteStore {

@@ -171,7 +171,7 @@ impl Updates {
                 loss_percent_up: 0.0,
             };
             self.beats.handle(&BeatEvent { endpoint, account, at: now, kind });
-            self.lines.primary_greeted(endpoint);
+            self.lines.primary_greeted(endpoint, target.ip());
         }
     }
 }

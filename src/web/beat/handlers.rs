@@ -36,13 +36,13 @@ pub(in crate::web) struct PlainAsk {
 
 /// A query that cannot be read is refused, not guessed at.
 type PlainQuery = Result<Query<PlainAsk>, axum::extract::rejection::QueryRejection>;
-type Beats = State<(Door, Arc<BeatDoor>)>;
+pub(super) type Beats = State<(Door, Arc<BeatDoor>)>;
 
-fn words(status: StatusCode, text: &str) -> Response {
+pub(super) fn words(status: StatusCode, text: &str) -> Response {
     (status, format!("{text}\n")).into_response()
 }
 
-fn too_soon(after: Duration, text: &str) -> Response {
+pub(super) fn too_soon(after: Duration, text: &str) -> Response {
     (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, after.as_secs().to_string())], format!("{text}\n")).into_response()
 }
 
@@ -110,7 +110,7 @@ pub(in crate::web) async fn hello(State((_, beats)): Beats) -> Json<Value> {
 
 /// The holder of the token in the request, or the one answer for all who are not.
 #[expect(clippy::result_large_err, reason = "the error is the answer itself and is moved once")]
-fn holder(
+pub(super) fn holder(
     (door, beats): &(Door, Arc<BeatDoor>),
     peer: SocketAddr,
     headers: &HeaderMap,
@@ -127,7 +127,7 @@ fn holder(
     Err(refused())
 }
 
-fn refused() -> Response {
+pub(super) fn refused() -> Response {
     let ask = [(WWW_AUTHENTICATE, "Basic realm=\"pulsemx heartbeat\", charset=\"UTF-8\"")];
     (StatusCode::UNAUTHORIZED, ask, "no valid heartbeat token in the request\n").into_response()
 }

@@ -13,6 +13,8 @@ pub(super) const PLAIN_EVERY: Duration = Duration::from_secs(1);
 pub(super) const RENEW_EVERY: Duration = Duration::from_secs(60);
 /// After a renewal the old token may ask once more within this time: the answer may have been lost.
 const RENEW_AGAIN_WITHIN: Duration = Duration::from_secs(600);
+/// Between two lists of recipients of one server.
+pub(super) const UPLOAD_EVERY: Duration = Duration::from_secs(2);
 /// Wrong tokens of one network (/32 or /64) within a minute that are answered one by one.
 const WRONG_PER_MINUTE: u32 = 30;
 /// Networks remembered. Beyond it wrong tokens are refused without being counted: nothing is let in by that.
@@ -22,6 +24,7 @@ const NETWORKS_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub(in crate::web) struct Limits {
     plain: HashMap<EndpointId, Moment>,
+    uploaded: HashMap<EndpointId, Moment>,
     renewed: HashMap<EndpointId, (Moment, Locator)>,
     wrong: HashMap<IpAddr, (Moment, u32)>,
 }
@@ -41,6 +44,15 @@ impl Limits {
         let is_fair = self.plain.get(&endpoint).is_none_or(|before| now.since(*before) >= PLAIN_EVERY);
         if is_fair {
             self.plain.insert(endpoint, now);
+        }
+        is_fair
+    }
+
+    /// Whether a list of recipients comes at a fair distance from the one before.
+    pub(super) fn admits_upload(&mut self, endpoint: EndpointId, now: Moment) -> bool {
+        let is_fair = self.uploaded.get(&endpoint).is_none_or(|before| now.since(*before) >= UPLOAD_EVERY);
+        if is_fair {
+            self.uploaded.insert(endpoint, now);
         }
         is_fair
     }

@@ -5,6 +5,7 @@ pub(super) mod bearer;
 pub(super) mod handlers;
 pub mod join;
 pub(super) mod limit;
+pub(super) mod recipients;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

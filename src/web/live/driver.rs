@@ -109,6 +109,10 @@ impl Hub {
 const fn account_of(event: &LineEvent) -> AccountId {
     match event {
         LineEvent::Changed(row) => row.account(),
-        LineEvent::Suspicion { account, .. } | LineEvent::MailAccepted { account, .. } => *account,
+        LineEvent::Suspicion { account, .. }
+        | LineEvent::MailAccepted { account, .. }
+        | LineEvent::MailRefused { account, .. }
+        | LineEvent::Heard { account, .. }
+        | LineEvent::Greeted { account, .. } => *account,
     }
 }

@@ -195,7 +195,7 @@ impl Lines for StillLines {
     fn account_line(&self, account: AccountId) -> Option<LineView> {
         self.line(EndpointId(account.0))
     }
-    fn primary_greeted(&self, _: EndpointId) {}
+    fn primary_greeted(&self, _: EndpointId, _: std::net::IpAddr) {}
     fn subscribe(&self) -> broadcast::Receiver<LineEvent> {
         broadcast::channel(1).1
     }

@@ -52,11 +52,13 @@ impl Server {
         let shutdown = CancellationToken::new();
         let rooms = SmtpRooms {
             directory: DirectoryHandle::new(village()),
+            recipients: Arc::new(std::sync::RwLock::new(crate::recipient::Table::default())),
             lines: Arc::new(StillLines),
             spool: spool.clone(),
             stored: spool.clone(),
             certificate: Some(certificate),
             ids: Arc::new(SpoolIds::default()),
+            checks: None,
         };
         let server = SmtpServer::start(settings, vec![listener], rooms, shutdown.clone());
         Self { address, spool, shutdown, server: Some(server), data }

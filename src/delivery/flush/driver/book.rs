@@ -10,8 +10,8 @@ use crate::delivery::flush::contact::Settled;
 use crate::delivery::flush::patience::LegEnd;
 use crate::delivery::flush::progress::Progress;
 use crate::delivery::flush::{Fare, Verdicts};
-use crate::delivery::outcome::{Circumstances, Verdict, outcome};
-use crate::spool::{Claimed, DotNote, Outcome, Report};
+use crate::delivery::outcome::{Circumstances, Refusal, Verdict, outcome};
+use crate::spool::{Claimed, ClaimedRecipient, DotNote, Outcome, Report};
 
 /// The book of one account's worker.
 pub(super) struct Book {
@@ -191,13 +191,27 @@ impl Book {
                 times: &self.common.settings.retry,
                 now,
             };
-            outcomes.push((ordinal, outcome(verdict, circumstances)));
+            let says_of_mailbox = says_of_mailbox(&verdict);
+            let outcome = outcome(verdict, circumstances);
+            if let Some(known) = recipient {
+                self.witness(known, says_of_mailbox, &outcome);
+            }
+            outcomes.push((ordinal, outcome));
         }
         if outcomes.is_empty() {
             // The claim has to be named to be ended.
             outcomes.extend(message.recipients.iter().map(|recipient| (recipient.ordinal, Outcome::Returned)));
         }
         Report { id: message.id, outcomes }
+    }
+
+    /// Passes on what the primary said of a mailbox. A refusal that is not believed yet says nothing.
+    fn witness(&self, recipient: &ClaimedRecipient, says_of_mailbox: bool, outcome: &Outcome) {
+        let is_final = matches!(outcome, Outcome::Delivered { .. } | Outcome::Refused { .. });
+        if let Some(witness) = self.common.witness.get().filter(|_| says_of_mailbox && is_final) {
+            let is_accepted = matches!(outcome, Outcome::Delivered { .. });
+            witness.handle_recipient(self.account, &recipient.mailbox, is_accepted);
+        }
     }
 
     fn log(&self, message: &Claimed, verdicts: &[(u32, Verdict)]) {
@@ -245,5 +259,14 @@ impl Book {
                 false
             }
         }
+    }
+}
+
+/// Whether a verdict is about the mailbox itself: it was taken, or there is none of that name (RFC 3463 §3.2).
+fn says_of_mailbox(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Delivered(_) => true,
+        Verdict::Refused(reply, Refusal::Recipient) => reply.text.starts_with("5.1.1"),
+        Verdict::Refused(..) | Verdict::Deferred(_) | Verdict::MailboxFull(_) => false,
     }
 }

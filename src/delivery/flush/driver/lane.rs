@@ -160,7 +160,7 @@ impl Lane {
     fn greeted(&mut self, opened: &Opened, proof: Proof) {
         let Serving { common, account, leg, .. } = &*self.serving;
         self.greeted_at = Some(Clock.monotonic());
-        common.lines.primary_greeted(leg.endpoint);
+        common.lines.primary_greeted(leg.endpoint, leg.target.ip());
         self.to_pin = match proof {
             Proof::Pin => None,
             Proof::Name { moves_pin_to } => {

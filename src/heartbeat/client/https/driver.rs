@@ -66,6 +66,9 @@ pub(in crate::heartbeat::client) struct Settings {
     pub(in crate::heartbeat::client) bind: Option<IpAddr>,
 }
 
+/// A list of 16 MiB on a line with 1 Mbit/s upwards.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
+
 /// The thread that asks.
 #[derive(Debug)]
 pub(in crate::heartbeat::client) struct Asker {
@@ -274,6 +277,33 @@ pub(in crate::heartbeat::client) fn status(settings: &Settings, token: &Token) -
     ];
     let lines: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<20}{value}")).collect();
     Ok(LineStatus { text: lines.join("\n"), json: said.to_string(), is_up })
+}
+
+/// Gives a list of recipients to the server. What it took, in words.
+///
+/// # Errors
+/// The reason in words, the server's own for a wrong line.
+pub(in crate::heartbeat::client) fn upload_recipients(
+    settings: &Settings,
+    token: &Token,
+    list: &str,
+    domain: Option<&str>,
+    hash_key: Option<&str>,
+) -> Result<String, String> {
+    let agent = agent(settings).map_err(|error| error.to_string())?;
+    let url = settings.base.join("/hb/recipients");
+    let request = agent.put(&url).config().timeout_global(Some(UPLOAD_TIMEOUT)).build();
+    let mut request = request.header("Authorization", bearer(token).as_str()).content_type("text/plain");
+    if let Some(domain) = domain {
+        request = request.query("domain", domain);
+    }
+    if let Some(key) = hash_key {
+        request = request.header("Pulsemx-Hash-Key", key);
+    }
+    let said = words(request.send(list), &url)?;
+    let listed = said.get("listed").and_then(Value::as_object).ok_or("the server does not say what it took")?;
+    let told = listed.iter().map(|(domain, count)| format!("{count} of {domain}"));
+    Ok(told.collect::<Vec<_>>().join(", ").chars().filter(|c| !c.is_control()).collect())
 }
 
 fn bearer(token: &Token) -> Zeroizing<String> {

@@ -5,10 +5,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::account::DirectoryHandle;
-use crate::base::{Clock, DomainName, SpoolIds};
+use crate::base::{Clock, DomainName, SpoolIds, WallTime};
 use crate::smtp::fakes::{MemorySpool, Mood, StillLines, village};
 use crate::smtp::gate::Gate;
 use crate::smtp::{Settings, SmtpRooms};
+use crate::spool::SpoolError;
+use crate::verdict::driver::CheckRooms;
+use crate::verdict::{self, Checker, Verdict, VerdictStore};
 
 struct Fixture {
     peer: DuplexStream,
@@ -20,6 +23,10 @@ struct Fixture {
 
 /// A session over a pipe; the peer's end.
 fn connected() -> Fixture {
+    connected_with(None)
+}
+
+fn connected_with(checks: Option<Arc<Checker>>) -> Fixture {
     let spool = Arc::new(MemorySpool::default());
     let shutdown = CancellationToken::new();
     let host = Arc::new(Host {
@@ -27,11 +34,13 @@ fn connected() -> Fixture {
         counters: Arc::default(),
         rooms: SmtpRooms {
             directory: DirectoryHandle::new(village()),
+            recipients: Arc::new(std::sync::RwLock::new(crate::recipient::Table::default())),
             lines: Arc::new(StillLines),
             spool: spool.clone(),
             stored: spool.clone(),
             certificate: None,
             ids: Arc::new(SpoolIds::default()),
+            checks,
         },
         tls: None,
         shutdown: shutdown.clone(),
@@ -45,6 +54,24 @@ fn connected() -> Fixture {
     let seat = Seat { place, leave: leave.clone() };
     tokio::spawn(serve(host, ours, peer_address, seat));
     Fixture { peer, spool, shutdown, leave, started: Instant::now() }
+}
+
+/// Keeps no verdict.
+struct Forgetful;
+
+#[async_trait::async_trait]
+impl VerdictStore for Forgetful {
+    async fn save_verdict(&self, _: SpoolId, _: Verdict, _: WallTime) -> Result<bool, SpoolError> {
+        Ok(true)
+    }
+
+    async fn verdict(&self, _: SpoolId) -> Result<Option<Verdict>, SpoolError> {
+        Ok(None)
+    }
+
+    async fn unchecked(&self, _: WallTime, _: u32) -> Result<Vec<Subject>, SpoolError> {
+        Ok(Vec::new())
+    }
 }
 
 impl Fixture {
@@ -117,6 +144,25 @@ async fn content_that_drips_is_cut_off_and_leaves_nothing() {
     assert!(fixture.seconds() <= earned + 10, "{}", fixture.seconds());
     tokio::task::yield_now().await;
     assert_eq!((fixture.spool.kept().len(), fixture.spool.pieces_ahead()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reply_to_content_does_not_wait_for_the_checks_of_its_sender() {
+    // Nobody listens at the discard port, and nobody would answer there.
+    let settings =
+        verdict::Settings { resolvers: vec!["127.0.0.1:9".parse().unwrap()], ..verdict::Settings::default() };
+    let rooms = CheckRooms { spool: Arc::new(MemorySpool::default()), verdicts: Arc::new(Forgetful) };
+    let name = DomainName::parse("mx.example").unwrap();
+    let checker = Checker::start(settings, name, rooms, CancellationToken::new()).unwrap().unwrap();
+    let mut fixture = connected_with(Some(Arc::clone(&checker)));
+    fixture.open_content().await;
+    fixture.say("x\r\n.\r\n").await;
+    fixture.hear("250").await;
+    assert_eq!((fixture.seconds(), checker.counts().checked), (0, 0));
+    while checker.counts().checked == 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(checker.counts().failed, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,4 @@
--- Adds what a flush has to know: bulk mail, known-good recipients, holds, notes before the final dot, mail that expired,
--- and how a mail server is told who the sender was.
+-- Adds what a flush has to know: bulk mail, known-good recipients, holds, notes before the final dot, mail that expired.
 -- Why: a broken primary is told apart from a wrong address only by what it took before, and nothing may end unseen.
 
 -- SQLite cannot change a CHECK, so the table is made again. class: 0 ordinary, 1 bulk, lists and reports.
@@ -61,12 +60,6 @@ CREATE TABLE dot_note (
     message INTEGER NOT NULL,
     peer TEXT NOT NULL,
     at INTEGER NOT NULL
-);
-
--- How a mail server is told who the sender was: 'offered' (XCLIENT or XFORWARD, as it offers), 'proxy', 'none'.
-CREATE TABLE handing_on (
-    endpoint INTEGER PRIMARY KEY REFERENCES endpoint (id) ON DELETE CASCADE,
-    manner TEXT NOT NULL CHECK (manner IN ('offered', 'proxy', 'none'))
 );
 
 -- Recipients whose time ran out and whose copy was removed after its quarantine.

@@ -1,0 +1,3 @@
+//! Files that a command takes along to the server.
+
+pub mod driver;

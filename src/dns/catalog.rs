@@ -1,0 +1,318 @@
+//! All zones and dynamic names: which of them a question is about, and what events change.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use hickory_proto::rr::RData;
+use hickory_proto::rr::rdata::{HINFO, MX};
+
+use super::front::{Front, FrontMachine, NameEvent};
+use super::names::{Kind, NO_ZONE, Names, Row};
+use super::owner::{Owner, suffixes};
+use super::records::{RecordError, RecordSet};
+use super::settings::{Settings, v4_of, v6_of};
+use super::zone::{Found, Node, Zone, next_serial};
+use crate::base::{EndpointId, Moment, WallTime};
+use crate::delivery::target::{TargetRules, check_target};
+
+/// Preference of our own name in the MX set of a dynamic name; the name itself has 10.
+const BACKUP_PREFERENCE: u16 = 20;
+
+/// What a question for everything is answered with (RFC 8482 §4.2).
+const ANY_WORD: &str = concat!("RFC", "8482");
+
+/// What the answers of all dynamic names have in common.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// TTL, s.
+    pub ttl: u32,
+    /// A records of a parked name.
+    pub parked_v4: RecordSet,
+    /// AAAA records of a parked name.
+    pub parked_v6: RecordSet,
+    /// The second MX.
+    pub backup_mx: RecordSet,
+    /// The answer to a question for everything (RFC 8482 §4.2).
+    pub any: RecordSet,
+}
+
+/// What stands at a name.
+#[derive(Debug)]
+pub enum Place<'a> {
+    /// In no zone of ours.
+    Elsewhere,
+    /// A dynamic name, perhaps with records of its own.
+    Dynamic(&'a Zone, &'a Row, Option<&'a Node>),
+    /// Records.
+    Node(&'a Zone, &'a Node),
+    /// Others serve it from here on.
+    Cut(&'a Owner, &'a Node),
+    /// It only has names below it.
+    Between(&'a Zone),
+    /// There is no such name.
+    Nothing(&'a Zone),
+}
+
+/// See the file. Changed only by the driver, under a lock.
+#[derive(Debug)]
+pub struct Catalog {
+    settings: Settings,
+    shared: Shared,
+    zones: Vec<Option<Zone>>,
+    by_apex: HashMap<Owner, u32>,
+    names: Names,
+}
+
+impl Catalog {
+    /// The service's own zone without any name in it.
+    ///
+    /// # Errors
+    /// [`RecordError`] for settings that have no wire form.
+    pub fn new(settings: Settings, now: WallTime) -> Result<Self, RecordError> {
+        let ttl = settings.ttl_s();
+        let offline = settings.offline_addresses();
+        let backup = RData::MX(MX::new(BACKUP_PREFERENCE, Owner::of_domain(&settings.backup_mx).to_name()));
+        let any = RData::HINFO(HINFO::new(ANY_WORD.to_owned(), String::new()));
+        let shared = Shared {
+            ttl,
+            parked_v4: RecordSet::of_addresses(ttl, v4_of(offline).map(IpAddr::V4)),
+            parked_v6: RecordSet::of_addresses(ttl, v6_of(offline).map(IpAddr::V6)),
+            backup_mx: RecordSet::new(ttl, [&backup])?,
+            any: RecordSet::new(ttl, [&any])?,
+        };
+        let zone = Zone::service(&settings, next_serial(0, now.timestamp()))?;
+        let mut catalog =
+            Self { settings, shared, zones: Vec::new(), by_apex: HashMap::new(), names: Names::default() };
+        catalog.set_zone(zone);
+        Ok(catalog)
+    }
+
+    /// See [`Shared`].
+    #[must_use]
+    pub const fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// What the operator settled.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The dynamic names.
+    #[must_use]
+    pub const fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Makes room for so many names.
+    pub fn reserve(&mut self, names: usize) {
+        self.names.reserve(names);
+    }
+
+    /// A zone by its apex.
+    #[must_use]
+    pub fn zone(&self, apex: &Owner) -> Option<&Zone> {
+        self.zone_at(*self.by_apex.get(apex)?)
+    }
+
+    /// Puts in a zone, or puts a newer one in its place.
+    pub fn set_zone(&mut self, zone: Zone) {
+        let apex = zone.apex().clone();
+        if let Some(place) = self.by_apex.get(&apex).copied() {
+            if let Some(seat) = self.zones.get_mut(at(place)) {
+                *seat = Some(zone);
+            }
+            return;
+        }
+        let place = u32::try_from(self.zones.len()).unwrap_or(NO_ZONE);
+        self.zones.push(Some(zone));
+        self.by_apex.insert(apex, place);
+        self.assign_zones();
+    }
+
+    /// Takes out a zone. The service's own one stays.
+    pub fn remove_zone(&mut self, apex: &Owner) {
+        if *apex == Owner::of_domain(&self.settings.zone) {
+            return;
+        }
+        let Some(place) = self.by_apex.remove(apex) else { return };
+        if let Some(seat) = self.zones.get_mut(at(place)) {
+            *seat = None;
+        }
+        self.assign_zones();
+    }
+
+    fn assign_zones(&mut self) {
+        let mut names = std::mem::take(&mut self.names);
+        names.assign_zones(|name| {
+            let (place, zone) = self.zone_of(name)?;
+            Some((place, zone.apex().clone()))
+        });
+        self.names = names;
+    }
+
+    /// The zone that a name lies in: the one with the longest apex.
+    fn zone_of(&self, name: &[u8]) -> Option<(u32, &Zone)> {
+        let place = suffixes(name).find_map(|suffix| self.by_apex.get(suffix)).copied()?;
+        Some((place, self.zone_at(place)?))
+    }
+
+    fn zone_at(&self, place: u32) -> Option<&Zone> {
+        self.zones.get(at(place))?.as_ref()
+    }
+
+    /// What stands at a name, which is in wire form and lower case.
+    #[must_use]
+    pub fn look_up(&self, name: &[u8]) -> Place<'_> {
+        if let Some(row) = self.names.find(name)
+            && let Some(zone) = self.zone_at(row.zone)
+        {
+            return Place::Dynamic(zone, row, zone.node(name));
+        }
+        let Some((_, zone)) = self.zone_of(name) else { return Place::Elsewhere };
+        let is_dynamic = |above: &[u8]| self.names.place_of(above).is_some() || self.names.is_above(above);
+        match zone.find(name, is_dynamic) {
+            Found::Node(node) if node.is_empty() && name != zone.apex().octets() => Place::Between(zone),
+            Found::Node(node) => Place::Node(zone, node),
+            Found::Cut(owner, node) => Place::Cut(owner, node),
+            Found::Wildcard(_) | Found::Nothing if self.names.is_above(name) => Place::Between(zone),
+            Found::Wildcard(node) => Place::Node(zone, node),
+            Found::Nothing => Place::Nothing(zone),
+        }
+    }
+
+    /// Addresses of a name server below a cut, which only we can tell (RFC 9471 §3.1).
+    #[must_use]
+    pub fn glue(&self, cut: &[u8], target: &[u8], record_type: u16) -> Option<&RecordSet> {
+        let is_below = suffixes(target).any(|suffix| suffix == cut);
+        let (_, zone) = self.zone_of(target).filter(|_| is_below)?;
+        zone.node(target)?.set(record_type)
+    }
+
+    /// Whether an address may be published: never one that is not public, and never our own mail server's.
+    #[must_use]
+    pub fn is_publishable(&self, address: IpAddr, smtp_port: u16) -> bool {
+        let rules =
+            TargetRules { allow_loopback: self.settings.allow_loopback, own_addresses: &self.settings.smtp_addresses };
+        check_target(SocketAddr::new(address, smtp_port), rules).is_ok()
+    }
+
+    /// A mail server's name from now on. One that is there already keeps what it points at.
+    pub fn add_server(
+        &mut self,
+        owner: Owner,
+        (endpoint, account): Ids,
+        has_backup: bool,
+        machine: FrontMachine,
+    ) -> u32 {
+        if let Some(place) = self.names.place_of_server(endpoint) {
+            return place;
+        }
+        self.add_row(Row { owner, endpoint, account, zone: NO_ZONE, has_backup, kind: Kind::Server(machine) })
+    }
+
+    /// A further name from now on, or what it is set to now.
+    pub fn set_further(&mut self, owner: Owner, (endpoint, account): Ids, set: Front, is_up: bool) {
+        match self.names.place_of(owner.octets()).and_then(|place| self.names.row_mut(place)) {
+            Some(Row { kind: Kind::Further { set: known, .. }, .. }) => *known = set,
+            Some(_) => {}
+            None => {
+                let kind = Kind::Further { set, is_up };
+                self.add_row(Row { owner, endpoint, account, zone: NO_ZONE, has_backup: false, kind });
+            }
+        }
+    }
+
+    fn add_row(&mut self, mut row: Row) -> u32 {
+        let zone = self.zone_of(row.owner.octets()).map(|(place, zone)| (place, zone.apex().clone()));
+        row.zone = zone.as_ref().map_or(NO_ZONE, |(place, _)| *place);
+        let place = self.names.insert(row, zone.as_ref().map(|(_, apex)| apex));
+        self.touch(place);
+        place
+    }
+
+    /// A name that answers no more.
+    pub fn remove(&mut self, place: u32) {
+        self.touch(place);
+        let Some(row) = self.names.row(place) else { return };
+        let apex = self.zone_at(row.zone).map(|zone| zone.apex().clone());
+        self.names.remove(place, apex.as_ref());
+    }
+
+    /// Something happened to a mail server's line. Returns what its name points at if that is another than before,
+    /// and when to look again.
+    pub fn handle(&mut self, endpoint: EndpointId, event: NameEvent, now: Moment) -> Told {
+        let Some(place) = self.names.place_of_server(endpoint) else { return Told::default() };
+        self.change(place, |machine| machine.handle(event, now))
+    }
+
+    /// Time passed for the name at a place.
+    pub fn handle_timeout(&mut self, place: u32, now: Moment) -> Told {
+        self.change(place, |machine| machine.handle_timeout(now))
+    }
+
+    /// The line of a mail server is up or down: its further names are there, or not.
+    pub fn set_further_up(&mut self, endpoint: EndpointId, is_up: bool) {
+        for place in self.names.places_of_further(endpoint).to_vec() {
+            if let Some(Row { kind: Kind::Further { is_up: known, .. }, .. }) = self.names.row_mut(place)
+                && *known != is_up
+            {
+                *known = is_up;
+                self.touch(place);
+            }
+        }
+    }
+
+    /// Whether we stand in the MX set of a mail server's name.
+    pub fn set_backup(&mut self, endpoint: EndpointId, has_backup: bool) {
+        let Some(place) = self.names.place_of_server(endpoint) else { return };
+        if let Some(row) = self.names.row_mut(place).filter(|row| row.has_backup != has_backup) {
+            row.has_backup = has_backup;
+            self.touch(place);
+        }
+    }
+
+    fn change(&mut self, place: u32, act: impl FnOnce(&mut FrontMachine)) -> Told {
+        let Some(row) = self.names.row_mut(place) else { return Told::default() };
+        let Kind::Server(machine) = &mut row.kind else { return Told::default() };
+        let before = machine.front();
+        act(machine);
+        let (after, again_at) = (machine.front(), machine.poll_timeout());
+        if before != after {
+            self.touch(place);
+        }
+        Told { changed: (before != after).then_some(after), again_at: again_at.map(|at| (at, place)) }
+    }
+
+    /// The zone of a name has changed with it.
+    fn touch(&mut self, place: u32) {
+        let zone = self.names.row(place).map_or(NO_ZONE, |row| row.zone);
+        if let Some(Some(zone)) = self.zones.get_mut(at(zone)) {
+            zone.mark_changed();
+        }
+    }
+
+    /// New serials for the zones that have changed since the last call.
+    pub fn settle_serials(&mut self, now: WallTime) {
+        for zone in self.zones.iter_mut().flatten().filter(|zone| zone.is_changed()) {
+            zone.set_serial(next_serial(zone.serial(), now.timestamp()));
+        }
+    }
+}
+
+/// A mail server and whose it is.
+pub type Ids = (EndpointId, crate::base::AccountId);
+
+/// What followed from an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Told {
+    /// The name points there now, and did not before.
+    pub changed: Option<Front>,
+    /// When to look at the name again, and its place.
+    pub again_at: Option<(Moment, u32)>,
+}
+
+fn at(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
+}

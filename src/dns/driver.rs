@@ -1,0 +1,373 @@
+//! The name server at work: follows the lines, and answers.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, broadcast};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{Terms, respond, respond_code, respond_slip};
+use super::catalog::{Catalog, Told};
+use super::cookie::CookieKey;
+use super::front::{Front, FrontMachine, NameEvent};
+use super::limit::{Limiter, Permit};
+use super::owner::Owner;
+use super::query::{self, Unreadable};
+use super::records::RecordError;
+use super::settings::Settings;
+use super::tcp::driver::Streams;
+use super::udp;
+use crate::account::{Directory, DirectoryHandle, Endpoint};
+use crate::base::{Clock, EndpointId, Moment, WallTime};
+use crate::liveness::{HistoryRow, LineEvent, LineState, LineView, Lines};
+
+/// Longest wait between two looks at the clock, however far the next deadline is.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// An address for the name server could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve names on {address}: {source}; set dns.listen")]
+pub struct BindError {
+    /// Which.
+    pub address: SocketAddr,
+    /// The kernel's words.
+    pub source: std::io::Error,
+}
+
+/// Why the name server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A thread or the system's random numbers.
+    #[error("the name server cannot start: {0}")]
+    System(#[from] std::io::Error),
+    /// The service's own zone.
+    #[error("the zone of dynamic names cannot be made: {0}")]
+    Zone(#[from] RecordError),
+}
+
+/// The sockets to serve.
+#[derive(Default)]
+pub struct Sockets {
+    /// One thread each.
+    pub udp: Vec<UdpSocket>,
+    /// Plain.
+    pub tcp: Vec<TcpListener>,
+    /// With TLS (RFC 7858).
+    pub tls: Vec<TcpListener>,
+}
+
+/// Answers questions. Shared by all sockets.
+pub struct Desk {
+    catalog: RwLock<Catalog>,
+    cookies: CookieKey,
+    limiter: Limiter,
+    exempt: Vec<ipnet::IpNet>,
+}
+
+impl Desk {
+    /// The catalog as it is, for a batch of questions.
+    pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends the answer to a datagram, if it gets one.
+    pub fn answer_datagram(
+        &self,
+        catalog: &Catalog,
+        octets: &[u8],
+        peer: IpAddr,
+        (now, wall): (Moment, WallTime),
+        out: &mut Vec<u8>,
+    ) {
+        let read = query::read(octets);
+        let cookie = read.as_ref().ok().and_then(|query| query.edns).and_then(|edns| edns.cookie);
+        let is_known = cookie.is_some_and(|cookie| self.cookies.is_ours(&cookie, peer, wall));
+        let permit = if is_known || self.is_exempt(peer) { Permit::Send } else { self.limiter.take(peer, now) };
+        match (read, permit) {
+            (Err(Unreadable::Silent), _) | (_, Permit::Drop) => {}
+            (Err(Unreadable::Coded { code, question_octets, has_edns }), Permit::Send) => {
+                respond_code(octets, code, question_octets, has_edns, out);
+            }
+            (Err(Unreadable::Coded { .. }), Permit::Slip) => {}
+            (Ok(query), permit) => {
+                let cookie = cookie.map(|cookie| self.cookies.answer(&cookie, peer, wall));
+                let terms = Terms { is_stream: false, cookie };
+                if permit == Permit::Send {
+                    respond(catalog, octets, &query, terms, out);
+                } else {
+                    respond_slip(octets, &query, terms, out);
+                }
+            }
+        }
+    }
+
+    /// Appends the answer to a question over a stream, where a handshake has proven the asker's address.
+    pub fn answer_stream(&self, octets: &[u8], peer: IpAddr, wall: WallTime, out: &mut Vec<u8>) {
+        match query::read(octets) {
+            Err(Unreadable::Silent) => {}
+            Err(Unreadable::Coded { code, question_octets, has_edns }) => {
+                respond_code(octets, code, question_octets, has_edns, out);
+            }
+            Ok(query) => {
+                let cookie = query.edns.and_then(|edns| edns.cookie);
+                let cookie = cookie.map(|cookie| self.cookies.answer(&cookie, peer, wall));
+                respond(&self.catalog(), octets, &query, Terms { is_stream: true, cookie }, out);
+            }
+        }
+    }
+
+    fn is_exempt(&self, peer: IpAddr) -> bool {
+        !self.exempt.is_empty() && self.exempt.iter().any(|network| network.contains(&peer.to_canonical()))
+    }
+}
+
+/// The running name server.
+pub struct Dns {
+    desk: Arc<Desk>,
+    lines: Arc<dyn Lines>,
+    directory: DirectoryHandle,
+    deadlines: Mutex<BinaryHeap<Reverse<(Moment, u32)>>>,
+    /// A deadline came in that may be the next.
+    is_earlier: Notify,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Dns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dns").finish_non_exhaustive()
+    }
+}
+
+impl Dns {
+    /// Serves the sockets until `shutdown`. Call within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is served then.
+    pub fn start(
+        settings: Settings,
+        sockets: Sockets,
+        directory: DirectoryHandle,
+        lines: Arc<dyn Lines>,
+        tls: Option<TlsAcceptor>,
+        shutdown: &CancellationToken,
+    ) -> Result<Arc<Self>, StartError> {
+        let clock = Clock;
+        let mut secret = [0; 16];
+        getrandom::fill(&mut secret).map_err(|error| std::io::Error::other(error.to_string()))?;
+        let desk = Arc::new(Desk {
+            cookies: CookieKey::new(secret),
+            limiter: Limiter::new(settings.answers_per_second),
+            exempt: settings.exempt_networks.clone(),
+            catalog: RwLock::new(Catalog::new(settings, clock.wall())?),
+        });
+        // Events from here on are not missed: what is read below is at least as new.
+        let events = lines.subscribe();
+        let dns = Arc::new(Self {
+            desk: Arc::clone(&desk),
+            lines,
+            directory,
+            deadlines: Mutex::default(),
+            is_earlier: Notify::new(),
+            clock,
+        });
+        dns.reload();
+        tokio::spawn(Arc::clone(&dns).follow(events, shutdown.clone()));
+        for socket in sockets.udp {
+            udp::driver::serve(socket, Arc::clone(&desk), shutdown.clone())?;
+        }
+        let streams = Streams::new(desk);
+        for listener in sockets.tcp {
+            tokio::spawn(Arc::clone(&streams).serve(listener, None, shutdown.clone()));
+        }
+        for listener in sockets.tls {
+            tokio::spawn(Arc::clone(&streams).serve(listener, tls.clone(), shutdown.clone()));
+        }
+        Ok(dns)
+    }
+
+    /// Accounts have changed by command: names come and go. Questions wait only while what differs is changed.
+    pub fn reload(&self) {
+        let directory = self.directory.load();
+        let endpoints = directory.endpoints();
+        let wanted: HashSet<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id).collect();
+        let (gone, fresh) = {
+            let catalog = self.desk.catalog();
+            let names = catalog.names();
+            let gone: Vec<u32> =
+                names.rows().filter(|(_, row)| !wanted.contains(&row.endpoint)).map(|(place, _)| place).collect();
+            let fresh: Vec<(&Endpoint, FrontMachine)> = endpoints
+                .iter()
+                .filter(|endpoint| names.place_of_server(endpoint.id).is_none())
+                .map(|endpoint| (*endpoint, self.resumed(&catalog, endpoint)))
+                .collect();
+            (gone, fresh)
+        };
+        if gone.is_empty() && fresh.is_empty() {
+            return;
+        }
+        let mut catalog = self.desk.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        for place in gone {
+            catalog.remove(place);
+        }
+        catalog.reserve(endpoints.len());
+        for (endpoint, machine) in fresh {
+            let owner = Owner::of_domain(&endpoint.host);
+            catalog.add_server(owner, (endpoint.id, endpoint.account), true, machine);
+        }
+        catalog.settle_serials(self.clock.wall());
+    }
+
+    /// What the name of a mail server points at now, for those who show it; absent if it lies in no zone of ours.
+    #[must_use]
+    pub fn front(&self, endpoint: EndpointId) -> Option<Front> {
+        let catalog = self.desk.catalog();
+        let row = catalog.names().row(catalog.names().place_of_server(endpoint)?)?;
+        (row.zone != super::names::NO_ZONE).then(|| row.front())
+    }
+
+    fn resumed(&self, catalog: &Catalog, endpoint: &Endpoint) -> FrontMachine {
+        let line = self.lines.line(endpoint.id);
+        let state = line.as_ref().map_or(LineState::New, |line| line.state);
+        let port = endpoint.smtp_port;
+        let published = Front {
+            v4: endpoint.address_v4.filter(|v4| catalog.is_publishable(IpAddr::V4(*v4), port)),
+            v6: endpoint.address_v6.filter(|v6| catalog.is_publishable(IpAddr::V6(*v6), port)),
+        };
+        FrontMachine::resume(state, published, self.clock.monotonic(), self.clock.wall())
+    }
+
+    async fn follow(self: Arc<Self>, mut events: broadcast::Receiver<LineEvent>, shutdown: CancellationToken) {
+        loop {
+            let wait = self.until_next();
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                event = events.recv() => match event {
+                    Ok(event) => self.handle(&event),
+                    Err(broadcast::error::RecvError::Lagged(missed)) => {
+                        tracing::warn!(missed, "the name server reads all lines again");
+                        self.look_everywhere();
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                () = tokio::time::sleep(wait) => self.handle_timeouts(),
+                () = self.is_earlier.notified() => {}
+            }
+        }
+    }
+
+    fn until_next(&self) -> Duration {
+        let deadlines = self.deadlines.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = deadlines.peek().map(|Reverse((at, _))| at.since(self.clock.monotonic()));
+        // One more millisecond, as the clock counts whole ones.
+        next.map_or(LOOK_EVERY, |wait| wait + Duration::from_millis(1)).min(LOOK_EVERY)
+    }
+
+    fn handle_timeouts(&self) {
+        let now = self.clock.monotonic();
+        let mut due = Vec::new();
+        {
+            let mut deadlines = self.deadlines.lock().unwrap_or_else(PoisonError::into_inner);
+            while deadlines.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+                due.extend(deadlines.pop().map(|Reverse((_, place))| place));
+            }
+        }
+        if !due.is_empty() {
+            self.change(|catalog| due.iter().map(|place| catalog.handle_timeout(*place, now)).collect());
+        }
+    }
+
+    fn handle(&self, event: &LineEvent) {
+        let (endpoint, line) = match event {
+            LineEvent::Changed(HistoryRow::NoData(_) | HistoryRow::Interval(_)) | LineEvent::Suspicion { .. } => return,
+            LineEvent::Changed(row) => (row.endpoint(), self.lines.line(row.endpoint())),
+            LineEvent::Heard { endpoint, .. }
+            | LineEvent::Greeted { endpoint, .. }
+            | LineEvent::MailAccepted { endpoint, .. }
+            | LineEvent::MailRefused { endpoint, .. } => (*endpoint, None),
+        };
+        let now = self.clock.monotonic();
+        let Some(port) = self.directory.load().endpoint(endpoint).map(|endpoint| endpoint.smtp_port) else { return };
+        self.change(|catalog| {
+            let mut told = Vec::new();
+            for event in self.events(event, line.as_ref(), now) {
+                // An address that may not be published is known, but nobody ever greets there.
+                let is_hidden =
+                    matches!(event, NameEvent::Greeted { address, .. } if !catalog.is_publishable(address, port));
+                if !is_hidden {
+                    told.push(catalog.handle(endpoint, event, now));
+                }
+            }
+            if let LineEvent::Changed(HistoryRow::State(row)) = event {
+                catalog.set_further_up(endpoint, matches!(row.to, LineState::Online | LineState::Returning));
+            }
+            told
+        });
+    }
+
+    /// What an event of a line means for its name. The hold comes first: it says whether the rest counts at once.
+    fn events(&self, event: &LineEvent, line: Option<&LineView>, now: Moment) -> Vec<NameEvent> {
+        match event {
+            LineEvent::Changed(HistoryRow::State(row)) => {
+                let held = line.and_then(|line| line.name_held_until).map(|until| self.moment_of(until, now));
+                vec![NameEvent::Held(held), NameEvent::State { to: row.to, at: row.at }]
+            }
+            LineEvent::Changed(HistoryRow::Address(row)) => vec![NameEvent::Moved(row.to.to_canonical())],
+            LineEvent::Heard { address, .. } => vec![NameEvent::Heard(address.to_canonical())],
+            LineEvent::Greeted { endpoint, address, at, .. } => {
+                let greeted = NameEvent::Greeted { address: address.to_canonical(), at: *at };
+                // Told before the row of the address was on the disk: what the line says now proves it as well.
+                let line = self.lines.line(*endpoint);
+                let is_there = line.and_then(|line| line.address).is_some_and(|own| own == *address);
+                let moved = is_there.then_some(NameEvent::Moved(address.to_canonical()));
+                moved.into_iter().chain([greeted]).collect()
+            }
+            LineEvent::MailAccepted { .. } => vec![NameEvent::Mail { is_accepted: true }],
+            LineEvent::MailRefused { .. } => vec![NameEvent::Mail { is_accepted: false }],
+            LineEvent::Changed(HistoryRow::NoData(_) | HistoryRow::Interval(_)) | LineEvent::Suspicion { .. } => {
+                Vec::new()
+            }
+        }
+    }
+
+    fn moment_of(&self, until: WallTime, now: Moment) -> Moment {
+        now + (until - self.clock.wall()).to_std().unwrap_or(Duration::ZERO)
+    }
+
+    /// Events were lost: every name takes on the state of its line. A greeting that was lost comes with the next mail.
+    fn look_everywhere(&self) {
+        let directory: Arc<Directory> = self.directory.load();
+        let now = self.clock.monotonic();
+        let wall = self.clock.wall();
+        for endpoint in directory.endpoints() {
+            let Some(line) = self.lines.line(endpoint.id) else { continue };
+            let held = line.name_held_until.map(|until| self.moment_of(until, now));
+            let state = NameEvent::State { to: line.state, at: line.since.unwrap_or(wall) };
+            let heard = line.address.map(|address| NameEvent::Heard(address.to_canonical()));
+            let mail = NameEvent::Mail { is_accepted: line.mail_ok != Some(false) };
+            let events = [Some(NameEvent::Held(held)), heard, Some(mail), Some(state)];
+            self.change(|catalog| {
+                events.into_iter().flatten().map(|event| catalog.handle(endpoint.id, event, now)).collect()
+            });
+        }
+    }
+
+    /// Changes the catalog, and notes what has to be looked at again.
+    fn change(&self, act: impl FnOnce(&mut Catalog) -> Vec<Told>) {
+        let told = {
+            let mut catalog = self.desk.catalog.write().unwrap_or_else(PoisonError::into_inner);
+            let told = act(&mut catalog);
+            catalog.settle_serials(self.clock.wall());
+            told
+        };
+        let again: Vec<(Moment, u32)> = told.iter().filter_map(|told| told.again_at).collect();
+        if !again.is_empty() {
+            self.deadlines.lock().unwrap_or_else(PoisonError::into_inner).extend(again.into_iter().map(Reverse));
+            self.is_earlier.notify_one();
+        }
+    }
+}

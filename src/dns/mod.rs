@@ -1,0 +1,25 @@
+//! What does a name answer now? The authoritative name server for dynamic names and for customers' zones.
+//!
+//! `front` decides for one dynamic name what it points at, `names` holds all of them; `zone` holds what stands in a
+//! zone, `catalog` all zones; `query` reads a question, `answer` answers it; `cookie` and `limit` keep answers from being
+//! aimed at others. `driver` follows the lines and serves, `udp` and `tcp` move octets. Records are encoded by
+//! hickory once (`records`), and only copied from then on.
+
+pub mod answer;
+pub mod catalog;
+pub mod cookie;
+pub mod driver;
+pub mod front;
+pub mod limit;
+pub mod names;
+pub mod owner;
+pub mod query;
+pub mod records;
+pub mod settings;
+pub mod tcp;
+pub mod udp;
+pub mod zone;
+
+pub use catalog::Catalog;
+pub use driver::Dns;
+pub use settings::{Offline, Settings};

@@ -1,0 +1,159 @@
+//! TCP and TLS connections of the name server: a length, a question, a length, the answer (RFC 7766, RFC 7858).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::{Clock, network_of};
+use crate::dns::driver::Desk;
+
+/// Connections at one time; further ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 1_000;
+/// Connections of one network at one time; further ones are closed.
+const CONNECTIONS_PER_NETWORK_MAX: u32 = 20;
+/// Silence after which a connection is closed (RFC 7766 §6.2.3: a few seconds).
+const IDLE_MAX: Duration = Duration::from_secs(10);
+/// Time for a TLS handshake, and for the asker to take an answer.
+const STEP_MAX: Duration = Duration::from_secs(10);
+/// Questions on one connection.
+const QUESTIONS_MAX: usize = 10_000;
+/// Longest question: with the longest name and a signature none is nearly so long.
+const QUESTION_OCTETS_MAX: usize = 4_096;
+
+/// What all connections share.
+pub struct Streams {
+    desk: Arc<Desk>,
+    places: Arc<Semaphore>,
+    by_network: Mutex<HashMap<IpAddr, u32>>,
+}
+
+impl Streams {
+    /// For all listeners of a server.
+    #[must_use]
+    pub fn new(desk: Arc<Desk>) -> Arc<Self> {
+        Arc::new(Self { desk, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), by_network: Mutex::default() })
+    }
+
+    /// Serves a listener until `shutdown`; with `tls` each connection begins with a handshake.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<TlsAcceptor>, shutdown: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => return,
+                accepted = self.accept(&listener) => accepted,
+            };
+            let Some((stream, peer, place)) = accepted else { continue };
+            let Some(seat) = Seat::take(&self, peer.ip()) else { continue };
+            let (streams, tls, shutdown) = (Arc::clone(&self), tls.clone(), shutdown.clone());
+            tokio::spawn(async move {
+                let _ = stream.set_nodelay(true);
+                let served = async {
+                    match tls {
+                        None => streams.converse(stream, peer.ip()).await,
+                        Some(tls) => {
+                            let stream = timeout(STEP_MAX, tls.accept(stream)).await??;
+                            streams.converse(stream, peer.ip()).await
+                        }
+                    }
+                };
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    ended = served => if let Err(error) = ended {
+                        tracing::debug!(%peer, %error, "connection of the name server ended");
+                    }
+                }
+                drop((seat, place));
+            });
+        }
+    }
+
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> Option<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+        let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        match listener.accept().await {
+            Ok((stream, peer)) => Some((stream, peer, place)),
+            Err(error) => {
+                // Mostly out of descriptors: others have to end first.
+                tracing::warn!(%error, "the name server cannot accept");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                None
+            }
+        }
+    }
+
+    async fn converse(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, peer: IpAddr) -> std::io::Result<()> {
+        let mut question = Vec::new();
+        let mut answer = Vec::new();
+        for _ in 0..QUESTIONS_MAX {
+            let read = timeout(IDLE_MAX, read_question(&mut stream, &mut question)).await;
+            if !matches!(read, Ok(Ok(true))) {
+                break;
+            }
+            answer.clear();
+            answer.extend_from_slice(&[0, 0]);
+            self.desk.answer_stream(&question, peer, Clock.wall(), &mut answer);
+            let Some(length) = u16::try_from(answer.len() - 2).ok().filter(|length| *length > 0) else { break };
+            if let Some(place) = answer.get_mut(..2) {
+                place.copy_from_slice(&length.to_be_bytes());
+            }
+            timeout(STEP_MAX, stream.write_all(&answer)).await??;
+        }
+        timeout(STEP_MAX, stream.shutdown()).await?
+    }
+}
+
+/// One question; false at the end, and for a length that no question has.
+async fn read_question(stream: &mut (impl AsyncRead + Unpin), to: &mut Vec<u8>) -> std::io::Result<bool> {
+    let length = match stream.read_u16().await {
+        Ok(length) => usize::from(length),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if length > QUESTION_OCTETS_MAX {
+        return Ok(false);
+    }
+    to.resize(length, 0);
+    stream.read_exact(to).await?;
+    Ok(true)
+}
+
+/// One connection of a network, counted until dropped.
+struct Seat {
+    streams: Arc<Streams>,
+    network: IpAddr,
+}
+
+impl Seat {
+    fn take(streams: &Arc<Streams>, peer: IpAddr) -> Option<Self> {
+        let network = network_of(peer);
+        let mut all = streams.by_network.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = all.entry(network).or_default();
+        if *open >= CONNECTIONS_PER_NETWORK_MAX {
+            return None;
+        }
+        *open += 1;
+        drop(all);
+        Some(Self { streams: Arc::clone(streams), network })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut all = self.streams.by_network.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = all.get_mut(&self.network) {
+            *open -= 1;
+            if *open == 0 {
+                all.remove(&self.network);
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Answers over TCP and TLS.
+
+pub mod driver;

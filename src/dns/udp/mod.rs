@@ -1,0 +1,3 @@
+//! Answers over UDP: batches in, batches out.
+
+pub mod driver;

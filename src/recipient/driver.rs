@@ -1,0 +1,206 @@
+//! Keeps the table in memory and the rows in the store in step, and takes in what delivery learns.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::list::NewList;
+use super::model::{Learned, Policy, comparable};
+use super::store::{DomainRow, RecipientError, RecipientRows, RecipientStore};
+use super::table::{Judgement, Knowledge, RecipientJudge, Table};
+use crate::account::Change;
+use crate::base::{AccountId, Clock, DomainName, LocalPart, Mailbox, WallTime};
+
+/// What servers said waits so long for company before it is stored.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// What waits to be stored, at most. Beyond it memory knows and the disk learns at the next delivery.
+const WAITING_MAX: usize = 10_000;
+/// How often it is looked for what is no longer believed.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// The room at work. Questions are answered from memory at once.
+pub struct Recipients {
+    store: Arc<dyn RecipientStore>,
+    table: RwLock<Table>,
+    waiting: mpsc::Sender<Learned>,
+}
+
+impl Recipients {
+    /// Reads what is stored and starts to learn.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn start(
+        store: Arc<dyn RecipientStore>,
+        shutdown: CancellationToken,
+    ) -> Result<Arc<Self>, RecipientError> {
+        let rows = store.load_recipients(Clock.wall()).await?;
+        let (waiting, learned) = mpsc::channel(WAITING_MAX);
+        let room = Arc::new(Self { store, table: RwLock::new(Table::new(rows)), waiting });
+        tokio::spawn(Arc::clone(&room).write(learned, shutdown.clone()));
+        tokio::spawn(Arc::clone(&room).sweep(shutdown));
+        Ok(room)
+    }
+
+    /// What is known of a mailbox of an account.
+    #[must_use]
+    pub fn knowledge(&self, account: AccountId, mailbox: &Mailbox) -> Knowledge {
+        let Some(domain) = mailbox.domain() else { return Knowledge::Unknown };
+        self.read(|table| table.knowledge(account, domain, &mailbox.local_part, Clock.wall()))
+    }
+
+    /// Number of entries of a domain's list and when it was uploaded.
+    #[must_use]
+    pub fn list_of(&self, account: AccountId, domain: &DomainName) -> Option<(usize, WallTime)> {
+        self.read(|table| table.list_of(account, domain))
+    }
+
+    /// What the customer settled for a domain.
+    #[must_use]
+    pub fn policy(&self, account: AccountId, domain: &DomainName) -> Policy {
+        self.read(|table| table.policy(account, domain))
+    }
+
+    /// The customer's server took mail for a mailbox, or said that there is none of that name (550 5.1.1).
+    pub fn learn(&self, account: AccountId, mailbox: &Mailbox, is_accepted: bool) {
+        let Some(domain) = mailbox.domain() else { return };
+        let learned = Learned {
+            account,
+            domain: domain.clone(),
+            name: comparable(&mailbox.local_part),
+            is_accepted,
+            at: Clock.wall(),
+        };
+        let is_new = self.table.write().unwrap_or_else(PoisonError::into_inner).learn(&learned);
+        if is_new && self.waiting.try_send(learned).is_err() {
+            tracing::debug!(%account, "what a server said of a recipient is not stored, too much waits");
+        }
+    }
+
+    /// Takes uploaded lists, each in place of the one before; in force when it returns.
+    ///
+    /// # Errors
+    /// [`RecipientError`]; lists before the one that failed stay in force.
+    pub async fn replace_lists(
+        &self,
+        account: AccountId,
+        lists: BTreeMap<DomainName, NewList>,
+        change: &Change,
+    ) -> Result<(), RecipientError> {
+        for (domain, list) in lists {
+            let row = DomainRow {
+                account,
+                domain: domain.clone(),
+                policy: self.policy(account, &domain),
+                list_at: Some(change.at),
+                hash_key: list.hash_key.clone(),
+            };
+            let entries = list.entries.clone();
+            self.store.replace_list(account, domain, list, change.clone()).await?;
+            self.write_table(|table| table.set_domain(row, entries));
+        }
+        Ok(())
+    }
+
+    /// Forgets the list of a domain.
+    ///
+    /// # Errors
+    /// [`RecipientError`]; nothing changed.
+    pub async fn forget_list(
+        &self,
+        account: AccountId,
+        domain: DomainName,
+        change: Change,
+    ) -> Result<(), RecipientError> {
+        self.store.forget_list(account, domain.clone(), change).await?;
+        let policy = self.policy(account, &domain);
+        let row = DomainRow { account, domain, policy, list_at: None, hash_key: None };
+        self.write_table(|table| table.set_domain(row, []));
+        Ok(())
+    }
+
+    /// Keeps what the customer settled for a domain.
+    ///
+    /// # Errors
+    /// [`RecipientError`]; nothing changed.
+    pub async fn set_policy(
+        &self,
+        account: AccountId,
+        domain: DomainName,
+        policy: Policy,
+        change: Change,
+    ) -> Result<(), RecipientError> {
+        self.store.set_recipient_policy(account, domain.clone(), policy.clone(), change).await?;
+        self.write_table(|table| table.set_policy(account, domain, policy));
+        Ok(())
+    }
+
+    /// Reads everything again, after domains or accounts went.
+    ///
+    /// # Errors
+    /// The store cannot be read; what was known stays in force.
+    pub async fn reload(&self) -> Result<(), RecipientError> {
+        let rows: RecipientRows = self.store.load_recipients(Clock.wall()).await?;
+        let fresh = Table::new(rows);
+        self.write_table(|table| *table = fresh);
+        Ok(())
+    }
+
+    fn read<T>(&self, question: impl FnOnce(&Table) -> T) -> T {
+        question(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write_table(&self, change: impl FnOnce(&mut Table)) {
+        change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    async fn write(self: Arc<Self>, mut learned: mpsc::Receiver<Learned>, shutdown: CancellationToken) {
+        let mut batch = Vec::new();
+        loop {
+            let is_last = tokio::select! {
+                () = shutdown.cancelled() => true,
+                () = tokio::time::sleep(WRITE_EVERY) => false,
+            };
+            while let Ok(one) = learned.try_recv() {
+                batch.push(one);
+            }
+            if !batch.is_empty()
+                && let Err(error) = self.store.learn(std::mem::take(&mut batch)).await
+            {
+                tracing::error!(%error, "what servers said of recipients was not stored");
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    async fn sweep(self: Arc<Self>, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(SWEEP_EVERY) => {}
+            }
+            self.write_table(|table| table.sweep(Clock.wall()));
+            if let Err(error) = self.store.purge_learned(Clock.wall()).await {
+                tracing::error!(%error, "what is known of recipients was not tidied up");
+            }
+        }
+    }
+}
+
+impl RecipientJudge for Recipients {
+    fn judge(
+        &self,
+        account: AccountId,
+        domain: &DomainName,
+        local_part: &LocalPart,
+        is_there: bool,
+        now: WallTime,
+    ) -> Judgement {
+        self.table.judge(account, domain, local_part, is_there, now)
+    }
+}

@@ -1,0 +1,85 @@
+//! Starts the name server, if a zone is configured.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::assemble::StartError;
+use super::listen;
+use crate::account::DirectoryHandle;
+use crate::certificate::CertificateHandle;
+use crate::config::{Config, NamesConfig};
+use crate::dns::driver::Sockets;
+use crate::dns::{Dns, Settings, udp};
+use crate::liveness::Lines;
+
+/// The sockets, bound before anything else starts.
+#[derive(Default)]
+pub(super) struct NameSockets {
+    udp: Vec<UdpSocket>,
+    tcp: Vec<std::net::TcpListener>,
+    tls: Vec<std::net::TcpListener>,
+}
+
+impl NameSockets {
+    pub(super) fn bind(config: &Config) -> Result<Self, StartError> {
+        let Some(names) = &config.names else { return Ok(Self::default()) };
+        let words = |e: &dyn std::fmt::Display| StartError::Listen(e.to_string());
+        let udp: Vec<UdpSocket> =
+            listen::bind_all(&names.listen, udp::driver::bind).map_err(|e| words(&e))?.into_iter().flatten().collect();
+        let tcp = |listed: &[SocketAddr], option: &str| {
+            listen::bind_all(listed, |address| {
+                listen::tcp(address).map_err(|e| format!("cannot serve names on TCP {address}: {e}; set {option}"))
+            })
+            .map_err(|e| words(&e))
+        };
+        Ok(Self { udp, tcp: tcp(&names.listen, "dns.listen")?, tls: tcp(&names.tls_listen, "dns.tls_listen")? })
+    }
+
+    /// Where names are served over TCP, and over UDP at the same address.
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.tcp.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves them until `shutdown`; where. Start it before delivery, so that no greeting is missed.
+    pub(super) fn start(
+        self,
+        config: &Config,
+        smtp: Vec<SocketAddr>,
+        (directory, lines): (DirectoryHandle, Arc<dyn Lines>),
+        certificate: &CertificateHandle,
+        shutdown: &CancellationToken,
+    ) -> Result<(Option<Arc<Dns>>, Vec<SocketAddr>), StartError> {
+        let Some(names) = &config.names else { return Ok((None, Vec::new())) };
+        let addresses = self.addresses();
+        let words = |e: std::io::Error| StartError::Listen(e.to_string());
+        let listeners = |all: Vec<std::net::TcpListener>| {
+            all.into_iter().map(TcpListener::from_std).collect::<Result<Vec<_>, _>>().map_err(words)
+        };
+        let sockets = Sockets { udp: self.udp, tcp: listeners(self.tcp)?, tls: listeners(self.tls)? };
+        let tls = TlsAcceptor::from(certificate.server_config());
+        Dns::start(settings(config, names, smtp), sockets, directory, lines, Some(tls), shutdown)
+            .map(|dns| (Some(dns), addresses))
+            .map_err(|e| StartError::Listen(e.to_string()))
+    }
+}
+
+fn settings(config: &Config, names: &NamesConfig, smtp_addresses: Vec<SocketAddr>) -> Settings {
+    Settings {
+        zone: names.zone.clone(),
+        name_servers: names.name_servers.clone(),
+        contact: names.contact.clone(),
+        backup_mx: config.hostname.clone(),
+        ttl: names.ttl,
+        offline: names.offline,
+        own_addresses: names.own.clone(),
+        neutral_addresses: names.neutral.clone(),
+        allow_loopback: config.delivery_allow_loopback_targets,
+        smtp_addresses,
+        answers_per_second: names.answers_per_second,
+        exempt_networks: names.exempt_networks.clone(),
+    }
+}

@@ -1,0 +1,56 @@
+//! What the configuration says to each room.
+
+use std::net::SocketAddr;
+
+use crate::config::Config;
+use crate::delivery::AfterRefusal;
+use crate::update::probe::Rhythm;
+use crate::update::probe::driver::Caller;
+use crate::{delivery, liveness, smtp, update};
+
+pub(super) fn liveness_settings(config: &Config) -> liveness::Settings {
+    liveness::Settings {
+        interval: config.heartbeat_interval,
+        misses: config.heartbeat_misses,
+        grace: config.heartbeat_grace,
+    }
+}
+
+pub(super) fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> delivery::Settings {
+    delivery::Settings {
+        allow_loopback_targets: config.delivery_allow_loopback_targets,
+        own_addresses,
+        connections_max: config.delivery_connections,
+        lanes_max: config.delivery_per_account,
+        after_refusal: if config.spool_hold_after_5xx { AfterRefusal::Hold } else { AfterRefusal::Judge },
+        ..delivery::Settings::new(config.hostname.clone())
+    }
+}
+
+pub(super) fn update_settings(config: &Config, own_addresses: Vec<SocketAddr>) -> update::Settings {
+    let caller = Caller {
+        hostname: config.hostname.clone(),
+        allow_loopback: config.delivery_allow_loopback_targets,
+        own_addresses,
+    };
+    update::Settings { caller, rhythm: Rhythm::of_beats(config.heartbeat_interval) }
+}
+
+pub(super) fn smtp_settings(config: &Config) -> smtp::Settings {
+    smtp::Settings {
+        message_octets_max: config.smtp_size_max,
+        sessions_max: config.smtp_sessions_max,
+        sessions_per_network_max: config.smtp_sessions_per_peer_max,
+        exempt_networks: config.smtp_exempt_networks.clone(),
+        postmaster: config.smtp_postmaster.clone(),
+        account_octets_max: config.spool_per_account,
+        ..smtp::Settings::new(config.hostname.clone())
+    }
+}
+
+/// `https://mx2.example.net` of `https://mx2.example.net/mail`.
+pub(super) fn origin_of(url: &str) -> String {
+    let host_at = url.find("://").map_or(0, |at| at + 3);
+    let end = url.get(host_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host_at + at);
+    url.get(..end).unwrap_or(url).to_owned()
+}

@@ -1,0 +1,172 @@
+//! Checks stored messages one after the other, in the background: a bounded queue, a few at one time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::question::driver::{Resolver, ResolverError};
+use super::settings::{CHECKS_AT_ONCE, QUEUE_MAX, Settings};
+use super::store::{Subject, VerdictStore};
+use crate::base::{Clock, DomainName};
+use crate::spool::SpoolStore;
+
+/// How far back messages without a verdict are looked for, at the start and after the queue was full. What is older
+/// would be judged by records that may have changed since.
+const LOOK_BACK: Duration = Duration::from_secs(3_600);
+
+/// What the checks have done since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CheckCounts {
+    /// Messages with a verdict.
+    pub checked: u64,
+    /// Messages that found no place in the queue.
+    pub postponed: u64,
+    /// Checks that broke off or whose verdict was not stored.
+    pub failed: u64,
+}
+
+/// The rooms that a check needs.
+#[derive(Clone)]
+pub struct CheckRooms {
+    /// Where the content is.
+    pub spool: Arc<dyn SpoolStore>,
+    /// Where verdicts go.
+    pub verdicts: Arc<dyn VerdictStore>,
+}
+
+/// Takes messages to check; never waits.
+pub struct Checker {
+    settings: Settings,
+    queue: mpsc::Sender<Subject>,
+    /// Messages may be in the store that are not in the queue.
+    is_behind: AtomicBool,
+    checked: AtomicU64,
+    postponed: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Checker {
+    /// Starts checking until `shutdown`; none where checks are switched off. Has to be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ResolverError`] when nobody can be asked.
+    pub fn start(
+        settings: Settings,
+        hostname: DomainName,
+        rooms: CheckRooms,
+        shutdown: CancellationToken,
+    ) -> Result<Option<Arc<Self>>, ResolverError> {
+        if !settings.is_on {
+            return Ok(None);
+        }
+        let resolver = Resolver::new(&settings, hostname)?;
+        let (queue, subjects) = mpsc::channel(QUEUE_MAX);
+        let checker = Arc::new(Self {
+            settings,
+            queue,
+            is_behind: AtomicBool::new(true),
+            checked: AtomicU64::new(0),
+            postponed: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        });
+        tokio::spawn(run(Arc::clone(&checker), resolver, rooms, subjects, shutdown));
+        Ok(Some(checker))
+    }
+
+    /// Whether a message of this peer is to be checked.
+    #[must_use]
+    pub fn wants(&self, peer: std::net::IpAddr) -> bool {
+        !self.settings.is_exempt(peer.to_canonical())
+    }
+
+    /// A message is ours. Returns at once.
+    pub fn note(&self, subject: Subject) {
+        if self.wants(subject.peer) && self.queue.try_send(subject).is_err() {
+            self.is_behind.store(true, Ordering::Relaxed);
+            self.postponed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What was done.
+    #[must_use]
+    pub fn counts(&self) -> CheckCounts {
+        CheckCounts {
+            checked: self.checked.load(Ordering::Relaxed),
+            postponed: self.postponed.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+async fn run(
+    checker: Arc<Checker>,
+    resolver: Resolver,
+    rooms: CheckRooms,
+    mut subjects: mpsc::Receiver<Subject>,
+    shutdown: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(CHECKS_AT_ONCE));
+    loop {
+        let mut found = Vec::new();
+        if subjects.is_empty() && checker.is_behind.swap(false, Ordering::Relaxed) {
+            found = left_over(&checker, &rooms).await;
+        } else {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                subject = subjects.recv() => match subject {
+                    Some(subject) => found.push(subject),
+                    None => return,
+                },
+            }
+        }
+        for subject in found {
+            let place = tokio::select! {
+                () = shutdown.cancelled() => return,
+                place = Arc::clone(&places).acquire_owned() => place,
+            };
+            let Ok(place) = place else { return };
+            let (checker, resolver, rooms) = (Arc::clone(&checker), resolver.clone(), rooms.clone());
+            let check = tokio::spawn(check(Arc::clone(&checker), resolver, rooms, subject));
+            // What somebody sends must not end the checks of others: a task that breaks off is counted.
+            tokio::spawn(async move {
+                let is_well = matches!(check.await, Ok(true));
+                let count = if is_well { &checker.checked } else { &checker.failed };
+                count.fetch_add(1, Ordering::Relaxed);
+                drop(place);
+            });
+        }
+    }
+}
+
+/// Messages that came before the start, or while the queue was full.
+async fn left_over(checker: &Checker, rooms: &CheckRooms) -> Vec<Subject> {
+    let limit = u32::try_from(QUEUE_MAX).unwrap_or(u32::MAX);
+    match rooms.verdicts.unchecked(Clock.wall() - LOOK_BACK, limit).await {
+        Ok(mut found) => {
+            found.retain(|subject| checker.wants(subject.peer));
+            found
+        }
+        Err(error) => {
+            tracing::warn!(%error, "messages without a verdict cannot be read");
+            Vec::new()
+        }
+    }
+}
+
+/// False when no verdict is noted.
+async fn check(checker: Arc<Checker>, resolver: Resolver, rooms: CheckRooms, subject: Subject) -> bool {
+    let is_forwarded = checker.settings.is_forwarder(subject.peer.to_canonical());
+    let verdict = resolver.judge(&subject, is_forwarded, &*rooms.spool).await;
+    tracing::info!(spool_id = %subject.id, verdict = %verdict.to_line(), "sender checked");
+    match rooms.verdicts.save_verdict(subject.id, verdict, Clock.wall()).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::error!(spool_id = %subject.id, %error, "verdict not stored");
+            false
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Names as the world sees them: the real server and client, questions over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests may fail loudly"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod ask;
+mod states;
+mod transport;

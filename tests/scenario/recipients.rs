@@ -1,0 +1,84 @@
+//! Who lives there: lists by command and by the customer's own machine, and what senders are told while the server is away.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use crate::support::{PULSEMX_BEAT, Sender, Server};
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The reply to RCPT.
+fn told(server: &Server, address: &str) -> String {
+    let mut sender = Sender::connect(server.smtp).unwrap();
+    assert!(sender.ask("MAIL FROM:<a@b.example>").unwrap().starts_with("250"));
+    sender.ask(&format!("RCPT TO:<{address}>")).unwrap()
+}
+
+#[test]
+fn strangers_are_refused_while_the_server_is_away_and_the_list_is_fresh() {
+    let mut server = Server::start("1s", "");
+    server.add_account("firma", 25);
+    assert!(told(&server, "nobody@firma.example").starts_with("250"), "without a list everybody is taken");
+    let list = server.folder().join("list");
+    fs::write(&list, "# people\nAnna.Meier@firma.example\nsales-*@firma.example\n").unwrap();
+    let path = list.to_str().unwrap();
+    assert_eq!(
+        server.command(&["recipient", "import", "firma", path])["done"],
+        "recipients listed: 2 of firma.example"
+    );
+    for round in ["at once", "after a restart"] {
+        assert!(told(&server, "anna.meier@FIRMA.example").starts_with("250"), "{round}");
+        assert!(told(&server, "sales-nord@firma.example").starts_with("250"), "{round}");
+        assert!(told(&server, "nobody@firma.example").starts_with("550 5.1.1"), "{round}");
+        assert!(told(&server, "postmaster@firma.example").starts_with("250"), "{round}");
+        assert_eq!(server.command(&["status"])["smtp"]["refused"]["mailbox_unknown"], 1, "{round}");
+        server.kill();
+        server.run();
+    }
+    let shown = server.command(&["recipient", "list", "firma", "--domain", "firma.example"]);
+    assert_eq!(shown["entries"], serde_json::json!(["anna.meier", "sales-*"]));
+    let check = server.command(&["recipient", "check", "firma", "nobody@firma.example"]);
+    assert!(check["done"].as_str().unwrap().contains("refused (550 5.1.1)"), "{check}");
+    server.command(&["recipient", "set", "firma", "firma.example", "--unknown", "defer", "--separator", "+"]);
+    assert!(told(&server, "nobody@firma.example").starts_with("450 4.1.1"));
+    assert!(told(&server, "anna.meier+news@firma.example").starts_with("250"));
+    server.command(&["recipient", "forget", "firma", "firma.example"]);
+    server.command(&["recipient", "set", "firma", "firma.example", "--unknown", "by-list"]);
+    assert!(told(&server, "nobody@firma.example").starts_with("250"));
+    fs::write(&list, "a@firma.example\nb@fremd.example\n").unwrap();
+    let (good, _, err) = server.raw(&["recipient", "import", "firma", path]);
+    assert!(!good && err.contains("line 2") && err.contains("fremd.example"), "{err}");
+}
+
+#[test]
+fn the_customers_machine_uploads_what_its_directory_prints() {
+    let server = Server::start("1s", "");
+    let token = server.add_account("firma", 25);
+    let key = server.folder().join("key");
+    fs::write(&key, "geheim\n").unwrap();
+    let upload = |more: &[&str]| {
+        Command::new(PULSEMX_BEAT)
+            .args(["recipients", "--https", &format!("http://{}", server.web)])
+            .args(["--token-file", token.to_str().unwrap()])
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    let wrong = upload(&["--command", "printf", "a@fremd.example\\n"]);
+    assert!(!wrong.status.success() && said(&wrong).contains("line 1"), "{}", said(&wrong));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    // printf %s anna@firma.example | openssl dgst -sha256 -hmac geheim
+    let hash = "hmac-sha256:5e461e0fecd3c0874edb48ab0a603f8e0b77f0b2e55c0a7ab177eb181d821bc4";
+    let key = key.to_str().unwrap();
+    let done =
+        upload(&["--domain", "firma.example", "--hash-key-file", key, "--command", "printf", &format!("{hash}\\n")]);
+    assert!(done.status.success() && said(&done).contains("1 of firma.example"), "{}", said(&done));
+    assert!(told(&server, "Anna@firma.example").starts_with("250"));
+    assert!(told(&server, "bernd@firma.example").starts_with("550 5.1.1"));
+    let soon = upload(&["--command", "printf", "a@firma.example\\n"]);
+    assert!(!soon.status.success() && said(&soon).contains("a moment ago"), "{}", said(&soon));
+    let (status, _) = crate::support::http_get(server.web, "/hb/recipients");
+    assert!(status.contains("405"), "{status}");
+}

@@ -1,0 +1,86 @@
+//! Checks run in the background.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulsemx::base::SpoolId;
+use pulsemx::verdict::driver::CheckRooms;
+use pulsemx::verdict::{Checker, Finding, Settings, Verdict, VerdictStore};
+use tokio_util::sync::CancellationToken;
+
+use crate::dns::{Zone, silent};
+use crate::mail::{Spool, hostname, settings};
+
+const CONTENT: &str = "From: a@sender.example\r\n\r\nhello\r\n";
+
+fn start(spool: &Spool, settings: Settings) -> Arc<Checker> {
+    let rooms = CheckRooms { spool: Arc::clone(&spool.store) as _, verdicts: Arc::clone(&spool.store) as _ };
+    Checker::start(settings, hostname(), rooms, CancellationToken::new()).unwrap().unwrap()
+}
+
+/// The verdict, once there is one.
+async fn verdict(spool: &Spool, id: SpoolId) -> Verdict {
+    loop {
+        if let Some(verdict) = spool.store.verdict(id).await.unwrap() {
+            return verdict;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stored_message_gets_its_verdict_and_one_from_this_machine_is_not_asked_about() {
+    let server = Zone::default().txt("sender.example", "v=spf1 ip4:192.0.2.25 -all").serve().await;
+    let mut spool = Spool::new().await;
+    let early = spool.add("192.0.2.25", "a@sender.example", CONTENT).await;
+    let checker = start(&spool, settings(&server));
+    assert_eq!(verdict(&spool, early.id).await.spf.finding, Finding::Pass, "came before the start");
+    let asked = server.asked();
+    let local = spool.add("127.0.0.1", "a@sender.example", CONTENT).await;
+    checker.note(local.clone());
+    let later = spool.add("192.0.2.99", "a@sender.example", CONTENT).await;
+    checker.note(later.clone());
+    assert_eq!(verdict(&spool, later.id).await.spf.finding, Finding::Fail);
+    assert_eq!(spool.store.verdict(local.id).await.unwrap(), None);
+    assert!(server.asked() > asked);
+}
+
+#[tokio::test]
+async fn a_resolver_that_does_not_answer_holds_up_nobody() {
+    let (address, _socket) = silent().await;
+    let settings = Settings {
+        resolvers: vec![address],
+        question_timeout: Duration::from_millis(200),
+        message_timeout: Duration::from_secs(1),
+        ..Settings::default()
+    };
+    let mut spool = Spool::new().await;
+    let checker = start(&spool, settings);
+    let mut ids = Vec::new();
+    for _ in 0..50 {
+        let subject = spool.add("192.0.2.25", "a@sender.example", CONTENT).await;
+        ids.push(subject.id);
+        checker.note(subject);
+    }
+    for id in ids {
+        let verdict = verdict(&spool, id).await;
+        assert_eq!((verdict.spf.finding, verdict.iprev.finding), (Finding::TempError, Finding::TempError));
+        assert_eq!(verdict.dmarc.finding, Finding::TempError);
+    }
+}
+
+#[tokio::test]
+async fn what_found_no_place_in_the_queue_is_checked_later() {
+    let server = Zone::default().txt("sender.example", "v=spf1 ip4:192.0.2.25 -all").serve().await;
+    let mut spool = Spool::new().await;
+    let checker = start(&spool, settings(&server));
+    let mut last = None;
+    // Nothing runs between these on one thread: the queue fills up.
+    for _ in 0..pulsemx::verdict::settings::QUEUE_MAX + 10 {
+        let subject = spool.add("192.0.2.25", "a@sender.example", CONTENT).await;
+        last = Some(subject.id);
+        checker.note(subject);
+    }
+    assert_eq!(verdict(&spool, last.unwrap()).await.spf.finding, Finding::Pass);
+    assert!(checker.counts().postponed > 0);
+}

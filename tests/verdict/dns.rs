@@ -1,0 +1,93 @@
+//! A name server on loopback that knows what a test tells it, and counts who asks.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mail_auth::hickory_resolver::proto::op::{Message, ResponseCode};
+use mail_auth::hickory_resolver::proto::rr::rdata::{A, AAAA, PTR, TXT};
+use mail_auth::hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use tokio::net::UdpSocket;
+
+/// Records by lower-case name without the final dot.
+#[derive(Default)]
+pub(crate) struct Zone(HashMap<String, Vec<RData>>);
+
+impl Zone {
+    pub(crate) fn txt(mut self, name: &str, text: &str) -> Self {
+        let strings = text.as_bytes().chunks(200).map(|part| String::from_utf8(part.to_vec()).unwrap()).collect();
+        self.0.entry(name.to_owned()).or_default().push(RData::TXT(TXT::new(strings)));
+        self
+    }
+
+    pub(crate) fn address(mut self, name: &str, address: &str) -> Self {
+        let data = match address.parse().unwrap() {
+            IpAddr::V4(v4) => RData::A(A(v4)),
+            IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
+        };
+        self.0.entry(name.to_owned()).or_default().push(data);
+        self
+    }
+
+    pub(crate) fn pointer(mut self, address: &str, name: &str) -> Self {
+        let reverse = Name::from(address.parse::<IpAddr>().unwrap()).to_ascii();
+        let target = RData::PTR(PTR(Name::from_ascii(name).unwrap()));
+        self.0.entry(reverse.trim_end_matches('.').to_ascii_lowercase()).or_default().push(target);
+        self
+    }
+
+    /// Serves it until the test ends.
+    pub(crate) async fn serve(self) -> Server {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (address, asked) = (socket.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+        tokio::spawn(answer(socket, self, Arc::clone(&asked)));
+        Server { address, asked }
+    }
+
+    fn reply(&self, query: &Message) -> Message {
+        let question = query.queries.first().unwrap();
+        let mut reply = Message::response(query.metadata.id, query.metadata.op_code);
+        reply.add_query(question.clone());
+        reply.metadata.recursion_available = true;
+        let name = question.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
+        match self.0.get(&name) {
+            None => reply.metadata.response_code = ResponseCode::NXDomain,
+            Some(records) => {
+                let wanted: RecordType = question.query_type();
+                for data in records.iter().filter(|data| data.record_type() == wanted) {
+                    reply.add_answer(Record::from_rdata(question.name().clone(), 60, data.clone()));
+                }
+            }
+        }
+        reply
+    }
+}
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// Questions so far.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+async fn answer(socket: UdpSocket, zone: Zone, asked: Arc<AtomicUsize>) {
+    let mut octets = [0u8; 4096];
+    while let Ok((length, peer)) = socket.recv_from(&mut octets).await {
+        asked.fetch_add(1, Ordering::Relaxed);
+        let Ok(query) = Message::from_vec(&octets[..length]) else { continue };
+        let reply = zone.reply(&query).to_vec().unwrap();
+        socket.send_to(&reply, peer).await.unwrap();
+    }
+}
+
+/// An address where questions arrive and nobody answers.
+pub(crate) async fn silent() -> (SocketAddr, UdpSocket) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    (socket.local_addr().unwrap(), socket)
+}
