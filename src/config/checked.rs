@@ -50,6 +50,16 @@ pub struct Config {
     pub smtp_sessions_max: u32,
     /// `smtp.max_sessions_per_peer`.
     pub smtp_sessions_per_peer_max: u32,
+    /// `smtp.max_connections_per_minute`; 0 for any number, as in the next two.
+    pub smtp_connections_per_minute_max: u32,
+    /// `smtp.max_messages_per_minute`.
+    pub smtp_messages_per_minute_max: u32,
+    /// `smtp.max_recipients_per_minute`.
+    pub smtp_recipients_per_minute_max: u32,
+    /// `smtp.greeting_pause`.
+    pub smtp_greeting_pause: Duration,
+    /// `smtp.early_talkers` is `refuse`.
+    pub smtp_refuses_early_talkers: bool,
     /// `smtp.exempt_networks`.
     pub smtp_exempt_networks: Vec<ipnet::IpNet>,
     /// `smtp.forwarders`.
@@ -62,6 +72,12 @@ pub struct Config {
     pub checks_question_timeout: Duration,
     /// `checks.message_timeout`.
     pub checks_message_timeout: Duration,
+    /// `checks.dnsbl`.
+    pub checks_lists: Vec<DomainName>,
+    /// `checks.dnsbl_action` is `defer`.
+    pub checks_defers_listed: bool,
+    /// `checks.dnsbl_while_offline`.
+    pub checks_defers_listed_while_offline: bool,
     /// `checks.exempt_networks`.
     pub checks_exempt_networks: Vec<ipnet::IpNet>,
     /// `smtp.postmaster`.
@@ -183,12 +199,20 @@ impl Config {
             smtp_size_max: read.size("smtp.max_size")?,
             smtp_sessions_max: read.number("smtp.max_sessions")?,
             smtp_sessions_per_peer_max: read.number("smtp.max_sessions_per_peer")?,
+            smtp_connections_per_minute_max: read.number("smtp.max_connections_per_minute")?,
+            smtp_messages_per_minute_max: read.number("smtp.max_messages_per_minute")?,
+            smtp_recipients_per_minute_max: read.number("smtp.max_recipients_per_minute")?,
+            smtp_greeting_pause: read.duration("smtp.greeting_pause")?,
+            smtp_refuses_early_talkers: read.text("smtp.early_talkers").as_deref() == Some("refuse"),
             smtp_exempt_networks: read.networks("smtp.exempt_networks")?,
             smtp_forwarders: read.networks("smtp.forwarders")?,
             checks_enabled: read.flag("checks.enabled")?,
             checks_resolvers: read.addresses("checks.resolvers")?,
             checks_question_timeout: read.duration("checks.question_timeout")?,
             checks_message_timeout: read.duration("checks.message_timeout")?,
+            checks_lists: lists(&read)?,
+            checks_defers_listed: read.text("checks.dnsbl_action").as_deref() == Some("defer"),
+            checks_defers_listed_while_offline: read.flag("checks.dnsbl_while_offline")?,
             checks_exempt_networks: read.networks("checks.exempt_networks")?,
             smtp_postmaster: read.text("smtp.postmaster").and_then(|t| Mailbox::parse(&t, false).ok()),
             spool_keep: read.duration("spool.keep")?,
@@ -267,6 +291,18 @@ fn update_listen(read: &Reader<'_>, warnings: &mut Vec<String>) -> Result<Vec<So
         ));
     }
     Ok(addresses)
+}
+
+/// Zones of lists of bad senders.
+fn lists(read: &Reader<'_>) -> Result<Vec<DomainName>, ConfigError> {
+    let value = read.0.value("checks.dnsbl").ok_or_else(|| Reader::fault("checks.dnsbl"))?;
+    let written = texts(&value).ok_or_else(|| Reader::fault("checks.dnsbl"))?;
+    let zone = |text: &&str| {
+        DomainName::parse(text).map_err(|error| {
+            ConfigError::Contradiction(format!("checks.dnsbl: '{text}' is no zone of a list: {error}"))
+        })
+    };
+    written.iter().map(zone).collect()
 }
 
 fn hostname(read: &Reader<'_>, around: &Surroundings, warnings: &mut Vec<String>) -> DomainName {

@@ -153,14 +153,44 @@ pub const OPTIONS: &[OptionSpec] = &[
     option(
         "smtp.max_sessions",
         Kind::Number { min: 1, max: 100_000 },
-        "1000",
-        "Sessions at one time; above it newcomers hear 421.",
+        "12000",
+        "Sessions at one time. When all are taken the one silent longest leaves for a newcomer; if none is silent newcomers hear 421.",
     ),
     option(
         "smtp.max_sessions_per_peer",
         Kind::Number { min: 1, max: 100_000 },
         "50",
-        "Sessions at one time from one address.",
+        "Sessions at one time from one address. Loopback and private networks have no such limit, nor the following ones.",
+    ),
+    option(
+        "smtp.max_connections_per_minute",
+        Kind::Number { min: 0, max: 1_000_000 },
+        "300",
+        "Connections a minute from one IPv4 /24 or IPv6 /56, with five minutes' worth at once; then 421. 0: any number.",
+    ),
+    option(
+        "smtp.max_messages_per_minute",
+        Kind::Number { min: 0, max: 1_000_000 },
+        "1000",
+        "Messages a minute from one such network, with five minutes' worth at once; then 450. 0: any number.",
+    ),
+    option(
+        "smtp.max_recipients_per_minute",
+        Kind::Number { min: 0, max: 1_000_000 },
+        "2000",
+        "Recipients a minute from one such network, with five minutes' worth at once; then 450. 0: any number.",
+    ),
+    option(
+        "smtp.greeting_pause",
+        Kind::Duration { min_ms: 0, max_ms: 900 },
+        "\"500ms\"",
+        "How long a peer waits for its greeting if its network was refused many recipients of late; others do not wait.",
+    ),
+    option(
+        "smtp.early_talkers",
+        Kind::Choice(&["note", "refuse"]),
+        "\"note\"",
+        "What happens to a peer that talks before such a greeting.",
     ),
     option(
         "smtp.exempt_networks",
@@ -215,6 +245,24 @@ pub const OPTIONS: &[OptionSpec] = &[
         Kind::Duration { min_ms: SECOND, max_ms: 300 * SECOND },
         "\"20s\"",
         "For all checks of one message; what is open then counts as temperror.",
+    ),
+    option(
+        "checks.dnsbl",
+        Kind::Texts,
+        "[]",
+        "Lists of bad senders that are asked about each sending address, for example \"zen.spamhaus.org\".",
+    ),
+    option(
+        "checks.dnsbl_action",
+        Kind::Choice(&["tag", "defer"]),
+        "\"tag\"",
+        "tag notes a listed sender beside its mail. defer also tells it 451 at RCPT while the recipient's own server takes mail.",
+    ),
+    option(
+        "checks.dnsbl_while_offline",
+        Kind::Flag,
+        "false",
+        "Defers listed senders even while the recipient's own server is away.",
     ),
     option(
         "checks.exempt_networks",

@@ -6,6 +6,7 @@ use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
 use super::recipient_arguments::RecipientCommand;
 use super::request::{QueueFilter, Request};
 use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
+use super::zone_arguments::ZoneCommand;
 use crate::account::AccountName;
 use crate::base::{DomainName, parse_duration};
 
@@ -33,11 +34,16 @@ pub enum OperatorCommand {
     /// Add, list and remove dynamic names of an account
     #[command(subcommand)]
     Host(HostCommand),
+    /// Serve, change and check zones of customers
+    #[command(subcommand)]
+    Zone(ZoneCommand),
     /// Lists of who lives in an account's domains, and what happens to strangers
     #[command(subcommand)]
     Recipient(RecipientCommand),
     /// Settle what updates of an account mean
     Updates(UpdatesSet),
+    /// Read certificates and the settings of port 25 again, without dropping a connection
+    Reload,
     /// Show the whole service in a few lines
     Status,
 }
@@ -211,9 +217,11 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Queue(QueueCommand::Drop { id, yes: _ }) => mail_request::drop(id),
             OperatorCommand::Queue(QueueCommand::Retry { id, account }) => Self::QueueRetry { id, account },
             OperatorCommand::State(StateCommand::List) => Self::StateList,
+            OperatorCommand::Reload => Self::Reload,
             OperatorCommand::State(StateCommand::Release) => Self::StateRelease,
             OperatorCommand::Token(command) => Self::Updates(command.into()),
             OperatorCommand::Host(command) => Self::Updates(command.into()),
+            OperatorCommand::Zone(command) => Self::Zones(command.into()),
             OperatorCommand::Updates(set) => Self::Updates(set.into()),
             OperatorCommand::Recipient(command) => Self::Recipients(command.into()),
             OperatorCommand::Status => Self::Status,

@@ -16,6 +16,7 @@ use crate::account::{
 };
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
 use crate::delivery::Flushes;
+use crate::dns::{Dns, NameStore};
 use crate::liveness::guard::Fault;
 use crate::liveness::{self, LineState, Lines, TransitionLog};
 use crate::recipient::{RecipientStore, Recipients};
@@ -38,6 +39,8 @@ pub trait DirectoryKeeper: Send + Sync {
 pub struct Running {
     /// Live states.
     pub lines: Arc<dyn Lines>,
+    /// The name server, if one is configured.
+    pub dns: Option<Arc<Dns>>,
     /// Live deliveries.
     pub flushes: Arc<dyn Flushes>,
     /// Updates from devices.
@@ -48,6 +51,8 @@ pub struct Running {
     pub liveness: liveness::Settings,
     /// Keeps memory in step.
     pub keeper: Arc<dyn DirectoryKeeper>,
+    /// Reads the configuration again; absent where there is none.
+    pub reloads: Option<Arc<dyn Reloads>>,
     /// What the SMTP door has done.
     pub smtp: Arc<Counters>,
     /// Seals new heartbeat keys.
@@ -58,6 +63,13 @@ pub struct Running {
     pub public_url: String,
     /// When the server started.
     pub started_at: WallTime,
+}
+
+/// Reads the configuration again.
+#[async_trait]
+pub trait Reloads: Send + Sync {
+    /// Sentences about what did not take effect.
+    async fn reload(&self) -> Result<Vec<String>, CommandError>;
 }
 
 /// The place where commands are carried out.
@@ -72,6 +84,8 @@ pub struct Desk {
     pub log: Arc<dyn TransitionLog>,
     /// Update tokens, names, last requests.
     pub updates: Arc<dyn UpdateStore>,
+    /// Where names point, and customers' zones.
+    pub names: Arc<dyn NameStore>,
     /// Lists of recipients.
     pub recipients: Arc<dyn RecipientStore>,
     /// All accounts in memory.
@@ -129,10 +143,18 @@ impl Desk {
             Request::QueueShow { id } => self.message(&id).await,
             Request::QueueRetry { id, account } => self.retry(id, account.as_ref(), now).await,
             Request::StateList => self.state().await,
+            Request::Reload => {
+                let reloads = self.running()?.reloads.as_ref();
+                let reloads = reloads.ok_or_else(|| CommandError::new("this server reads no configuration"))?;
+                let warnings = reloads.reload().await?;
+                let message = "configuration and certificates were read again".to_owned();
+                Ok(Reply::Done { message, warnings })
+            }
             Request::StateRelease => self.release(now).await,
             Request::Status => self.status().await,
             Request::Mail(request) => self.carry_out_mail(request, now).await,
             Request::Updates(request) => self.carry_out_update(request, now).await,
+            Request::Zones(request) => self.carry_out_zone(request, now).await,
             Request::Recipients(request) => self.carry_out_recipients(request, now).await,
         }
     }

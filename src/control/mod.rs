@@ -19,7 +19,11 @@ pub mod update_arguments;
 mod update_desk;
 mod update_print;
 pub mod upload;
+pub mod zone_arguments;
+mod zone_desk;
+mod zone_print;
+pub mod zone_text;
 
-pub use desk::{Desk, DirectoryKeeper};
+pub use desk::{Desk, DirectoryKeeper, Reloads};
 pub use reply::{CommandError, Reply};
 pub use request::Request;

@@ -6,7 +6,7 @@ use super::reply::{
     AccountShown, MessageDetailShown, MessageShown, PinShown, QueueShown, RecipientsShown, Reply, StateShown,
     StatusShown, TokenShown,
 };
-use super::update_print;
+use super::{update_print, zone_print};
 use crate::account::AccountStatus;
 use crate::base::WallTime;
 
@@ -41,6 +41,10 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::UpdateToken(shown) => update_print::token(shown),
         Reply::UpdateTokens(shown) => update_print::tokens(shown),
         Reply::Hosts(shown) => update_print::hosts(shown, now),
+        Reply::Zones(shown) => zone_print::zones(shown),
+        Reply::Zone(shown) => zone_print::zone(shown),
+        Reply::ZoneText { text, .. } => text.clone(),
+        Reply::ZoneChecked { is_good, findings } => zone_print::checked(*is_good, findings),
         Reply::Recipients(shown) => recipients(shown, now),
         Reply::Done { message, .. } => format!("{message}\n"),
     }

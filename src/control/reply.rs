@@ -388,6 +388,36 @@ pub struct OwnOutageShown {
     pub uplink_up: Option<bool>,
 }
 
+/// A zone of a customer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ZoneShown {
+    /// Its name.
+    pub zone: DomainName,
+    /// Whose.
+    pub account: AccountName,
+    /// As its SOA record shows it.
+    pub serial: u32,
+    /// Lines of a zone file.
+    pub records: Vec<String>,
+    /// The newest first; in `zone show` only.
+    pub changes: Vec<ZoneChangeShown>,
+}
+
+/// A change of a zone.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ZoneChangeShown {
+    /// When.
+    pub at: WallTime,
+    /// Who.
+    pub who: String,
+    /// In his words.
+    pub why: String,
+    /// The serial that it led to.
+    pub serial: u32,
+    /// Lines of a zone file with `+` or `-` in front.
+    pub what: Vec<String>,
+}
+
 /// The answer to a command.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -428,6 +458,24 @@ pub enum Reply {
     UpdateTokens(Vec<UpdateTokenShown>),
     /// To `host list`.
     Hosts(Vec<HostShown>),
+    /// To `zone list`.
+    Zones(Vec<ZoneShown>),
+    /// To `zone show`.
+    Zone(Box<ZoneShown>),
+    /// To `zone export`.
+    ZoneText {
+        /// Which.
+        zone: DomainName,
+        /// A zone file.
+        text: String,
+    },
+    /// To `zone check`.
+    ZoneChecked {
+        /// It can be served.
+        is_good: bool,
+        /// What was found, the worst first.
+        findings: Vec<String>,
+    },
     /// To `recipient list`.
     Recipients(RecipientsShown),
     /// To commands with nothing to show.
@@ -463,6 +511,12 @@ impl Reply {
             Self::UpdateToken(shown) => serde_json::to_string(shown),
             Self::UpdateTokens(shown) => serde_json::to_string(&serde_json::json!({ "tokens": shown })),
             Self::Hosts(shown) => serde_json::to_string(&serde_json::json!({ "hosts": shown })),
+            Self::Zones(shown) => serde_json::to_string(&serde_json::json!({ "zones": shown })),
+            Self::Zone(shown) => serde_json::to_string(shown),
+            Self::ZoneText { zone, text } => serde_json::to_string(&serde_json::json!({ "zone": zone, "text": text })),
+            Self::ZoneChecked { is_good, findings } => {
+                serde_json::to_string(&serde_json::json!({ "good": is_good, "findings": findings }))
+            }
             Self::Done { message, warnings } => {
                 serde_json::to_string(&serde_json::json!({ "done": message, "warnings": warnings }))
             }
@@ -486,6 +540,10 @@ impl Reply {
             | Self::Status(_)
             | Self::UpdateToken(_)
             | Self::UpdateTokens(_)
+            | Self::Zones(_)
+            | Self::Zone(_)
+            | Self::ZoneText { .. }
+            | Self::ZoneChecked { .. }
             | Self::Recipients(_)
             | Self::Hosts(_) => &[],
         }

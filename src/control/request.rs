@@ -129,14 +129,96 @@ pub enum Request {
     StateList,
     /// It is real.
     StateRelease,
+    /// Read the configuration and certificates again.
+    Reload,
     /// The whole service in a few lines.
     Status,
     /// About mail that is kept.
     Mail(MailRequest),
     /// About updates from devices.
     Updates(UpdateRequest),
+    /// About customers' zones.
+    Zones(ZoneRequest),
     /// About recipients.
     Recipients(RecipientRequest),
+}
+
+/// A command about customers' zones.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "zones", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ZoneRequest {
+    /// A new zone with what every zone has.
+    Add {
+        /// Whose.
+        account: AccountName,
+        /// Which.
+        zone: DomainName,
+        /// For the history.
+        why: String,
+    },
+    /// A zone as this file says.
+    Import {
+        /// Whose.
+        account: AccountName,
+        /// Which.
+        zone: DomainName,
+        /// A zone file.
+        text: String,
+        /// For the history.
+        why: String,
+    },
+    /// A zone as a zone file.
+    Export {
+        /// Which.
+        zone: DomainName,
+    },
+    /// The records of one name and type.
+    Set {
+        /// Which.
+        zone: DomainName,
+        /// Relative to the zone, as in a zone file.
+        name: String,
+        /// `MX`.
+        record_type: String,
+        /// As in a zone file, one for each record; none to take them away.
+        data: Vec<String>,
+        /// Seconds.
+        ttl: u32,
+        /// For the history.
+        why: String,
+    },
+    /// A zone with its history.
+    Show {
+        /// Which.
+        zone: DomainName,
+    },
+    /// All zones.
+    List,
+    /// What is wrong with a zone.
+    Check {
+        /// Which.
+        zone: DomainName,
+        /// A zone file; the zone as it is served if absent.
+        text: Option<String>,
+    },
+    /// One zone less.
+    Remove {
+        /// Whose.
+        account: AccountName,
+        /// Which.
+        zone: DomainName,
+    },
+}
+
+impl ZoneRequest {
+    const fn only_looks(&self) -> bool {
+        match self {
+            Self::Export { .. } | Self::Show { .. } | Self::List => true,
+            Self::Add { .. } | Self::Import { .. } | Self::Set { .. } | Self::Check { .. } | Self::Remove { .. } => {
+                false
+            }
+        }
+    }
 }
 
 /// A command about updates from devices.
@@ -288,9 +370,11 @@ impl Request {
             | Self::DomainAdd { .. }
             | Self::DomainRemove { .. }
             | Self::QueueRetry { .. }
+            | Self::Reload
             | Self::StateRelease => false,
             Self::Mail(request) => request.only_looks(),
             Self::Updates(request) => request.only_looks(),
+            Self::Zones(request) => request.only_looks(),
             Self::Recipients(request) => matches!(request, RecipientRequest::List { .. }),
         }
     }

@@ -209,7 +209,7 @@ impl Stage {
         let interval = if options.fast { "1s" } else { "5s" };
         let config = config(&folder.0, interval)?;
         let controls = Arc::new(Buttons { story: Arc::clone(&story), presses });
-        let extras = Extras { demo_controls: if options.check { None } else { Some(controls) } };
+        let extras = Extras { demo_controls: if options.check { None } else { Some(controls) }, ..Extras::default() };
         let server = crate::server::start(config, extras).await?;
         let mailroom = Arc::new(Mailroom::default());
         let fault = |e| DemoError::Io("the demo's mail server", e);

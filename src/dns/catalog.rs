@@ -9,9 +9,9 @@ use hickory_proto::rr::rdata::{HINFO, MX};
 use super::front::{Front, FrontMachine, NameEvent};
 use super::names::{Kind, NO_ZONE, Names, Row};
 use super::owner::{Owner, suffixes};
-use super::records::{RecordError, RecordSet};
+use super::records::{RecordError, RecordSet, address_data};
 use super::settings::{Settings, v4_of, v6_of};
-use super::zone::{Found, Node, Zone, next_serial};
+use super::zone::{Found, Node, Zone, ZoneRecord, next_serial};
 use crate::base::{EndpointId, Moment, WallTime};
 use crate::delivery::target::{TargetRules, check_target};
 
@@ -190,6 +190,27 @@ impl Catalog {
         zone.node(target)?.set(record_type)
     }
 
+    /// The names in a zone that follow something, as records with their addresses of this moment, by name.
+    #[must_use]
+    pub fn dynamic_in(&self, apex: &Owner) -> Vec<(Owner, Vec<ZoneRecord>)> {
+        let Some(zone) = self.by_apex.get(apex) else { return Vec::new() };
+        let ttl = self.shared.ttl;
+        let offline = self.settings.offline_addresses();
+        let mut all: Vec<(Owner, Vec<ZoneRecord>)> = Vec::new();
+        for (_, row) in self.names.rows().filter(|(_, row)| row.zone == *zone) {
+            let front = row.front();
+            let shown: Vec<IpAddr> = if front.is_parked() && !row.is_further() {
+                offline.to_vec()
+            } else {
+                front.v4.map(IpAddr::V4).into_iter().chain(front.v6.map(IpAddr::V6)).collect()
+            };
+            let record = |address: &IpAddr| ZoneRecord { owner: row.owner.clone(), ttl, data: address_data(*address) };
+            all.push((row.owner.clone(), shown.iter().map(record).collect()));
+        }
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
     /// Whether an address may be published: never one that is not public, and never our own mail server's.
     #[must_use]
     pub fn is_publishable(&self, address: IpAddr, smtp_port: u16) -> bool {
@@ -215,7 +236,13 @@ impl Catalog {
     /// A further name from now on, or what it is set to now.
     pub fn set_further(&mut self, owner: Owner, (endpoint, account): Ids, set: Front, is_up: bool) {
         match self.names.place_of(owner.octets()).and_then(|place| self.names.row_mut(place)) {
-            Some(Row { kind: Kind::Further { set: known, .. }, .. }) => *known = set,
+            Some(Row { kind: Kind::Further { set: known, .. }, zone, .. }) => {
+                if *known != set {
+                    *known = set;
+                    let zone = *zone;
+                    self.touch_zone(zone);
+                }
+            }
             Some(_) => {}
             None => {
                 let kind = Kind::Further { set, is_up };
@@ -275,6 +302,7 @@ impl Catalog {
 
     fn change(&mut self, place: u32, act: impl FnOnce(&mut FrontMachine)) -> Told {
         let Some(row) = self.names.row_mut(place) else { return Told::default() };
+        let endpoint = row.endpoint;
         let Kind::Server(machine) = &mut row.kind else { return Told::default() };
         let before = machine.front();
         act(machine);
@@ -282,12 +310,17 @@ impl Catalog {
         if before != after {
             self.touch(place);
         }
-        Told { changed: (before != after).then_some(after), again_at: again_at.map(|at| (at, place)) }
+        let changed = (before != after).then_some((endpoint, after));
+        Told { changed, again_at: again_at.map(|at| (at, place)) }
     }
 
     /// The zone of a name has changed with it.
     fn touch(&mut self, place: u32) {
         let zone = self.names.row(place).map_or(NO_ZONE, |row| row.zone);
+        self.touch_zone(zone);
+    }
+
+    fn touch_zone(&mut self, zone: u32) {
         if let Some(Some(zone)) = self.zones.get_mut(at(zone)) {
             zone.mark_changed();
         }
@@ -307,8 +340,8 @@ pub type Ids = (EndpointId, crate::base::AccountId);
 /// What followed from an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Told {
-    /// The name points there now, and did not before.
-    pub changed: Option<Front>,
+    /// The name of this mail server points there now, and did not before.
+    pub changed: Option<(EndpointId, Front)>,
     /// When to look at the name again, and its place.
     pub again_at: Option<(Moment, u32)>,
 }

@@ -1,7 +1,7 @@
 //! The name server at work: follows the lines, and answers.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -20,14 +20,19 @@ use super::owner::Owner;
 use super::query::{self, Unreadable};
 use super::records::RecordError;
 use super::settings::Settings;
+use super::store::{NameError, NameStore, StoredZone};
 use super::tcp::driver::Streams;
 use super::udp;
+use super::zone::{Zone, ZoneRecord};
 use crate::account::{Directory, DirectoryHandle, Endpoint};
-use crate::base::{Clock, EndpointId, Moment, WallTime};
+use crate::base::{AccountId, Clock, DomainName, EndpointId, Moment, WallTime};
 use crate::liveness::{HistoryRow, LineEvent, LineState, LineView, Lines};
+use crate::update::{HostName, Names, NamesChanged, Policy};
 
 /// Longest wait between two looks at the clock, however far the next deadline is.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Between two tries to keep what names point at.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// An address for the name server could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +53,9 @@ pub enum StartError {
     /// The service's own zone.
     #[error("the zone of dynamic names cannot be made: {0}")]
     Zone(#[from] RecordError),
+    /// Reading what is stored.
+    #[error(transparent)]
+    Store(#[from] NameError),
 }
 
 /// The sockets to serve.
@@ -131,6 +139,12 @@ pub struct Dns {
     desk: Arc<Desk>,
     lines: Arc<dyn Lines>,
     directory: DirectoryHandle,
+    store: Arc<dyn NameStore>,
+    /// What names pointed at at the last end of the service; absent for good once they have been read.
+    kept: Mutex<Option<HashMap<EndpointId, Front>>>,
+    /// What names point at and is not stored yet.
+    unwritten: Mutex<BTreeMap<EndpointId, Front>>,
+    has_unwritten: Notify,
     deadlines: Mutex<BinaryHeap<Reverse<(Moment, u32)>>>,
     /// A deadline came in that may be the next.
     is_earlier: Notify,
@@ -148,11 +162,11 @@ impl Dns {
     ///
     /// # Errors
     /// [`StartError`]; nothing is served then.
-    pub fn start(
+    pub async fn start(
         settings: Settings,
         sockets: Sockets,
         directory: DirectoryHandle,
-        lines: Arc<dyn Lines>,
+        (lines, store): (Arc<dyn Lines>, Arc<dyn NameStore>),
         tls: Option<TlsAcceptor>,
         shutdown: &CancellationToken,
     ) -> Result<Arc<Self>, StartError> {
@@ -167,16 +181,29 @@ impl Dns {
         });
         // Events from here on are not missed: what is read below is at least as new.
         let events = lines.subscribe();
+        let kept: HashMap<EndpointId, Front> = store.load_fronts().await?.into_iter().collect();
+        let zones = store.load_zones().await?;
         let dns = Arc::new(Self {
             desk: Arc::clone(&desk),
             lines,
             directory,
+            store,
+            // Before anything was kept the stored addresses stand for it.
+            kept: Mutex::new((!kept.is_empty()).then_some(kept)),
+            unwritten: Mutex::default(),
+            has_unwritten: Notify::new(),
             deadlines: Mutex::default(),
             is_earlier: Notify::new(),
             clock,
         });
+        for zone in &zones {
+            if let Err(error) = dns.set_zone(zone) {
+                tracing::error!(zone = %zone.apex, %error, "a zone is not served");
+            }
+        }
         dns.reload();
         tokio::spawn(Arc::clone(&dns).follow(events, shutdown.clone()));
+        tokio::spawn(Arc::clone(&dns).keep_fronts(shutdown.clone()));
         for socket in sockets.udp {
             udp::driver::serve(socket, Arc::clone(&desk), shutdown.clone())?;
         }
@@ -198,26 +225,32 @@ impl Dns {
         let (gone, fresh) = {
             let catalog = self.desk.catalog();
             let names = catalog.names();
+            let is_first = names.is_empty();
             let gone: Vec<u32> =
                 names.rows().filter(|(_, row)| !wanted.contains(&row.endpoint)).map(|(place, _)| place).collect();
             let fresh: Vec<(&Endpoint, FrontMachine)> = endpoints
                 .iter()
                 .filter(|endpoint| names.place_of_server(endpoint.id).is_none())
-                .map(|endpoint| (*endpoint, self.resumed(&catalog, endpoint)))
+                .map(|endpoint| (*endpoint, self.resumed(&catalog, endpoint, is_first)))
                 .collect();
             (gone, fresh)
         };
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if gone.is_empty() && fresh.is_empty() {
             return;
         }
-        let mut catalog = self.desk.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        let mut catalog = self.write();
         for place in gone {
             catalog.remove(place);
         }
         catalog.reserve(endpoints.len());
         for (endpoint, machine) in fresh {
             let owner = Owner::of_domain(&endpoint.host);
+            let front = machine.front();
             catalog.add_server(owner, (endpoint.id, endpoint.account), true, machine);
+            if !front.is_parked() {
+                self.note_front(endpoint.id, front);
+            }
         }
         catalog.settle_serials(self.clock.wall());
     }
@@ -230,13 +263,163 @@ impl Dns {
         (row.zone != super::names::NO_ZONE).then(|| row.front())
     }
 
-    fn resumed(&self, catalog: &Catalog, endpoint: &Endpoint) -> FrontMachine {
+    /// Serves a zone of a customer from now on, or this newer one.
+    ///
+    /// # Errors
+    /// [`RecordError`] for a zone without a SOA record or with a record that has no wire form.
+    pub fn set_zone(&self, stored: &StoredZone) -> Result<(), RecordError> {
+        let zone = Zone::of_customer(stored)?;
+        self.write().set_zone(zone);
+        Ok(())
+    }
+
+    /// Serves a zone no more.
+    pub fn remove_zone(&self, apex: &DomainName) {
+        self.write().remove_zone(&Owner::of_domain(apex));
+    }
+
+    /// The serial that a zone shows now, dynamic changes included.
+    #[must_use]
+    pub fn serial(&self, apex: &DomainName) -> Option<u32> {
+        self.desk.catalog().zone(&Owner::of_domain(apex)).map(Zone::serial)
+    }
+
+    /// The names in a zone that follow a mail server, as records with their addresses of this moment.
+    #[must_use]
+    pub fn dynamic_in(&self, apex: &DomainName) -> Vec<(Owner, Vec<ZoneRecord>)> {
+        self.desk.catalog().dynamic_in(&Owner::of_domain(apex))
+    }
+
+    /// Names of the name servers of this service, and whom to write to about a zone.
+    #[must_use]
+    pub fn servers_and_contact(&self) -> (Vec<DomainName>, DomainName) {
+        let catalog = self.desk.catalog();
+        let settings = catalog.settings();
+        (settings.name_servers.clone(), settings.contact.clone())
+    }
+
+    /// The service's own zone.
+    #[must_use]
+    pub fn own_zone(&self) -> DomainName {
+        self.desk.catalog().settings().zone.clone()
+    }
+
+    /// Follows what devices set and settle, until `shutdown`. Call within a tokio runtime.
+    pub fn follow_updates(self: &Arc<Self>, names: Arc<dyn Names>, shutdown: CancellationToken) {
+        let mut changes = names.subscribe();
+        self.take_over(&*names);
+        let dns = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                let change = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    change = changes.recv() => change,
+                };
+                match change {
+                    Ok(NamesChanged::Hosts(hosts)) => dns.set_hosts(&hosts),
+                    Ok(NamesChanged::Policy(account, policy)) => dns.set_policy(account, policy),
+                    Ok(NamesChanged::Everything) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                        dns.take_over(&*names)
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
+        });
+    }
+
+    fn take_over(&self, names: &dyn Names) {
+        let (hosts, policies) = names.all();
+        let known: HashSet<Owner> = hosts.iter().map(|host| Owner::of_domain(&host.name)).collect();
+        let gone: Vec<u32> = {
+            let catalog = self.desk.catalog();
+            let further = catalog.names().rows().filter(|(_, row)| row.is_further());
+            further.filter(|(_, row)| !known.contains(&row.owner)).map(|(place, _)| place).collect()
+        };
+        if !gone.is_empty() {
+            let mut catalog = self.write();
+            gone.into_iter().for_each(|place| catalog.remove(place));
+            catalog.settle_serials(self.clock.wall());
+        }
+        self.set_hosts(&hosts);
+        for (account, policy) in policies {
+            self.set_policy(account, policy);
+        }
+    }
+
+    /// Further names; those of mail servers follow their lines.
+    fn set_hosts(&self, hosts: &[HostName]) {
+        let directory = self.directory.load();
+        for host in hosts {
+            let Some(endpoint) = directory.endpoint(host.endpoint).filter(|endpoint| endpoint.host != host.name) else {
+                continue;
+            };
+            let line = self.lines.line(endpoint.id);
+            let is_up = line.is_some_and(|line| matches!(line.state, LineState::Online | LineState::Suspect));
+            let mut catalog = self.write();
+            let is_shown = |address: &IpAddr| catalog.is_publishable(*address, endpoint.smtp_port);
+            let set = Front {
+                v4: host.address_v4.filter(|v4| !host.is_withdrawn && is_shown(&IpAddr::V4(*v4))),
+                v6: host.address_v6.filter(|v6| !host.is_withdrawn && is_shown(&IpAddr::V6(*v6))),
+            };
+            catalog.set_further(Owner::of_domain(&host.name), (endpoint.id, endpoint.account), set, is_up);
+            catalog.settle_serials(self.clock.wall());
+        }
+    }
+
+    fn set_policy(&self, account: AccountId, policy: Policy) {
+        let directory = self.directory.load();
+        let mut catalog = self.write();
+        for endpoint in directory.endpoints_of(account) {
+            catalog.set_backup(endpoint.id, policy.backup_mx);
+        }
+        catalog.settle_serials(self.clock.wall());
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Catalog> {
+        self.desk.catalog.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what names point at, so that a restart changes nothing.
+    async fn keep_fronts(self: Arc<Self>, shutdown: CancellationToken) {
+        loop {
+            let is_closing = shutdown.is_cancelled();
+            let fronts = std::mem::take(&mut *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut wait = None;
+            if !fronts.is_empty()
+                && let Err(error) =
+                    self.store.set_fronts(fronts.iter().map(|(id, front)| (*id, *front)).collect()).await
+            {
+                tracing::error!(%error, names = fronts.len(), "what names point at was not stored; tried again");
+                let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+                for (endpoint, front) in fronts {
+                    unwritten.entry(endpoint).or_insert(front);
+                }
+                wait = Some(RETRY_EVERY);
+            }
+            if is_closing {
+                return;
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = self.has_unwritten.notified(), if wait.is_none() => {}
+                () = tokio::time::sleep(wait.unwrap_or(LOOK_EVERY)) => {}
+            }
+        }
+    }
+
+    fn resumed(&self, catalog: &Catalog, endpoint: &Endpoint, is_first: bool) -> FrontMachine {
         let line = self.lines.line(endpoint.id);
         let state = line.as_ref().map_or(LineState::New, |line| line.state);
         let port = endpoint.smtp_port;
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let stored = match kept.as_ref() {
+            Some(kept) => kept.get(&endpoint.id).copied().unwrap_or_default(),
+            None if is_first => Front { v4: endpoint.address_v4, v6: endpoint.address_v6 },
+            None => Front::PARKED,
+        };
         let published = Front {
-            v4: endpoint.address_v4.filter(|v4| catalog.is_publishable(IpAddr::V4(*v4), port)),
-            v6: endpoint.address_v6.filter(|v6| catalog.is_publishable(IpAddr::V6(*v6), port)),
+            v4: stored.v4.filter(|v4| catalog.is_publishable(IpAddr::V4(*v4), port)),
+            v6: stored.v6.filter(|v6| catalog.is_publishable(IpAddr::V6(*v6), port)),
         };
         FrontMachine::resume(state, published, self.clock.monotonic(), self.clock.wall())
     }
@@ -356,14 +539,22 @@ impl Dns {
         }
     }
 
-    /// Changes the catalog, and notes what has to be looked at again.
+    fn note_front(&self, endpoint: EndpointId, front: Front) {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).insert(endpoint, front);
+        self.has_unwritten.notify_one();
+    }
+
+    /// Changes the catalog, and notes what has to be stored and looked at again.
     fn change(&self, act: impl FnOnce(&mut Catalog) -> Vec<Told>) {
         let told = {
-            let mut catalog = self.desk.catalog.write().unwrap_or_else(PoisonError::into_inner);
+            let mut catalog = self.write();
             let told = act(&mut catalog);
             catalog.settle_serials(self.clock.wall());
             told
         };
+        for (endpoint, front) in told.iter().filter_map(|told| told.changed) {
+            self.note_front(endpoint, front);
+        }
         let again: Vec<(Moment, u32)> = told.iter().filter_map(|told| told.again_at).collect();
         if !again.is_empty() {
             self.deadlines.lock().unwrap_or_else(PoisonError::into_inner).extend(again.into_iter().map(Reverse));

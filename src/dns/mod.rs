@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod catalog;
+pub mod check;
 pub mod cookie;
 pub mod driver;
 pub mod front;
@@ -16,10 +17,13 @@ pub mod owner;
 pub mod query;
 pub mod records;
 pub mod settings;
+pub mod store;
 pub mod tcp;
 pub mod udp;
 pub mod zone;
+pub mod zone_file;
 
 pub use catalog::Catalog;
 pub use driver::Dns;
 pub use settings::{Offline, Settings};
+pub use store::{NameError, NameStore, StoredZone, ZoneChange};

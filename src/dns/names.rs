@@ -42,6 +42,12 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether it is a further name of an account.
+    #[must_use]
+    pub const fn is_further(&self) -> bool {
+        matches!(self.kind, Kind::Further { .. })
+    }
+
     /// What it answers.
     #[must_use]
     pub const fn front(&self) -> Front {

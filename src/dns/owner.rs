@@ -40,6 +40,16 @@ impl Owner {
         Self(octets.into())
     }
 
+    /// Of octets that were kept; absent if they are no name in wire form.
+    #[must_use]
+    pub fn from_stored(octets: &[u8]) -> Option<Self> {
+        let is_whole = labels(octets).all(|label| label.len() <= 63)
+            && labels(octets).map(|label| label.len() + 1).sum::<usize>() + 1 == octets.len()
+            && octets.len() <= OWNER_OCTETS_MAX
+            && octets.last() == Some(&0);
+        is_whole.then(|| Self(octets.to_ascii_lowercase().into()))
+    }
+
     /// Of octets that are an owner already, such as a suffix of one.
     #[must_use]
     pub(super) fn of_octets(octets: &[u8]) -> Self {
@@ -123,6 +133,15 @@ mod tests {
         assert_eq!(Owner::of_name(&name), owner("firma.dyn.example"));
         assert_eq!(owner("a.b").octets(), b"\x01a\x01b\x00");
         assert_eq!(owner("firma.dyn.example").to_string(), "firma.dyn.example.");
+    }
+
+    #[test]
+    fn only_whole_names_are_taken_from_the_disk() {
+        let good = owner("a.example");
+        assert_eq!(Owner::from_stored(good.octets()), Some(good.clone()));
+        for bad in [&b""[..], b"\x01a", b"\x02a\x00", b"\x01a\x00\x00", b"\xc0\x0c"] {
+            assert_eq!(Owner::from_stored(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

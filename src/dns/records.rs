@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hickory_proto::rr::rdata::{A, AAAA};
 use hickory_proto::rr::{DNSClass, RData, RecordType};
-use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
+use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, BinEncoder, NameEncoding, Restrict};
 
 /// Octets of a record behind its owner and before its data: type, class, TTL, length (RFC 1035 §4.1.3).
 pub const FIXED_OCTETS: usize = 10;
@@ -13,6 +13,12 @@ pub const FIXED_OCTETS: usize = 10;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the record cannot be encoded: {0}")]
 pub struct RecordError(String);
+
+impl RecordError {
+    pub(super) fn new(words: &str) -> Self {
+        Self(words.to_owned())
+    }
+}
 
 /// The data of a record without compression, so that it may be copied to any place of any message.
 ///
@@ -27,6 +33,17 @@ pub fn data_octets(data: &RData) -> Result<Vec<u8>, RecordError> {
         return Err(RecordError("its data is too long".to_owned()));
     }
     Ok(octets)
+}
+
+/// Reads what [`data_octets`] wrote.
+///
+/// # Errors
+/// [`RecordError`] for octets that are no such data.
+pub fn read_data(record_type: RecordType, octets: &[u8]) -> Result<RData, RecordError> {
+    let fault = |words: String| RecordError(words);
+    let length = u16::try_from(octets.len()).map_err(|_| fault("its data is too long".to_owned()))?;
+    let mut decoder = BinDecoder::new(octets);
+    RData::read(&mut decoder, record_type, Restrict::new(length)).map_err(|error| fault(error.to_string()))
 }
 
 /// All records of one owner and type, without the owner: each is type, class, TTL, length and data.

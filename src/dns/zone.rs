@@ -9,6 +9,7 @@ use hickory_proto::rr::{RData, RecordType};
 use super::owner::{Owner, labels, suffixes};
 use super::records::{RecordError, RecordSet};
 use super::settings::Settings;
+use super::store::StoredZone;
 use crate::base::DomainName;
 
 /// Between two looks of a secondary, s; secondaries are told of changes, this is for lost notices.
@@ -115,6 +116,25 @@ impl Zone {
             has_wildcards,
             is_changed: false,
         })
+    }
+
+    /// A customer's zone; what follows a mail server is not in it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and for a zone without a SOA record.
+    pub fn of_customer(stored: &StoredZone) -> Result<Self, RecordError> {
+        let apex = Owner::of_domain(&stored.apex);
+        let mut own = stored.records.iter().filter(|record| record.owner == apex);
+        let soa = own.find_map(
+            |record| {
+                if let RData::SOA(soa) = &record.data { Some((soa.clone(), record.ttl)) } else { None }
+            },
+        );
+        let (mut soa, ttl) = soa.ok_or_else(|| RecordError::new("the zone has no SOA record"))?;
+        soa.serial = stored.serial;
+        let is_other = |record: &&ZoneRecord| record.data.record_type() != RecordType::SOA;
+        let others: Vec<ZoneRecord> = stored.records.iter().filter(is_other).cloned().collect();
+        Self::new(apex, &soa, ttl, &others)
     }
 
     /// The service's own zone: SOA, NS, and the addresses of name servers whose names lie in it.

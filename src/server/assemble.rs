@@ -8,20 +8,26 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{self, DataDirError};
+use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
 use super::names::NameSockets;
-use super::room_settings::{delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings};
+use super::postroom::{Postroom, WaitingCounts, introduce};
+use super::reload::Reloader;
+use super::room_settings::{
+    checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
+};
 use super::{drops, listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
-use crate::base::{AccountId, Clock, Mailbox, SpoolIds};
+use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
 use crate::certificate::{self, CertificateHandle};
-use crate::config::Config;
+use crate::config::{Config, Written};
 use crate::control::desk::Running;
 use crate::control::driver::ControlError;
-use crate::control::{self, Desk, DirectoryKeeper};
+use crate::control::{self, Desk, DirectoryKeeper, Reloads};
+use crate::delivery::Flushes;
 use crate::delivery::driver::Deliveries;
-use crate::delivery::{Flushes, RecipientWitness};
+use crate::dns::Dns;
 use crate::heartbeat;
 use crate::heartbeat::server::{BeatServer, BindError};
 use crate::liveness::driver::Liveness;
@@ -38,7 +44,7 @@ use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
 use crate::web::{BeatRooms, TokenDesk};
-use crate::{alert, delivery, smtp, verdict, web};
+use crate::{alert, delivery, smtp, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
 const STORED_NOTICES_MAX: usize = 256;
@@ -79,6 +85,18 @@ pub enum StartError {
 pub struct Extras {
     /// Buttons for the page.
     pub demo_controls: Option<Arc<dyn DemoControls>>,
+    /// What a server that was started from a configuration knows of it, for a reload.
+    pub origin: Option<Origin>,
+    /// Sockets that are open already.
+    pub inherited: Inherited,
+}
+
+/// Where a configuration came from.
+pub struct Origin {
+    /// Its file; none for the environment alone.
+    pub path: Option<std::path::PathBuf>,
+    /// As it was written.
+    pub written: Written,
 }
 
 /// A server that accepts on all its listeners.
@@ -105,84 +123,6 @@ pub struct RunningServer {
     socket_path: std::path::PathBuf,
 }
 
-/// Passes the news of stored mail on to delivery and to open pages.
-struct Postroom {
-    flushes: Arc<dyn Flushes>,
-    pages: broadcast::Sender<AccountId>,
-    counts: Arc<WaitingCounts>,
-}
-
-impl StoredListener for Postroom {
-    fn mail_stored(&self, accounts: &[AccountId]) {
-        self.flushes.mail_stored(accounts);
-        for account in accounts {
-            self.counts.tell(*account);
-            // Nobody listening is the ordinary case: no page is open.
-            let _ = self.pages.send(*account);
-        }
-    }
-}
-
-/// Passes on what primaries say of mailboxes.
-struct Learner(Arc<Recipients>);
-
-impl RecipientWitness for Learner {
-    fn handle_recipient(&self, account: AccountId, mailbox: &Mailbox, is_accepted: bool) {
-        self.0.learn(account, mailbox, is_accepted);
-    }
-}
-
-/// Tells the heartbeat replies how many messages wait.
-struct WaitingCounts {
-    spool: Arc<dyn SpoolStore>,
-    liveness: Arc<Liveness>,
-}
-
-impl WaitingCounts {
-    fn start(
-        spool: &Arc<dyn SpoolStore>,
-        liveness: &Arc<Liveness>,
-        flushes: &Arc<dyn Flushes>,
-        directory: &DirectoryHandle,
-        shutdown: &CancellationToken,
-    ) -> Arc<Self> {
-        let counts = Arc::new(Self { spool: Arc::clone(spool), liveness: Arc::clone(liveness) });
-        tokio::spawn(Arc::clone(&counts).follow(Arc::clone(flushes), directory.clone(), shutdown.clone()));
-        counts
-    }
-
-    fn tell(&self, account: AccountId) {
-        let waiting = self.spool.usage(account).waiting;
-        self.liveness.set_waiting(account, u32::try_from(waiting).unwrap_or(u32::MAX));
-    }
-
-    /// All accounts now, then each whose delivery moves.
-    async fn follow(
-        self: Arc<Self>,
-        flushes: Arc<dyn Flushes>,
-        directory: DirectoryHandle,
-        shutdown: CancellationToken,
-    ) {
-        let mut changes = flushes.subscribe();
-        loop {
-            for account in directory.load().accounts() {
-                self.tell(account.id);
-            }
-            loop {
-                let changed = tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    changed = changes.recv() => changed,
-                };
-                match changed {
-                    Ok(account) => self.tell(account),
-                    Err(broadcast::error::RecvError::Lagged(_)) => break,
-                    Err(broadcast::error::RecvError::Closed) => return,
-                }
-            }
-        }
-    }
-}
-
 /// The sockets of all rooms, bound before anything else starts, so that a taken port costs nothing.
 struct Sockets {
     heartbeat: Vec<std::net::UdpSocket>,
@@ -193,15 +133,31 @@ struct Sockets {
 }
 
 impl Sockets {
-    fn bind(config: &Config) -> Result<Self, StartError> {
+    /// What systemd opened is taken in the place of what the configuration names.
+    fn bind(config: &Config, inherited: Inherited) -> Result<Self, StartError> {
         let words = |e: smtp::BindError| StartError::Listen(e.to_string());
-        Ok(Self {
-            heartbeat: listen::bind_all(&config.heartbeat_listen, heartbeat::server::driver::bind)?,
-            smtp: listen::bind_all(&config.smtp_listen, smtp::driver::bind).map_err(words)?,
-            web: bind_http(&config.web_listen, "browsers", "web.listen")?,
-            update: bind_http(&config.web_update_listen, "updates", "web.update_listen")?,
+        let tokio = |listener| tokio::net::TcpListener::from_std(listener);
+        let smtp: Result<Vec<_>, _> = inherited.smtp.into_iter().map(tokio).collect();
+        let mut open = Self {
+            heartbeat: inherited.heartbeat,
+            smtp: smtp.map_err(|e| StartError::Listen(e.to_string()))?,
+            web: inherited.web,
+            update: inherited.update,
             names: NameSockets::bind(config)?,
-        })
+        };
+        if open.heartbeat.is_empty() {
+            open.heartbeat = listen::bind_all(&config.heartbeat_listen, heartbeat::server::driver::bind)?;
+        }
+        if open.smtp.is_empty() {
+            open.smtp = listen::bind_all(&config.smtp_listen, smtp::driver::bind).map_err(words)?;
+        }
+        if open.web.is_empty() {
+            open.web = bind_http(&config.web_listen, "browsers", "web.listen")?;
+        }
+        if open.update.is_empty() {
+            open.update = bind_http(&config.web_update_listen, "updates", "web.update_listen")?;
+        }
+        Ok(open)
     }
 
     fn smtp_addresses(&self) -> Vec<SocketAddr> {
@@ -228,7 +184,7 @@ struct Ground {
 }
 
 impl Ground {
-    async fn lay(config: &Config) -> Result<Self, StartError> {
+    async fn lay(config: &Config, inherited: Inherited) -> Result<Self, StartError> {
         data_dir::prepare(&config.data_dir)?;
         let store = open_store(config).await?;
         let seal = data_dir::seal_key(&config.data_dir)?;
@@ -238,7 +194,7 @@ impl Ground {
             config.tls.as_ref().map(|t| t.cert.as_path()),
             config.tls.as_ref().map(|t| t.key.as_path()),
         )?;
-        let sockets = Sockets::bind(config)?;
+        let sockets = Sockets::bind(config, inherited)?;
         let control = control::driver::bind(&config.control_socket())?;
         let read = |e: &dyn std::fmt::Display| StartError::Read(e.to_string());
         let recovered = store.recover().await.map_err(|e| read(&e))?;
@@ -287,6 +243,7 @@ struct Shared {
     pages: broadcast::Sender<AccountId>,
     readiness: Arc<Readiness>,
     updates: Arc<Updates>,
+    dns: Option<Arc<Dns>>,
     recipients: Arc<Recipients>,
 }
 
@@ -331,7 +288,8 @@ impl Shared {
         keeper: Arc<dyn DirectoryKeeper>,
         seal: SealKey,
         beats: &BeatRooms,
-        smtp: Arc<smtp::Counters>,
+        smtp: &SmtpServer,
+        reloads: Option<Arc<dyn Reloads>>,
     ) -> Arc<Desk> {
         Arc::new(Desk {
             accounts: Arc::clone(&self.store) as _,
@@ -339,17 +297,20 @@ impl Shared {
             verdicts: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
+            names: Arc::clone(&self.store) as _,
             recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
             directory: self.directory.clone(),
             hostname: config.hostname.clone(),
             running: Some(Running {
                 lines: Arc::clone(&self.lines),
+                dns: self.dns.clone(),
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),
                 recipients: Arc::clone(&self.recipients),
                 liveness: liveness_settings(config),
                 keeper,
-                smtp,
+                reloads,
+                smtp: smtp.counters(),
                 seal,
                 joins: Arc::clone(&beats.joins),
                 public_url: beats.https.clone(),
@@ -359,16 +320,18 @@ impl Shared {
     }
 }
 
-async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<RunningServer, StartError> {
-    let Ground { store, seal, certificate, sockets, control, directory, watched } = Ground::lay(config).await?;
+async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Result<RunningServer, StartError> {
+    let (inherited, origin) = (std::mem::take(&mut extras.inherited), extras.origin.take());
+    let Ground { store, seal, certificate, sockets, control, directory, watched } =
+        Ground::lay(config, inherited).await?;
     let readiness = Arc::new(Readiness::new(PARTS));
     readiness.ready("store");
     let smtp_all = sockets.smtp_addresses();
     let liveness = start_liveness(config, &store, watched, &stops.heartbeats);
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
-    let known = (directory.clone(), Arc::clone(&lines));
-    let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms)?;
+    let known = (directory.clone(), Arc::clone(&lines), Arc::clone(&store) as _);
+    let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms).await?;
     let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
     let deliveries = Deliveries::start(mail, directory.clone(), Arc::clone(&lines), Arc::clone(&spool), rooms)?;
     let alarms = alert::driver::Alarms { lines: liveness.alarms(), deliveries: deliveries.alarms() };
@@ -382,31 +345,27 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     let flushes = Arc::clone(&deliveries) as Arc<dyn Flushes>;
     let counts = WaitingCounts::start(&spool, &liveness, &flushes, &directory, &stops.rooms);
     let pages = broadcast::channel(STORED_NOTICES_MAX).0;
-    let postroom = Arc::new(Postroom { flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
+    let postroom =
+        Arc::new(Postroom { spool: Arc::clone(&spool), flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
+    dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
     let recipients = start_recipients(&store, &stops).await?;
-    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, recipients };
+    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients };
     let checks = start_checks(config, &shared, &stops);
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
-    let keeper = Arc::new(Keeper::new(
-        Arc::clone(&shared.store) as _,
-        shared.directory.clone(),
-        seal.clone(),
-        liveness,
-        Arc::clone(&beats),
-        config.heartbeat_renew_tokens_after,
-        dns,
-    ));
+    let keeper = start_keeper(config, &shared, &seal, liveness, &beats, shared.dns.clone());
     introduce(&deliveries, &keeper, &shared.recipients);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());
     let mut web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
-    let web_all = web_server.addresses().to_vec();
-    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, smtp_server.counters());
+    let reloads =
+        origin.map(|origin| Reloader::new(origin, config.hostname.clone(), certificate, smtp_server.controls()));
+    let reloads = reloads.map(|reloader| reloader as _);
+    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, &smtp_server, reloads);
     let Shared { store, spool, lines, directory, readiness, updates, .. } = shared;
     tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
@@ -417,7 +376,7 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
         smtp_all,
         heartbeat_all: beats.addresses(),
         names_all,
-        web_all,
+        web_all: web_server.addresses().to_vec(),
         update_all,
         desk,
         lines,
@@ -430,10 +389,18 @@ async fn start_rooms(config: &Config, extras: Extras, stops: Stops) -> Result<Ru
     })
 }
 
-/// Tells delivery of those that were started after it.
-fn introduce(deliveries: &Deliveries, keeper: &Arc<Keeper>, recipients: &Arc<Recipients>) {
-    deliveries.keep_pins(Arc::clone(keeper) as _);
-    deliveries.tell_of_recipients(Arc::new(Learner(Arc::clone(recipients))));
+fn start_keeper(
+    config: &Config,
+    shared: &Shared,
+    seal: &SealKey,
+    liveness: Arc<Liveness>,
+    beats: &Arc<BeatServer>,
+    dns: Option<Arc<crate::dns::Dns>>,
+) -> Arc<Keeper> {
+    let accounts = Arc::clone(&shared.store) as Arc<dyn AccountStore>;
+    let renew_after = config.heartbeat_renew_tokens_after;
+    let directory = shared.directory.clone();
+    Arc::new(Keeper::new(accounts, directory, seal.clone(), liveness, Arc::clone(beats), renew_after, dns))
 }
 
 fn start_liveness(
@@ -469,14 +436,7 @@ fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>
 
 /// None when senders are not to be checked, or cannot be: mail is taken all the same.
 fn start_checks(config: &Config, shared: &Shared, stops: &Stops) -> Option<Arc<Checker>> {
-    let settings = verdict::Settings {
-        is_on: config.checks_enabled,
-        resolvers: config.checks_resolvers.clone(),
-        question_timeout: config.checks_question_timeout,
-        message_timeout: config.checks_message_timeout,
-        exempt_networks: config.checks_exempt_networks.clone(),
-        forwarders: config.smtp_forwarders.clone(),
-    };
+    let settings = checks_settings(config);
     let rooms = CheckRooms { spool: Arc::clone(&shared.spool), verdicts: Arc::clone(&shared.store) as _ };
     Checker::start(settings, config.hostname.clone(), rooms, stops.rooms.clone()).unwrap_or_else(|error| {
         tracing::warn!(%error, "senders are not checked");

@@ -3,10 +3,14 @@
 pub mod assemble;
 pub mod data_dir;
 mod drops;
+mod files;
+pub mod inherited;
 pub mod keeper;
 pub mod listen;
 pub mod maintain;
 mod names;
+mod postroom;
+pub mod reload;
 mod room_settings;
 pub mod run;
 pub mod stopped;

@@ -13,7 +13,7 @@ use crate::account::DirectoryHandle;
 use crate::certificate::CertificateHandle;
 use crate::config::{Config, NamesConfig};
 use crate::dns::driver::Sockets;
-use crate::dns::{Dns, Settings, udp};
+use crate::dns::{Dns, NameStore, Settings, udp};
 use crate::liveness::Lines;
 
 /// The sockets, bound before anything else starts.
@@ -45,11 +45,11 @@ impl NameSockets {
     }
 
     /// Serves them until `shutdown`; where. Start it before delivery, so that no greeting is missed.
-    pub(super) fn start(
+    pub(super) async fn start(
         self,
         config: &Config,
         smtp: Vec<SocketAddr>,
-        (directory, lines): (DirectoryHandle, Arc<dyn Lines>),
+        (directory, lines, store): (DirectoryHandle, Arc<dyn Lines>, Arc<dyn NameStore>),
         certificate: &CertificateHandle,
         shutdown: &CancellationToken,
     ) -> Result<(Option<Arc<Dns>>, Vec<SocketAddr>), StartError> {
@@ -61,7 +61,8 @@ impl NameSockets {
         };
         let sockets = Sockets { udp: self.udp, tcp: listeners(self.tcp)?, tls: listeners(self.tls)? };
         let tls = TlsAcceptor::from(certificate.server_config());
-        Dns::start(settings(config, names, smtp), sockets, directory, lines, Some(tls), shutdown)
+        Dns::start(settings(config, names, smtp), sockets, directory, (lines, store), Some(tls), shutdown)
+            .await
             .map(|dns| (Some(dns), addresses))
             .map_err(|e| StartError::Listen(e.to_string()))
     }

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::delivery::AfterRefusal;
 use crate::update::probe::Rhythm;
 use crate::update::probe::driver::Caller;
-use crate::{delivery, liveness, smtp, update};
+use crate::{delivery, liveness, smtp, update, verdict};
 
 pub(super) fn liveness_settings(config: &Config) -> liveness::Settings {
     liveness::Settings {
@@ -41,10 +41,29 @@ pub(super) fn smtp_settings(config: &Config) -> smtp::Settings {
         message_octets_max: config.smtp_size_max,
         sessions_max: config.smtp_sessions_max,
         sessions_per_network_max: config.smtp_sessions_per_peer_max,
-        exempt_networks: config.smtp_exempt_networks.clone(),
+        connections_per_minute_max: config.smtp_connections_per_minute_max,
+        messages_per_minute_max: config.smtp_messages_per_minute_max,
+        recipients_per_minute_max: config.smtp_recipients_per_minute_max,
+        exempt_networks: config.smtp_exempt_networks.iter().chain(&config.smtp_forwarders).copied().collect(),
+        greeting_pause: config.smtp_greeting_pause,
+        refuses_early_talkers: config.smtp_refuses_early_talkers,
+        defers_listed: config.checks_defers_listed,
+        defers_listed_while_offline: config.checks_defers_listed_while_offline,
         postmaster: config.smtp_postmaster.clone(),
         account_octets_max: config.spool_per_account,
         ..smtp::Settings::new(config.hostname.clone())
+    }
+}
+
+pub(super) fn checks_settings(config: &Config) -> verdict::Settings {
+    verdict::Settings {
+        is_on: config.checks_enabled,
+        resolvers: config.checks_resolvers.clone(),
+        question_timeout: config.checks_question_timeout,
+        message_timeout: config.checks_message_timeout,
+        lists: config.checks_lists.clone(),
+        exempt_networks: config.checks_exempt_networks.clone(),
+        forwarders: config.smtp_forwarders.clone(),
     }
 }
 

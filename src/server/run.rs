@@ -5,7 +5,8 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::assemble::{Extras, StartError, start};
+use super::assemble::{Extras, Origin, StartError, start};
+use super::inherited::{Inherited, InheritedError};
 use super::stopped;
 use crate::base::Clock;
 use crate::config::checked::Surroundings;
@@ -23,6 +24,9 @@ pub enum RunError {
     /// The start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// Sockets handed over by systemd.
+    #[error(transparent)]
+    Inherited(#[from] InheritedError),
     /// The control socket.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -82,7 +86,8 @@ fn start_log(json: bool) {
 /// # Errors
 /// [`RunError`] when the server does not start.
 pub async fn serve(path: Option<&Path>) -> Result<(), RunError> {
-    let (_, config) = configuration(path)?;
+    let (written, mut config) = configuration(path)?;
+    super::files::fit_sessions(&mut config);
     start_log(config.log_json);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -92,7 +97,9 @@ pub async fn serve(path: Option<&Path>) -> Result<(), RunError> {
     let mut hang_up = signal(SignalKind::hangup())?;
     let is_trial = config.is_trial;
     let data_dir = config.data_dir.clone();
-    let server = start(config, Extras::default()).await?;
+    let origin = Some(Origin { path: path.map(Path::to_owned), written });
+    let extras = Extras { origin, inherited: Inherited::take()?, ..Extras::default() };
+    let server = start(config, extras).await?;
     for (what, addresses) in [
         ("smtp", &server.smtp_all),
         ("heartbeat", &server.heartbeat_all),
@@ -118,7 +125,10 @@ pub async fn serve(path: Option<&Path>) -> Result<(), RunError> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hang_up.recv() => tracing::warn!("SIGHUP: this version reads its configuration at start only; use a restart"),
+            _ = hang_up.recv() => {
+                // What it came to is in the log.
+                let _ = server.desk.carry_out(Request::Reload, Clock.wall()).await;
+            }
         }
     }
     tracing::info!("stopping: running transactions and deliveries are finished first");

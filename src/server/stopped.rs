@@ -30,6 +30,7 @@ pub async fn answer(config: &Config, request: Request) -> Result<Reply, CommandE
         spool: Arc::clone(&store) as _,
         verdicts: Arc::clone(&store) as _,
         updates: Arc::clone(&store) as _,
+        names: Arc::clone(&store) as _,
         recipients: Arc::clone(&store) as _,
         log: store as _,
         directory: DirectoryHandle::new(directory),

@@ -38,8 +38,8 @@ pub enum Command {
     Quit,
     /// `STARTTLS`.
     StartTls,
-    /// `ETRN`.
-    Etrn,
+    /// `ETRN` and whose mail is asked for.
+    Etrn(String),
     /// A verb of a browser or proxy that was led here (cross-protocol attack).
     Http,
 }
@@ -113,7 +113,7 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         "VRFY" if rest.is_empty() => Err(reply::BAD_SYNTAX),
         "VRFY" => Ok(Command::Vrfy),
         "ETRN" if rest.is_empty() => Err(reply::BAD_SYNTAX),
-        "ETRN" => Ok(Command::Etrn),
+        "ETRN" => Ok(Command::Etrn(rest.to_owned())),
         "EXPN" | "TURN" | "ATRN" | "AUTH" | "SEND" | "SOML" | "SAML" | "XCLIENT" | "XFORWARD" | "BURL" | "LHLO" => {
             Err(reply::NOT_OFFERED)
         }

@@ -10,6 +10,7 @@ use super::reply::{self, Reply};
 /// Each reply that defers, refuses or ends a session, with its name in reports.
 static REASONS: &[(&str, Reply)] = &[
     ("account_full", reply::ACCOUNT_FULL),
+    ("account_suspended", reply::SUSPENDED),
     ("bad_command", reply::UNKNOWN_VERB),
     ("bad_helo", reply::BAD_HELO),
     ("bad_octets", reply::BAD_OCTETS),
@@ -18,18 +19,22 @@ static REASONS: &[(&str, Reply)] = &[
     ("bad_syntax", reply::BAD_SYNTAX),
     ("bare_lf_in_command", reply::BARE_LF_COMMAND),
     ("bare_line_end", reply::BARE_LINE_END),
+    ("brings_too_much", reply::BRINGS_TOO_MUCH),
     ("chunk_without_length", reply::ENDLESS_CHUNK),
+    ("connects_too_often", reply::CONNECTS_TOO_OFTEN),
     ("disk_full", reply::DISK_FULL),
-    ("domain_leaving", reply::LEAVING),
     ("domain_gone", reply::GONE),
-    ("mailbox_unknown", reply::NO_MAILBOX),
-    ("mailbox_unverified", reply::UNVERIFIED),
-    ("account_suspended", reply::SUSPENDED),
+    ("domain_leaving", reply::LEAVING),
     ("domain_unreadable", reply::UNREADABLE),
-    ("etrn", reply::NO_ETRN),
+    ("etrn", reply::ETRN_NOT_ALLOWED),
+    ("etrn_queue", reply::ETRN_NO_QUEUE),
+    ("etrn_too_often", reply::ETRN_TOO_OFTEN),
     ("http", reply::NOT_HTTP),
     ("line_too_long", reply::LINE_TOO_LONG),
+    ("listed", reply::LISTED),
     ("mail_loop", reply::LOOP),
+    ("mailbox_unknown", reply::NO_MAILBOX),
+    ("mailbox_unverified", reply::UNVERIFIED),
     ("needs_smtputf8", reply::NEEDS_SMTPUTF8),
     ("no_postmaster", reply::NO_POSTMASTER),
     ("no_recipients", reply::NO_RECIPIENTS),
@@ -43,14 +48,17 @@ static REASONS: &[(&str, Reply)] = &[
     ("place_needed", reply::PLACE_NEEDED),
     ("routed", reply::ROUTED),
     ("shutting_down", reply::SHUTTING_DOWN),
+    ("talked_early", reply::TALKED_EARLY),
     ("timed_out", reply::TIMED_OUT),
     ("tls_injection", reply::TLS_INJECTION),
     ("tls_not_offered", reply::NO_TLS),
     ("too_big", reply::TOO_BIG),
+    ("too_busy", reply::TOO_BUSY),
     ("too_many_commands", reply::TOO_MANY_COMMANDS),
     ("too_many_errors", reply::TOO_MANY_ERRORS),
     ("too_many_recipients", reply::TOO_MANY_RECIPIENTS),
     ("too_many_sessions", reply::TOO_MANY_SESSIONS),
+    ("too_many_unknown", reply::TOO_MANY_UNKNOWN),
     ("unknown_parameter", reply::UNKNOWN_PARAMETER),
 ];
 
@@ -63,6 +71,7 @@ pub struct Counters {
     sessions: AtomicU64,
     stored: AtomicU64,
     refusals_delayed: AtomicU64,
+    early_talkers: AtomicU64,
     /// In the order of [`REASONS`].
     refused: Vec<AtomicU64>,
     other: AtomicU64,
@@ -77,6 +86,9 @@ pub struct CountersShown {
     pub stored: u64,
     /// Refusals that were held back because their peer looks for addresses.
     pub refusals_delayed: u64,
+    /// Peers that talked before the greeting.
+    #[serde(default)]
+    pub early_talkers: u64,
     /// Replies that deferred, refused or ended a session, by reason; those that never happened are left out.
     pub refused: BTreeMap<String, u64>,
 }
@@ -87,6 +99,7 @@ impl Default for Counters {
             sessions: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             refusals_delayed: AtomicU64::new(0),
+            early_talkers: AtomicU64::new(0),
             refused: REASONS.iter().map(|_| AtomicU64::new(0)).collect(),
             other: AtomicU64::new(0),
         }
@@ -107,6 +120,11 @@ impl Counters {
     /// A refusal waits.
     pub fn refusal_delayed(&self) {
         self.refusals_delayed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A peer did not wait for the greeting.
+    pub fn early_talker(&self) {
+        self.early_talkers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// This was said; only errors count.
@@ -133,6 +151,7 @@ impl Counters {
             sessions: self.sessions.load(Ordering::Relaxed),
             stored: self.stored.load(Ordering::Relaxed),
             refusals_delayed: self.refusals_delayed.load(Ordering::Relaxed),
+            early_talkers: self.early_talkers.load(Ordering::Relaxed),
             refused,
         }
     }

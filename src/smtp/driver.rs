@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,6 +18,8 @@ use tokio_util::task::TaskTracker;
 use super::connection::driver::{Seat, serve};
 use super::counters::Counters;
 use super::gate::Gate;
+use super::rates::{Deed, Rates};
+use super::requests::FlushRequests;
 use super::settings::{LISTEN_BACKLOG, Settings};
 use super::{StoredListener, reply};
 use crate::account::DirectoryHandle;
@@ -52,11 +56,16 @@ pub struct SmtpRooms {
 
 /// What all sessions share.
 pub(in crate::smtp) struct Host {
-    pub(in crate::smtp) settings: Arc<Settings>,
+    /// For sessions that begin; a running one keeps what it began with.
+    pub(in crate::smtp) settings: ArcSwap<Settings>,
     pub(in crate::smtp) counters: Arc<Counters>,
+    pub(in crate::smtp) rates: Rates,
+    /// Transactions open in all sessions.
+    pub(in crate::smtp) transactions: AtomicU32,
     pub(in crate::smtp) rooms: SmtpRooms,
     pub(in crate::smtp) tls: Option<TlsAcceptor>,
     pub(in crate::smtp) shutdown: CancellationToken,
+    pub(in crate::smtp) flush_requests: Mutex<FlushRequests>,
     pub(in crate::smtp) started: Instant,
     pub(in crate::smtp) clock: Clock,
 }
@@ -120,7 +129,23 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 pub struct SmtpServer {
     tasks: TaskTracker,
     gate: Arc<Gate>,
-    counters: Arc<Counters>,
+    host: Arc<Host>,
+}
+
+/// Changes the settings of a running server.
+#[derive(Clone)]
+pub struct SmtpControls {
+    gate: Arc<Gate>,
+    host: Arc<Host>,
+}
+
+impl SmtpControls {
+    /// New sessions have these from now on; places and rates are counted on by the new limits.
+    pub fn change(&self, settings: Settings) {
+        self.gate.change(&settings);
+        self.host.rates.change(&settings);
+        self.host.settings.store(Arc::new(settings));
+    }
 }
 
 impl SmtpServer {
@@ -134,13 +159,15 @@ impl SmtpServer {
     ) -> Self {
         let gate = Gate::new(&settings);
         let tasks = TaskTracker::new();
-        let counters = Arc::new(Counters::default());
         let host = Arc::new(Host {
             tls: rooms.certificate.as_ref().map(|certificate| TlsAcceptor::from(certificate.server_config())),
-            settings: Arc::new(settings),
-            counters: Arc::clone(&counters),
+            rates: Rates::new(&settings),
+            transactions: AtomicU32::new(0),
+            settings: ArcSwap::from_pointee(settings),
+            counters: Arc::default(),
             rooms,
             shutdown,
+            flush_requests: Mutex::default(),
             started: Instant::now(),
             clock: Clock,
         });
@@ -148,7 +175,7 @@ impl SmtpServer {
             tasks.spawn(listen(Arc::clone(&host), listener, Arc::clone(&gate), tasks.clone()));
         }
         tasks.close();
-        Self { tasks, gate, counters }
+        Self { tasks, gate, host }
     }
 
     /// Sessions now.
@@ -160,7 +187,13 @@ impl SmtpServer {
     /// What was done since the start.
     #[must_use]
     pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
+        Arc::clone(&self.host.counters)
+    }
+
+    /// Changes its settings.
+    #[must_use]
+    pub fn controls(&self) -> SmtpControls {
+        SmtpControls { gate: Arc::clone(&self.gate), host: Arc::clone(&self.host) }
     }
 
     /// Returns when the listeners are closed and every session has ended: at most
@@ -184,12 +217,20 @@ async fn listen(host: Arc<Host>, listener: TcpListener, gate: Arc<Gate>, tasks: 
                 continue;
             }
         };
+        if !host.settings.load().is_without_limits(peer.ip())
+            && !host.rates.admits(peer.ip(), Deed::Connection, host.now())
+        {
+            tracing::info!(%peer, "network connects too often, deferred");
+            host.counters.said(&reply::CONNECTS_TOO_OFTEN);
+            turn_away(stream, &reply::CONNECTS_TOO_OFTEN);
+            continue;
+        }
         let leave = CancellationToken::new();
         let ask_to_leave = leave.clone();
         let Some(place) = gate.enter(peer.ip(), host.now(), move || ask_to_leave.cancel()) else {
             tracing::info!(%peer, "too many connections, deferred");
             host.counters.said(&reply::TOO_MANY_SESSIONS);
-            turn_away(stream);
+            turn_away(stream, &reply::TOO_MANY_SESSIONS);
             continue;
         };
         if stream.set_nodelay(true).is_err() {
@@ -204,9 +245,9 @@ async fn listen(host: Arc<Host>, listener: TcpListener, gate: Arc<Gate>, tasks: 
 }
 
 /// 421 without waiting: a fresh connection has room for it, and if not, the peer comes again without a word too.
-fn turn_away(stream: TcpStream) {
+fn turn_away(stream: TcpStream, reason: &reply::Reply) {
     let mut output = BytesMut::new();
-    reply::TOO_MANY_SESSIONS.write_to(&mut output);
+    reason.write_to(&mut output);
     if let Ok(mut stream) = stream.into_std() {
         let _ = stream.write_all(&output);
     }

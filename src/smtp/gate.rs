@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use super::settings::Settings;
@@ -22,12 +23,29 @@ const BUSY: u64 = u64::MAX;
 /// Counts sessions, in all and by network.
 #[derive(Debug)]
 pub struct Gate {
+    limits: ArcSwap<Limits>,
+    /// A [`Stress`].
+    stress: AtomicU8,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug)]
+struct Limits {
     sessions_max: u32,
     per_network_max: u32,
     exempt: Vec<IpNet>,
-    /// More than three quarters of the places are taken.
-    is_crowded: AtomicBool,
-    counts: Mutex<Counts>,
+    near: Vec<IpNet>,
+}
+
+impl Limits {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            sessions_max: settings.sessions_max,
+            per_network_max: settings.sessions_per_network_max,
+            exempt: settings.exempt_networks.clone(),
+            near: settings.near_networks.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +57,7 @@ struct Counts {
 }
 
 struct Seat {
+    network: Option<IpAddr>,
     /// Milliseconds of the clock of the sessions, or [`BUSY`].
     silent_since: AtomicU64,
     ask_to_leave: Box<dyn Fn() + Send + Sync>,
@@ -54,9 +73,20 @@ impl fmt::Debug for Seat {
 #[derive(Debug)]
 pub struct Place {
     gate: Arc<Gate>,
-    network: Option<IpAddr>,
+    is_exempt: bool,
     number: u64,
     seat: Arc<Seat>,
+}
+
+/// How full the house is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Stress {
+    /// There are places.
+    Calm,
+    /// More than three quarters are taken.
+    Crowded,
+    /// More than fifteen sixteenths are taken.
+    Packed,
 }
 
 impl Gate {
@@ -64,16 +94,14 @@ impl Gate {
     #[must_use]
     pub fn new(settings: &Settings) -> Arc<Self> {
         Arc::new(Self {
-            sessions_max: settings.sessions_max,
-            per_network_max: settings.sessions_per_network_max,
-            exempt: settings.exempt_networks.clone(),
-            is_crowded: AtomicBool::new(false),
+            limits: ArcSwap::from_pointee(Limits::of(settings)),
+            stress: AtomicU8::new(0),
             counts: Mutex::default(),
         })
     }
 
-    /// A place for a session from `peer`, or none. Where all are taken, the session that has been silent longest is
-    /// asked to leave with `ask_to_leave`, and the newcomer has its place at once.
+    /// A place for a session from `peer`, or none. Where all are taken, or all of its network, the session that has been
+    /// silent longest is asked to leave with `ask_to_leave`, and the newcomer has its place at once.
     #[must_use]
     pub fn enter(
         self: &Arc<Self>,
@@ -82,24 +110,32 @@ impl Gate {
         ask_to_leave: impl Fn() + Send + Sync + 'static,
     ) -> Option<Place> {
         let peer = peer.to_canonical();
-        let network = (!self.exempt.iter().any(|net| net.contains(&peer))).then(|| network_of(peer));
+        let limits = self.limits.load();
+        let is_exempt = limits.exempt.iter().any(|net| net.contains(&peer));
+        let is_near = limits.near.iter().any(|net| net.contains(&peer));
+        let network = (!is_exempt && !is_near).then(|| network_of(peer));
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let own = network.and_then(|network| counts.by_network.get(&network).copied()).unwrap_or(0);
-        if own >= self.per_network_max && network.is_some() {
+        if own >= limits.per_network_max && network.is_some() && !counts.free_a_seat(now, network) {
             return None;
         }
-        if count(&counts) >= self.sessions_max && !counts.free_a_seat(now) {
+        if count(&counts) >= limits.sessions_max && !counts.free_a_seat(now, None) {
             return None;
         }
         if let Some(network) = network {
-            counts.by_network.insert(network, own.saturating_add(1));
+            *counts.by_network.entry(network).or_default() += 1;
         }
         let number = counts.next;
         counts.next = number.wrapping_add(1);
-        let seat = Arc::new(Seat { silent_since: AtomicU64::new(BUSY), ask_to_leave: Box::new(ask_to_leave) });
+        let seat = Arc::new(Seat { network, silent_since: AtomicU64::new(BUSY), ask_to_leave: Box::new(ask_to_leave) });
         counts.seats.insert(number, Arc::clone(&seat));
         self.note_crowd(&counts);
-        Some(Place { gate: Arc::clone(self), network, number, seat })
+        Some(Place { gate: Arc::clone(self), is_exempt, number, seat })
+    }
+
+    /// Counts on by other limits. Who is here stays.
+    pub fn change(&self, settings: &Settings) {
+        self.limits.store(Arc::new(Limits::of(settings)));
     }
 
     /// Sessions now.
@@ -109,8 +145,17 @@ impl Gate {
     }
 
     fn note_crowd(&self, counts: &Counts) {
-        let is_crowded = u64::from(count(counts)) * 4 > u64::from(self.sessions_max) * 3;
-        self.is_crowded.store(is_crowded, Ordering::Relaxed);
+        let (taken, all) = (u64::from(count(counts)), u64::from(self.limits.load().sessions_max));
+        let stress = u8::from(taken * 4 > all * 3) + u8::from(taken * 16 > all * 15);
+        self.stress.store(stress, Ordering::Relaxed);
+    }
+
+    fn stress(&self) -> Stress {
+        match self.stress.load(Ordering::Relaxed) {
+            0 => Stress::Calm,
+            1 => Stress::Crowded,
+            _ => Stress::Packed,
+        }
     }
 }
 
@@ -119,17 +164,30 @@ fn count(counts: &Counts) -> u32 {
 }
 
 impl Counts {
-    /// False when nobody has been silent long enough. Looks at every seat: no more than the sessions' maximum.
-    fn free_a_seat(&mut self, now: Moment) -> bool {
+    /// False when nobody, of `network` if that is given, has been silent long enough. Looks at every seat: no more than
+    /// the sessions' maximum.
+    fn free_a_seat(&mut self, now: Moment, network: Option<IpAddr>) -> bool {
         let silent_since = |seat: &Seat| seat.silent_since.load(Ordering::Relaxed);
-        let longest = self.seats.iter().map(|(number, seat)| (silent_since(seat), *number)).min();
+        let may_go = self.seats.iter().filter(|(_, seat)| network.is_none() || seat.network == network);
+        let longest = may_go.map(|(number, seat)| (silent_since(seat), *number)).min();
         let Some((since, number)) = longest.filter(|(since, _)| *since != BUSY) else { return false };
         if now.since(Moment::from_millis(since)) < SILENT_ENOUGH {
             return false;
         }
         let Some(seat) = self.seats.remove(&number) else { return false };
+        self.forget(seat.network);
         (seat.ask_to_leave)();
         true
+    }
+
+    fn forget(&mut self, network: Option<IpAddr>) {
+        let Some(network) = network else { return };
+        if let Some(own) = self.by_network.get_mut(&network) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                self.by_network.remove(&network);
+            }
+        }
     }
 }
 
@@ -137,29 +195,25 @@ impl Place {
     /// The session waits for its peer since then and would lose nothing by leaving; none: it would, or it works.
     pub fn note_silence(&self, since: Option<Moment>) {
         // Exempt networks keep their places.
-        let since = since.filter(|_| self.network.is_some()).map_or(BUSY, Moment::as_millis);
+        let since = since.filter(|_| !self.is_exempt).map_or(BUSY, Moment::as_millis);
         self.seat.silent_since.store(since, Ordering::Relaxed);
     }
 
-    /// Whether more than three quarters of all places are taken, and the peer is not exempt.
+    /// How much the peer has to hurry; one that is exempt never has to.
     #[must_use]
-    pub fn is_crowded(&self) -> bool {
-        self.network.is_some() && self.gate.is_crowded.load(Ordering::Relaxed)
+    pub fn stress(&self) -> Stress {
+        if self.is_exempt { Stress::Calm } else { self.gate.stress() }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.gate.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.seats.remove(&self.number);
-        self.gate.note_crowd(&counts);
-        let Some(network) = self.network else { return };
-        if let Some(own) = counts.by_network.get_mut(&network) {
-            *own = own.saturating_sub(1);
-            if *own == 0 {
-                counts.by_network.remove(&network);
-            }
+        // One that was asked to leave gave its place back then.
+        if let Some(seat) = counts.seats.remove(&self.number) {
+            counts.forget(seat.network);
         }
+        self.gate.note_crowd(&counts);
     }
 }
 
@@ -208,7 +262,7 @@ mod tests {
     fn exempt_networks_know_only_the_limit_of_all() {
         let gate = gate(3, 1);
         let places: Vec<_> = (0..3).map(|_| enter(&gate, "203.0.113.5").unwrap()).collect();
-        assert!(!places[0].is_crowded());
+        assert_eq!(places[0].stress(), Stress::Calm);
         places.iter().for_each(|place| place.note_silence(Some(at(0))));
         assert!(enter(&gate, "203.0.113.5").is_none(), "nobody exempt has to leave");
         assert!(enter(&gate, "192.0.2.1").is_none());
@@ -241,13 +295,41 @@ mod tests {
     }
 
     #[test]
-    fn three_quarters_are_a_crowd() {
-        let gate = gate(4, 10);
-        let mut places: Vec<Place> = (0..3).map(|_| enter(&gate, "192.0.2.1").unwrap()).collect();
-        assert!(!places[0].is_crowded());
+    fn a_network_makes_room_for_itself() {
+        let gate = gate(10, 2);
+        let (first, second) = (enter(&gate, "192.0.2.1").unwrap(), enter(&gate, "192.0.2.1").unwrap());
+        let stranger = enter(&gate, "192.0.2.7").unwrap();
+        stranger.note_silence(Some(at(0)));
+        assert!(enter(&gate, "192.0.2.1").is_none(), "a stranger's silence is no place of theirs");
+        second.note_silence(Some(at(90)));
+        let third = enter(&gate, "192.0.2.1").unwrap();
+        assert!(enter(&gate, "192.0.2.1").is_none());
+        drop((first, second));
+        let _fourth = enter(&gate, "192.0.2.1").unwrap();
+        assert!(enter(&gate, "192.0.2.1").is_none());
+        drop(third);
+    }
+
+    #[test]
+    fn near_networks_have_no_share_but_leave_when_asked() {
+        let gate = gate(2, 1);
+        let places = [enter(&gate, "127.0.0.1").unwrap(), enter(&gate, "172.17.0.1").unwrap()];
+        assert_eq!(places[0].stress(), Stress::Packed);
+        assert!(enter(&gate, "192.0.2.1").is_none());
+        places[1].note_silence(Some(at(0)));
+        assert!(enter(&gate, "127.0.0.1").is_some());
+    }
+
+    #[test]
+    fn stress_rises_with_the_places_taken() {
+        let gate = gate(16, 100);
+        let mut places: Vec<Place> = (0..12).map(|_| enter(&gate, "192.0.2.1").unwrap()).collect();
+        assert_eq!(places[0].stress(), Stress::Calm);
         places.push(enter(&gate, "192.0.2.1").unwrap());
-        assert!(places[0].is_crowded());
-        places.pop();
-        assert!(!places[0].is_crowded());
+        assert_eq!(places[0].stress(), Stress::Crowded);
+        places.extend((13..16).map(|_| enter(&gate, "192.0.2.1").unwrap()));
+        assert_eq!(places[0].stress(), Stress::Packed);
+        places.truncate(12);
+        assert_eq!(places[0].stress(), Stress::Calm);
     }
 }

@@ -20,7 +20,9 @@ pub mod gate;
 pub mod header;
 pub mod pace;
 pub mod path;
+pub mod rates;
 pub mod reply;
+mod requests;
 pub mod session;
 pub mod settings;
 pub mod trace;
@@ -36,6 +38,8 @@ pub use settings::{Patience, Settings};
 pub trait StoredListener: Send + Sync {
     /// A message with recipients of these accounts was committed.
     fn mail_stored(&self, accounts: &[AccountId]);
+    /// The account's server asks for what waits. Returns at once.
+    fn flush_wanted(&self, account: AccountId);
 }
 
 #[cfg(test)]

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use super::gate::Stress;
 use super::settings::Patience;
 use crate::base::Moment;
 
 /// For the next command while more than three quarters of all places are taken. Postfix has 10 s under stress; this
 /// leaves room for a sender that waits for its own disk. Content keeps its time: it is nearly ours.
 pub const CROWDED_COMMAND: Duration = Duration::from_secs(30);
+
+/// The same while more than fifteen sixteenths are taken.
+pub const PACKED_COMMAND: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
@@ -70,8 +74,12 @@ impl Pace {
 
     /// When patience ends if nothing more happens. In a crowd nobody may hold a place for long without saying anything.
     #[must_use]
-    pub fn deadline(&self, is_crowded: bool) -> Moment {
-        let command = if is_crowded { self.patience.command.min(CROWDED_COMMAND) } else { self.patience.command };
+    pub fn deadline(&self, stress: Stress) -> Moment {
+        let command = match stress {
+            Stress::Calm => self.patience.command,
+            Stress::Crowded => self.patience.command.min(CROWDED_COMMAND),
+            Stress::Packed => self.patience.command.min(PACKED_COMMAND),
+        };
         match self.phase {
             Phase::Command { since } => (since + command).min(self.progress + self.patience.without_progress),
             // A large message on a slow line is progress, though none is complete in the hour.
@@ -99,41 +107,42 @@ mod tests {
     #[test]
     fn a_command_has_five_minutes_from_the_last_one() {
         let mut pace = pace();
-        assert_eq!(pace.deadline(false), at(300));
+        assert_eq!(pace.deadline(Stress::Calm), at(300));
         pace.handle_command(at(100));
-        assert_eq!(pace.deadline(false), at(400));
+        assert_eq!(pace.deadline(Stress::Calm), at(400));
     }
 
     #[test]
     fn in_a_crowd_a_command_has_thirty_seconds_and_content_its_time() {
         let mut pace = pace();
-        assert_eq!(pace.deadline(true), at(30));
+        assert_eq!(pace.deadline(Stress::Crowded), at(30));
+        assert_eq!(pace.deadline(Stress::Packed), at(10));
         pace.handle_content(100_000, at(10));
-        assert_eq!(pace.deadline(true), pace.deadline(false));
+        assert_eq!(pace.deadline(Stress::Crowded), pace.deadline(Stress::Calm));
     }
 
     #[test]
     fn dripping_content_ends_though_octets_keep_coming() {
         let mut pace = pace();
         pace.handle_content(0, at(0));
-        assert_eq!(pace.deadline(false), at(60));
+        assert_eq!(pace.deadline(Stress::Calm), at(60));
         for second in 1..60 {
             pace.handle_content(second, at(second));
         }
-        assert_eq!(pace.deadline(false), at(60));
+        assert_eq!(pace.deadline(Stress::Calm), at(60));
         pace.handle_content(128 * 500, at(60));
-        assert_eq!(pace.deadline(false), at(240), "silence of three minutes ends it first");
+        assert_eq!(pace.deadline(Stress::Calm), at(240), "silence of three minutes ends it first");
     }
 
     #[test]
     fn many_chunks_have_one_grace_between_them() {
         let mut pace = pace();
         pace.resume_content(Duration::ZERO, 0, at(100));
-        assert_eq!(pace.deadline(false), at(160));
+        assert_eq!(pace.deadline(Stress::Calm), at(160));
         let spent = pace.content_spent(at(150));
         pace.handle_command(at(150));
         pace.resume_content(spent, 1280, at(300));
-        assert_eq!(pace.deadline(false), at(300 - 50 + 60 + 10));
+        assert_eq!(pace.deadline(Stress::Calm), at(300 - 50 + 60 + 10));
     }
 
     #[test]
@@ -142,19 +151,19 @@ mod tests {
         pace.handle_command(at(3500));
         for minute in 0..=236 {
             pace.handle_content(minute * 60 * 4_000, at(3500 + minute * 60));
-            assert!(pace.deadline(false) > at(3500 + minute * 60), "minute {minute}");
+            assert!(pace.deadline(Stress::Calm) > at(3500 + minute * 60), "minute {minute}");
         }
-        assert_eq!(pace.deadline(false), at(3500 + 237 * 60 + 120));
+        assert_eq!(pace.deadline(Stress::Calm), at(3500 + 237 * 60 + 120));
         pace.handle_content(240 * 60 * 4_000, at(3500 + 239 * 60));
-        assert_eq!(pace.deadline(false), at(3500 + 240 * 60));
+        assert_eq!(pace.deadline(Stress::Calm), at(3500 + 240 * 60));
     }
 
     #[test]
     fn an_hour_without_a_message_ends_the_session() {
         let mut pace = pace();
         pace.handle_command(at(3500));
-        assert_eq!(pace.deadline(false), at(3600));
+        assert_eq!(pace.deadline(Stress::Calm), at(3600));
         pace.handle_progress(at(3550));
-        assert_eq!(pace.deadline(false), at(3850));
+        assert_eq!(pace.deadline(Stress::Calm), at(3850));
     }
 }

@@ -91,7 +91,7 @@ pub fn ehlo(hostname: &DomainName, message_octets_max: u64, offers_starttls: boo
         250,
         "",
         format!(
-            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN{starttls}\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={RECIPIENTS_MAX}"
+            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\nETRN\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN{starttls}\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={RECIPIENTS_MAX}"
         ),
     )
 }
@@ -169,7 +169,7 @@ pub const VERIFY: Reply = Reply::new(252, "2.0.0", "cannot verify, but send it a
 pub const HELP: Reply = Reply::new(
     214,
     "2.0.0",
-    "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS QUIT\nthis host takes mail for its customers while their own server is away",
+    "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY ETRN STARTTLS QUIT\nthis host takes mail for its customers while their own server is away",
 );
 /// STARTTLS accepted.
 pub const START_TLS: Reply = Reply::new(220, "2.0.0", "ready for TLS");
@@ -182,8 +182,22 @@ pub const TLS_INJECTION: Reply = Reply::new(554, "5.5.1", "nothing may follow ST
 pub const UNKNOWN_VERB: Reply = Reply::new(500, "5.5.1", "command not recognised");
 /// Verb known but not offered (EXPN, TURN, AUTH, ...).
 pub const NOT_OFFERED: Reply = Reply::new(502, "5.5.1", "command not offered here");
-/// ETRN: flushes begin with a heartbeat, not with a request (RFC 1985 §5.3).
-pub const NO_ETRN: Reply = Reply::new(459, "4.7.1", "mail is sent when the heartbeat returns, not on request");
+/// ETRN by somebody who is not the server behind the heartbeat (RFC 1985 §5.3).
+pub const ETRN_NOT_ALLOWED: Reply =
+    Reply::new(459, "4.7.1", "only the server whose heartbeats come from your address may ask for its mail");
+/// ETRN with the name of a queue.
+pub const ETRN_NO_QUEUE: Reply = Reply::new(458, "4.5.4", "queues have no names here; say the domain");
+/// ETRN again and again.
+pub const ETRN_TOO_OFTEN: Reply = Reply::new(458, "4.7.0", "asked too often; the mail is on its way");
+/// ETRN without mail.
+pub const ETRN_NOTHING: Reply = Reply::new(251, "2.0.0", "no messages waiting");
+
+/// ETRN accepted.
+#[must_use]
+pub fn etrn_started(domain: &DomainName, waiting: u64) -> Reply {
+    Reply::with_text(253, "2.0.0", format!("{waiting} pending messages for {domain} started"))
+}
+
 /// Line beyond [`COMMAND_OCTETS_MAX`](super::settings::COMMAND_OCTETS_MAX).
 pub const LINE_TOO_LONG: Reply = Reply::new(500, "5.5.6", "line too long");
 /// A lone CR, NUL or another control character, or octets that are no UTF-8.
@@ -239,6 +253,19 @@ pub const TOO_MANY_COMMANDS: Reply = Reply::new(421, "4.7.0", "too many commands
 pub const TIMED_OUT: Reply = Reply::new(421, "4.4.2", "waited too long; closing");
 /// The service stops (RFC 5321 §3.8).
 pub const SHUTTING_DOWN: Reply = Reply::new(421, "4.3.2", "service is restarting; try again in a moment");
+/// A network that connects too often.
+pub const CONNECTS_TOO_OFTEN: Reply =
+    Reply::new(421, "4.7.0", "too many connections from your network at once; try again later");
+/// A network that brings too much at once.
+pub const BRINGS_TOO_MUCH: Reply = Reply::new(450, "4.7.1", "too much mail from your network at once; try again later");
+/// A network that was refused too many recipients.
+pub const TOO_MANY_UNKNOWN: Reply = Reply::new(421, "4.7.1", "too many refused recipients from your network; closing");
+/// As many transactions as memory is meant for.
+pub const TOO_BUSY: Reply = Reply::new(451, "4.3.2", "too busy to take another message now; try again in a moment");
+/// A sender on a list of bad ones, whose mail the primary can judge itself.
+pub const LISTED: Reply = Reply::new(451, "4.7.1", "your address is on a list of bad senders; try again later");
+/// A peer that did not wait for the greeting, where the operator refuses such.
+pub const TALKED_EARLY: Reply = Reply::new(554, "5.5.1", "wait for the greeting before you talk; closing");
 /// Too many sessions.
 pub const TOO_MANY_SESSIONS: Reply = Reply::new(421, "4.3.2", "too many connections; try again later");
 
@@ -265,7 +292,7 @@ mod tests {
         let name = DomainName::parse("mx.example").unwrap();
         assert_eq!(
             wire(&ehlo(&name, 1000, true)),
-            "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250-ENHANCEDSTATUSCODES\r\n250 LIMITS RCPTMAX=1000\r\n"
+            "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-ETRN\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250-ENHANCEDSTATUSCODES\r\n250 LIMITS RCPTMAX=1000\r\n"
         );
         assert!(!wire(&ehlo(&name, 1000, false)).contains("STARTTLS"));
     }

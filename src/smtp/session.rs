@@ -23,7 +23,9 @@ use super::brake::Brake;
 use super::command::{self, Command};
 use super::content::ContentReader;
 use super::counters::Counters;
+use super::gate::Stress;
 use super::pace::Pace;
+use super::rates::Deed;
 use super::reply::{self, Reply, Whereabouts};
 use super::settings::{COMMAND_OCTETS_MAX, ERRORS_MAX, IDLE_COMMANDS_MAX, OUTPUT_OCTETS_MAX, Settings};
 use crate::account::{Directory, ServedDomain};
@@ -44,6 +46,17 @@ pub trait World {
     fn room(&self) -> u64;
     /// What one account may hold while the disk is rather full, octets.
     fn fair_share(&self) -> Option<u64>;
+    /// Has the waiting mail of an account delivered now.
+    fn start_flush(&self, account: AccountId) -> FlushAnswer;
+    /// Counts what a peer does; false when its network has done too much.
+    fn admits(&self, peer: IpAddr, deed: Deed, now: Moment) -> bool {
+        let _ = (peer, deed, now);
+        true
+    }
+    /// Whether as many transactions are open in all sessions as memory is meant for.
+    fn is_too_busy(&self) -> bool {
+        false
+    }
     /// The line to one server.
     fn line(&self, endpoint: EndpointId) -> Option<LineView>;
     /// A name for the next message.
@@ -79,6 +92,15 @@ pub enum Action {
     StartTls,
     /// Send the output and end.
     Close,
+}
+
+/// What came of a request for a flush.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FlushAnswer {
+    /// It begins, or goes on.
+    Started,
+    /// It was asked for a moment ago.
+    TooOften,
 }
 
 /// What came of a piece stored ahead.
@@ -209,8 +231,12 @@ pub struct Session {
     line: Line,
     errors: u32,
     pub(super) brake: Brake,
-    /// A refusal that is said after the pause.
+    /// A refusal that is said after the pause; 421 ends the session.
     pub(super) held: Option<Reply>,
+    /// Limits by network apply to the peer.
+    pub(super) has_limits: bool,
+    /// A list of bad senders has the peer, and such senders are to be deferred.
+    pub(super) is_listed: bool,
     idle_commands: u32,
     is_stopping: bool,
 }
@@ -221,7 +247,7 @@ impl Session {
     pub fn new(settings: Arc<Settings>, counters: Arc<Counters>, peer: IpAddr, offers_tls: bool, now: Moment) -> Self {
         counters.session();
         let peer = peer.to_canonical();
-        let is_exempt = settings.exempt_networks.iter().any(|net| net.contains(&peer));
+        let (is_exempt, has_limits) = (settings.is_exempt(peer), !settings.is_without_limits(peer));
         let mut session = Self {
             pace: Pace::new(settings.patience, now),
             settings,
@@ -235,6 +261,8 @@ impl Session {
             errors: 0,
             brake: Brake::new(is_exempt),
             held: None,
+            has_limits,
+            is_listed: false,
             idle_commands: 0,
             is_stopping: false,
         };
@@ -249,8 +277,13 @@ impl Session {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due; earlier when most places are taken.
     #[must_use]
-    pub fn poll_timeout(&self, is_crowded: bool) -> Moment {
-        self.pace.deadline(is_crowded)
+    pub fn poll_timeout(&self, stress: Stress) -> Moment {
+        self.pace.deadline(stress)
+    }
+
+    /// A list of bad senders has the peer. Heard at any time; holds for recipients from then on.
+    pub const fn handle_listed(&mut self) {
+        self.is_listed = true;
     }
 
     /// Whether the peer would lose something if the session ended now.
@@ -349,7 +382,7 @@ impl Session {
                 return Action::Pause(until);
             }
             if let Some(refusal) = self.held.take() {
-                self.refuse(&refusal);
+                if refusal.code == 421 { self.close(&refusal) } else { self.refuse(&refusal) }
             }
             if self.output.len() > OUTPUT_OCTETS_MAX {
                 return Action::Flush;
@@ -416,7 +449,7 @@ impl Session {
         match command {
             Command::Ehlo(name) => self.ehlo(name),
             Command::Helo(name) => self.helo(name),
-            Command::Mail(mail) => self.mail(mail, world),
+            Command::Mail(mail) => self.mail(mail, world, now),
             Command::Rcpt(rcpt) => self.rcpt(rcpt, world, now),
             Command::Data => self.data(world, now),
             Command::Bdat(chunk) => self.bdat(chunk, world, now),
@@ -425,7 +458,7 @@ impl Session {
             Command::Noop => self.say(&reply::OK),
             Command::Vrfy => self.say(&reply::VERIFY),
             Command::Help => self.say(&reply::HELP),
-            Command::Etrn => self.refuse(&reply::NO_ETRN),
+            Command::Etrn(node) => self.etrn(&node, world),
             Command::StartTls => self.starttls(input),
             Command::Quit => self.close(&reply::BYE),
             Command::Http => self.close(&reply::NOT_HTTP),
@@ -499,7 +532,7 @@ impl Session {
 }
 
 /// The best of the lines that lead to a domain.
-fn whereabouts(domain: &DomainName, world: &dyn World) -> Whereabouts {
+pub(super) fn whereabouts(domain: &DomainName, world: &dyn World) -> Whereabouts {
     let directory = world.directory();
     let endpoints = directory.served(domain).map(|served| served.endpoints).unwrap_or_default();
     let rank = |line: &LineView| match line.state {

@@ -28,6 +28,13 @@ pub const OUTPUT_OCTETS_MAX: usize = 8 * 1024;
 /// Octets that one read takes at most.
 pub const INPUT_OCTETS_MAX: usize = 16 * 1024;
 
+/// Octets that a read takes from a peer that says little: a command.
+pub const INPUT_OCTETS_MIN: usize = 512;
+
+/// Transactions open at one time in all sessions, then MAIL is deferred: each holds up to some 100 KiB, so that all
+/// together stay below 200 MiB whatever senders do.
+pub const TRANSACTIONS_MAX: u32 = 2_000;
+
 /// Connections that wait to be taken from the kernel, per listener: a burst is greeted, not refused.
 pub const LISTEN_BACKLOG: i32 = 1024;
 
@@ -48,8 +55,25 @@ pub struct Settings {
     pub sessions_max: u32,
     /// Sessions at a time from one IPv4 address or one IPv6 /64.
     pub sessions_per_network_max: u32,
-    /// Networks without the limit of their own: forwarders and smart hosts that carry mail of many.
+    /// Connections a minute from one IPv4 /24 or IPv6 /56, with five minutes' worth at once; 0 for any number.
+    pub connections_per_minute_max: u32,
+    /// Messages a minute from one such network; the same holds.
+    pub messages_per_minute_max: u32,
+    /// Recipients a minute from one such network; the same holds.
+    pub recipients_per_minute_max: u32,
+    /// Networks without limits of their own: forwarders and smart hosts that carry mail of many.
     pub exempt_networks: Vec<IpNet>,
+    /// This machine and its own networks: no limits by network, since what comes from there came through a proxy, a
+    /// container's bridge or a tunnel and speaks for many. They leave for a newcomer like everybody.
+    pub near_networks: Vec<IpNet>,
+    /// How long a peer whose network was refused many recipients waits for its greeting; zero for not at all.
+    pub greeting_pause: Duration,
+    /// Who talks before its greeting is sent away; otherwise it is only counted.
+    pub refuses_early_talkers: bool,
+    /// Senders on a list (`checks.dnsbl`) are deferred while the recipient's own server takes mail.
+    pub defers_listed: bool,
+    /// And while it does not: the owner's wish.
+    pub defers_listed_while_offline: bool,
     /// Time limits.
     pub patience: Patience,
 }
@@ -93,7 +117,37 @@ impl Default for Patience {
     }
 }
 
+/// Networks that are not the internet (RFC 6890 §2.2.2, RFC 6890 §2.2.3, RFC 6598 §7).
+fn near_networks() -> Vec<IpNet> {
+    let listed = [
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "100.64.0.0/10",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    ];
+    listed.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
 impl Settings {
+    /// Whether limits by network do not apply to this peer.
+    #[must_use]
+    pub fn is_without_limits(&self, peer: std::net::IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.is_exempt(peer) || self.near_networks.iter().any(|net| net.contains(&peer))
+    }
+
+    /// Whether the operator exempts this peer from limits.
+    #[must_use]
+    pub fn is_exempt(&self, peer: std::net::IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.exempt_networks.iter().any(|net| net.contains(&peer))
+    }
+
     /// The defaults, for a service that calls itself `hostname`.
     #[must_use]
     pub fn new(hostname: DomainName) -> Self {
@@ -102,9 +156,17 @@ impl Settings {
             message_octets_max: ByteCount::mib(64),
             account_octets_max: ByteCount::mib(10 * 1024),
             postmaster: None,
-            sessions_max: 1000,
+            sessions_max: 12_000,
             sessions_per_network_max: 50,
+            connections_per_minute_max: 300,
+            messages_per_minute_max: 1_000,
+            recipients_per_minute_max: 2_000,
             exempt_networks: Vec::new(),
+            near_networks: near_networks(),
+            greeting_pause: Duration::from_millis(500),
+            refuses_early_talkers: false,
+            defers_listed: false,
+            defers_listed_while_offline: false,
             patience: Patience::default(),
         }
     }

@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{AccountUpdates, Ledger};
 use super::limit::{Buckets, NETWORK, REFUSAL, VALUE};
-use super::model::{DeviceRequest, HostName, Role, Source};
+use super::model::{DeviceRequest, HostName, Policy, Role, Source};
+use super::names::{Names, NamesChanged};
 use super::probe::driver::Caller;
 use super::probe::{PROBES_AT_ONCE_MAX, ProbePlan, Rhythm};
 use super::store::{UpdateError, UpdateStore};
@@ -25,6 +26,8 @@ use crate::liveness::{LineState, Lines};
 const TICK: Duration = Duration::from_millis(100);
 /// Last requests that wait to be stored; beyond these the newest are shown but not kept over a restart.
 const NOTES_WAITING_MAX: usize = 1_024;
+/// Changes of names that a slow reader may be behind.
+const CHANGES_HELD: usize = 1_024;
 /// Settings of the room.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -56,6 +59,7 @@ pub struct Updates {
     beats: Arc<dyn BeatListener>,
     inner: Mutex<Inner>,
     notes: mpsc::Sender<Note>,
+    changes: broadcast::Sender<NamesChanged>,
     places: Arc<Semaphore>,
     clock: Clock,
 }
@@ -113,6 +117,7 @@ impl Updates {
             beats,
             inner: Mutex::new(inner),
             notes,
+            changes: broadcast::Sender::new(CHANGES_HELD),
             places: Arc::new(Semaphore::new(PROBES_AT_ONCE_MAX)),
             clock: Clock,
         });
@@ -133,8 +138,14 @@ impl Updates {
     pub async fn reload(&self) -> Result<(), UpdateError> {
         let newer = Ledger::new(self.store.load_updates().await?);
         self.inner().ledger.refresh(newer, &self.directory.load());
+        self.tell_change(NamesChanged::Everything);
         self.plan_all();
         Ok(())
+    }
+
+    fn tell_change(&self, change: NamesChanged) {
+        // Nobody listening is no failure.
+        let _ = self.changes.send(change);
     }
 
     /// What the page of an account shows.
@@ -168,6 +179,16 @@ impl Updates {
             self.store.set_role(endpoint, Role::Updates).await?;
         }
         self.reload().await
+    }
+}
+
+impl Names for Updates {
+    fn all(&self) -> (Vec<HostName>, Vec<(AccountId, Policy)>) {
+        self.inner().ledger.all()
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<NamesChanged> {
+        self.changes.subscribe()
     }
 }
 

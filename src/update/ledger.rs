@@ -120,6 +120,13 @@ impl Ledger {
         names.iter().filter_map(own).collect()
     }
 
+    /// Every name that was ever set, and what accounts settled.
+    #[must_use]
+    pub fn all(&self) -> (Vec<HostName>, Vec<(AccountId, Policy)>) {
+        let policies = self.policies.iter().map(|(account, policy)| (*account, *policy)).collect();
+        (self.hosts.values().cloned().collect(), policies)
+    }
+
     /// The name points there from now on.
     pub fn set_host(&mut self, host: HostName) {
         self.hosts.insert(host.name.clone(), host);

@@ -41,6 +41,7 @@ pub struct CheckRooms {
 /// Takes messages to check; never waits.
 pub struct Checker {
     settings: Settings,
+    resolver: Resolver,
     queue: mpsc::Sender<Subject>,
     /// Messages may be in the store that are not in the queue.
     is_behind: AtomicBool,
@@ -67,6 +68,7 @@ impl Checker {
         let (queue, subjects) = mpsc::channel(QUEUE_MAX);
         let checker = Arc::new(Self {
             settings,
+            resolver: resolver.clone(),
             queue,
             is_behind: AtomicBool::new(true),
             checked: AtomicU64::new(0),
@@ -89,6 +91,17 @@ impl Checker {
             self.is_behind.store(true, Ordering::Relaxed);
             self.postponed.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether there are lists of bad senders to ask.
+    #[must_use]
+    pub fn has_lists(&self) -> bool {
+        !self.settings.lists.is_empty()
+    }
+
+    /// The lists that have this peer, as far as they answer within the time for one question.
+    pub async fn lists_with(&self, peer: std::net::IpAddr) -> Vec<String> {
+        self.resolver.lists_with(peer).await
     }
 
     /// What was done.

@@ -99,6 +99,9 @@ pub struct Verdict {
     pub arc: Finding,
     /// Name of the sending address.
     pub iprev: IprevFinding,
+    /// Lists of bad senders that have the sending address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listed_in: Vec<String>,
     /// It came from a forwarder: SPF would judge the forwarder and was not asked.
     pub is_forwarded: bool,
 }
@@ -124,6 +127,9 @@ impl Verdict {
         add("dmarc", self.dmarc.finding, &self.dmarc.domain);
         add("arc", self.arc, "");
         add("iprev", self.iprev.finding, &self.iprev.name);
+        for list in &self.listed_in {
+            line.push_str(&format!(" listed ({list})"));
+        }
         if self.is_forwarded {
             line.push_str(" forwarded");
         }

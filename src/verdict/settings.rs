@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::base::DomainName;
+
 /// Messages that wait for their checks. More than that are checked once there is time again, if they are still here.
 pub const QUEUE_MAX: usize = 1_000;
 
@@ -29,6 +31,8 @@ pub struct Settings {
     pub question_timeout: Duration,
     /// For everything that is asked of one message; what is open then is `temperror`.
     pub message_timeout: Duration,
+    /// Zones of lists of bad senders (RFC 5782 §2).
+    pub lists: Vec<DomainName>,
     /// Senders of whom nothing is asked: this machine and what the operator names.
     pub exempt_networks: Vec<IpNet>,
     /// Machines that pass on mail of others: SPF and the name of the address would judge them and are not asked.
@@ -42,6 +46,7 @@ impl Default for Settings {
             resolvers: Vec::new(),
             question_timeout: Duration::from_secs(3),
             message_timeout: Duration::from_secs(20),
+            lists: Vec::new(),
             exempt_networks: Vec::new(),
             forwarders: Vec::new(),
         }

@@ -17,14 +17,45 @@ fn the_session_beyond_the_limit_is_deferred_at_once_and_gets_its_place_later() {
 
 #[test]
 fn one_network_does_not_take_all_places_unless_it_is_exempt() {
-    let server = Server::start_with(|settings| settings.sessions_per_network_max = 1);
+    let server = Server::start_with(|settings| {
+        settings.sessions_per_network_max = 1;
+        settings.near_networks = Vec::new();
+    });
     let _first = server.connect();
     Sender::new(server.address).hear(421);
     let server = Server::start_with(|settings| {
         settings.sessions_per_network_max = 1;
+        settings.near_networks = Vec::new();
         settings.exempt_networks = vec!["127.0.0.0/8".parse().unwrap()];
     });
     let _places = [server.connect(), server.connect(), server.connect()];
+}
+
+#[test]
+fn this_machine_has_no_share_of_its_own_and_no_rate() {
+    let server = Server::start_with(|settings| {
+        settings.sessions_per_network_max = 1;
+        settings.connections_per_minute_max = 1;
+        settings.messages_per_minute_max = 1;
+        settings.recipients_per_minute_max = 1;
+    });
+    let _places: Vec<Sender> = (0..20).map(|_| server.connect()).collect();
+    let mut peer = server.greeted();
+    for _ in 0..20 {
+        peer.ask("MAIL FROM:<>", 250);
+        peer.ask("RCPT TO:<b@firma.example>", 250);
+        peer.ask("RSET", 250);
+    }
+}
+
+#[test]
+fn a_network_that_connects_too_often_is_told_to_come_again() {
+    let server = Server::start_with(|settings| {
+        settings.connections_per_minute_max = 1;
+        settings.near_networks = Vec::new();
+    });
+    let _places: Vec<Sender> = (0..5).map(|_| server.connect()).collect();
+    assert!(Sender::new(server.address).hear(421).starts_with("421 4.7.0"));
 }
 
 #[test]

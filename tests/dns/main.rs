@@ -14,3 +14,5 @@ mod support;
 mod ask;
 mod states;
 mod transport;
+mod updates;
+mod zones;

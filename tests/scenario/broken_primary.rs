@@ -87,3 +87,17 @@ fn the_operator_holds_releases_gives_up_and_drops_mail_and_the_audit_knows() {
     assert_eq!((&proof["accepted"], &proof["delivered"], &proof["deleted"]), (&4.into(), &3.into(), &1.into()));
     assert_eq!(proof["balanced"], true);
 }
+
+#[test]
+fn what_a_primary_takes_is_known_to_the_door() {
+    let server = Server::start("1s", "");
+    let primary = Primary::listen("127.0.13.4", 0);
+    let token = server.add_account("firma", primary.address.port());
+    let _beats = Beats::start(&server, "firma", &token, "127.0.13.4", Some("1s"));
+    server.wait_state("firma", "online", SOON);
+    send(&mut Sender::connect(server.smtp).unwrap(), "anna", "one");
+    wait_for("the door has learned it", SOON, || {
+        let said = server.command(&["recipient", "check", "firma", "anna@firma.example"]);
+        said.to_string().contains("the mail server accepted it").then_some(())
+    });
+}

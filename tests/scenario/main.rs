@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod activation;
 mod beat_over_http;
 mod broken_primary;
 mod commands;

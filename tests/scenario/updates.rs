@@ -1,30 +1,12 @@
 //! A customer without heartbeats: the router reports its address, the probe finds the mail server, held mail flows;
 //! once the server is gone it is noticed, and a router's update does not pretend that it is back.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use data_encoding::BASE64;
 use serde_json::Value;
 
+pub(crate) use crate::support::ask;
 use crate::support::{Beats, Primary, Sender, Server, mail, wait_for};
-
-/// Status and body of a request as an old router makes it: HTTP/1.0, the host without its port.
-pub(crate) fn ask(server: SocketAddr, target: &str, login: Option<(&str, &str)>) -> (u16, String) {
-    let mut stream = TcpStream::connect(server).unwrap();
-    let login = login.map(|(user, token)| BASE64.encode(format!("{user}:{token}").as_bytes()));
-    let login = login.map(|text| format!("Authorization: Basic {text}\r\n")).unwrap_or_default();
-    write!(stream, "GET {target} HTTP/1.0\r\nHost: 127.0.0.1\r\n{login}User-Agent: Fritz!Box DDNS/1.0.1\r\n\r\n")
-        .unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    if head.contains(" 401 ") {
-        assert!(head.to_ascii_lowercase().contains("www-authenticate: basic"), "{head}");
-    }
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-}
 
 fn token(server: &Server, arguments: &[&str]) -> String {
     let words = [&["token", "new", "firma"], arguments].concat();

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chrono::TimeZone;
 use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount};
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
+use pulsemx::dns::NameStore;
 use pulsemx::liveness::TransitionLog;
 use pulsemx::recipient::RecipientStore;
 use pulsemx::spool::{
@@ -20,10 +21,13 @@ use pulsemx::update::UpdateStore;
 use pulsemx::verdict::VerdictStore;
 
 pub(crate) trait Everything:
-    AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore
+    AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore
 {
 }
-impl<T: AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore> Everything for T {}
+impl<T: AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore> Everything
+    for T
+{
+}
 
 /// An engine that may be stopped and started again. `restart` of the memory engine keeps the value.
 pub(crate) enum Engine {

@@ -15,6 +15,7 @@ mod engine;
 mod flush;
 mod messages;
 mod model;
+mod names;
 mod on_disk;
 mod recipients;
 mod transitions;

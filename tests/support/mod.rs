@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use data_encoding::BASE64;
 use serde_json::Value;
 
 /// The server binary under test.
@@ -486,4 +487,20 @@ pub fn http_get(server: SocketAddr, path: &str) -> (String, String) {
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+/// Status and body of a request as an old router makes it: HTTP/1.0, the host without its port.
+pub fn ask(server: SocketAddr, target: &str, login: Option<(&str, &str)>) -> (u16, String) {
+    let mut stream = TcpStream::connect(server).unwrap();
+    let login = login.map(|(user, token)| BASE64.encode(format!("{user}:{token}").as_bytes()));
+    let login = login.map(|text| format!("Authorization: Basic {text}\r\n")).unwrap_or_default();
+    write!(stream, "GET {target} HTTP/1.0\r\nHost: 127.0.0.1\r\n{login}User-Agent: Fritz!Box DDNS/1.0.1\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    if head.contains(" 401 ") {
+        assert!(head.to_ascii_lowercase().contains("www-authenticate: basic"), "{head}");
+    }
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use pulsemx::verdict::question::driver::Resolver;
 use pulsemx::verdict::{Finding, SenderCircumstances, Verdict, authenticates_sender};
 
 use crate::dns::{Server, Zone};
@@ -120,6 +121,33 @@ async fn a_forwarder_is_not_judged_in_the_place_of_its_senders() {
         assert_eq!((verdict.spf.finding, verdict.iprev.finding), (Finding::None, Finding::None));
         assert_eq!(verdict.dmarc.finding, dmarc);
         assert!(verdict.is_forwarded && is_authenticated(&verdict, SENDER) == (dmarc == Finding::Pass));
+    }
+}
+
+#[tokio::test]
+async fn a_list_says_listed_and_neither_silence_nor_its_refusal_does() {
+    let listed = |name: &str, answer: &str| (format!("25.2.0.192.{name}"), answer.to_owned());
+    let mut zone = zone().address("9.100.51.198.bad.example", "127.0.0.2");
+    for (name, answer) in [
+        listed("bad.example", "127.0.0.4"),
+        listed("blocked.example", "127.255.255.254"),
+        listed("itself.example", "127.0.0.1"),
+        listed("hijacked.example", "203.0.113.1"),
+    ] {
+        zone = zone.address(&name, &answer);
+    }
+    let server = zone.serve().await;
+    let lists = ["blocked", "bad", "itself", "hijacked", "unknown"];
+    let settings = pulsemx::verdict::Settings {
+        lists: lists.map(|list| pulsemx::base::DomainName::parse(&format!("{list}.example")).unwrap()).to_vec(),
+        ..crate::mail::settings(&server)
+    };
+    let resolver = Resolver::new(&settings, crate::mail::hostname()).unwrap();
+    let mut spool = Spool::new().await;
+    for (peer, expected) in [(PEER, vec!["bad.example"]), ("203.0.113.7", vec![]), ("2001:db8::1", vec![])] {
+        let subject = spool.add(peer, SENDER, &content()).await;
+        let verdict = resolver.judge(&subject, false, &*spool.store).await;
+        assert_eq!(verdict.listed_in, expected, "{peer}");
     }
 }
 

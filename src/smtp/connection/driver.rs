@@ -1,8 +1,9 @@
 //! Moves the octets of one connection in and out of its [`Session`] and does what that asks of the spool.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -12,9 +13,13 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::super::driver::Host;
-use super::super::gate::Place;
-use super::super::session::{Action, Committed, PieceOutcome, Session, World};
-use super::super::settings::INPUT_OCTETS_MAX;
+use super::super::gate::{Place, Stress};
+use super::super::rates::Deed;
+use super::super::requests::FlushRequests;
+use super::super::session::{Action, Committed, FlushAnswer, PieceOutcome, Session, World};
+use super::super::settings::{INPUT_OCTETS_MAX, INPUT_OCTETS_MIN, Settings, TRANSACTIONS_MAX};
+use super::listing::driver::Listing;
+use super::welcome;
 use crate::account::ServedDomain;
 use crate::base::{AccountId, LocalPart, Moment, SpoolId};
 use crate::recipient::Judgement;
@@ -48,6 +53,7 @@ pub(in crate::smtp) struct Seat {
 /// One connection.
 pub(in crate::smtp) struct Connection {
     host: Arc<Host>,
+    settings: Arc<Settings>,
     peer: SocketAddr,
     session: Session,
     input: BytesMut,
@@ -58,24 +64,64 @@ pub(in crate::smtp) struct Connection {
     is_asked_to_leave: bool,
     /// When running transactions are cut off, once the service stops.
     cut_off: Option<Moment>,
+    listing: Option<Listing>,
+    open: OpenTransaction,
+}
+
+/// Whether this session's transaction is counted among all.
+struct OpenTransaction {
+    host: Arc<Host>,
+    is_open: bool,
+}
+
+impl OpenTransaction {
+    fn set(&mut self, is_open: bool) {
+        if is_open && !self.is_open {
+            self.host.transactions.fetch_add(1, Ordering::Relaxed);
+        } else if !is_open && self.is_open {
+            self.host.transactions.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.is_open = is_open;
+    }
+}
+
+impl Drop for OpenTransaction {
+    fn drop(&mut self) {
+        self.set(false);
+    }
 }
 
 /// Serves one peer to the end.
 pub(in crate::smtp) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     host: Arc<Host>,
-    stream: S,
+    mut stream: S,
     peer: SocketAddr,
     seat: Seat,
 ) {
+    let settings = host.settings.load_full();
+    let listing = Listing::ask(&host, &settings, peer.ip());
+    let Some(input) = welcome::driver::wait(&host, &settings, &mut stream, peer).await else { return };
     let now = host.now();
-    let session =
-        Session::new(Arc::clone(&host.settings), Arc::clone(&host.counters), peer.ip(), host.tls.is_some(), now);
-    let timer = Box::pin(sleep_until(host.instant(session.poll_timeout(false))));
+    let session = Session::new(Arc::clone(&settings), Arc::clone(&host.counters), peer.ip(), host.tls.is_some(), now);
+    let timer = Box::pin(sleep_until(host.instant(session.poll_timeout(Stress::Calm))));
     let shutdown = Box::pin(host.shutdown.clone().cancelled_owned());
-    let input = BytesMut::with_capacity(INPUT_OCTETS_MAX);
-    Connection { host, peer, session, input, timer, shutdown, seat, is_asked_to_leave: false, cut_off: None }
-        .run(stream)
-        .await;
+    let open = OpenTransaction { host: Arc::clone(&host), is_open: false };
+    Connection {
+        host,
+        settings,
+        peer,
+        session,
+        input,
+        timer,
+        shutdown,
+        seat,
+        is_asked_to_leave: false,
+        cut_off: None,
+        listing,
+        open,
+    }
+    .run(stream)
+    .await;
 }
 
 impl Connection {
@@ -100,7 +146,7 @@ impl Connection {
         let acceptor = self.host.tls.clone()?;
         // Nothing that was read before the handshake may be taken for a command after it.
         self.input.clear();
-        match timeout(self.host.settings.patience.handshake, acceptor.accept(stream)).await {
+        match timeout(self.settings.patience.handshake, acceptor.accept(stream)).await {
             Ok(Ok(encrypted)) => {
                 let (_, connection) = encrypted.get_ref();
                 let version = connection.protocol_version().map(|v| format!("{v:?}")).unwrap_or_default();
@@ -123,7 +169,12 @@ impl Connection {
     async fn converse<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> End {
         loop {
             let host = Arc::clone(&self.host);
-            match self.session.advance(&mut self.input, &*host, host.now()) {
+            if self.listing.as_ref().is_some_and(Listing::is_listed) {
+                self.session.handle_listed();
+            }
+            let action = self.session.advance(&mut self.input, &*host, host.now());
+            self.open.set(self.session.is_in_transaction());
+            match action {
                 Action::Read => {
                     if !self.flush(stream).await || !self.read(stream).await {
                         return End::Gone;
@@ -172,14 +223,14 @@ impl Connection {
             stream.write_all(output).await?;
             stream.flush().await
         };
-        let is_sent = matches!(timeout(self.host.settings.patience.write, sending).await, Ok(Ok(())));
+        let is_sent = matches!(timeout(self.settings.patience.write, sending).await, Ok(Ok(())));
         self.session.output().clear();
         is_sent
     }
 
     /// Waits for octets, a deadline or the end of the service. False when the peer is gone.
     async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> bool {
-        self.input.reserve(INPUT_OCTETS_MAX);
+        self.make_room();
         let silent_since = (!self.session.is_in_transaction()).then(|| self.host.now());
         self.seat.place.note_silence(silent_since);
         loop {
@@ -200,7 +251,7 @@ impl Connection {
                 return true;
             }
             if self.cut_off.is_none() && self.host.shutdown.is_cancelled() {
-                self.cut_off = Some(now + self.host.settings.patience.shutdown);
+                self.cut_off = Some(now + self.settings.patience.shutdown);
                 self.session.handle_shutdown();
                 return true;
             }
@@ -211,7 +262,7 @@ impl Connection {
                     return matches!(result, Ok(octets) if octets > 0);
                 }
                 () = self.shutdown.as_mut(), if self.cut_off.is_none() => {
-                    self.cut_off = Some(self.host.now() + self.host.settings.patience.shutdown);
+                    self.cut_off = Some(self.host.now() + self.settings.patience.shutdown);
                     self.session.handle_shutdown();
                     return true;
                 }
@@ -238,6 +289,15 @@ impl Connection {
         }
     }
 
+    /// A peer outside of a transaction says little, and may be silent for minutes: its buffer is small then.
+    fn make_room(&mut self) {
+        let is_busy = self.session.is_in_transaction();
+        if !is_busy && self.input.is_empty() && self.input.capacity() > INPUT_OCTETS_MIN {
+            self.input = BytesMut::new();
+        }
+        self.input.reserve(if is_busy { INPUT_OCTETS_MAX } else { INPUT_OCTETS_MIN });
+    }
+
     /// Waits before the reply to a peer that is being slowed.
     async fn pause(&mut self, until: Moment) {
         self.seat.place.note_silence(None);
@@ -245,7 +305,7 @@ impl Connection {
         tokio::select! {
             () = sleep_until(self.host.instant(until)) => {}
             () = self.shutdown.as_mut(), if self.cut_off.is_none() => {
-                self.cut_off = Some(self.host.now() + self.host.settings.patience.shutdown);
+                self.cut_off = Some(self.host.now() + self.settings.patience.shutdown);
                 self.session.handle_shutdown();
             }
         }
@@ -255,7 +315,7 @@ impl Connection {
     }
 
     fn deadline(&self) -> Moment {
-        let own = self.session.poll_timeout(self.seat.place.is_crowded());
+        let own = self.session.poll_timeout(self.seat.place.stress());
         self.cut_off.map_or(own, |cut_off| cut_off.min(own))
     }
 
@@ -354,6 +414,15 @@ impl World for Host {
         self.rooms.recipients.judge(served.account.id, served.name, local_part, is_there, self.clock.wall())
     }
 
+    fn start_flush(&self, account: AccountId) -> FlushAnswer {
+        let admits = |requests: &mut FlushRequests| requests.admits(account, self.now());
+        if !admits(&mut self.flush_requests.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return FlushAnswer::TooOften;
+        }
+        self.rooms.stored.flush_wanted(account);
+        FlushAnswer::Started
+    }
+
     fn fair_share(&self) -> Option<u64> {
         self.rooms.spool.fair_share()
     }
@@ -364,6 +433,14 @@ impl World for Host {
 
     fn line(&self, endpoint: crate::base::EndpointId) -> Option<crate::liveness::LineView> {
         self.rooms.lines.line(endpoint)
+    }
+
+    fn admits(&self, peer: IpAddr, deed: Deed, now: Moment) -> bool {
+        self.rates.admits(peer, deed, now)
+    }
+
+    fn is_too_busy(&self) -> bool {
+        self.transactions.load(Ordering::Relaxed) >= TRANSACTIONS_MAX
     }
 
     fn next_id(&self) -> SpoolId {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 mod chunks;
+mod listed;
 
 use super::*;
 use crate::account::{Account, AccountStatus, Domain};
@@ -19,6 +20,8 @@ struct Village {
     state: Cell<Option<LineState>>,
     held: HashMap<AccountId, u64>,
     room: Cell<u64>,
+    flushed: Cell<u32>,
+    address: Cell<Option<IpAddr>>,
 }
 
 fn name(text: &str) -> DomainName {
@@ -52,6 +55,8 @@ impl Village {
             state: Cell::new(Some(LineState::Offline)),
             held: HashMap::new(),
             room: Cell::new(u64::MAX),
+            flushed: Cell::new(0),
+            address: Cell::new(None),
         }
     }
 }
@@ -69,11 +74,18 @@ impl World for Village {
             _ => Judgement::Accept,
         }
     }
+    fn start_flush(&self, account: AccountId) -> FlushAnswer {
+        self.flushed.set(self.flushed.get() + 1);
+        if account == AccountId(1) && self.flushed.get() < 3 { FlushAnswer::Started } else { FlushAnswer::TooOften }
+    }
     fn fair_share(&self) -> Option<u64> {
         None
     }
     fn usage(&self, account: AccountId) -> Usage {
-        Usage { octets: self.held.get(&account).copied().unwrap_or_default(), ..Usage::default() }
+        {
+            let octets = self.held.get(&account).copied().unwrap_or_default();
+            Usage { octets, waiting: octets / 1_000, ..Usage::default() }
+        }
     }
     fn line(&self, endpoint: EndpointId) -> Option<LineView> {
         Some(LineView {
@@ -83,7 +95,7 @@ impl World for Village {
             since: Some(wall()),
             last_beat: None,
             last_beat_at: None,
-            address: None,
+            address: self.address.get(),
             interval: Duration::from_secs(5),
             missed: 0,
             mail_ok: None,
@@ -559,4 +571,24 @@ fn a_server_that_is_there_judges_its_mailboxes_itself() {
     assert_eq!(talk.say(question), [250, 550, 250]);
     talk.world.state.set(Some(LineState::Online));
     assert_eq!(talk.say(question), [250, 250, 250]);
+}
+
+#[test]
+fn only_the_server_behind_the_heartbeat_may_ask_for_its_mail() {
+    let mut talk = talk().greeted();
+    let question = "ETRN firma.example\r\n";
+    assert_eq!(talk.say(question), [459], "nothing is known of an address");
+    talk.world.state.set(Some(LineState::Online));
+    talk.world.address.set(Some("198.51.100.77".parse().unwrap()));
+    assert_eq!(talk.say(question), [459], "somebody else");
+    assert_eq!(talk.say("ETRN stranger.example\r\nETRN #queue\r\nETRN a..b\r\nETRN\r\n"), [459, 458, 501, 501]);
+    talk.world.address.set(Some(talk.session.peer));
+    assert_eq!(talk.say(question), [251]);
+    talk.world.held.insert(AccountId(1), 7_000);
+    assert_eq!(talk.say(question), [253]);
+    assert!(talk.replies.contains("7 pending messages for firma.example"));
+    assert_eq!(talk.say("ETRN @firma.example\r\nETRN firma.example\r\n"), [253, 458]);
+    assert_eq!(talk.say("MAIL FROM:<>\r\nETRN firma.example\r\n"), [250, 503]);
+    talk.world.state.set(Some(LineState::Offline));
+    assert_eq!(talk.say("RSET\r\nETRN firma.example\r\n"), [250, 459]);
 }

@@ -1,11 +1,13 @@
 //! MAIL: a transaction begins (RFC 5321 §4.1.1.2).
 
+use crate::base::Moment;
 use crate::smtp::command::MailCommand;
+use crate::smtp::rates::Deed;
 use crate::smtp::reply;
 use crate::smtp::session::{Envelope, Session, State, World};
 
 impl Session {
-    pub(in crate::smtp) fn mail(&mut self, mail: MailCommand, world: &dyn World) {
+    pub(in crate::smtp) fn mail(&mut self, mail: MailCommand, world: &dyn World, now: Moment) {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Greeted(greeting) => {
                 if mail.declared_octets.is_some_and(|octets| octets > self.settings.message_octets_max.0) {
@@ -15,6 +17,14 @@ impl Session {
                 if world.room() <= mail.declared_octets.unwrap_or(0) {
                     self.state = State::Greeted(greeting);
                     return self.refuse(&reply::DISK_FULL);
+                }
+                if world.is_too_busy() {
+                    self.state = State::Greeted(greeting);
+                    return self.refuse(&reply::TOO_BUSY);
+                }
+                if self.has_limits && !world.admits(self.peer, Deed::Message, now) {
+                    self.state = State::Greeted(greeting);
+                    return self.refuse(&reply::BRINGS_TOO_MUCH);
                 }
                 let envelope = Envelope {
                     reverse_path: mail.reverse_path,

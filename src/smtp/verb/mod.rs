@@ -3,6 +3,7 @@
 mod bdat;
 mod data;
 mod ehlo;
+mod etrn;
 mod mail;
 mod rcpt;
 mod rset;

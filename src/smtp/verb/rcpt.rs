@@ -2,27 +2,38 @@
 
 use crate::base::Moment;
 use crate::smtp::admission;
+use crate::smtp::brake::Pull;
 use crate::smtp::command::RcptCommand;
-use crate::smtp::reply::{self, Reply};
-use crate::smtp::session::{Session, State, World};
+use crate::smtp::rates::Deed;
+use crate::smtp::reply::{self, Reply, Whereabouts};
+use crate::smtp::session::{Session, State, World, whereabouts};
+use crate::spool::NewRecipient;
 
 impl Session {
     pub(in crate::smtp) fn rcpt(&mut self, rcpt: RcptCommand, world: &dyn World, now: Moment) {
-        match self.judge(rcpt, world) {
+        match self.judge(rcpt, world, now) {
             Ok(()) => self.say(&reply::RECIPIENT_OK),
             Err(refusal) => {
                 tracing::info!(peer = %self.peer, code = refusal.code, enhanced = refusal.enhanced, "recipient refused");
-                if refusal.code >= 500 && self.brake.handle_refused(now) {
-                    self.counters.refusal_delayed();
-                    self.held = Some(refusal);
-                } else {
-                    self.refuse(&refusal);
-                }
+                self.refuse_recipient(refusal, world, now);
             }
         }
     }
 
-    fn judge(&mut self, rcpt: RcptCommand, world: &dyn World) -> Result<(), Reply> {
+    fn refuse_recipient(&mut self, refusal: Reply, world: &dyn World, now: Moment) {
+        if refusal.code < 500 {
+            return self.refuse(&refusal);
+        }
+        let has_budget = !self.has_limits || world.admits(self.peer, Deed::Refusal, now);
+        match self.brake.handle_refused(has_budget, now) {
+            Pull::Not => return self.refuse(&refusal),
+            Pull::Slow => self.held = Some(refusal),
+            Pull::Stop => self.held = Some(reply::TOO_MANY_UNKNOWN),
+        }
+        self.counters.refusal_delayed();
+    }
+
+    fn judge(&mut self, rcpt: RcptCommand, world: &dyn World, now: Moment) -> Result<(), Reply> {
         let envelope = match &self.state {
             State::Transaction(_, envelope) => envelope,
             State::Fresh => return Err(reply::EHLO_FIRST),
@@ -37,10 +48,16 @@ impl Session {
         if !rcpt.is_ascii && !envelope.smtputf8 {
             return Err(reply::NEEDS_SMTPUTF8);
         }
+        if self.has_limits && !world.admits(self.peer, Deed::Recipient, now) {
+            return Err(reply::BRINGS_TOO_MUCH);
+        }
         let octets = envelope.declared_octets.unwrap_or(0);
         let mut recipient =
             self.with_surroundings(world, |around| admission::admit(&rcpt.path, &envelope.recipients, octets, around))?;
         recipient.dsn = rcpt.dsn;
+        if self.is_listed && (self.settings.defers_listed_while_offline || is_there(&recipient, world)) {
+            return Err(reply::LISTED);
+        }
         // Named twice, delivered once (RFC 5321 §4.1.1.3 leaves it open); what was wanted first holds.
         if let State::Transaction(_, envelope) = &mut self.state
             && !envelope.recipients.iter().any(|known| known.is_same_mailbox(&recipient))
@@ -49,4 +66,9 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Whether the recipient's own server takes mail now: only then is there another way than through us.
+fn is_there(recipient: &NewRecipient, world: &dyn World) -> bool {
+    recipient.mailbox.domain().is_some_and(|domain| whereabouts(domain, world) == Whereabouts::There)
 }

@@ -172,6 +172,7 @@ impl Tables {
         self.history.retain(|(account, _, _)| *account != id);
         self.accounts.remove(&id);
         self.prune_updates();
+        self.prune_names();
         self.forget_recipients(id, None);
         self.note(change, Some(id), format!("account.remove {name}"));
         Ok(())

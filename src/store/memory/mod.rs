@@ -3,6 +3,7 @@
 //! Nothing survives the value. Everything is under one lock, so each call is one step.
 
 mod account;
+mod name;
 mod recipient;
 mod spool;
 mod spool_rule;
@@ -65,6 +66,9 @@ struct Tables {
     lines: HashMap<EndpointId, Line>,
     days: BTreeMap<(AccountId, chrono::NaiveDate), DayRow>,
     updates: crate::update::UpdateRows,
+    fronts: BTreeMap<EndpointId, crate::dns::front::Front>,
+    /// With their changes, newest first.
+    zones: BTreeMap<DomainName, (crate::dns::store::StoredZone, Vec<crate::dns::store::ZoneChange>)>,
     messages: BTreeMap<SpoolId, Stored>,
     chunks: BTreeMap<(SpoolId, u32), Bytes>,
     counters: HashMap<AccountId, Counter>,

@@ -23,7 +23,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0007_leaving.sql"),
     include_str!("../../../migrations/0008_recipients.sql"),
     include_str!("../../../migrations/0009_verdicts.sql"),
-    include_str!("../../../migrations/0010_flush.sql"),
+    include_str!("../../../migrations/0010_names.sql"),
+    include_str!("../../../migrations/0011_flush.sql"),
 ];
 
 /// The schema that `steps` lead to.

@@ -19,6 +19,7 @@ mod integrity;
 mod job;
 mod known_good;
 mod migrate;
+mod name;
 mod open;
 mod readers;
 mod recipient;
@@ -73,7 +74,7 @@ impl Settings {
     }
 }
 
-/// The store on disk. Implements the traits of the account, liveness, spool, update and verdict rooms.
+/// The store on disk. Implements the traits of the account, liveness, spool, update, verdict and dns rooms.
 ///
 /// Reads need a tokio runtime around them (they run on its blocking threads); writes do not.
 pub struct SqliteStore {

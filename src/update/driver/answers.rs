@@ -12,6 +12,7 @@ use crate::update::decide::{Known, Verdict, Wish, decide};
 use crate::update::ledger::Owned;
 use crate::update::limit::network;
 use crate::update::model::{AGENT_CHARS_MAX, DeviceRequest, HostName, Policy, Role, TokenKind, TokenRecord, visible};
+use crate::update::names::NamesChanged;
 use crate::update::reason::Reason;
 use crate::update::request::{HOSTS_MAX, Login, Query};
 use crate::update::store::UpdateError;
@@ -220,7 +221,11 @@ impl Updates {
         }
         if let Some(policy) = outcome.policy {
             self.inner().ledger.set_policy(token.account, policy);
+            self.tell_change(NamesChanged::Policy(token.account, policy));
             tracing::info!(account = %token.account, backup_mx = policy.backup_mx, "backup MX switched by a device");
+        }
+        if !outcome.changes.is_empty() {
+            self.tell_change(NamesChanged::Hosts(outcome.changes.iter().map(|(_, after)| after.clone()).collect()));
         }
         for host in &outcome.accepted {
             let before = outcome.changes.iter().find(|(_, after)| after == host).map(|(before, _)| before);

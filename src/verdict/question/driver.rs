@@ -1,8 +1,10 @@
 //! Asks the DNS for one message, and reads its content piece by piece from the spool.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use mail_auth::common::resolver::ToReverseName;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -37,6 +39,8 @@ pub struct Resolver {
     asker: MessageAuthenticator,
     hostname: DomainName,
     message_timeout: Duration,
+    question_timeout: Duration,
+    lists: Arc<[DomainName]>,
 }
 
 /// What the envelope came to.
@@ -69,7 +73,13 @@ impl Resolver {
         options.negative_max_ttl = Some(ABSENCE_KEPT);
         options.case_randomization = true;
         let asker = MessageAuthenticator::new(config, options)?;
-        Ok(Self { asker, hostname, message_timeout: settings.message_timeout })
+        Ok(Self {
+            asker,
+            hostname,
+            message_timeout: settings.message_timeout,
+            question_timeout: settings.question_timeout,
+            lists: settings.lists.clone().into(),
+        })
     }
 
     /// Everything about one message, within the time for one message.
@@ -79,12 +89,14 @@ impl Resolver {
         let until = begun + self.message_timeout.mul_f32(0.7);
         let envelope = self.envelope(subject, is_forwarded, until);
         let section = timeout_at(until, collect(subject, spool));
-        let (envelope, section) = futures_util::join!(envelope, section);
+        let lists = async { if is_forwarded { Vec::new() } else { self.lists_with(subject.peer).await } };
+        let (envelope, section, listed_in) = futures_util::join!(envelope, section, lists);
         let mut verdict = Verdict {
             spf: envelope.spf,
             helo: envelope.helo,
             iprev: envelope.iprev,
             is_forwarded,
+            listed_in,
             ..Verdict::default()
         };
         match section {
@@ -97,6 +109,19 @@ impl Resolver {
             Ok(Err(_)) | Err(_) => verdict.dmarc.finding = Finding::TempError,
         }
         verdict
+    }
+
+    /// The lists that have this peer (RFC 5782 §2.1), as far as they answer within the time for one question.
+    pub async fn lists_with(&self, peer: IpAddr) -> Vec<String> {
+        let peer = peer.to_canonical();
+        let until = Instant::now() + self.question_timeout;
+        let ask = async |list: &DomainName| {
+            let name = format!("{}.{list}.", peer.to_reverse_name());
+            let answer = timeout_at(until, self.asker.ipv4_lookup_raw(&name)).await;
+            let is_in = matches!(answer, Ok(Ok(found)) if found.entry.iter().any(is_listing));
+            is_in.then(|| list.to_string())
+        };
+        futures_util::future::join_all(self.lists.iter().map(ask)).await.into_iter().flatten().collect()
     }
 
     /// RFC 7208 §2.3 and RFC 7208 §2.4, and RFC 8601 §3.
@@ -190,6 +215,13 @@ impl Resolver {
             Err(_) => DmarcFinding { finding: Finding::TempError, ..DmarcFinding::default() },
         };
     }
+}
+
+/// Whether an answer of a list says "listed": some address in 127.0.0.0/8, but none of those with which lists say that they
+/// do not answer this resolver (127.255.255.0/24), and not 127.0.0.1, which a list has for itself (RFC 5782 §5).
+fn is_listing(answer: &Ipv4Addr) -> bool {
+    let octets = answer.octets();
+    answer.is_loopback() && *answer != Ipv4Addr::LOCALHOST && octets.get(..3) != Some(&[127, 255, 255])
 }
 
 fn late() -> mail_auth::Error {

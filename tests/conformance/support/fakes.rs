@@ -81,6 +81,9 @@ impl StoredListener for MemorySpool {
     fn mail_stored(&self, accounts: &[AccountId]) {
         self.lock().told.extend_from_slice(accounts);
     }
+    fn flush_wanted(&self, account: AccountId) {
+        self.lock().told.push(account);
+    }
 }
 
 #[async_trait]

@@ -8,12 +8,15 @@ use crate::account::DirectoryHandle;
 use crate::base::{Clock, DomainName, SpoolIds, WallTime};
 use crate::smtp::fakes::{MemorySpool, Mood, StillLines, village};
 use crate::smtp::gate::Gate;
+use crate::smtp::rates::Rates;
 use crate::smtp::{Settings, SmtpRooms};
 use crate::spool::SpoolError;
 use crate::verdict::driver::CheckRooms;
 use crate::verdict::{self, Checker, Verdict, VerdictStore};
+use std::sync::atomic::AtomicU32;
 
 struct Fixture {
+    host: Arc<Host>,
     peer: DuplexStream,
     spool: Arc<MemorySpool>,
     shutdown: CancellationToken,
@@ -23,14 +26,17 @@ struct Fixture {
 
 /// A session over a pipe; the peer's end.
 fn connected() -> Fixture {
-    connected_with(None)
+    connected_to(host(None, |_| {}))
 }
 
-fn connected_with(checks: Option<Arc<Checker>>) -> Fixture {
+fn host(checks: Option<Arc<Checker>>, change: impl FnOnce(&mut Settings)) -> (Arc<Host>, Arc<MemorySpool>) {
+    let mut settings = Settings::new(DomainName::parse("mx.example").unwrap());
+    change(&mut settings);
     let spool = Arc::new(MemorySpool::default());
-    let shutdown = CancellationToken::new();
     let host = Arc::new(Host {
-        settings: Arc::new(Settings::new(DomainName::parse("mx.example").unwrap())),
+        rates: Rates::new(&settings),
+        transactions: AtomicU32::new(0),
+        settings: arc_swap::ArcSwap::from_pointee(settings),
         counters: Arc::default(),
         rooms: SmtpRooms {
             directory: DirectoryHandle::new(village()),
@@ -43,17 +49,24 @@ fn connected_with(checks: Option<Arc<Checker>>) -> Fixture {
             checks,
         },
         tls: None,
-        shutdown: shutdown.clone(),
+        shutdown: CancellationToken::new(),
+        flush_requests: std::sync::Mutex::default(),
         started: Instant::now(),
         clock: Clock,
     });
+    (host, spool)
+}
+
+/// Another connection from 192.0.2.1.
+fn connected_to((host, spool): (Arc<Host>, Arc<MemorySpool>)) -> Fixture {
+    let shutdown = host.shutdown.clone();
     let (peer, ours) = tokio::io::duplex(64 * 1024);
     let peer_address: SocketAddr = "192.0.2.1:4000".parse().unwrap();
     let leave = CancellationToken::new();
-    let place = Gate::new(&host.settings).enter(peer_address.ip(), host.now(), || {}).unwrap();
+    let place = Gate::new(&host.settings.load()).enter(peer_address.ip(), host.now(), || {}).unwrap();
     let seat = Seat { place, leave: leave.clone() };
-    tokio::spawn(serve(host, ours, peer_address, seat));
-    Fixture { peer, spool, shutdown, leave, started: Instant::now() }
+    tokio::spawn(serve(Arc::clone(&host), ours, peer_address, seat));
+    Fixture { host, peer, spool, shutdown, leave, started: Instant::now() }
 }
 
 /// Keeps no verdict.
@@ -154,7 +167,7 @@ async fn the_reply_to_content_does_not_wait_for_the_checks_of_its_sender() {
     let rooms = CheckRooms { spool: Arc::new(MemorySpool::default()), verdicts: Arc::new(Forgetful) };
     let name = DomainName::parse("mx.example").unwrap();
     let checker = Checker::start(settings, name, rooms, CancellationToken::new()).unwrap().unwrap();
-    let mut fixture = connected_with(Some(Arc::clone(&checker)));
+    let mut fixture = connected_to(host(Some(Arc::clone(&checker)), |_| {}));
     fixture.open_content().await;
     fixture.say("x\r\n.\r\n").await;
     fixture.hear("250").await;
@@ -163,6 +176,113 @@ async fn the_reply_to_content_does_not_wait_for_the_checks_of_its_sender() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(checker.counts().failed, 0);
+}
+
+const HUNT: &str = "RCPT TO:<x@stranger.example>\r\n";
+
+impl Fixture {
+    fn again(&self) -> Self {
+        connected_to((Arc::clone(&self.host), Arc::clone(&self.spool)))
+    }
+}
+
+/// A network that has spent its budget of refusals.
+async fn hunted() -> Fixture {
+    let fixture = connected();
+    let now = fixture.host.now();
+    while fixture.host.rates.admits("192.0.2.77".parse().unwrap(), Deed::Refusal, now) {}
+    fixture
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_that_hunts_addresses_is_slowed_from_the_first_and_sent_away_with_the_fifth() {
+    let mut fixture = hunted().await.again();
+    fixture.say("EHLO a.example\r\nMAIL FROM:<>\r\nRCPT TO:<b@firma.example>\r\n").await;
+    fixture.hear("250").await;
+    fixture.hear("250").await;
+    fixture.hear("250").await;
+    assert_eq!(fixture.seconds(), 0, "what is accepted is not slowed");
+    fixture.say(&HUNT.repeat(10)).await;
+    let rest = fixture.rest().await;
+    assert_eq!((rest.matches("550 5.7.1").count(), rest.matches("421 4.7.1").count()), (4, 1), "{rest}");
+    assert_eq!(fixture.seconds(), 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_of_hunting_brake_the_next_ones_of_their_network() {
+    let first = connected();
+    for _ in 0..8 {
+        let mut session = first.again();
+        session.say(&format!("EHLO a.example\r\nMAIL FROM:<>\r\n{}", HUNT.repeat(30))).await;
+        session.rest().await;
+    }
+    assert!(!first.host.rates.admits("192.0.2.1".parse().unwrap(), Deed::Refusal, first.host.now()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspicious_network_waits_half_a_second_for_its_greeting_and_others_do_not() {
+    let mut fixture = hunted().await;
+    fixture.hear("220").await;
+    let began = Instant::now();
+    let mut next = fixture.again();
+    next.hear("220").await;
+    assert_eq!(began.elapsed().as_millis(), 500);
+    assert_eq!(fixture.host.counters.shown().early_talkers, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_talks_before_its_greeting_is_counted_and_by_wish_sent_away() {
+    let mut fixture = hunted().await.again();
+    fixture.say("EHLO a.example\r\nQUIT\r\n").await;
+    let heard = fixture.rest().await;
+    assert!(heard.starts_with("220 ") && heard.contains("\r\n221 "), "{heard}");
+    assert_eq!(fixture.host.counters.shown().early_talkers, 1);
+    let strict = host(None, |settings| settings.refuses_early_talkers = true);
+    while strict.0.rates.admits("192.0.2.77".parse().unwrap(), Deed::Refusal, strict.0.now()) {}
+    let mut fixture = connected_to(strict);
+    fixture.say("EHLO a.example\r\n").await;
+    assert!(fixture.rest().await.starts_with("554 5.5.1 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_that_brings_too_much_is_deferred_for_a_while() {
+    let few = host(None, |settings| settings.messages_per_minute_max = 1);
+    let mut fixture = connected_to(few);
+    fixture.say("EHLO a.example\r\n").await;
+    fixture.hear("250").await;
+    for _ in 0..5 {
+        fixture.say("MAIL FROM:<>\r\nRSET\r\n").await;
+        fixture.hear("250").await;
+        fixture.hear("250").await;
+    }
+    fixture.say("MAIL FROM:<>\r\n").await;
+    fixture.hear("450").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    fixture.say("MAIL FROM:<>\r\n").await;
+    fixture.hear("250").await;
+    assert_eq!(fixture.host.counters.shown().refused.get("brings_too_much"), Some(&1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_transactions_are_opened_than_there_is_memory_for_and_each_is_counted_off() {
+    let mut fixture = connected();
+    fixture.say("EHLO a.example\r\n").await;
+    fixture.hear("250").await;
+    fixture.host.transactions.store(TRANSACTIONS_MAX - 1, Ordering::Relaxed);
+    let mut second = fixture.again();
+    fixture.say("MAIL FROM:<>\r\n").await;
+    fixture.hear("250").await;
+    second.say("EHLO a.example\r\nMAIL FROM:<>\r\n").await;
+    second.hear("451").await;
+    fixture.say("RSET\r\n").await;
+    fixture.hear("250").await;
+    second.say("MAIL FROM:<>\r\n").await;
+    second.hear("250").await;
+    let host = Arc::clone(&second.host);
+    drop(second);
+    while host.transactions.load(Ordering::Relaxed) >= TRANSACTIONS_MAX {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,97 @@
+//! The command line of customers' zones.
+
+use clap::Subcommand;
+
+use super::request::ZoneRequest;
+use super::zone_text::{ZoneText, driver};
+use crate::account::AccountName;
+use crate::base::DomainName;
+
+/// `pulsemx zone ...`
+#[derive(Subcommand, Debug)]
+pub enum ZoneCommand {
+    /// Serve a zone of an account: SOA and NS of this server, MX for the account's mail server and us
+    Add {
+        /// The account
+        account: AccountName,
+        /// The zone, such as firma.example
+        zone: DomainName,
+        /// Said in the history
+        #[arg(long, default_value = "")]
+        why: String,
+    },
+    /// Take a zone from a zone file, in place of what is there
+    Import {
+        /// The account
+        account: AccountName,
+        /// The zone
+        zone: DomainName,
+        /// The file, or - for standard input
+        #[arg(value_parser = driver::read)]
+        file: ZoneText,
+        /// Said in the history
+        #[arg(long, default_value = "")]
+        why: String,
+    },
+    /// Print a zone as a zone file, with the names that follow a mail server as they are now
+    Export {
+        /// The zone
+        zone: DomainName,
+    },
+    /// Set the records of one name and type, or take them away if no data is given
+    Set {
+        /// The zone
+        zone: DomainName,
+        /// The name, relative to the zone; @ for the zone itself
+        name: String,
+        /// MX, TXT, CNAME ...
+        record_type: String,
+        /// Data as in a zone file, once for each record
+        data: Vec<String>,
+        /// TTL in seconds
+        #[arg(long, default_value_t = 3600)]
+        ttl: u32,
+        /// Said in the history
+        #[arg(long, default_value = "")]
+        why: String,
+    },
+    /// Show what was changed in a zone, when, by whom and why
+    Show {
+        /// The zone
+        zone: DomainName,
+    },
+    /// List all zones
+    List,
+    /// Say what is wrong with a zone, or with a zone file before it is imported
+    Check {
+        /// The zone
+        zone: DomainName,
+        /// The file, or - for standard input; the zone as it is served if absent
+        #[arg(value_parser = driver::read)]
+        file: Option<ZoneText>,
+    },
+    /// Serve a zone no more
+    Rm {
+        /// The account
+        account: AccountName,
+        /// The zone
+        zone: DomainName,
+    },
+}
+
+impl From<ZoneCommand> for ZoneRequest {
+    fn from(command: ZoneCommand) -> Self {
+        match command {
+            ZoneCommand::Add { account, zone, why } => Self::Add { account, zone, why },
+            ZoneCommand::Import { account, zone, file, why } => Self::Import { account, zone, text: file.0, why },
+            ZoneCommand::Export { zone } => Self::Export { zone },
+            ZoneCommand::Set { zone, name, record_type, data, ttl, why } => {
+                Self::Set { zone, name, record_type, data, ttl, why }
+            }
+            ZoneCommand::Show { zone } => Self::Show { zone },
+            ZoneCommand::List => Self::List,
+            ZoneCommand::Check { zone, file } => Self::Check { zone, text: file.map(|file| file.0) },
+            ZoneCommand::Rm { account, zone } => Self::Remove { account, zone },
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the room asks of a storage engine: where names pointed, and the zones of customers.
+
+use async_trait::async_trait;
+
+use super::front::Front;
+use super::zone::ZoneRecord;
+use crate::account::Change;
+use crate::base::{AccountId, DomainName, EndpointId, WallTime};
+
+/// Records of one zone, at most.
+pub const RECORDS_PER_ZONE_MAX: usize = 10_000;
+/// Zones of one account, at most.
+pub const ZONES_PER_ACCOUNT_MAX: usize = 100;
+/// Changes of one zone that are kept; the oldest go first.
+pub const CHANGES_PER_ZONE_MAX: usize = 200;
+
+/// A zone of a customer, as he wrote it. Its SOA record is one of the records.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredZone {
+    /// Its name. Unique over all accounts.
+    pub apex: DomainName,
+    /// Whose.
+    pub account: AccountId,
+    /// As its SOA record.
+    pub serial: u32,
+    /// All of them, its SOA record included.
+    pub records: Vec<ZoneRecord>,
+}
+
+/// One change of a zone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ZoneChange {
+    /// When.
+    pub at: WallTime,
+    /// Who.
+    pub who: String,
+    /// In the words of whoever did it; empty if he said nothing.
+    pub why: String,
+    /// The serial that it led to.
+    pub serial: u32,
+    /// Lines of a zone file, each with `+` or `-` in front, cut after some.
+    pub what: String,
+}
+
+/// Why a change did not happen. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum NameError {
+    /// No such account.
+    #[error("there is no such account; see `pulsemx account list`")]
+    NoAccount,
+    /// No such zone in this account.
+    #[error("this account has no zone '{0}'; see `pulsemx zone list`")]
+    NoZone(DomainName),
+    /// It is somebody else's.
+    #[error("'{0}' is the zone of another account")]
+    ZoneTaken(DomainName),
+    /// The account has enough.
+    #[error("this account has {0} zones already; remove one first")]
+    Full(usize),
+    /// The engine failed.
+    #[error("the store of names failed: {0}")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Where names point and what stands in zones. Changes by a person carry their audit row in the same transaction.
+#[async_trait]
+pub trait NameStore: Send + Sync {
+    /// What the names of mail servers pointed at when it was last told; those that are parked are left out.
+    async fn load_fronts(&self) -> Result<Vec<(EndpointId, Front)>, NameError>;
+    /// Keeps what names point at. Not synced at once: a power cut may park a name until its server greets again, or
+    /// leave it pointing where it pointed some milliseconds before. Servers that are gone are left out.
+    async fn set_fronts(&self, fronts: Vec<(EndpointId, Front)>) -> Result<(), NameError>;
+    /// Every zone. One with a record that cannot be read is left out and logged.
+    async fn load_zones(&self) -> Result<Vec<StoredZone>, NameError>;
+    /// Keeps a zone in place of the one of that name, and notes the change; durable when it returns.
+    async fn put_zone(&self, zone: StoredZone, change: ZoneChange) -> Result<(), NameError>;
+    /// Forgets a zone and its changes.
+    async fn remove_zone(&self, account: AccountId, apex: DomainName, change: Change) -> Result<(), NameError>;
+    /// The newest changes of a zone, newest first.
+    async fn zone_changes(&self, apex: DomainName, limit: u32) -> Result<Vec<ZoneChange>, NameError>;
+}

@@ -1,0 +1,3 @@
+//! The moments before the greeting.
+
+pub(in crate::smtp) mod driver;

@@ -1,0 +1,59 @@
+//! ETRN: the customer's own server asks for its mail (RFC 1985). It has to ask from the address of its last heartbeat.
+
+use std::net::IpAddr;
+
+use crate::account::ServedDomain;
+use crate::base::DomainName;
+use crate::liveness::{LineState, LineView};
+use crate::smtp::reply;
+use crate::smtp::session::{FlushAnswer, Session, State, World};
+
+impl Session {
+    /// Who may not ask is told the same whether we know the name or not.
+    pub(in crate::smtp) fn etrn(&mut self, node: &str, world: &dyn World) {
+        match self.state {
+            State::Greeted(_) => {}
+            State::Fresh => return self.refuse(&reply::EHLO_FIRST),
+            State::Transaction(..)
+            | State::Content(..)
+            | State::Chunks(..)
+            | State::Swallow(_)
+            | State::Committing(..)
+            | State::Handshake
+            | State::Closed => return self.refuse(&reply::NESTED_MAIL),
+        }
+        // RFC 1985 §5.3.1: `@` asks for the names below as well; a queue by name is a matter of other servers.
+        if node.starts_with('#') {
+            return self.refuse(&reply::ETRN_NO_QUEUE);
+        }
+        let Ok(domain) = DomainName::parse(node.strip_prefix('@').unwrap_or(node)) else {
+            return self.refuse(&reply::BAD_SYNTAX);
+        };
+        let directory = world.directory();
+        let Some(served) = directory.served(&domain).filter(|served| may_ask(served, self.peer, world)) else {
+            tracing::info!(peer = %self.peer, %domain, "ETRN refused");
+            return self.refuse(&reply::ETRN_NOT_ALLOWED);
+        };
+        let account = served.account.id;
+        let waiting = world.usage(account).waiting;
+        if waiting == 0 {
+            return self.say(&reply::ETRN_NOTHING);
+        }
+        match world.start_flush(account) {
+            FlushAnswer::Started => {
+                tracing::info!(peer = %self.peer, %account, %domain, waiting, "ETRN");
+                self.say(&reply::etrn_started(&domain, waiting));
+            }
+            FlushAnswer::TooOften => self.refuse(&reply::ETRN_TOO_OFTEN),
+        }
+    }
+}
+
+/// One of the domain's servers beats, and from there.
+fn may_ask(served: &ServedDomain<'_>, peer: IpAddr, world: &dyn World) -> bool {
+    let is_there = |line: &LineView| {
+        matches!(line.state, LineState::Online | LineState::Returning | LineState::Suspect)
+            && line.address.map(|address| address.to_canonical()) == Some(peer.to_canonical())
+    };
+    served.endpoints.iter().filter_map(|endpoint| world.line(*endpoint)).any(|line| is_there(&line))
+}

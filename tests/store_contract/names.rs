@@ -1,0 +1,103 @@
+//! What names point at, and customers' zones.
+
+use pulsemx::account::AccountError;
+use pulsemx::base::{AccountId, EndpointId};
+use pulsemx::dns::front::Front;
+use pulsemx::dns::owner::Owner;
+use pulsemx::dns::store::{CHANGES_PER_ZONE_MAX, ZONES_PER_ACCOUNT_MAX};
+use pulsemx::dns::{NameError, StoredZone, ZoneChange, zone_file};
+
+use crate::engine::{Engine, account, at, change, for_each_engine, name, new_account};
+
+for_each_engine! {
+    what_names_point_at_survives_a_restart_and_goes_with_the_server,
+    a_zone_is_kept_whole_with_its_history,
+    a_zone_belongs_to_one_account_and_their_number_is_bounded,
+    of_many_changes_the_newest_are_kept,
+}
+
+fn front(last: u8) -> Front {
+    Front { v4: Some([203, 0, 113, last].into()), v6: Some("2001:db8::7".parse().unwrap()) }
+}
+
+fn zone(apex: &str, account: AccountId, serial: u32) -> StoredZone {
+    let text = format!(
+        "@ 60 IN SOA mx2.example.net. root.{apex}. {serial} 1 2 3 4\n@ 60 IN NS mx2.example.net.\n\
+         @ 60 IN TXT \"a \\\" b\" c\n*.w 60 IN A 203.0.113.9\n_25._tcp 60 IN TLSA 3 1 1 d2abde\n"
+    );
+    let records = zone_file::read(&text, &Owner::of_domain(&name(apex))).unwrap();
+    StoredZone { apex: name(apex), account, serial, records }
+}
+
+fn put(second: i64, serial: u32) -> ZoneChange {
+    ZoneChange {
+        at: at(second),
+        who: "operator".to_owned(),
+        why: "moved".to_owned(),
+        serial,
+        what: "+ a\n- b".to_owned(),
+    }
+}
+
+async fn what_names_point_at_survives_a_restart_and_goes_with_the_server(mut engine: Engine) {
+    let (one, endpoint) = account(engine.store(), "firma", 1).await;
+    let (_, other) = engine.store().create_account(new_account("zweite", 2), change(1)).await.unwrap();
+    engine.store().set_fronts(vec![(endpoint, front(7)), (other, front(8)), (EndpointId(99), front(9))]).await.unwrap();
+    engine.store().set_fronts(vec![(other, Front::PARKED)]).await.unwrap();
+    engine.restart();
+    assert_eq!(engine.store().load_fronts().await.unwrap(), [(endpoint, front(7))]);
+    engine.store().remove_account(one, change(9)).await.unwrap();
+    assert_eq!(engine.store().load_fronts().await.unwrap(), []);
+}
+
+async fn a_zone_is_kept_whole_with_its_history(mut engine: Engine) {
+    let (one, _) = account(engine.store(), "firma", 1).await;
+    let mut stored = zone("firma.example", one, 5);
+    engine.store().put_zone(stored.clone(), put(1, 5)).await.unwrap();
+    engine.restart();
+    assert_eq!(engine.store().load_zones().await.unwrap(), [stored.clone()]);
+    stored.records.truncate(3);
+    stored.serial = 6;
+    engine.store().put_zone(stored.clone(), put(2, 6)).await.unwrap();
+    engine.restart();
+    assert_eq!(engine.store().load_zones().await.unwrap(), [stored]);
+    assert_eq!(engine.store().zone_changes(name("firma.example"), 9).await.unwrap(), [put(2, 6), put(1, 5)]);
+    assert_eq!(engine.store().zone_changes(name("firma.example"), 1).await.unwrap(), [put(2, 6)]);
+    let audit = engine.store().audit(Some(one), 9).await.unwrap();
+    assert!(audit.iter().any(|row| row.what == "zone.put firma.example serial 6"), "{audit:?}");
+    engine.store().remove_account(one, change(9)).await.unwrap();
+    assert_eq!(engine.store().load_zones().await.unwrap(), []);
+    assert_eq!(engine.store().zone_changes(name("firma.example"), 9).await.unwrap(), []);
+}
+
+async fn a_zone_belongs_to_one_account_and_their_number_is_bounded(engine: Engine) {
+    let (one, _) = account(engine.store(), "firma", 1).await;
+    let (other, _) = engine.store().create_account(new_account("zweite", 2), change(1)).await.unwrap();
+    engine.store().put_zone(zone("firma.example", one, 1), put(1, 1)).await.unwrap();
+    let stolen = engine.store().put_zone(zone("firma.example", other, 2), put(2, 2)).await;
+    assert!(matches!(stolen, Err(NameError::ZoneTaken(_))), "{stolen:?}");
+    let nobody = engine.store().put_zone(zone("x.example", AccountId(99), 2), put(2, 2)).await;
+    assert!(matches!(nobody, Err(NameError::NoAccount)), "{nobody:?}");
+    let wrong = engine.store().remove_zone(other, name("firma.example"), change(3)).await;
+    assert!(matches!(wrong, Err(NameError::NoZone(_))), "{wrong:?}");
+    for n in 1..ZONES_PER_ACCOUNT_MAX {
+        engine.store().put_zone(zone(&format!("z{n}.example"), one, 1), put(1, 1)).await.unwrap();
+    }
+    let full = engine.store().put_zone(zone("one-more.example", one, 1), put(1, 1)).await;
+    assert!(matches!(full, Err(NameError::Full(ZONES_PER_ACCOUNT_MAX))), "{full:?}");
+    engine.store().put_zone(zone("firma.example", one, 9), put(4, 9)).await.unwrap();
+    engine.store().remove_zone(one, name("firma.example"), change(5)).await.unwrap();
+    engine.store().put_zone(zone("firma.example", other, 2), put(6, 2)).await.unwrap();
+    let held = engine.store().remove_account(other, change(7)).await;
+    assert!(!matches!(held, Err(AccountError::MailHeld { .. })));
+}
+
+async fn of_many_changes_the_newest_are_kept(engine: Engine) {
+    let (one, _) = account(engine.store(), "firma", 1).await;
+    let most = u32::try_from(CHANGES_PER_ZONE_MAX).unwrap();
+    for serial in 1..=most + 5 {
+        engine.store().put_zone(zone("firma.example", one, serial), put(i64::from(serial), serial)).await.unwrap();
+    }
+    let kept = engine.store().zone_changes(name("firma.example"), 10_000).await.unwrap();
+    assert_eq!((kept.len(), kept[0].serial, kept.last().unwrap().serial), (CHANGES_PER_ZONE_MAX, most + 5, 6));
+}
