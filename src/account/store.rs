@@ -135,6 +135,8 @@ pub trait AccountStore: Send + Sync {
         old_keys_expire_at: WallTime,
         change: Change,
     ) -> Result<(), AccountError>;
+    /// Pins the key by which a mail server proves itself, or forgets it.
+    async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Result<(), AccountError>;
     /// The person of that name, made if missing. One who exists with other rights is an error.
     async fn ensure_person(&self, name: &str, is_operator: bool, change: Change) -> Result<PersonId, AccountError>;
     /// The owner of an account (the first, if several).

@@ -9,20 +9,30 @@ use tokio_util::sync::CancellationToken;
 
 use super::policy::{Notice, NoticeKind, Policy, Subject};
 use crate::account::DirectoryHandle;
-use crate::base::Clock;
+use crate::base::{AccountId, Clock};
+use crate::delivery;
 use crate::liveness::{Alarm, HistoryRow, LineEvent, Lines, TransitionLog};
 
 /// Sleep when nothing is due; any event wakes.
 const IDLE: Duration = Duration::from_secs(3_600);
 
+/// Where alarms come from.
+pub struct Alarms {
+    /// Of the lines.
+    pub lines: Receiver<Alarm>,
+    /// Of deliveries: each is told as it comes, since delivery tells an episode once.
+    pub deliveries: Receiver<delivery::Alarm>,
+}
+
 /// Runs until the shutdown. `policy` goes on from what was stored, and what was told is remembered in `log`.
 pub async fn run(
     lines: Arc<dyn Lines>,
-    mut alarms: Receiver<Alarm>,
+    alarms: Alarms,
     directory: DirectoryHandle,
     (mut policy, log): (Policy, Arc<dyn TransitionLog>),
     shutdown: CancellationToken,
 ) {
+    let Alarms { lines: mut alarms, mut deliveries } = alarms;
     let mut events = lines.subscribe();
     loop {
         while let Some(notice) = policy.poll_notice() {
@@ -42,6 +52,11 @@ pub async fn run(
                 Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "alerts were too slow for the alarms of the lines"),
                 Err(RecvError::Closed) => return,
             },
+            alarm = deliveries.recv() => match alarm {
+                Ok(alarm) => tell_of_delivery(&alarm, &directory),
+                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "alerts were too slow for the alarms of deliveries"),
+                Err(RecvError::Closed) => return,
+            },
             event = events.recv() => match event {
                 Ok(LineEvent::Changed(HistoryRow::State(row))) => policy.handle_transition(&row, Clock.monotonic()),
                 // What a person is told follows from states alone.
@@ -49,6 +64,35 @@ pub async fn run(
                 Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "alerts were too slow for the events of the lines"),
                 Err(RecvError::Closed) => return,
             },
+        }
+    }
+}
+
+fn tell_of_delivery(alarm: &delivery::Alarm, directory: &DirectoryHandle) {
+    let directory = directory.load();
+    let name = |id: AccountId| directory.account(id).map_or("?", |account| account.name.as_str());
+    match alarm {
+        delivery::Alarm::Broken { account, reason } => {
+            tracing::error!(alert = "primary_broken", account = name(*account), %reason, "the flush is stopped, all mail is held");
+        }
+        delivery::Alarm::Well { account } => {
+            tracing::info!(
+                alert = "primary_well",
+                account = name(*account),
+                "recipients are taken again, the flush goes on"
+            );
+        }
+        delivery::Alarm::Stranger { account, endpoint, reason } => {
+            tracing::error!(alert = "stranger", account = name(*account), %endpoint, %reason, "no mail goes there, all of it is held");
+        }
+        delivery::Alarm::Known { account, endpoint } => {
+            tracing::info!(alert = "known", account = name(*account), %endpoint, "the mail server is known again");
+        }
+        delivery::Alarm::Greylisted { account, reason } => {
+            tracing::warn!(alert = "greylisted", account = name(*account), %reason, "mail waits for the greylisting of its own server");
+        }
+        delivery::Alarm::PinMoved { account, endpoint, reason } => {
+            tracing::warn!(alert = "pin", account = name(*account), %endpoint, %reason, "the mail server has to prove itself with this key from now on");
         }
     }
 }

@@ -54,6 +54,13 @@ impl SpoolId {
         self.0.cast_signed()
     }
 
+    /// The least id of a message accepted at this time.
+    #[must_use]
+    pub fn first_of(time: crate::base::WallTime) -> Self {
+        let millis = u64::try_from(time.timestamp_millis()).unwrap_or(0);
+        Self((millis << SPOOL_ID_LOW_BITS) & (u64::MAX >> 1))
+    }
+
     /// The id of a stored row.
     #[must_use]
     pub const fn from_i64(stored: i64) -> Self {

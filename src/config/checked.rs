@@ -82,12 +82,18 @@ pub struct Config {
     pub checks_exempt_networks: Vec<ipnet::IpNet>,
     /// `smtp.postmaster`.
     pub smtp_postmaster: Option<Mailbox>,
+    /// `spool.keep`.
+    pub spool_keep: Duration,
     /// `spool.keep_delivered`.
     pub spool_keep_delivered: Duration,
     /// `spool.per_account`.
     pub spool_per_account: ByteCount,
     /// `spool.reserve`.
     pub spool_reserve: Option<ByteCount>,
+    /// `spool.after_5xx` is `hold`.
+    pub spool_hold_after_5xx: bool,
+    /// `delivery.per_account`.
+    pub delivery_per_account: usize,
     /// `delivery.connections`.
     pub delivery_connections: usize,
     /// `delivery.allow_loopback_targets`.
@@ -209,9 +215,12 @@ impl Config {
             checks_defers_listed_while_offline: read.flag("checks.dnsbl_while_offline")?,
             checks_exempt_networks: read.networks("checks.exempt_networks")?,
             smtp_postmaster: read.text("smtp.postmaster").and_then(|t| Mailbox::parse(&t, false).ok()),
+            spool_keep: read.duration("spool.keep")?,
             spool_keep_delivered: read.duration("spool.keep_delivered")?,
             spool_per_account: read.size("spool.per_account")?,
             spool_reserve: read.text("spool.reserve").and_then(|text| text.parse().ok()),
+            spool_hold_after_5xx: read.text("spool.after_5xx").as_deref() != Some("judge"),
+            delivery_per_account: read.number("delivery.per_account")?,
             delivery_connections: read.number("delivery.connections")?,
             delivery_allow_loopback_targets: allow_loopback,
             names,

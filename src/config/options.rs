@@ -270,11 +270,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         "[]",
         "Peers of whom nothing is asked. This machine itself always is one.",
     ),
-    reserved(
+    option(
         "spool.keep",
-        Kind::Duration { min_ms: DAY, max_ms: 365 * DAY },
+        Kind::Duration { min_ms: 4 * DAY, max_ms: 365 * DAY },
         "\"30d\"",
-        "How long mail is kept for a primary that does not return. This version keeps it without limit.",
+        "How long mail waits for a primary that does not return, and then how long a copy is kept in quarantine.",
     ),
     option(
         "spool.keep_delivered",
@@ -294,24 +294,18 @@ pub const OPTIONS: &[OptionSpec] = &[
         "",
         "Free disk space that mail may not take, so that flushes go on; below it senders hear 452. Without it 1 GiB or 2 % of the disk, whichever is more.",
     ),
-    reserved(
+    option(
         "spool.after_5xx",
-        Kind::Choice(&["hold", "bounce"]),
+        Kind::Choice(&["hold", "judge"]),
         "\"hold\"",
-        "What a refusal just after a return leads to. This version keeps and shows every refused message.",
+        "What a refusal in the 10 minutes after a return leads to: hold asks again when they are over, judge believes it at once. Either way it is kept and shown.",
     ),
     reserved("spool.warn_sender_after", Kind::Text, "\"off\"", "When senders are told that their mail waits."),
-    reserved(
+    option(
         "delivery.per_account",
         Kind::Number { min: 1, max: 16 },
-        "1",
-        "Connections to one primary. This version uses one.",
-    ),
-    reserved(
-        "delivery.order",
-        Kind::Choice(&["fresh-first", "oldest"]),
-        "\"oldest\"",
-        "Order of a flush. This version delivers the oldest first.",
+        "4",
+        "Connections to one primary at most. A flush begins with one and has the others once it delivered.",
     ),
     option(
         "delivery.connections",

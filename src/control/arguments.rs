@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
 use super::recipient_arguments::RecipientCommand;
 use super::request::{QueueFilter, Request};
 use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
@@ -95,7 +96,10 @@ pub enum AccountCommand {
         /// The account
         name: AccountName,
     },
-    /// Count: accepted = delivered + deleted + waiting + refused
+    /// Look at, accept and forget the key by which the mail server proves itself
+    #[command(subcommand)]
+    Pin(PinCommand),
+    /// Count: accepted = delivered + deleted + expired + waiting + refused
     Proof {
         /// The account
         name: AccountName,
@@ -169,6 +173,23 @@ pub enum QueueCommand {
         /// Spool id
         id: String,
     },
+    /// Keep mail back: one message, or all of an account
+    Hold(QueueHold),
+    /// Deliver what is kept back: one message (refused and expired ones as well), or end the hold of an account
+    Release(QueueRelease),
+    /// Give a message up: it stays in quarantine
+    Fail {
+        /// Spool id
+        id: String,
+    },
+    /// Remove a message for good
+    Drop {
+        /// Spool id
+        id: String,
+        /// Yes, nobody will ever get it
+        #[arg(long, required = true)]
+        yes: bool,
+    },
     /// Try now: one message, or all of an account, refused ones included
     #[command(group = clap::ArgGroup::new("which").required(true).args(["id", "account"]))]
     Retry {
@@ -190,6 +211,10 @@ impl From<OperatorCommand> for Request {
                 Self::QueueList { account, filter: state, after, limit }
             }
             OperatorCommand::Queue(QueueCommand::Show { id }) => Self::QueueShow { id },
+            OperatorCommand::Queue(QueueCommand::Hold(command)) => command.into(),
+            OperatorCommand::Queue(QueueCommand::Release(command)) => command.into(),
+            OperatorCommand::Queue(QueueCommand::Fail { id }) => mail_request::fail(id),
+            OperatorCommand::Queue(QueueCommand::Drop { id, yes: _ }) => mail_request::drop(id),
             OperatorCommand::Queue(QueueCommand::Retry { id, account }) => Self::QueueRetry { id, account },
             OperatorCommand::State(StateCommand::List) => Self::StateList,
             OperatorCommand::Reload => Self::Reload,
@@ -218,6 +243,7 @@ impl From<AccountCommand> for Request {
             AccountCommand::Resume { name } => Self::AccountResume { name },
             AccountCommand::Link { name } => Self::AccountLink { name },
             AccountCommand::Join { name } => Self::AccountJoin { name },
+            AccountCommand::Pin(command) => command.into(),
             AccountCommand::Proof { name } => Self::AccountProof { name },
         }
     }

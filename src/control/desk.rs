@@ -152,6 +152,7 @@ impl Desk {
             }
             Request::StateRelease => self.release(now).await,
             Request::Status => self.status().await,
+            Request::Mail(request) => self.carry_out_mail(request, now).await,
             Request::Updates(request) => self.carry_out_update(request, now).await,
             Request::Zones(request) => self.carry_out_zone(request, now).await,
             Request::Recipients(request) => self.carry_out_recipients(request, now).await,
@@ -176,6 +177,7 @@ impl Desk {
             accepted: tally.accepted,
             delivered: tally.delivered,
             deleted: tally.deleted,
+            expired: tally.expired,
             waiting: tally.waiting,
             refused: tally.refused,
             balanced: tally.is_balanced(),
@@ -404,6 +406,9 @@ impl Desk {
             held_bytes: usage.octets,
             delivering: flush.is_delivering,
             last_problem: flush.last_problem,
+            proof: flush.proof.map(str::to_owned),
+            doubt: flush.doubt,
+            hold: flush.hold,
             last_flush: flush.last.map(|f| FlushShown {
                 ended_at: f.ended_at,
                 delivered: f.delivered,
@@ -443,7 +448,7 @@ pub(super) fn find<'a>(directory: &'a Directory, name: &AccountName) -> Result<&
     directory.account_named(name.as_str()).ok_or_else(|| unknown_account(name))
 }
 
-fn spool_id(text: &str) -> Result<SpoolId, CommandError> {
+pub(super) fn spool_id(text: &str) -> Result<SpoolId, CommandError> {
     text.parse().map_err(|e: crate::base::id::SpoolIdError| CommandError::new(e.to_string()))
 }
 

@@ -8,6 +8,8 @@ mod account_desk;
 pub mod arguments;
 pub mod desk;
 pub mod driver;
+mod mail_desk;
+pub mod mail_request;
 pub mod print;
 pub mod recipient_arguments;
 mod recipient_desk;

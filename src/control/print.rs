@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::reply::{
-    AccountShown, MessageDetailShown, MessageShown, QueueShown, RecipientsShown, Reply, StateShown, StatusShown,
-    TokenShown,
+    AccountShown, MessageDetailShown, MessageShown, PinShown, QueueShown, RecipientsShown, Reply, StateShown,
+    StatusShown, TokenShown,
 };
 use super::{update_print, zone_print};
 use crate::account::AccountStatus;
@@ -22,15 +22,17 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::Account(shown) => account(shown, now),
         Reply::Link { url, expires_at } => format!("{url}\nvalid once, until {}\n", time(*expires_at)),
         Reply::Proof(p) => format!(
-            "{}: accepted {} = delivered {} + deleted {} + waiting {} + refused {}: {}\n",
+            "{}: accepted {} = delivered {} + deleted {} + expired {} + waiting {} + refused {}: {}\n",
             p.account,
             p.accepted,
             p.delivered,
             p.deleted,
+            p.expired,
             p.waiting,
             p.refused,
             if p.balanced { "balanced" } else { "NOT BALANCED" }
         ),
+        Reply::Pin(shown) => pin(shown),
         Reply::Queue(shown) => queue(shown, now),
         Reply::Message(shown) => message(shown, now),
         Reply::Retried { recipients } => format!("{recipients} recipients queued for now\n"),
@@ -193,10 +195,31 @@ fn account(a: &AccountShown, now: WallTime) -> String {
             ),
         ));
     }
+    if let Some(hold) = &a.hold {
+        rows.push(("stopped", format!("by {} since {}: {}", hold.kind, time(hold.since), safe(&hold.reason))));
+    }
+    if let Some(proof) = &a.proof {
+        rows.push(("proven by", proof.clone()));
+    }
+    if let Some(doubt) = &a.doubt {
+        rows.push(("no mail goes there", safe(doubt)));
+    }
     if let Some(problem) = &a.last_problem {
         rows.push(("last problem", safe(problem)));
     }
     pairs(&rows) + &update_print::of_account(a, now)
+}
+
+fn pin(shown: &PinShown) -> String {
+    let mut rows = vec![
+        ("account", shown.account.to_string()),
+        ("mail server", shown.host.to_string()),
+        ("pinned key", shown.pinned.clone().unwrap_or_else(|| "none: the next delivery over TLS pins one".to_owned())),
+    ];
+    rows.extend(shown.proof.iter().map(|proof| ("last proof", proof.clone())));
+    rows.extend(shown.shown_instead.iter().map(|key| ("shown instead", key.clone())));
+    rows.extend(shown.doubt.iter().map(|doubt| ("no mail goes there", safe(doubt))));
+    pairs(&rows)
 }
 
 fn queue(shown: &QueueShown, now: WallTime) -> String {

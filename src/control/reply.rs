@@ -9,6 +9,7 @@ use crate::base::{DomainName, WallTime};
 use crate::liveness::LineState;
 use crate::recipient::Unknown;
 use crate::smtp::CountersShown;
+use crate::spool::Hold;
 use crate::update::{Reason, Source, TokenKind};
 
 /// Why a command was not carried out, and what to do.
@@ -134,6 +135,15 @@ pub struct AccountShown {
     pub delivering: bool,
     /// Why the last delivery failed.
     pub last_problem: Option<String>,
+    /// What spoke for the mail server at the last connection.
+    #[serde(default)]
+    pub proof: Option<String>,
+    /// Why the server that answers is not taken to be the customer's.
+    #[serde(default)]
+    pub doubt: Option<String>,
+    /// The flush is stopped.
+    #[serde(default)]
+    pub hold: Option<Hold>,
     /// The last flush.
     pub last_flush: Option<FlushShown>,
     /// Whether a running server said this; else the state is the last one stored.
@@ -280,6 +290,23 @@ pub struct QueueShown {
     pub next: Option<String>,
 }
 
+/// How an account's mail server proves that it is the customer's.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PinShown {
+    /// The account.
+    pub account: AccountName,
+    /// Its mail server.
+    pub host: DomainName,
+    /// The key it has to show; absent until the first delivery over TLS.
+    pub pinned: Option<String>,
+    /// The key it showed last instead, which `account pin accept` takes.
+    pub shown_instead: Option<String>,
+    /// What spoke for it at the last connection. Absent before the first one since the start.
+    pub proof: Option<String>,
+    /// Why whoever answers is not taken to be it.
+    pub doubt: Option<String>,
+}
+
 /// The conservation count of an account, per recipient.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ProofShown {
@@ -291,9 +318,11 @@ pub struct ProofShown {
     pub delivered: u64,
     /// Counter kept by removals.
     pub deleted: u64,
+    /// Counter kept by the end of quarantines.
+    pub expired: u64,
     /// Rows that wait.
     pub waiting: u64,
-    /// Rows that were refused.
+    /// Rows in quarantine: refused or expired.
     pub refused: u64,
     /// Whether it adds up.
     pub balanced: bool,
@@ -408,6 +437,8 @@ pub enum Reply {
     },
     /// To `account proof`.
     Proof(ProofShown),
+    /// To `account pin show`.
+    Pin(PinShown),
     /// To `queue list`.
     Queue(QueueShown),
     /// To `queue show`.
@@ -470,6 +501,7 @@ impl Reply {
                 serde_json::to_string(&serde_json::json!({ "url": url, "expires_at": expires_at }))
             }
             Self::Proof(shown) => serde_json::to_string(shown),
+            Self::Pin(shown) => serde_json::to_string(shown),
             Self::Queue(shown) => serde_json::to_string(shown),
             Self::Message(shown) => serde_json::to_string(shown),
             Self::Recipients(shown) => serde_json::to_string(shown),
@@ -500,6 +532,7 @@ impl Reply {
             Self::Accounts(_)
             | Self::Link { .. }
             | Self::Proof(_)
+            | Self::Pin(_)
             | Self::Queue(_)
             | Self::Message(_)
             | Self::Retried { .. }

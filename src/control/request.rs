@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use serde::{Deserialize, Serialize};
 
+use super::mail_request::MailRequest;
 use crate::account::AccountName;
 use crate::base::DomainName;
 use crate::recipient::Unknown;
@@ -132,6 +133,8 @@ pub enum Request {
     Reload,
     /// The whole service in a few lines.
     Status,
+    /// About mail that is kept.
+    Mail(MailRequest),
     /// About updates from devices.
     Updates(UpdateRequest),
     /// About customers' zones.
@@ -369,6 +372,7 @@ impl Request {
             | Self::QueueRetry { .. }
             | Self::Reload
             | Self::StateRelease => false,
+            Self::Mail(request) => request.only_looks(),
             Self::Updates(request) => request.only_looks(),
             Self::Zones(request) => request.only_looks(),
             Self::Recipients(request) => matches!(request, RecipientRequest::List { .. }),

@@ -4,7 +4,7 @@ use lettre::Address;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{MailBodyParameter, MailParameter, RcptParameter};
 
-use super::outcome::{RecipientVerdict, Verdict, judge, judge_recipient, silence};
+use super::outcome::{RecipientVerdict, Stage, Verdict, is_about_one_of_several, judge, judge_recipient, silence};
 use super::wire::{Capabilities, Reply};
 use crate::base::{Mailbox, ReversePath};
 use crate::spool::{BodyType, Claimed, ClaimedRecipient, MessageDsn, RecipientDsn};
@@ -142,7 +142,7 @@ impl Transaction {
     /// The reply to MAIL; anything but 2yz settles every recipient.
     pub fn handle_mail(&mut self, reply: &Reply) {
         if reply.class() != 2 {
-            self.settle(&judge(reply, false));
+            self.settle(&judge(reply, Stage::Mail));
         }
     }
 
@@ -161,19 +161,22 @@ impl Transaction {
 
     /// Another reply than 354 to DATA.
     pub fn handle_data_refused(&mut self, reply: &Reply) {
-        self.settle(&judge(reply, false));
+        self.settle(&judge(reply, Stage::Data));
     }
 
-    /// The reply to the final dot.
-    pub fn handle_final(&mut self, reply: &Reply) {
+    /// The reply to the final dot. `true` if it is about one of several recipients: they go one by one from now on.
+    pub fn handle_final(&mut self, reply: &Reply) -> bool {
+        let is_split = is_about_one_of_several(reply, self.accepted().len());
         for (_, stand) in &mut self.recipients {
             match stand {
-                Stand::Accepted => *stand = Stand::Settled(judge(reply, true)),
+                Stand::Accepted if is_split => *stand = Stand::NextTransaction,
+                Stand::Accepted => *stand = Stand::Settled(judge(reply, Stage::Final)),
                 // Never part of the transaction, so a 2yz says nothing of it.
                 Stand::Open => *stand = Stand::Settled(Verdict::Deferred(silence("no reply came to RCPT"))),
                 Stand::NextTransaction | Stand::Settled(_) => {}
             }
         }
+        is_split
     }
 
     /// Settles every recipient that no reply has settled, be it accepted or not.
@@ -225,6 +228,7 @@ mod tests {
                 mailbox: Mailbox::parse(text, true).unwrap(),
                 attempts: 0,
                 dsn: RecipientDsn::default(),
+                is_known_good: false,
             })
             .collect();
         Claimed {
@@ -238,6 +242,8 @@ mod tests {
             sha256: [0; 32],
             octets: 10,
             chunks: 1,
+            peer: std::net::IpAddr::from([192, 0, 2, 7]),
+            helo: "mx.x.example".to_owned(),
             recipients,
         }
     }
@@ -306,7 +312,7 @@ mod tests {
         transaction.handle_final(&reply(250, "taken"));
         let verdicts = transaction.into_verdicts();
         assert!(matches!(verdicts[0], (0, Verdict::Delivered(_))));
-        assert!(matches!(verdicts[1], (1, Verdict::Refused(_))));
+        assert!(matches!(verdicts[1], (1, Verdict::Refused(..))));
         assert!(matches!(verdicts[2], (3, Verdict::Deferred(_))), "a 250 after the dot for an open one is no delivery");
         lost.settle(&Verdict::Deferred(silence("lost")));
         assert!(matches!(lost.into_verdicts()[0], (0, Verdict::Deferred(_))));

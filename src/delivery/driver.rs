@@ -2,28 +2,48 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::alarm::Alarm;
 use super::board::Common;
 use super::flush::{Wake, Worker};
+use super::schedule::REPORT_RETRY;
 use super::settings::Settings;
-use super::tls::client_config;
+use super::tls::ClientTls;
 use super::view::{FlushView, Flushes};
-use crate::account::DirectoryHandle;
-use crate::base::{AccountId, EndpointId};
+use crate::account::{AccountError, Change, DirectoryHandle};
+use crate::base::{AccountId, EndpointId, Mailbox};
 use crate::liveness::{LineEvent, LineState, Lines};
-use crate::spool::SpoolStore;
+use crate::spool::{Hold, SpoolStore};
 
 /// Longest wait for running messages at shutdown; what is not done by then returns to the queue at the next start.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 /// Changes of views that a slow reader may lag behind.
 const CHANGES_QUEUED: usize = 1024;
+
+/// Alarms that a slow listener may lag behind.
+const ALARMS_QUEUED: usize = 256;
+
+/// Stores the keys by which mail servers prove themselves, and tells memory.
+#[async_trait]
+pub trait PinKeeper: Send + Sync {
+    /// Pins a key, or forgets the pinned one. When it returns, the directory in memory has it.
+    async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Result<(), AccountError>;
+}
+
+/// Whoever wants to know which mailboxes a primary has.
+pub trait RecipientWitness: Send + Sync {
+    /// It took mail for a mailbox, or said for good that there is none of that name.
+    fn handle_recipient(&self, account: AccountId, mailbox: &Mailbox, is_accepted: bool);
+}
 
 /// Delivery of all accounts.
 pub struct Deliveries {
@@ -56,21 +76,31 @@ impl Deliveries {
     ) -> Result<Arc<Self>, StartError> {
         let places = Arc::new(Semaphore::new(settings.connections_max.max(1)));
         let events = lines.subscribe();
+        let tls = ClientTls::new(&settings.authorities)?;
         let common = Arc::new(Common {
             settings,
             directory,
             lines,
             spool,
-            tls: client_config()?,
+            tls,
             places,
+            awaited: AtomicUsize::new(0),
+            lanes: AtomicU64::new(1),
+            is_ready: AtomicBool::new(false),
+            pins: OnceLock::new(),
+            witness: OnceLock::new(),
+            alarms: broadcast::channel(ALARMS_QUEUED).0,
             changes: broadcast::channel(CHANGES_QUEUED).0,
             shutdown,
             slots: Mutex::new(HashMap::new()),
         });
         let deliveries = Arc::new(Self { common, workers: TaskTracker::new() });
-        deliveries.look_everywhere(false);
         let listener = Arc::clone(&deliveries);
-        deliveries.workers.spawn(async move { listener.listen(events).await });
+        deliveries.workers.spawn(async move {
+            listener.load_holds().await;
+            listener.look_everywhere(false);
+            listener.listen(events).await;
+        });
         Ok(deliveries)
     }
 
@@ -82,6 +112,44 @@ impl Deliveries {
             tracing::warn!("deliveries did not end in time; their messages are delivered after the next start");
         }
         ended
+    }
+
+    /// Who stores pins; without, none is learned.
+    pub fn keep_pins(&self, keeper: Arc<dyn PinKeeper>) {
+        // Set once, at the start.
+        let _ = self.common.pins.set(keeper);
+    }
+
+    /// Who is told what primaries say of mailboxes.
+    pub fn tell_of_recipients(&self, witness: Arc<dyn RecipientWitness>) {
+        // Set once, at the start.
+        let _ = self.common.witness.set(witness);
+    }
+
+    /// What a person has to know, from now on.
+    #[must_use]
+    pub fn alarms(&self) -> broadcast::Receiver<Alarm> {
+        self.common.alarms.subscribe()
+    }
+
+    /// Holds from before the start are in force before anything is delivered.
+    async fn load_holds(&self) {
+        loop {
+            match self.common.spool.holds().await {
+                Ok(holds) => {
+                    holds.into_iter().for_each(|(account, hold)| self.common.set_hold(account, Some(hold)));
+                    self.common.is_ready.store(true, Ordering::Release);
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(reason = %error, "holds could not be read; nothing is delivered before they are");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(REPORT_RETRY) => {}
+                () = self.common.shutdown.cancelled() => return,
+            }
+        }
     }
 
     async fn listen(&self, mut events: broadcast::Receiver<LineEvent>) {
@@ -122,7 +190,7 @@ impl Deliveries {
     }
 
     fn wake(&self, account: AccountId, wake: Wake) {
-        if self.common.shutdown.is_cancelled() {
+        if self.common.shutdown.is_cancelled() || !self.common.is_ready.load(Ordering::Acquire) {
             return;
         }
         if self.common.wake(account, wake) {
@@ -139,7 +207,7 @@ fn standing(common: &Common, account: AccountId, is_after_gap: bool) -> Wake {
     let is_deliverable = endpoints.iter().any(|id| state(*id).is_some_and(LineState::is_deliverable));
     let calls: Vec<EndpointId> = endpoints.into_iter().filter(|id| state(*id) == Some(LineState::Returning)).collect();
     let make_due = !calls.is_empty() || (is_after_gap && is_deliverable);
-    Wake { calls, make_due, reset: true, ..Wake::look() }
+    Wake { is_return: is_after_gap && is_deliverable, calls, make_due, reset: true, ..Wake::look() }
 }
 
 /// Works for one account until nothing is to be done. A fault of ours ends a worker, not the account's delivery:
@@ -167,6 +235,11 @@ impl Flushes for Deliveries {
     }
 
     fn retry(&self, account: AccountId) {
+        self.wake(account, Wake::retry());
+    }
+
+    fn hold(&self, account: AccountId, hold: Option<Hold>) {
+        self.common.set_hold(account, hold);
         self.wake(account, Wake::retry());
     }
 

@@ -5,12 +5,15 @@
 //! `board` what all accounts share, `driver` all of them. Between a claim and its report a message is in one task
 //! only; what a task drops without a report returns to the queue at the next start.
 
+pub mod alarm;
 pub mod board;
 pub mod connection;
 pub mod content;
 pub mod dialogue;
 pub mod driver;
 pub mod flush;
+pub mod handing;
+pub mod identity;
 pub mod opening;
 pub mod order;
 pub mod outcome;
@@ -23,7 +26,8 @@ pub mod tls;
 pub mod view;
 pub mod wire;
 
-pub use driver::Deliveries;
+pub use alarm::Alarm;
+pub use driver::{Deliveries, PinKeeper, RecipientWitness};
 pub use schedule::RetryTimes;
-pub use settings::{Settings, Timeouts};
-pub use view::{FlushSummary, FlushView, Flushes};
+pub use settings::{AfterRefusal, Settings, Timeouts};
+pub use view::{FlushSummary, FlushView, Flushes, StrangeKey};

@@ -22,6 +22,8 @@ pub struct Leg {
     pub host: DomainName,
     /// Where it is now.
     pub target: SocketAddr,
+    /// SHA-256 of the key by which it proves itself, once one was trusted.
+    pub pin: Option<[u8; 32]>,
     /// Recipients in these domains; empty for all of the account.
     pub domains: Vec<DomainName>,
     /// Whether any mail goes there now; otherwise the server is only called when it returns.
@@ -167,6 +169,7 @@ pub fn routes(
                 endpoint: endpoint.id,
                 host: endpoint.host.clone(),
                 target,
+                pin: endpoint.pin,
                 domains: Vec::new(),
                 takes_mail: endpoints.len() == 1,
             }),
@@ -245,6 +248,7 @@ mod tests {
             endpoint: EndpointId(1),
             host: DomainName::parse("s1.dyn.example").unwrap(),
             target: "203.0.113.9:25".parse().unwrap(),
+            pin: None,
             domains: Vec::new(),
             takes_mail: true,
         };

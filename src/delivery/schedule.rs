@@ -8,6 +8,16 @@ const RETRY_SECONDS: [u64; 8] = [5, 15, 30, 60, 120, 300, 600, 900];
 /// A mailbox is not emptied within minutes: that recipient alone is tried hourly.
 pub const MAILBOX_FULL_RETRY: Duration = Duration::from_secs(3600);
 
+/// A recipient that the primary took before and refuses now is tried again so often, for a day: a mistake at the
+/// primary is more likely than a mailbox that is gone.
+pub const KNOWN_GOOD_RETRY: Duration = Duration::from_secs(3600);
+
+/// How long after a return no refusal is final: a server that has just started may know nobody yet.
+pub const TRIAL: Duration = Duration::from_secs(600);
+
+/// A server that greylists the first message is left alone for so long, once: it wants to see the same envelope again.
+pub const GREYLISTING_WAIT: Duration = Duration::from_secs(300);
+
 /// A primary whose identity is in doubt is looked at again at least this often.
 pub const IDENTITY_RETRY_MAX: Duration = Duration::from_secs(60);
 

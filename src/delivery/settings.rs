@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+
 use super::schedule::RetryTimes;
 use super::target::TargetRules;
 use crate::base::DomainName;
@@ -10,6 +12,19 @@ use crate::base::DomainName;
 /// Connections to primaries at one time, over all accounts: each costs two file handles' worth of kernel buffers and
 /// up to [`BODY_OCTETS_IN_MEMORY_MAX`](super::content::BODY_OCTETS_IN_MEMORY_MAX).
 pub const CONNECTIONS_MAX: usize = 200;
+
+/// Connections to one primary at one time: more gain little and look like an attack.
+pub const LANES_MAX: usize = 4;
+
+/// What a 5yz in the first minutes after a return leads to ([`TRIAL`](super::schedule::TRIAL)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AfterRefusal {
+    /// It is held, and asked for again when they are over.
+    #[default]
+    Hold,
+    /// It counts at once.
+    Judge,
+}
 
 /// How long delivery waits for a primary. A shorter wait after the dot makes duplicates (RFC 1047).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +83,12 @@ pub struct Settings {
     pub retry: RetryTimes,
     /// Connections at one time, see [`CONNECTIONS_MAX`]. At least one is used.
     pub connections_max: usize,
+    /// Connections to one primary at one time, see [`LANES_MAX`]. At least one is used.
+    pub lanes_max: usize,
+    /// What a refusal just after a return leads to.
+    pub after_refusal: AfterRefusal,
+    /// Authorities besides the public ones whose word for a name is taken.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 impl Settings {
@@ -81,6 +102,9 @@ impl Settings {
             timeouts: Timeouts::default(),
             retry: RetryTimes::default(),
             connections_max: CONNECTIONS_MAX,
+            lanes_max: LANES_MAX,
+            after_refusal: AfterRefusal::default(),
+            authorities: Vec::new(),
         }
     }
 

@@ -1,13 +1,16 @@
-//! Opportunistic TLS: any certificate is taken and its key noted, but the handshake must be signed with that key.
+//! Opportunistic TLS: any certificate is taken, its key noted and its name checked; what that is worth is decided in
+//! `identity`. The handshake must be signed with that key.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::identity::fingerprint;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
+
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// What is known of an encrypted connection.
@@ -19,6 +22,8 @@ pub struct TlsFacts {
     pub cipher: String,
     /// SHA-256 of the server's SubjectPublicKeyInfo.
     pub spki_sha256: Option<[u8; 32]>,
+    /// A public authority vouches that the key belongs to the registered name.
+    pub is_name_valid: bool,
 }
 
 impl TlsFacts {
@@ -27,11 +32,8 @@ impl TlsFacts {
     pub fn summary(&self) -> String {
         let mut text = format!("{} {}", self.version, self.cipher);
         if let Some(digest) = self.spki_sha256 {
-            text.push_str(", key sha256:");
-            for octet in digest {
-                // Writing to a String does not fail.
-                let _ = write!(text, "{octet:02x}");
-            }
+            text.push_str(", key ");
+            text.push_str(&fingerprint(&digest));
         }
         text
     }
@@ -45,11 +47,39 @@ pub fn spki_sha256(certificate: &[u8]) -> Option<[u8; 32]> {
 }
 
 /// The client side of TLS for delivery.
-///
-/// # Errors
-/// Only if the provider lacks every protocol version: a fault of the build.
-pub fn client_config() -> Result<Arc<ClientConfig>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    /// For handshakes.
+    pub config: Arc<ClientConfig>,
+    names: Arc<WebPkiServerVerifier>,
+}
+
+impl ClientTls {
+    /// With the public authorities and these besides.
+    ///
+    /// # Errors
+    /// An authority that is no certificate; otherwise a fault of the build.
+    pub fn new(authorities: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        for authority in authorities {
+            roots.add(authority.clone())?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let names = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        Ok(Self { config: client_config(provider)?, names })
+    }
+
+    /// Whether an authority vouches for this name. The handshake has shown that the peer holds the key.
+    #[must_use]
+    pub fn is_name_valid(&self, chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> bool {
+        let Some((leaf, rest)) = chain.split_first() else { return false };
+        self.names.verify_server_cert(leaf, rest, name, &[], UnixTime::now()).is_ok()
+    }
+}
+
+fn client_config(provider: Arc<CryptoProvider>) -> Result<Arc<ClientConfig>, rustls::Error> {
     let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

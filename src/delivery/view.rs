@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::base::{AccountId, WallTime};
+use super::identity::KeyDigest;
+use crate::base::{AccountId, EndpointId, WallTime};
+use crate::spool::Hold;
 
 /// A flush that has ended: from the first claim until nothing was due.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -37,6 +39,23 @@ pub struct FlushView {
     pub last_problem: Option<String>,
     /// TLS version, cipher and key fingerprint of the last connection, if it was encrypted.
     pub last_tls: Option<String>,
+    /// What spoke for the server at the last connection, in words; absent before the first one.
+    pub proof: Option<&'static str>,
+    /// The flush is stopped.
+    pub hold: Option<Hold>,
+    /// Why the server that answers is not taken to be the customer's. Cleared by the next one that is.
+    pub doubt: Option<String>,
+    /// The key it showed instead of the pinned one.
+    pub strange_key: Option<StrangeKey>,
+}
+
+/// A key that a person may accept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct StrangeKey {
+    /// Of which server.
+    pub endpoint: EndpointId,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub key: KeyDigest,
 }
 
 /// Wakes delivery and shows how it stands. Calls return at once.
@@ -45,6 +64,8 @@ pub trait Flushes: Send + Sync {
     fn mail_stored(&self, accounts: &[AccountId]);
     /// A person asked for another try; due times were already set.
     fn retry(&self, account: AccountId);
+    /// The stored hold of an account is another one now.
+    fn hold(&self, account: AccountId, hold: Option<Hold>);
     /// How it stands.
     fn view(&self, account: AccountId) -> FlushView;
     /// Accounts whose view changed.

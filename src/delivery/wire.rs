@@ -3,6 +3,8 @@
 //! Servers send Latin-1, lone LF, a bare code, other codes on continuation lines. None of these may cost a message: a
 //! reply that cannot be read after the final dot is a duplicate. What comes out is strict enough for any parser.
 
+use super::handing::Attributes;
+
 /// Characters kept of one reply line; RFC 5321 §4.5.3.1.5 allows 512 octets, more is cut.
 pub const REPLY_LINE_CHARS_MAX: usize = 512;
 
@@ -163,6 +165,10 @@ pub struct Capabilities {
     pub dsn: bool,
     /// RFC 3207 §4.
     pub starttls: bool,
+    /// What `XCLIENT` takes (Postfix); nothing where it is not offered.
+    pub xclient: Attributes,
+    /// What `XFORWARD` takes.
+    pub xforward: Attributes,
 }
 
 impl Capabilities {
@@ -180,6 +186,8 @@ impl Capabilities {
                 "SMTPUTF8" => offered.smtputf8 = true,
                 "DSN" => offered.dsn = true,
                 "STARTTLS" => offered.starttls = true,
+                "XCLIENT" => offered.xclient = Attributes::parse(words),
+                "XFORWARD" => offered.xforward = Attributes::parse(words),
                 _ => {}
             }
         }

@@ -11,7 +11,7 @@ use super::health::Essentials;
 use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
 use super::names::NameSockets;
-use super::postroom::{Postroom, WaitingCounts};
+use super::postroom::{Postroom, WaitingCounts, introduce};
 use super::reload::Reloader;
 use super::room_settings::{
     checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
@@ -197,12 +197,12 @@ impl Ground {
         let sockets = Sockets::bind(config, inherited)?;
         let control = control::driver::bind(&config.control_socket())?;
         let read = |e: &dyn std::fmt::Display| StartError::Read(e.to_string());
-        let returned = store.recover().await.map_err(|e| read(&e))?;
-        if returned > 0 {
-            tracing::warn!(
-                recipients = returned,
-                "deliveries were interrupted; they are tried again and may arrive twice"
-            );
+        let recovered = store.recover().await.map_err(|e| read(&e))?;
+        if recovered.claimed > 0 {
+            tracing::warn!(recipients = recovered.claimed, "deliveries were interrupted and are tried again");
+        }
+        for note in recovered.doubtful {
+            tracing::warn!(spool_id = %note.message, peer = %note.peer, "no outcome is known: it may arrive twice");
         }
         let directory = DirectoryHandle::new(store.load_directory(Clock.wall()).await.map_err(|e| read(&e))?);
         let watched = store.load().await.map_err(|e| read(&e))?;
@@ -331,13 +331,13 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     readiness.ready("store");
     let smtp_all = sockets.smtp_addresses();
     let (liveness, told) = start_liveness(config, &store, watched, &stops);
-    let alarms = liveness.alarms();
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
     let known = (directory.clone(), Arc::clone(&lines), Arc::clone(&store) as _);
     let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms).await?;
     let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
     let deliveries = Deliveries::start(mail, directory.clone(), Arc::clone(&lines), Arc::clone(&spool), rooms)?;
+    let alarms = alert::driver::Alarms { lines: liveness.alarms(), deliveries: deliveries.alarms() };
     readiness.ready("delivery");
     let beat_settings = heartbeat::server::Settings { interval: config.heartbeat_interval };
     let keys = open_keys(&directory.load(), &seal);
@@ -358,6 +358,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
     let keeper = start_keeper(config, &shared, &seal, Arc::clone(&liveness), &beats, shared.dns.clone());
+    introduce(&deliveries, &keeper, &shared.recipients);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());
@@ -370,9 +371,9 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let Shared { store, spool, lines, directory, readiness, updates, .. } = shared;
     tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, told, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
-    let keep_delivered = config.spool_keep_delivered;
+    let keeping = maintain::Keeping::of(config);
     let essentials = Essentials::watched(&store, (&beats, &liveness), &readiness, &stops.rooms);
-    tokio::spawn(maintain::run(spool, store, keeper, updates, keep_delivered, stops.rooms.clone()));
+    tokio::spawn(maintain::run(spool, store, keeper, updates, keeping, stops.rooms.clone()));
     readiness.ready("control");
     Ok(RunningServer {
         smtp_all,

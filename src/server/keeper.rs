@@ -12,6 +12,7 @@ use crate::account::{
 };
 use crate::base::{Clock, EndpointId, WallTime};
 use crate::control::DirectoryKeeper;
+use crate::delivery::PinKeeper;
 use crate::dns::Dns;
 use crate::heartbeat::datagram::Locator;
 use crate::heartbeat::server::{BeatServer, OpenedBeatKey};
@@ -117,6 +118,14 @@ impl DirectoryKeeper for Keeper {
 fn aged(directory: &Directory, limit: Duration, now: WallTime) -> HashSet<Locator> {
     let current = directory.beat_keys().iter().filter(|key| !limit.is_zero() && key.expires_at.is_none());
     current.filter(|key| key.created_at + limit <= now).map(|key| Locator(key.locator)).collect()
+}
+
+#[async_trait]
+impl PinKeeper for Keeper {
+    async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Result<(), AccountError> {
+        self.accounts.set_pin(endpoint, pin, change).await?;
+        self.reload().await
+    }
 }
 
 #[async_trait]

@@ -1,16 +1,18 @@
-//! What has to be done now and then: old envelopes and old changes of lines go, accounts that left too, run-out
-//! heartbeat keys are forgotten.
+//! What has to be done now and then: mail that waited too long goes to quarantine, old envelopes and old changes of
+//! lines go, accounts that left too, run-out heartbeat keys are forgotten.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
-use crate::base::Clock;
+use crate::base::{AccountId, Clock, WallTime};
+use crate::config::Config;
 use crate::control::DirectoryKeeper;
 use crate::liveness::TransitionLog;
-use crate::spool::SpoolStore;
+use crate::spool::{Expiry, ExpiryTerms, OldestWaiting, SpoolStore};
 use crate::update::Updates;
 
 /// Between two rounds. The limits it enforces are days.
@@ -19,17 +21,42 @@ const ROUND: Duration = Duration::from_secs(600);
 /// How long each change of a line is kept; what it amounts to stays in the days: a year, and a month to look back.
 const KEEP_HISTORY: Duration = Duration::from_secs(400 * 86_400);
 
+/// How long a recipient that the primary took is known to be good: mailboxes are given up now and then.
+const KNOWN_GOOD_FOR: Duration = Duration::from_secs(90 * 86_400);
+
+/// Shares of the waiting time, in percent, at which the oldest mail of an account is spoken of.
+const WARN_AT_PERCENT: [u32; 3] = [50, 80, 95];
+
+/// How long mail is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    /// Envelopes of delivered mail.
+    pub delivered: Duration,
+    /// Mail that waits, and then its copy in quarantine.
+    pub waiting: Duration,
+}
+
+impl Keeping {
+    /// As configured.
+    #[must_use]
+    pub const fn of(config: &Config) -> Self {
+        Self { delivered: config.spool_keep_delivered, waiting: config.spool_keep }
+    }
+}
+
 /// Rounds until the shutdown; the first one at once.
 pub async fn run(
     spool: Arc<dyn SpoolStore>,
     log: Arc<dyn TransitionLog>,
     keeper: Arc<Keeper>,
     updates: Arc<Updates>,
-    keep_delivered: Duration,
+    keeping: Keeping,
     shutdown: CancellationToken,
 ) {
+    let mut warned = Warned::default();
     loop {
-        match spool.purge_delivered(Clock.wall() - keep_delivered).await {
+        expire(spool.as_ref(), keeping, &mut warned).await;
+        match spool.purge_delivered(Clock.wall() - keeping.delivered).await {
             Ok(0) => {}
             Ok(purged) => tracing::info!(purged, "envelopes of delivered mail removed"),
             Err(error) => tracing::error!(%error, "envelopes of delivered mail not removed"),
@@ -51,5 +78,80 @@ pub async fn run(
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(ROUND) => {}
         }
+    }
+}
+
+/// Which share of its waiting time each account was warned at. In memory: a restart repeats a warning.
+type Warned = BTreeMap<AccountId, u32>;
+
+async fn expire(spool: &dyn SpoolStore, keeping: Keeping, warned: &mut Warned) {
+    let now = Clock.wall();
+    let terms = ExpiryTerms {
+        accepted_before: now - keeping.waiting,
+        ended_before: now - keeping.waiting,
+        seen_before: now - KNOWN_GOOD_FOR,
+    };
+    match spool.expire(terms, now).await {
+        Ok(Expiry { expired: 0, removed: 0 }) => {}
+        Ok(Expiry { expired, removed }) => {
+            tracing::error!(
+                alert = "expired",
+                expired,
+                removed,
+                "mail that waited too long went to quarantine, and from there"
+            );
+        }
+        Err(error) => tracing::error!(%error, "mail that waited too long was not put aside"),
+    }
+    match spool.oldest_waiting().await {
+        Ok(oldest) => warn(&oldest, keeping.waiting, now, warned),
+        Err(error) => tracing::error!(%error, "the oldest mail is not known"),
+    }
+}
+
+/// Speaks of each share once; forgets accounts whose oldest mail is young again.
+fn warn(oldest: &[OldestWaiting], limit: Duration, now: WallTime, warned: &mut Warned) {
+    let mut still = Warned::new();
+    for OldestWaiting { account, accepted_at } in oldest {
+        let waited = (now - *accepted_at).to_std().unwrap_or_default();
+        let Some(percent) = reached(waited, limit) else { continue };
+        if warned.get(account).is_none_or(|before| *before < percent) {
+            let days = waited.as_secs() / 86_400;
+            tracing::warn!(alert = "expiring", %account, percent, days, "the oldest mail of an account comes to the end of its time");
+        }
+        still.insert(*account, percent);
+    }
+    *warned = still;
+}
+
+fn reached(waited: Duration, limit: Duration) -> Option<u32> {
+    WARN_AT_PERCENT.into_iter().rev().find(|percent| waited.as_secs() * 100 >= limit.as_secs() * u64::from(*percent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_mail_is_spoken_of_three_times() {
+        let limit = Duration::from_secs(1000);
+        let at = |seconds| reached(Duration::from_secs(seconds), limit);
+        assert_eq!([at(499), at(500), at(799), at(800), at(949), at(950), at(2000)], {
+            [None, Some(50), Some(50), Some(80), Some(80), Some(95), Some(95)]
+        });
+    }
+
+    #[test]
+    fn a_warning_is_not_repeated_and_a_young_queue_is_forgotten() {
+        let now = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let limit = Duration::from_secs(1000);
+        let oldest = |age| [OldestWaiting { account: AccountId(1), accepted_at: now - Duration::from_secs(age) }];
+        let mut warned = Warned::new();
+        warn(&oldest(600), limit, now, &mut warned);
+        assert_eq!(warned.get(&AccountId(1)), Some(&50));
+        warn(&oldest(960), limit, now, &mut warned);
+        assert_eq!(warned.get(&AccountId(1)), Some(&95));
+        warn(&oldest(10), limit, now, &mut warned);
+        assert!(warned.is_empty());
     }
 }

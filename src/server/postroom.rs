@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use super::keeper::Keeper;
 use crate::account::DirectoryHandle;
-use crate::base::{AccountId, Clock};
-use crate::delivery::Flushes;
+use crate::base::{AccountId, Clock, Mailbox};
+use crate::delivery::{Deliveries, Flushes, RecipientWitness};
 use crate::liveness::driver::Liveness;
+use crate::recipient::Recipients;
 use crate::smtp::StoredListener;
 use crate::spool::SpoolStore;
 
@@ -90,4 +92,19 @@ impl WaitingCounts {
             }
         }
     }
+}
+
+/// Passes on what primaries say of mailboxes.
+struct Learner(Arc<Recipients>);
+
+impl RecipientWitness for Learner {
+    fn handle_recipient(&self, account: AccountId, mailbox: &Mailbox, is_accepted: bool) {
+        self.0.learn(account, mailbox, is_accepted);
+    }
+}
+
+/// Tells delivery of those that were started after it.
+pub(super) fn introduce(deliveries: &Deliveries, keeper: &Arc<Keeper>, recipients: &Arc<Recipients>) {
+    deliveries.keep_pins(Arc::clone(keeper) as _);
+    deliveries.tell_of_recipients(Arc::new(Learner(Arc::clone(recipients))));
 }

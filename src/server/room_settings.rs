@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::config::Config;
+use crate::delivery::AfterRefusal;
 use crate::update::probe::Rhythm;
 use crate::update::probe::driver::Caller;
 use crate::{delivery, liveness, smtp, update, verdict};
@@ -20,6 +21,8 @@ pub(super) fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>)
         allow_loopback_targets: config.delivery_allow_loopback_targets,
         own_addresses,
         connections_max: config.delivery_connections,
+        lanes_max: config.delivery_per_account,
+        after_refusal: if config.spool_hold_after_5xx { AfterRefusal::Hold } else { AfterRefusal::Judge },
         ..delivery::Settings::new(config.hostname.clone())
     }
 }

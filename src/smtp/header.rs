@@ -28,6 +28,7 @@ pub struct HeaderReader {
     subject: Option<Vec<u8>>,
     from: Option<Vec<u8>>,
     message_id: Option<Vec<u8>>,
+    is_bulk: bool,
 }
 
 impl Default for HeaderReader {
@@ -40,6 +41,7 @@ impl Default for HeaderReader {
             subject: None,
             from: None,
             message_id: None,
+            is_bulk: false,
         }
     }
 }
@@ -90,6 +92,7 @@ impl HeaderReader {
         } else if name.eq_ignore_ascii_case(b"message-id") {
             (Field::MessageId, &mut self.message_id)
         } else {
+            self.is_bulk |= says_bulk(name, text);
             return;
         };
         if place.is_none() {
@@ -114,8 +117,25 @@ impl HeaderReader {
     /// The fields seen.
     #[must_use]
     pub fn finish(self) -> HeaderSummary {
-        HeaderSummary { subject: shown(self.subject), from: shown(self.from), message_id: shown(self.message_id) }
+        HeaderSummary {
+            subject: shown(self.subject),
+            from: shown(self.from),
+            message_id: shown(self.message_id),
+            is_bulk: self.is_bulk,
+        }
     }
+}
+
+/// Whether a field says that the mail is bulk, a list's or automatic (RFC 2076 §3.9, RFC 2369 §3.2, RFC 2919 §3,
+/// RFC 3834 §5). Decides only about the order of delivery.
+fn says_bulk(name: &[u8], text: &[u8]) -> bool {
+    let word = text.trim_ascii().split(|octet| !octet.is_ascii_alphanumeric() && *octet != b'-').next().unwrap_or(b"");
+    let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+    let says = |known: &[u8]| word.eq_ignore_ascii_case(known);
+    is(b"list-id")
+        || is(b"list-unsubscribe")
+        || (is(b"precedence") && (says(b"bulk") || says(b"list") || says(b"junk")))
+        || (is(b"auto-submitted") && !says(b"no"))
 }
 
 /// Cut to length, control characters removed; octets that are no UTF-8 become U+FFFD.
@@ -167,6 +187,16 @@ mod tests {
         let (header, _) = read(&format!("Subject: a\u{7}\u{1b}[31mb\tc{}\r\nFrom: {}\r\n", "\u{85}", "ä".repeat(400)));
         assert_eq!(header.subject, "a[31mb c");
         assert!(header.from.len() <= FIELD_OCTETS_MAX && header.from.starts_with("ää"));
+    }
+
+    #[test]
+    fn bulk_and_automatic_mail_is_known_by_its_fields() {
+        for line in ["Precedence: bulk", "precedence:LIST", "List-Id: <a.b>", "Auto-Submitted: auto-replied; x"] {
+            assert!(read(&format!("{line}\r\n")).0.is_bulk, "{line}");
+        }
+        for line in ["Auto-Submitted: no", "Precedence: first-class", "Subject: list", "X-Precedence: bulk"] {
+            assert!(!read(&format!("{line}\r\n\r\nList-Id: body\r\n")).0.is_bulk, "{line}");
+        }
     }
 
     #[test]

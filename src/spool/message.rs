@@ -26,6 +26,8 @@ pub struct HeaderSummary {
     pub from: String,
     /// Raw `Message-ID`, at most 255 octets.
     pub message_id: String,
+    /// Said to be bulk mail, a list's or an automatic one (RFC 2076 §3.9, RFC 2919 §3, RFC 3834 §5): delivered last.
+    pub is_bulk: bool,
 }
 
 /// One recipient as accepted.
@@ -37,6 +39,14 @@ pub struct NewRecipient {
     pub mailbox: Mailbox,
     /// What the sender wants to be told of it.
     pub dsn: RecipientDsn,
+}
+
+impl NewMessage {
+    /// Whether it is delivered after all other mail: bulk, lists, and reports (they have no reverse-path).
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        self.header.is_bulk || matches!(self.reverse_path, ReversePath::Null)
+    }
 }
 
 impl NewRecipient {
@@ -95,6 +105,8 @@ pub struct ClaimedRecipient {
     pub dsn: RecipientDsn,
     /// Attempts so far.
     pub attempts: u32,
+    /// The primary took mail for it before.
+    pub is_known_good: bool,
 }
 
 /// A message taken out of the queue for one attempt, until it is reported on or the service restarts.
@@ -120,6 +132,10 @@ pub struct Claimed {
     pub octets: u64,
     /// Pieces of content, numbered from 0.
     pub chunks: u32,
+    /// See [`NewMessage::peer`].
+    pub peer: IpAddr,
+    /// See [`NewMessage::helo`].
+    pub helo: String,
     /// The due recipients of the claimed account, in the order of the envelope.
     pub recipients: Vec<ClaimedRecipient>,
 }

@@ -4,16 +4,18 @@
 //! recipients has reached an end. Nothing is deleted on an error.
 
 pub mod dsn;
+pub mod hold;
 pub mod message;
 pub mod state;
 pub mod store;
 
 pub use dsn::{DsnValueError, MessageDsn, Notify, RecipientDsn, Return};
+pub use hold::{DotNote, Expiry, ExpiryTerms, Hold, HoldKind, HoldKindError, OldestWaiting, Ruling};
 pub use message::{BodyType, Claimed, ClaimedRecipient, HeaderSummary, NewMessage, NewRecipient};
 pub use state::{DeliveryReply, Outcome, RecipientState, RecipientStateError};
 pub use store::{
-    ClaimQuery, CommitError, IntakeStatus, ListCursor, ListPage, ListQuery, MessageDetail, MessageRow, RecipientRow,
-    Report, RetrySelection, SpoolError, SpoolStore, StateFilter, Tally, Usage,
+    CANARY_ROWS_MAX, ClaimOrder, ClaimQuery, CommitError, IntakeStatus, ListCursor, ListPage, ListQuery, MessageDetail,
+    MessageRow, RecipientRow, Recovered, Report, RetrySelection, SpoolError, SpoolStore, StateFilter, Tally, Usage,
 };
 
 /// Octets of one stored piece of content, at most. A body is never in memory whole: a session holds one piece.

@@ -3,8 +3,10 @@
 //! ```text
 //! (chunks ahead) --commit--> queued --claim--> claimed --report--> delivered   content deleted with the last one
 //!       |                      ^  ^               |  |
-//!   swept at start             |  '---deferred----'  '---> refused   kept and shown
-//!                              '------ restart, operator's retry (refused too)
+//!   swept at start             |  '---deferred----'  '---> refused   kept and shown, removed after its quarantine
+//!                              '------ restart, operator's retry (refused and expired too)
+//!
+//! queued --a person--> held --a person--> queued        queued, held --time--> expired   kept as refused ones are
 //! ```
 //!
 //! A crash leaves `claimed` recipients: nobody knows whether the primary has them. They return to `queued` at the
@@ -25,15 +27,19 @@ pub enum RecipientState {
     Queued,
     /// In the hands of a delivery.
     Claimed,
+    /// A person keeps it back.
+    Held,
     /// The primary took it: the end.
     Delivered,
     /// The primary refused it for good. Kept with its content until a person decides.
     Refused,
+    /// The primary did not return in time. Kept with its content like a refused one.
+    Expired,
 }
 
 impl RecipientState {
     /// All states.
-    pub const ALL: [Self; 4] = [Self::Queued, Self::Claimed, Self::Delivered, Self::Refused];
+    pub const ALL: [Self; 6] = [Self::Queued, Self::Claimed, Self::Held, Self::Delivered, Self::Refused, Self::Expired];
 
     /// As stored and in the API.
     #[must_use]
@@ -41,15 +47,23 @@ impl RecipientState {
         match self {
             Self::Queued => "queued",
             Self::Claimed => "claimed",
+            Self::Held => "held",
             Self::Delivered => "delivered",
             Self::Refused => "refused",
+            Self::Expired => "expired",
         }
     }
 
-    /// Whether delivery still owes this recipient something by itself.
+    /// Whether this recipient is still to be delivered, by itself or once a person says so.
     #[must_use]
     pub const fn is_waiting(self) -> bool {
-        matches!(self, Self::Queued | Self::Claimed)
+        matches!(self, Self::Queued | Self::Claimed | Self::Held)
+    }
+
+    /// Whether it is in quarantine: kept and shown, and removed when its time is over.
+    #[must_use]
+    pub const fn is_quarantined(self) -> bool {
+        matches!(self, Self::Refused | Self::Expired)
     }
 }
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::hold::{DotNote, Expiry, ExpiryTerms, Hold, OldestWaiting, Ruling};
 use super::message::{Claimed, NewMessage};
 use super::state::{DeliveryReply, Outcome, RecipientState};
 use crate::account::Change;
@@ -44,6 +45,28 @@ pub enum IntakeStatus {
     Absent,
 }
 
+/// In which order claims are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClaimOrder {
+    /// Messages accepted at `fresh_since` or later first, in order of arrival; then what was never tried, oldest first,
+    /// then the others by the time since when they are due; bulk mail and reports after all others.
+    FreshFirst {
+        /// Younger mail is fresh.
+        fresh_since: WallTime,
+    },
+    /// What was never tried first, oldest message first, then by due time; bulk mail and reports last.
+    OldestFirst,
+    /// One message to try a server with: the smallest fresh one with a known-good recipient, else the smallest with
+    /// one, else the smallest; chosen from the first [`CANARY_ROWS_MAX`].
+    Canary {
+        /// Younger mail is fresh.
+        fresh_since: WallTime,
+    },
+}
+
+/// Recipients among which a canary is looked for.
+pub const CANARY_ROWS_MAX: u32 = 200;
+
 /// Which messages a delivery wants.
 #[derive(Clone, Debug)]
 pub struct ClaimQuery {
@@ -57,6 +80,8 @@ pub struct ClaimQuery {
     pub messages_max: u32,
     /// Stops after the message that crosses this many octets of content (at least one is returned).
     pub octets_max: u64,
+    /// In which order.
+    pub order: ClaimOrder,
 }
 
 /// What became of one claimed message.
@@ -89,17 +114,19 @@ pub struct Tally {
     pub delivered: u64,
     /// Counter: recipients removed by a person, or with the account.
     pub deleted: u64,
-    /// Rows: recipients queued or claimed now.
+    /// Counter: recipients removed after their quarantine.
+    pub expired: u64,
+    /// Rows: recipients queued, claimed or kept back now.
     pub waiting: u64,
-    /// Rows: recipients refused now.
+    /// Rows: recipients in quarantine now, refused or expired.
     pub refused: u64,
 }
 
 impl Tally {
-    /// Accepted = delivered + deleted + waiting + refused.
+    /// Accepted = delivered + deleted + expired + waiting + refused.
     #[must_use]
     pub const fn is_balanced(&self) -> bool {
-        self.accepted == self.delivered + self.deleted + self.waiting + self.refused
+        self.accepted == self.delivered + self.deleted + self.expired + self.waiting + self.refused
     }
 }
 
@@ -111,7 +138,7 @@ pub enum StateFilter {
     Held,
     /// With a waiting recipient.
     Waiting,
-    /// With a refused recipient.
+    /// With a recipient in quarantine.
     Refused,
     /// Delivered to all.
     Delivered,
@@ -209,10 +236,19 @@ pub struct ListPage {
 /// What a person wants tried again.
 #[derive(Clone, Debug)]
 pub enum RetrySelection {
-    /// All waiting and refused recipients of an account.
+    /// All queued, refused and expired recipients of an account.
     Account(AccountId),
     /// The same of one message.
     Message(SpoolId),
+}
+
+/// What a crash left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Recipients whose claims went back.
+    pub claimed: u64,
+    /// Messages of these that may arrive twice: at most one for each connection that was open.
+    pub doubtful: Vec<DotNote>,
 }
 
 /// The durable spool.
@@ -229,12 +265,27 @@ pub trait SpoolStore: Send + Sync {
     async fn intake_abandon(&self, id: SpoolId) -> Result<(), SpoolError>;
     /// Whether the message is stored.
     async fn intake_status(&self, id: SpoolId) -> Result<IntakeStatus, SpoolError>;
-    /// Takes due recipients out of the queue: those that were never tried first, oldest message first, then the others
-    /// by the time since when they are due. What was tried in vain goes behind everything that waits, so that it holds
-    /// nothing up.
+    /// Takes due recipients out of the queue, in the order asked for. What was tried in vain goes behind everything of
+    /// its class that waits, so that it holds nothing up.
     async fn claim(&self, query: ClaimQuery) -> Result<Vec<Claimed>, SpoolError>;
-    /// Ends claims. All outcomes of one call are one transaction. Content goes with the last delivered recipient.
-    async fn report(&self, reports: Vec<Report>, now: WallTime) -> Result<(), SpoolError>;
+    /// Ends claims and notes that the final dots of others may be sent now. One transaction. Content goes with the
+    /// last delivered recipient; a delivered recipient is known to be good from now on, a refused one no longer.
+    async fn settle(&self, reports: Vec<Report>, notes: Vec<DotNote>, now: WallTime) -> Result<(), SpoolError>;
+    /// Ends claims. All outcomes of one call are one transaction.
+    async fn report(&self, reports: Vec<Report>, now: WallTime) -> Result<(), SpoolError> {
+        self.settle(reports, Vec::new(), now).await
+    }
+    /// Carries out what a person says about one message, with an audit row for each account concerned. Returns how
+    /// many recipients that changed.
+    async fn rule(&self, id: SpoolId, ruling: Ruling, change: Change) -> Result<u64, SpoolError>;
+    /// Every account whose flush is stopped.
+    async fn holds(&self) -> Result<Vec<(AccountId, Hold)>, SpoolError>;
+    /// Stops the flush of an account, or lets it go on; with an audit row.
+    async fn set_hold(&self, account: AccountId, hold: Option<Hold>, change: Change) -> Result<(), SpoolError>;
+    /// Puts mail that waited too long into quarantine and removes what was there for long enough.
+    async fn expire(&self, terms: ExpiryTerms, now: WallTime) -> Result<Expiry, SpoolError>;
+    /// The oldest waiting message of each account that has one.
+    async fn oldest_waiting(&self) -> Result<Vec<OldestWaiting>, SpoolError>;
     /// When the account's next recipient is due (the past if it is due already; 1970 if it was never tried, whatever
     /// the clock said when it was accepted).
     async fn next_due(&self, account: AccountId) -> Result<Option<WallTime>, SpoolError>;
@@ -242,11 +293,24 @@ pub trait SpoolStore: Send + Sync {
     async fn make_due(&self, account: AccountId, now: WallTime) -> Result<u64, SpoolError>;
     /// One piece of content.
     async fn body_chunk(&self, id: SpoolId, ordinal: u32) -> Result<Bytes, SpoolError>;
+    /// The first piece of content of each of these messages, in their order; `None` where it is not there.
+    async fn heads(&self, ids: Vec<SpoolId>) -> Result<Vec<Option<Bytes>>, SpoolError> {
+        let mut heads = Vec::with_capacity(ids.len());
+        for id in ids {
+            heads.push(match self.body_chunk(id, 0).await {
+                Ok(piece) => Some(piece),
+                Err(SpoolError::ChunkMissing(_)) => None,
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(heads)
+    }
     /// Rows for people.
     async fn list(&self, query: ListQuery) -> Result<ListPage, SpoolError>;
     /// One message.
     async fn show(&self, id: SpoolId) -> Result<Option<MessageDetail>, SpoolError>;
-    /// Queues waiting and refused recipients for now, with an audit row. Returns how many. Claimed ones are left alone.
+    /// Queues queued, refused and expired recipients for now, with an audit row. Returns how many. Claimed ones and
+    /// those that a person keeps back are left alone.
     async fn retry(&self, selection: RetrySelection, change: Change) -> Result<u64, SpoolError>;
     /// What the account holds.
     fn usage(&self, account: AccountId) -> Usage;
@@ -263,8 +327,8 @@ pub trait SpoolStore: Send + Sync {
     /// Counters and rows of an account, read in one snapshot.
     async fn tally(&self, account: AccountId) -> Result<Tally, SpoolError>;
     /// At start: claims of the process before return to the queue, pieces without a message are removed.
-    /// Returns how many recipients were claimed.
-    async fn recover(&self) -> Result<u64, SpoolError>;
+    /// Returns the messages whose final dot may have been sent without a recorded outcome: these may arrive twice.
+    async fn recover(&self) -> Result<Recovered, SpoolError>;
     /// Returns the open claims of an account to the queue, of which nobody will report any more: its delivery ended by
     /// a fault. Returns how many recipients were claimed.
     async fn return_claims(&self, account: AccountId) -> Result<u64, SpoolError>;

@@ -78,8 +78,9 @@ const fn icon(state: RecipientState) -> &'static str {
     match state {
         RecipientState::Queued => "wait",
         RecipientState::Claimed => "info",
+        RecipientState::Held => "wait",
         RecipientState::Delivered => "ok",
-        RecipientState::Refused => "bad",
+        RecipientState::Refused | RecipientState::Expired => "bad",
     }
 }
 
@@ -88,14 +89,22 @@ const fn tone(state: RecipientState) -> &'static str {
     match state {
         RecipientState::Queued => "warn",
         RecipientState::Claimed => "info",
+        RecipientState::Held => "warn",
         RecipientState::Delivered => "ok",
-        RecipientState::Refused => "bad",
+        RecipientState::Refused | RecipientState::Expired => "bad",
     }
 }
 
 /// The state that speaks for a message: what needs a person first, then what still waits.
 fn leading(recipients: &[RecipientRow]) -> Option<&RecipientRow> {
-    let order = [RecipientState::Refused, RecipientState::Claimed, RecipientState::Queued, RecipientState::Delivered];
+    let order = [
+        RecipientState::Refused,
+        RecipientState::Expired,
+        RecipientState::Held,
+        RecipientState::Claimed,
+        RecipientState::Queued,
+        RecipientState::Delivered,
+    ];
     order.into_iter().find_map(|state| recipients.iter().find(|r| r.state == state))
 }
 

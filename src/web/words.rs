@@ -245,7 +245,9 @@ impl Locale {
             RecipientState::Queued => self.pick("wartet", "waiting"),
             RecipientState::Claimed => self.pick("wird zugestellt", "being delivered"),
             RecipientState::Delivered => self.pick("zugestellt", "delivered"),
+            RecipientState::Held => self.pick("angehalten", "held back"),
             RecipientState::Refused => self.pick("abgelehnt", "refused"),
+            RecipientState::Expired => self.pick("abgelaufen", "expired"),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pulsemx::delivery::RetryTimes;
-use pulsemx::spool::RecipientState::{Claimed, Delivered, Queued, Refused};
+use pulsemx::spool::RecipientState::{Claimed, Delivered, Expired, Held, Queued, Refused};
 
 use crate::support::{Act, Heard, Mail, TRACE, World, polite, say};
 
@@ -49,7 +49,7 @@ async fn a_primary_in_every_kind_of_trouble_loses_no_message() {
                         let reply = world.spool.reply(*id, ordinal).unwrap();
                         assert_eq!(reply.code.map(|code| code / 100), Some(5), "seed {seed}: {number} {reply:?}");
                     }
-                    Queued | Claimed => panic!("seed {seed}: {number} is {state}"),
+                    Queued | Claimed | Held | Expired => panic!("seed {seed}: {number} is {state}"),
                 }
             }
         }

@@ -9,8 +9,12 @@
     reason = "tests may fail loudly"
 )]
 
+mod breaker;
 mod chaos;
 mod flush;
+mod handing;
+mod lanes;
+mod proof;
 mod replies;
 mod standstill;
 mod support;

@@ -81,7 +81,7 @@ async fn a_conversation_ends_with_its_line_and_waits_on_while_it_is_only_doubtfu
 #[tokio::test]
 async fn mail_that_is_always_deferred_does_not_hold_up_the_mail_behind_it() {
     let world = World::new(|_, heard| match heard {
-        Heard::Line(line) if line.starts_with("MAIL FROM:<poison@") => say("451 4.7.1 never"),
+        Heard::Line(line) if line.starts_with("MAIL FROM:<poison@") => say("451 4.3.0 never"),
         heard => polite(heard, &["PIPELINING"]),
     })
     .await;

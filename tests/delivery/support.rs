@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pulsemx::account::{Account, AccountStatus, Change, Directory, DirectoryHandle, Domain, Endpoint};
+use pulsemx::account::{Account, AccountError, AccountStatus, Change, Directory, DirectoryHandle, Domain, Endpoint};
 use pulsemx::base::{AccountId, Clock, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
-use pulsemx::delivery::{Deliveries, FlushView, Flushes, RetryTimes, Settings, Timeouts};
+use pulsemx::delivery::{
+    AfterRefusal, Alarm, Deliveries, FlushView, Flushes, PinKeeper, RetryTimes, Settings, Timeouts,
+};
 use pulsemx::liveness::{AddressChange, Cause, HistoryRow, LineEvent, LineState, LineView, Lines, Transition};
 use pulsemx::spool::{
-    BodyType, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DeliveryReply, IntakeStatus, ListPage, ListQuery,
-    MessageDetail, MessageDsn, NewMessage, Outcome, RecipientDsn, RecipientState, Report, RetrySelection, SpoolError,
-    SpoolStore, Tally, Usage,
+    BodyType, ClaimOrder, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DeliveryReply, DotNote, Expiry,
+    ExpiryTerms, Hold, IntakeStatus, ListPage, ListQuery, MessageDetail, MessageDsn, NewMessage, OldestWaiting,
+    Outcome, RecipientDsn, RecipientState, Recovered, Report, RetrySelection, Ruling, SpoolError, SpoolStore, Tally,
+    Usage,
 };
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -124,12 +127,17 @@ pub(crate) struct Primary {
 impl Primary {
     /// Listens on this address; port 0 for any.
     pub(crate) async fn start(at: SocketAddr, bell: Bell, manner: Manner) -> Self {
+        Self::start_with(at, bell, manner, new_identity("primary.example")).await
+    }
+
+    /// With a key of the test's.
+    pub(crate) async fn start_with(at: SocketAddr, bell: Bell, manner: Manner, identity: Identity) -> Self {
         let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let log = Arc::new(Mutex::new(Log::default()));
         let primary = Self { address, log: Arc::clone(&log) };
         tokio::spawn(async move {
-            let tls = server_tls();
+            let tls = server_tls(&identity);
             while let Ok((socket, _)) = listener.accept().await {
                 let number = log.lock().unwrap().connections;
                 log.lock().unwrap().connections += 1;
@@ -276,10 +284,21 @@ fn end_of_data(input: &[u8], scanned: usize) -> Option<(Vec<u8>, usize)> {
     Some((content, end + 3))
 }
 
-fn server_tls() -> tokio_rustls::TlsAcceptor {
-    let key = rcgen::generate_simple_self_signed(vec!["primary.example".to_owned()]).unwrap();
-    let certificate = key.cert.der().clone();
-    let private = rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap();
+/// A key with its certificate.
+pub(crate) type Identity = Arc<rcgen::CertifiedKey<rcgen::KeyPair>>;
+
+pub(crate) fn new_identity(name: &str) -> Identity {
+    Arc::new(rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap())
+}
+
+/// As pins have it.
+pub(crate) fn key_digest(identity: &Identity) -> [u8; 32] {
+    pulsemx::delivery::tls::spki_sha256(identity.cert.der()).unwrap()
+}
+
+fn server_tls(identity: &Identity) -> tokio_rustls::TlsAcceptor {
+    let certificate = identity.cert.der().clone();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(identity.signing_key.serialize_der()).unwrap();
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -323,6 +342,9 @@ pub(crate) struct Spool {
     pub(crate) panicking_claims: AtomicBool,
     pub(crate) claims: AtomicU32,
     pub(crate) reports: AtomicU32,
+    pub(crate) hold: Mutex<Option<Hold>>,
+    /// Ids of the messages whose dots were noted, in order.
+    pub(crate) notes: Mutex<Vec<SpoolId>>,
     pieces_alive: Arc<AtomicUsize>,
     pub(crate) pieces_alive_max: AtomicUsize,
 }
@@ -378,6 +400,7 @@ impl Spool {
                 mailbox: Mailbox::parse(to, true).unwrap(),
                 attempts: 0,
                 dsn: RecipientDsn::default(),
+                is_known_good: false,
             })
             .collect();
         let chunks = match &content {
@@ -396,6 +419,8 @@ impl Spool {
             sha256,
             octets,
             chunks,
+            peer: IpAddr::from([192, 0, 2, 7]),
+            helo: "mx.a.example".to_owned(),
             recipients,
         };
         self.held.lock().unwrap().insert(id, Held { message, content, states });
@@ -407,6 +432,16 @@ impl Spool {
     }
 
     /// Flips one octet of stored content.
+    /// The primary took mail for everybody in it before.
+    pub(crate) fn know(&self, id: SpoolId) {
+        self.edit(id, |message| message.recipients.iter_mut().for_each(|known| known.is_known_good = true));
+    }
+
+    /// Until when it waits, if it is put off.
+    pub(crate) fn due(&self, id: SpoolId) -> Option<WallTime> {
+        self.held.lock().unwrap()[&id].states[0].1
+    }
+
     pub(crate) fn damage(&self, id: SpoolId) {
         let mut held = self.held.lock().unwrap();
         let Content::Pieces(pieces) = &mut held.get_mut(&id).unwrap().content else { panic!("pieces") };
@@ -456,11 +491,19 @@ impl SpoolStore for Spool {
     }
     async fn claim(&self, query: ClaimQuery) -> Result<Vec<Claimed>, SpoolError> {
         self.claims.fetch_add(1, Ordering::SeqCst);
+        let is_canary = matches!(query.order, ClaimOrder::Canary { .. });
         let mut claimed = Vec::new();
         let mut all = self.held.lock().unwrap();
         let mut waiting: Vec<&mut Held> = all.values_mut().collect();
         // As the contract says: what was never tried first, then since when it is due.
         waiting.sort_by_key(|held| held.states.iter().filter(|s| s.0 == RecipientState::Queued).map(|s| s.1).min());
+        if is_canary {
+            // Known first, then small: the contract has the whole rule.
+            waiting.sort_by_key(|held| {
+                let is_known = held.message.recipients.iter().any(|known| known.is_known_good);
+                (!is_known, held.message.octets)
+            });
+        }
         for held in waiting {
             if claimed.len() >= query.messages_max as usize {
                 break;
@@ -480,12 +523,13 @@ impl SpoolStore for Spool {
         assert!(!self.panicking_claims.swap(false, Ordering::SeqCst), "a fault that a test asked for");
         Ok(claimed)
     }
-    async fn report(&self, reports: Vec<Report>, _: WallTime) -> Result<(), SpoolError> {
+    async fn settle(&self, reports: Vec<Report>, notes: Vec<DotNote>, _: WallTime) -> Result<(), SpoolError> {
         let fails = self.failing_reports.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
         if fails {
             return Err(SpoolError::Engine("disk on strike".into()));
         }
         self.reports.fetch_add(1, Ordering::SeqCst);
+        self.notes.lock().unwrap().extend(notes.iter().map(|note| note.message));
         for report in reports {
             let mut all = self.held.lock().unwrap();
             let held = all.get_mut(&report.id).unwrap();
@@ -546,8 +590,24 @@ impl SpoolStore for Spool {
     async fn tally(&self, _: AccountId) -> Result<Tally, SpoolError> {
         Ok(Tally::default())
     }
-    async fn recover(&self) -> Result<u64, SpoolError> {
+    async fn rule(&self, _: SpoolId, _: Ruling, _: Change) -> Result<u64, SpoolError> {
         Ok(0)
+    }
+    async fn holds(&self) -> Result<Vec<(AccountId, Hold)>, SpoolError> {
+        Ok(self.hold.lock().unwrap().clone().map(|hold| (ACCOUNT, hold)).into_iter().collect())
+    }
+    async fn set_hold(&self, _: AccountId, hold: Option<Hold>, _: Change) -> Result<(), SpoolError> {
+        *self.hold.lock().unwrap() = hold;
+        Ok(())
+    }
+    async fn expire(&self, _: ExpiryTerms, _: WallTime) -> Result<Expiry, SpoolError> {
+        Ok(Expiry::default())
+    }
+    async fn oldest_waiting(&self) -> Result<Vec<OldestWaiting>, SpoolError> {
+        Ok(Vec::new())
+    }
+    async fn recover(&self) -> Result<Recovered, SpoolError> {
+        Ok(Recovered::default())
     }
     async fn return_claims(&self, _: AccountId) -> Result<u64, SpoolError> {
         let mut returned = 0;
@@ -671,9 +731,30 @@ pub(crate) struct World {
     pub(crate) directory: DirectoryHandle,
     pub(crate) shutdown: CancellationToken,
     pub(crate) bell: Bell,
+    alarms: Mutex<broadcast::Receiver<Alarm>>,
+}
+
+/// Keeps pins in the directory alone.
+struct Pins {
+    directory: DirectoryHandle,
+    bell: Bell,
+}
+
+#[async_trait]
+impl PinKeeper for Pins {
+    async fn set_pin(&self, _: EndpointId, pin: Option<[u8; 32]>, _: Change) -> Result<(), AccountError> {
+        let port = self.directory.load().endpoint(ENDPOINT).unwrap().smtp_port;
+        self.directory.replace(directory_with(port, AccountStatus::Active, pin));
+        self.bell.ring();
+        Ok(())
+    }
 }
 
 pub(crate) fn directory(port: u16, status: AccountStatus) -> Directory {
+    directory_with(port, status, None)
+}
+
+pub(crate) fn directory_with(port: u16, status: AccountStatus, pin: Option<[u8; 32]>) -> Directory {
     let name = |text: &str| DomainName::parse(text).unwrap();
     let account = Account {
         id: ACCOUNT,
@@ -689,7 +770,7 @@ pub(crate) fn directory(port: u16, status: AccountStatus) -> Directory {
         smtp_port: port,
         address_v4: None,
         address_v6: None,
-        pin: None,
+        pin,
     };
     let domain = Domain { name: name("firma.example"), account: ACCOUNT, endpoints: vec![ENDPOINT] };
     Directory::new(vec![account], vec![endpoint], vec![domain], Vec::new())
@@ -705,14 +786,25 @@ impl World {
         manner: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static,
         edit: impl FnOnce(&mut Settings, &Primary),
     ) -> Self {
+        Self::known_by(new_identity("primary.example"), manner, edit).await
+    }
+
+    /// With a key of the test's.
+    pub(crate) async fn known_by(
+        identity: Identity,
+        manner: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static,
+        edit: impl FnOnce(&mut Settings, &Primary),
+    ) -> Self {
         let bell = Bell::default();
-        let primary = Primary::start("127.0.0.1:0".parse().unwrap(), bell.clone(), Arc::new(manner)).await;
+        let at = "127.0.0.1:0".parse().unwrap();
+        let primary = Primary::start_with(at, bell.clone(), Arc::new(manner), identity).await;
         let spool = Arc::new(Spool { bell: bell.clone(), ..Spool::default() });
         let lines = Arc::new(FakeLines::new(bell.clone()));
         let directory = DirectoryHandle::new(directory(primary.address.port(), AccountStatus::Active));
         let shutdown = CancellationToken::new();
         let mut settings = Settings::new(DomainName::parse("mx.pulse.example").unwrap());
         settings.allow_loopback_targets = true;
+        (settings.lanes_max, settings.after_refusal) = (1, AfterRefusal::Judge);
         settings.retry = RetryTimes::new([20, 40, 60].map(Duration::from_millis).to_vec());
         let limit = Duration::from_secs(5);
         settings.timeouts = Timeouts { connect: limit, greeting: limit, command: limit, ..Timeouts::default() };
@@ -725,7 +817,9 @@ impl World {
             shutdown.clone(),
         )
         .unwrap();
-        let world = Self { primary, spool, lines, deliveries, directory, shutdown, bell };
+        deliveries.keep_pins(Arc::new(Pins { directory: directory.clone(), bell: bell.clone() }));
+        let alarms = Mutex::new(deliveries.alarms());
+        let world = Self { primary, spool, lines, deliveries, directory, shutdown, bell, alarms };
         world.watch_views();
         // The look at every account at the start is over before the test moves a line.
         for _ in 0..50 {
@@ -756,6 +850,17 @@ impl World {
 
     pub(crate) async fn until_all(&self, state: RecipientState) {
         self.bell.until(&format!("all {state}"), || self.spool.all_are(state)).await;
+    }
+
+    /// A person's pin, or none.
+    pub(crate) fn pin(&self, pin: Option<[u8; 32]>) {
+        self.directory.replace(directory_with(self.primary.address.port(), AccountStatus::Active, pin));
+    }
+
+    /// Alarms since the last call.
+    pub(crate) fn alarms(&self) -> Vec<Alarm> {
+        let mut alarms = self.alarms.lock().unwrap();
+        std::iter::from_fn(|| alarms.try_recv().ok()).collect()
     }
 
     pub(crate) fn view(&self) -> FlushView {

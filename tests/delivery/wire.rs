@@ -52,9 +52,11 @@ async fn damaged_content_never_gets_its_dot_and_is_kept() {
     let good = world.store(3, ONE, b"good\r\n");
     world.come_back();
     world.bell.until("delivery", || world.spool.states(good) == [Delivered]).await;
-    assert_eq!(world.spool.states(damaged), [Refused]);
+    world
+        .bell
+        .until("both refusals", || [damaged, smuggled].iter().all(|id| world.spool.states(*id) == [Refused]))
+        .await;
     assert_eq!(world.spool.reply(damaged, 0).unwrap().text, "stored content is damaged");
-    assert_eq!(world.spool.states(smuggled), [Refused]);
     assert_eq!(world.primary.contents(), [[TRACE, b"good\r\n"].concat()]);
 }
 

@@ -8,7 +8,8 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn mail_of_an_outage_reaches_the_returned_primary_within_two_seconds() {
-    let server = Server::start("1s", "");
+    // One connection, so that the order of arrival is the order of sending.
+    let server = Server::start("1s", "per_account = 1");
     let primary = Primary::listen("127.0.8.1", 0);
     let token = server.add_account("firma", primary.address.port());
     assert_eq!(server.state("firma"), "new");

@@ -13,6 +13,7 @@ mod support;
 
 mod activation;
 mod beat_over_http;
+mod broken_primary;
 mod commands;
 mod crash;
 mod flush_after_return;

@@ -8,7 +8,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_refused_message_is_kept_shown_and_delivered_on_retry() {
-    let server = Server::start("1s", "");
+    let server = Server::start("1s", "[spool]\nafter_5xx = \"judge\"");
     let primary = Primary::listen("127.0.11.1", 0);
     let token = server.add_account("firma", primary.address.port());
     let _beats = Beats::start(&server, "firma", &token, "127.0.11.1", Some("1s"));

@@ -12,8 +12,8 @@ use pulsemx::dns::NameStore;
 use pulsemx::liveness::TransitionLog;
 use pulsemx::recipient::RecipientStore;
 use pulsemx::spool::{
-    BodyType, ClaimQuery, Claimed, DeliveryReply, HeaderSummary, MessageDsn, NewMessage, NewRecipient, Outcome,
-    RecipientDsn, Report, SpoolStore,
+    BodyType, ClaimOrder, ClaimQuery, Claimed, DeliveryReply, HeaderSummary, MessageDsn, NewMessage, NewRecipient,
+    Outcome, RecipientDsn, Report, SpoolStore,
 };
 use pulsemx::store::sqlite::Settings;
 use pulsemx::store::{MemoryStore, SqliteStore};
@@ -120,6 +120,11 @@ pub(crate) fn id(number: i64) -> SpoolId {
     SpoolId::from_i64(number)
 }
 
+/// The id of a message accepted in this second.
+pub(crate) fn spool_id(second: i64) -> SpoolId {
+    SpoolId::first_of(at(second))
+}
+
 pub(crate) fn message(number: i64, recipients: &[(AccountId, &str)]) -> NewMessage {
     let content = Bytes::from(format!("Subject: {number}\r\n\r\nhello\r\n"));
     NewMessage {
@@ -140,7 +145,12 @@ pub(crate) fn message(number: i64, recipients: &[(AccountId, &str)]) -> NewMessa
         trace: Bytes::from_static(b"Received: from x by y\r\n"),
         sha256: [u8::try_from(number % 250).unwrap(); 32],
         octets: content.len() as u64,
-        header: HeaderSummary { subject: format!("{number}"), from: "a".to_owned(), message_id: "<b@c>".to_owned() },
+        header: HeaderSummary {
+            subject: format!("{number}"),
+            from: "a".to_owned(),
+            message_id: "<b@c>".to_owned(),
+            is_bulk: false,
+        },
         peer: Ipv4Addr::new(192, 0, 2, 9).into(),
         helo: "mx.elsewhere.example".to_owned(),
         tls: Some("TLSv1.3".to_owned()),
@@ -150,7 +160,14 @@ pub(crate) fn message(number: i64, recipients: &[(AccountId, &str)]) -> NewMessa
 }
 
 pub(crate) fn query(account: AccountId, second: i64) -> ClaimQuery {
-    ClaimQuery { account, domains: Vec::new(), now: at(second), messages_max: 100, octets_max: u64::MAX }
+    ClaimQuery {
+        account,
+        domains: Vec::new(),
+        now: at(second),
+        messages_max: 100,
+        octets_max: u64::MAX,
+        order: ClaimOrder::OldestFirst,
+    }
 }
 
 pub(crate) async fn claim(store: &dyn Everything, account: AccountId, second: i64) -> Vec<Claimed> {

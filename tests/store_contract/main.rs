@@ -12,6 +12,7 @@ mod accounts;
 mod crash;
 mod days;
 mod engine;
+mod flush;
 mod messages;
 mod model;
 mod names;

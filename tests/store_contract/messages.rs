@@ -48,7 +48,7 @@ async fn commit(engine: &Engine, number: i64, recipients: &[(AccountId, &str)]) 
 }
 
 fn tally(accepted: u64, delivered: u64, waiting: u64, refused: u64) -> Tally {
-    Tally { accepted, delivered, deleted: 0, waiting, refused }
+    Tally { accepted, delivered, deleted: 0, expired: 0, waiting, refused }
 }
 
 async fn what_a_sender_wants_to_be_told_comes_with_the_claim(mut engine: Engine) {
@@ -107,7 +107,7 @@ async fn pieces_ahead_and_tail_make_one_content(mut engine: Engine) {
     assert!(late.is_err(), "the content of a complete message does not change");
     engine.store().intake_abandon(id(1)).await.unwrap();
     engine.restart();
-    assert_eq!(engine.store().recover().await.unwrap(), 0);
+    assert_eq!(engine.store().recover().await.unwrap().claimed, 0);
     for (ordinal, piece) in (0u32..).zip(&pieces) {
         assert_eq!(engine.store().body_chunk(id(1), ordinal).await.unwrap(), piece);
     }
@@ -247,7 +247,7 @@ async fn a_claim_that_was_not_reported_returns_at_the_start(mut engine: Engine) 
     claim(engine.store(), firma, 9).await;
     report(engine.store(), 2, &[(0, delivered())], 9).await;
     engine.restart();
-    assert_eq!(engine.store().recover().await.unwrap(), 2);
+    assert_eq!(engine.store().recover().await.unwrap().claimed, 2);
     assert_eq!(numbers(&claim(engine.store(), firma, 9).await), [1, 3]);
     assert_balanced(engine.store(), firma).await;
 }

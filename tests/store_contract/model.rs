@@ -3,23 +3,36 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use pulsemx::base::{AccountId, Mailbox};
-use pulsemx::spool::{ClaimQuery, ListQuery, NewRecipient, Outcome, RecipientDsn, Report, RetrySelection, StateFilter};
+use pulsemx::spool::{
+    ClaimOrder, ClaimQuery, DotNote, ExpiryTerms, ListQuery, NewRecipient, Outcome, RecipientDsn, Report,
+    RetrySelection, Ruling, StateFilter,
+};
 
-use crate::engine::{Engine, account, at, change, deferred, delivered, id, message, name, query, refused};
+use crate::engine::spool_id as id;
+use crate::engine::{Engine, Everything, account, at, change, deferred, delivered, message, name, query, refused};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Commit { number: i64, recipients: Vec<(bool, bool)>, ahead: bool },
+    Commit { number: i64, recipients: Vec<(bool, bool)>, ahead: bool, is_bulk: bool },
     Abandon { number: i64 },
-    Claim { of_other: bool, messages_max: u32, octets_max: u64, one_domain: bool },
+    Claim { of_other: bool, messages_max: u32, octets_max: u64, one_domain: bool, order: u8 },
     Report { number: i64, outcomes: Vec<(u32, u8)> },
     MakeDue { of_other: bool },
     RetryAccount { of_other: bool },
     RetryMessage { number: i64 },
+    Flush(FlushStep),
     Purge,
     Recover,
     ReturnClaims { of_other: bool },
     Restart,
+}
+
+/// What flushes and persons add.
+#[derive(Clone, Debug)]
+enum FlushStep {
+    Rule { number: i64, ruling: u8 },
+    Note { number: i64, lane: u64 },
+    Expire { accepted_before: i64, ended_ago: i64 },
 }
 
 const NUMBERS: std::ops::Range<i64> = 1..7;
@@ -28,12 +41,19 @@ fn step() -> impl Strategy<Value = Step> {
     let pairs = prop::collection::vec((any::<bool>(), any::<bool>()), 1..4);
     let outcomes = prop::collection::vec((0u32..4, 0u8..5), 0..4);
     prop_oneof![
-        4 => (NUMBERS, pairs, any::<bool>())
-            .prop_map(|(number, recipients, ahead)| Step::Commit { number, recipients, ahead }),
+        4 => (NUMBERS, pairs, any::<bool>(), any::<bool>())
+            .prop_map(|(number, recipients, ahead, is_bulk)| Step::Commit { number, recipients, ahead, is_bulk }),
         1 => NUMBERS.prop_map(|number| Step::Abandon { number }),
-        4 => (any::<bool>(), 0u32..4, 0u64..100, any::<bool>()).prop_map(
-            |(of_other, messages_max, octets_max, one_domain)| Step::Claim { of_other, messages_max, octets_max, one_domain }
+        4 => (any::<bool>(), 0u32..4, 0u64..100, any::<bool>(), 0u8..3).prop_map(
+            |(of_other, messages_max, octets_max, one_domain, order)| {
+                Step::Claim { of_other, messages_max, octets_max, one_domain, order }
+            }
         ),
+        2 => (NUMBERS, 0u8..4).prop_map(|(number, ruling)| Step::Flush(FlushStep::Rule { number, ruling })),
+        1 => (NUMBERS, 0u64..2).prop_map(|(number, lane)| Step::Flush(FlushStep::Note { number, lane })),
+        1 => (NUMBERS, 0i64..5).prop_map(|(before, ended_ago)| {
+            Step::Flush(FlushStep::Expire { accepted_before: before, ended_ago })
+        }),
         6 => (NUMBERS, outcomes).prop_map(|(number, outcomes)| Step::Report { number, outcomes }),
         1 => any::<bool>().prop_map(|of_other| Step::MakeDue { of_other }),
         1 => any::<bool>().prop_map(|of_other| Step::RetryAccount { of_other }),
@@ -63,8 +83,10 @@ async fn take(engine: &mut Engine, step: &Step, now: i64, accounts: [AccountId; 
     }
     let store = engine.store();
     match step {
-        Step::Commit { number, recipients, ahead } => {
+        Step::Commit { number, recipients, ahead, is_bulk } => {
             let mut mail = message(*number, &[]);
+            mail.id = id(*number);
+            mail.header.is_bulk = *is_bulk;
             for (of_other, of_second_domain) in recipients {
                 let text = if *of_second_domain { "a@zwei.example" } else { "a@firma.example" };
                 mail.recipients.push(NewRecipient {
@@ -86,10 +108,16 @@ async fn take(engine: &mut Engine, step: &Step, now: i64, accounts: [AccountId; 
             let chunk = store.intake_chunk(id(*number), 0, Bytes::from_static(b"x")).await.is_ok();
             format!("{chunk} {}", store.intake_abandon(id(*number)).await.is_ok())
         }
-        Step::Claim { of_other, messages_max, octets_max, one_domain } => {
+        Step::Claim { of_other, messages_max, octets_max, one_domain, order } => {
+            let fresh_since = at(4);
+            let order = match order {
+                0 => ClaimOrder::OldestFirst,
+                1 => ClaimOrder::FreshFirst { fresh_since },
+                _ => ClaimOrder::Canary { fresh_since },
+            };
             let domains = if *one_domain { vec![name("zwei.example")] } else { Vec::new() };
             let query = query(of(*of_other), now);
-            let query = ClaimQuery { messages_max: *messages_max, octets_max: *octets_max, domains, ..query };
+            let query = ClaimQuery { messages_max: *messages_max, octets_max: *octets_max, domains, order, ..query };
             format!("{:?}", store.claim(query).await.unwrap())
         }
         Step::Report { number, outcomes } => {
@@ -103,10 +131,34 @@ async fn take(engine: &mut Engine, step: &Step, now: i64, accounts: [AccountId; 
         Step::RetryMessage { number } => {
             format!("{}", store.retry(RetrySelection::Message(id(*number)), change(now)).await.unwrap())
         }
+        Step::Flush(step) => take_of_flush(store, step, now).await,
         Step::Purge => format!("{}", store.purge_delivered(at(now - 3)).await.unwrap()),
-        Step::Recover => format!("{}", store.recover().await.unwrap()),
+        Step::Recover => format!("{:?}", store.recover().await.unwrap()),
         Step::ReturnClaims { of_other } => format!("{}", store.return_claims(of(*of_other)).await.unwrap()),
         Step::Restart => String::new(),
+    }
+}
+
+/// The steps that flushes and persons add.
+async fn take_of_flush(store: &dyn Everything, step: &FlushStep, now: i64) -> String {
+    match step {
+        FlushStep::Rule { number, ruling } => {
+            let ruling = [Ruling::Hold, Ruling::Release, Ruling::Fail, Ruling::Drop][usize::from(*ruling)];
+            format!("{}", store.rule(id(*number), ruling, change(now)).await.unwrap())
+        }
+        FlushStep::Note { number, lane } => {
+            let peer = "192.0.2.1:25".parse().unwrap();
+            let note = DotNote { lane: *lane, message: id(*number), peer, at: at(now) };
+            format!("{}", store.settle(Vec::new(), vec![note], at(now)).await.is_ok())
+        }
+        FlushStep::Expire { accepted_before, ended_ago } => {
+            let terms = ExpiryTerms {
+                accepted_before: at(*accepted_before),
+                ended_before: at(now - ended_ago),
+                seen_before: at(now - 10),
+            };
+            format!("{:?}", store.expire(terms, at(now)).await.unwrap())
+        }
     }
 }
 
@@ -118,7 +170,8 @@ async fn view(engine: &Engine, accounts: [AccountId; 2]) -> String {
         let tally = store.tally(account).await.unwrap();
         assert!(tally.is_balanced(), "{tally:?}");
         let due = store.next_due(account).await.unwrap();
-        seen += &format!("{tally:?} {:?} {due:?}\n", store.usage(account));
+        let oldest = store.oldest_waiting().await.unwrap();
+        seen += &format!("{tally:?} {:?} {due:?} {oldest:?}\n", store.usage(account));
     }
     for account in [None, Some(accounts[0]), Some(accounts[1])] {
         for filter in

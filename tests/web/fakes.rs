@@ -95,6 +95,9 @@ impl AccountStore for FakeAccounts {
     async fn remove_domain(&self, _: AccountId, _: DomainName, _: Change) -> Result<(), AccountError> {
         unused()
     }
+    async fn set_pin(&self, _: EndpointId, _: Option<[u8; 32]>, _: Change) -> Result<(), AccountError> {
+        unused()
+    }
     async fn rotate_key(&self, _: BeatKeyRecord, _: WallTime, _: Change) -> Result<(), AccountError> {
         unused()
     }
@@ -174,6 +177,7 @@ pub struct FakeFlushes {
 }
 
 impl Flushes for FakeFlushes {
+    fn hold(&self, _: AccountId, _: Option<Hold>) {}
     fn mail_stored(&self, _: &[AccountId]) {}
     fn retry(&self, account: AccountId) {
         self.retried.lock().unwrap().push(account);
@@ -253,7 +257,7 @@ impl SpoolStore for FakeSpool {
     async fn claim(&self, _: ClaimQuery) -> Result<Vec<Claimed>, SpoolError> {
         unused()
     }
-    async fn report(&self, _: Vec<Report>, _: WallTime) -> Result<(), SpoolError> {
+    async fn settle(&self, _: Vec<Report>, _: Vec<DotNote>, _: WallTime) -> Result<(), SpoolError> {
         unused()
     }
     async fn next_due(&self, _: AccountId) -> Result<Option<WallTime>, SpoolError> {
@@ -303,7 +307,22 @@ impl SpoolStore for FakeSpool {
     async fn tally(&self, _: AccountId) -> Result<Tally, SpoolError> {
         unused()
     }
-    async fn recover(&self) -> Result<u64, SpoolError> {
+    async fn rule(&self, _: SpoolId, _: Ruling, _: Change) -> Result<u64, SpoolError> {
+        Ok(0)
+    }
+    async fn holds(&self) -> Result<Vec<(AccountId, Hold)>, SpoolError> {
+        Ok(Vec::new())
+    }
+    async fn set_hold(&self, _: AccountId, _: Option<Hold>, _: Change) -> Result<(), SpoolError> {
+        Ok(())
+    }
+    async fn expire(&self, _: ExpiryTerms, _: WallTime) -> Result<Expiry, SpoolError> {
+        Ok(Expiry::default())
+    }
+    async fn oldest_waiting(&self) -> Result<Vec<OldestWaiting>, SpoolError> {
+        Ok(Vec::new())
+    }
+    async fn recover(&self) -> Result<Recovered, SpoolError> {
         unused()
     }
     async fn return_claims(&self, _: AccountId) -> Result<u64, SpoolError> {

@@ -1,20 +1,29 @@
 //! What the deliveries of all accounts share: settings, neighbours, places for connections, and who is at work.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustls::ClientConfig;
-use tokio::sync::{Notify, Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::account::DirectoryHandle;
-use crate::base::{AccountId, Clock};
-use crate::delivery::flush::Wake;
+use crate::account::{Change, DirectoryHandle};
+use crate::base::{AccountId, Clock, EndpointId, Moment, WallTime};
+use crate::delivery::alarm::Alarm;
+use crate::delivery::driver::{PinKeeper, RecipientWitness};
+use crate::delivery::flush::{Breaker, Fare, Verdicts, Wake};
+use crate::delivery::identity::{Doubt, KeyDigest, fingerprint};
+use crate::delivery::outcome::later;
 use crate::delivery::route::{Leg, check_connection, check_conversation, check_line};
-use crate::delivery::settings::Settings;
-use crate::delivery::view::FlushView;
+use crate::delivery::schedule::TRIAL;
+use crate::delivery::settings::{AfterRefusal, Settings};
+use crate::delivery::tls::ClientTls;
+use crate::delivery::view::{FlushView, StrangeKey};
 use crate::liveness::Lines;
-use crate::spool::SpoolStore;
+use crate::spool::{Hold, HoldKind, SpoolStore};
+
+/// Who made the changes that delivery makes by itself, for the audit log.
+const ACTOR: &str = "delivery";
 
 /// What all accounts share.
 pub struct Common {
@@ -27,9 +36,21 @@ pub struct Common {
     /// Mail.
     pub spool: Arc<dyn SpoolStore>,
     /// Client side of TLS.
-    pub tls: Arc<ClientConfig>,
+    pub tls: ClientTls,
     /// Places for connections.
     pub places: Arc<Semaphore>,
+    /// Accounts that wait for a place.
+    pub awaited: AtomicUsize,
+    /// Numbers of connections, for notes before the final dot.
+    pub lanes: AtomicU64,
+    /// Holds from before the start are in force.
+    pub is_ready: AtomicBool,
+    /// Stores pins; absent until the server has one.
+    pub pins: OnceLock<Arc<dyn PinKeeper>>,
+    /// Is told what primaries say of mailboxes, if anybody wants to know.
+    pub witness: OnceLock<Arc<dyn RecipientWitness>>,
+    /// What people have to know.
+    pub alarms: broadcast::Sender<Alarm>,
     /// Accounts whose view changed.
     pub changes: broadcast::Sender<AccountId>,
     /// No new MAIL once cancelled.
@@ -39,14 +60,37 @@ pub struct Common {
 }
 
 /// The account's place on the board.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Slot {
     wake: Option<Wake>,
     /// What the last worker had heard and could not act on, for the next one.
     leftover: Option<Wake>,
     is_running: bool,
-    bell: Arc<Notify>,
+    bell: watch::Sender<u64>,
     view: FlushView,
+    /// No refusal is final before.
+    trial_until: Option<Moment>,
+    breaker: Breaker,
+    /// Servers that were not taken to be the customer's at the last contact.
+    strangers: BTreeSet<EndpointId>,
+    /// Servers that refuse a message after its dot for one recipient of several.
+    one_by_one: BTreeSet<EndpointId>,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            wake: None,
+            leftover: None,
+            is_running: false,
+            bell: watch::channel(0).0,
+            view: FlushView::default(),
+            trial_until: None,
+            breaker: Breaker::default(),
+            strangers: BTreeSet::new(),
+            one_by_one: BTreeSet::new(),
+        }
+    }
 }
 
 impl Common {
@@ -59,10 +103,14 @@ impl Common {
         let mut slots = self.slots();
         let slot = slots.entry(account).or_default();
         let leftover = slot.leftover.take();
+        if wake.is_return {
+            slot.trial_until = Some(Clock.monotonic() + TRIAL);
+            slot.breaker.handle_return();
+        }
         let whole = slot.wake.get_or_insert_default();
         whole.merge(leftover.unwrap_or_default());
         whole.merge(wake);
-        slot.bell.notify_one();
+        slot.bell.send_modify(|rings| *rings += 1);
         !std::mem::replace(&mut slot.is_running, true)
     }
 
@@ -97,10 +145,10 @@ impl Common {
         self.slots().get_mut(&account)?.wake.take()
     }
 
-    /// Rings with every new reason to look.
+    /// Changes with every reason to look that comes from now on.
     #[must_use]
-    pub fn bell(&self, account: AccountId) -> Arc<Notify> {
-        Arc::clone(&self.slots().entry(account).or_default().bell)
+    pub fn bell(&self, account: AccountId) -> watch::Receiver<u64> {
+        self.slots().entry(account).or_default().bell.subscribe()
     }
 
     /// Ends the worker unless a reason to look came in the meantime; `true` if it has to end. `leftover` comes with the
@@ -114,6 +162,146 @@ impl Common {
             slot.leftover = Some(leftover);
         }
         !slot.is_running
+    }
+
+    /// Waits for a place for a connection; `None` at shutdown.
+    pub async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let _waiting = Awaited::new(&self.awaited);
+        tokio::select! {
+            place = Arc::clone(&self.places).acquire_owned() => place.ok(),
+            () = self.shutdown.cancelled() => None,
+        }
+    }
+
+    /// A place for one more connection of an account, if nobody waits for one.
+    #[must_use]
+    pub fn spare_place(&self) -> Option<OwnedSemaphorePermit> {
+        if self.is_place_awaited() { None } else { Arc::clone(&self.places).try_acquire_owned().ok() }
+    }
+
+    /// Whether another account waits for a place.
+    #[must_use]
+    pub fn is_place_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed) > 0
+    }
+
+    /// Until when no refusal is final, if any is held now.
+    #[must_use]
+    pub fn held_until(&self, account: AccountId) -> Option<WallTime> {
+        let slots = self.slots();
+        let slot = slots.get(&account)?;
+        let now = Clock.monotonic();
+        if slot.breaker.is_open() {
+            return Some(later(Clock.wall(), TRIAL));
+        }
+        let is_trial = self.settings.after_refusal == AfterRefusal::Hold;
+        let until = slot.trial_until.filter(|until| is_trial && now < *until)?;
+        Some(later(Clock.wall(), until.since(now)))
+    }
+
+    /// Whether the primary is taken to be broken: one message at a time tries it.
+    #[must_use]
+    pub fn is_broken(&self, account: AccountId) -> bool {
+        self.slots().get(&account).is_some_and(|slot| slot.breaker.is_open())
+    }
+
+    /// Tells the breaker how a recipient fared.
+    #[must_use]
+    pub fn fared(&self, account: AccountId, fare: &Fare<'_>) -> Verdicts {
+        self.slots().entry(account).or_default().breaker.handle(fare)
+    }
+
+    /// The breaker opened or closed: stored, shown and told.
+    pub async fn store_breaker(&self, account: AccountId, reason: Option<String>) {
+        let now = Clock.wall();
+        let hold = reason.clone().map(|reason| Hold { kind: HoldKind::Breaker, reason, since: now });
+        let change = Change { at: now, who: ACTOR.to_owned() };
+        if let Err(error) = self.spool.set_hold(account, hold.clone(), change).await {
+            tracing::error!(%account, reason = %error, "a hold is in force and not stored");
+        }
+        self.edit_view(account, |view| view.hold = hold);
+        self.tell(match reason {
+            Some(reason) => Alarm::Broken { account, reason },
+            None => Alarm::Well { account },
+        });
+    }
+
+    /// The stored hold is another one now, by a person's word or at the start.
+    pub fn set_hold(&self, account: AccountId, hold: Option<Hold>) {
+        {
+            let mut slots = self.slots();
+            let breaker = &mut slots.entry(account).or_default().breaker;
+            match hold.as_ref().map(|hold| hold.kind) {
+                Some(HoldKind::Breaker) => *breaker = Breaker::opened(),
+                Some(HoldKind::Operator) => {}
+                None => breaker.close(),
+            }
+        }
+        self.edit_view(account, |view| view.hold = hold);
+    }
+
+    /// Whether a person stopped the flush.
+    #[must_use]
+    pub fn is_held(&self, account: AccountId) -> bool {
+        let slots = self.slots();
+        let hold = slots.get(&account).and_then(|slot| slot.view.hold.as_ref());
+        hold.is_some_and(|hold| hold.kind == HoldKind::Operator)
+    }
+
+    /// Whoever answered is not taken to be the customer's server. Told once until it is known again.
+    pub fn handle_stranger(&self, account: AccountId, endpoint: EndpointId, reason: &str, doubt: Option<&Doubt>) {
+        let is_new = self.slots().entry(account).or_default().strangers.insert(endpoint);
+        self.edit_view(account, |view| {
+            view.doubt = Some(reason.to_owned());
+            view.strange_key = doubt.and_then(|doubt| doubt.shown).map(|key| StrangeKey { endpoint, key });
+        });
+        if is_new {
+            self.tell(Alarm::Stranger { account, endpoint, reason: reason.to_owned() });
+        }
+    }
+
+    /// The customer's server answered and took a message, or greeted us with nothing to do.
+    pub fn handle_known(&self, account: AccountId, endpoint: EndpointId) {
+        let was_strange = self.slots().get_mut(&account).is_some_and(|slot| slot.strangers.remove(&endpoint));
+        if was_strange {
+            self.edit_view(account, |view| {
+                view.doubt = None;
+                view.strange_key = None;
+            });
+            self.tell(Alarm::Known { account, endpoint });
+        }
+    }
+
+    /// The key that a server proved itself with, or is to prove itself with from now on.
+    pub async fn learn_pin(&self, account: AccountId, endpoint: EndpointId, key: KeyDigest, why: &str) {
+        let Some(pins) = self.pins.get() else { return };
+        let change = Change { at: Clock.wall(), who: ACTOR.to_owned() };
+        match pins.set_pin(endpoint, Some(key), change).await {
+            Ok(()) => {
+                let reason = format!("{why}: {}", fingerprint(&key));
+                self.tell(Alarm::PinMoved { account, endpoint, reason });
+            }
+            Err(error) => {
+                tracing::error!(%account, %endpoint, reason = %error, "a key could not be pinned, tried with the next mail");
+            }
+        }
+    }
+
+    /// Whether a server refuses a message after its dot for one recipient of several.
+    #[must_use]
+    pub fn is_one_by_one(&self, account: AccountId, endpoint: EndpointId) -> bool {
+        self.slots().get(&account).is_some_and(|slot| slot.one_by_one.contains(&endpoint))
+    }
+
+    /// It does.
+    pub fn set_one_by_one(&self, account: AccountId, endpoint: EndpointId) {
+        self.slots().entry(account).or_default().one_by_one.insert(endpoint);
+    }
+
+    /// Tells people.
+    pub fn tell(&self, alarm: Alarm) {
+        // Nobody listens in tests of other things.
+        let _ = self.alarms.send(alarm);
     }
 
     /// The check before each MAIL.
@@ -151,5 +339,21 @@ impl Common {
 
     fn may_go_on(&self) -> Result<(), String> {
         if self.shutdown.is_cancelled() { Err("the service is closing down".to_owned()) } else { Ok(()) }
+    }
+}
+
+/// Counts one who waits, however the waiting ends.
+struct Awaited<'a>(&'a AtomicUsize);
+
+impl<'a> Awaited<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Quit, Rset};
@@ -9,16 +10,33 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 use tokio::time::timeout;
 
-use crate::base::DomainName;
+use crate::base::{DomainName, SpoolId};
 use crate::delivery::content::{ContentEncoder, ContentFault};
 use crate::delivery::dialogue::{Script, Transaction, script};
+use crate::delivery::handing::{Attributes, Client};
 use crate::delivery::opening::Opened;
 use crate::delivery::order::next_transaction;
-use crate::delivery::outcome::{Verdict, is_goodbye, judge, silence, words};
+use crate::delivery::outcome::{Refusal, Stage, Verdict, is_goodbye, judge, silence, words};
 use crate::delivery::settings::Timeouts;
 use crate::delivery::stream::WireStream;
 use crate::delivery::wire::{Capabilities, Reply};
 use crate::spool::{BodyType, Claimed, DeliveryReply, SpoolError, SpoolStore};
+
+/// Where outcomes of earlier messages are written, and that the dot of the next one may be sent.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Makes that survive the process. `false`: it did not work, and the dot must not be sent.
+    async fn before_dot(&self, message: SpoolId) -> bool;
+}
+
+/// One message to be offered.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// As claimed.
+    pub message: &'a Claimed,
+    /// Its whole content, where that is one piece and was fetched ahead.
+    pub head: Option<&'a Bytes>,
+}
 
 /// What one message came to.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +54,8 @@ pub struct Attempt {
     /// The message was refused before its final dot, by us or in the middle of its content: nothing is wrong with
     /// the server, but the connection had to end.
     pub is_withheld: bool,
+    /// Nothing could be written: the message did not get its dot and was not harmed.
+    pub is_spool_failed: bool,
     /// The attempt was given up because nobody is there any more. Recipients without a verdict were not harmed.
     pub is_cut: bool,
     /// Set when the connection is of no use any more: why.
@@ -49,6 +69,10 @@ pub struct Connection {
     offered: Capabilities,
     timeouts: Timeouts,
     needs_rset: bool,
+    is_one_by_one: bool,
+    hostname: DomainName,
+    /// The sender that the server takes us for, once it was told.
+    client: Option<Client>,
     course: Course,
 }
 
@@ -76,6 +100,8 @@ enum BodyEnd {
     Lost(Lost),
     /// Not sent to its end, for a reason of ours or one that the server gave in the middle.
     Withheld(Verdict),
+    /// The spool failed before the dot.
+    NotNoted,
 }
 
 impl Connection {
@@ -83,7 +109,12 @@ impl Connection {
     ///
     /// # Errors
     /// Lettre did not take the replies that are shown to it; in words.
-    pub async fn begin(opened: Opened, hostname: &DomainName, timeouts: Timeouts) -> Result<Self, String> {
+    pub async fn begin(
+        opened: Opened,
+        hostname: &DomainName,
+        timeouts: Timeouts,
+        is_one_by_one: bool,
+    ) -> Result<Self, String> {
         let Opened { stream, offered, tls: _ } = opened;
         stream.begin_presenting();
         let client = ClientId::Domain(hostname.as_str().to_owned());
@@ -91,7 +122,17 @@ impl Connection {
             .await
             .map_err(|error| error.to_string())?;
         stream.end_presenting();
-        Ok(Self { lettre, stream, offered, timeouts, needs_rset: false, course: Course::default() })
+        Ok(Self {
+            lettre,
+            stream,
+            offered,
+            timeouts,
+            needs_rset: false,
+            is_one_by_one,
+            hostname: hostname.clone(),
+            client: None,
+            course: Course::default(),
+        })
     }
 
     /// Offers one message, in as many transactions as its recipients need. `may_send` is asked before each MAIL;
@@ -99,15 +140,16 @@ impl Connection {
     /// message is then unknown: it is deferred, and may be delivered twice (RFC 1047).
     pub async fn deliver(
         &mut self,
-        message: &Claimed,
+        offer: Offer<'_>,
         spool: &dyn SpoolStore,
+        ledger: &dyn Ledger,
         may_send: &(dyn Fn() -> bool + Sync),
         gone: impl Future<Output = String> + Send,
     ) -> Attempt {
         let mut attempt = Attempt::default();
         let why = tokio::select! {
             biased;
-            () = self.offer(message, spool, may_send, &mut attempt) => return attempt,
+            () = self.offer(offer, spool, ledger, may_send, &mut attempt) => return attempt,
             why = gone => why,
         };
         let course = std::mem::take(&mut self.course);
@@ -122,29 +164,45 @@ impl Connection {
 
     async fn offer(
         &mut self,
-        message: &Claimed,
+        offer: Offer<'_>,
         spool: &dyn SpoolStore,
+        ledger: &dyn Ledger,
         may_send: &(dyn Fn() -> bool + Sync),
         attempt: &mut Attempt,
     ) {
+        let message = offer.message;
         let mut open: Vec<u32> = message.recipients.iter().map(|recipient| recipient.ordinal).collect();
         if message.body == BodyType::EightBitMime && !self.offered.eight_bit_mime {
             tracing::info!(spool_id = %message.id, "the primary does not offer 8BITMIME, content is sent as it is");
         }
+        if let Err(Lost(why)) = self.hand_on(message).await {
+            attempt.ended = Some(why.text);
+            return;
+        }
         while !open.is_empty() && attempt.ended.is_none() && may_send() {
-            let recipients = next_transaction(message, &open);
+            let recipients = next_transaction(message, &open, self.is_one_by_one);
             let mut transaction = Transaction::new(&recipients);
+            let was_one_by_one = self.is_one_by_one;
             match script(message, &recipients, self.offered) {
-                Ok(script) => self.run(&script, message, spool, &mut transaction, attempt).await,
-                Err(unsendable) => transaction.settle(&Verdict::Refused(silence(&unsendable.to_string()))),
+                Ok(script) => self.run(&script, offer, spool, ledger, &mut transaction, attempt).await,
+                Err(unsendable) => {
+                    transaction.settle(&Verdict::Refused(silence(&unsendable.to_string()), Refusal::Ours));
+                }
             }
             let settled = transaction.into_verdicts();
-            if settled.is_empty() {
+            // With nothing settled only a server that wants them one by one is asked again.
+            if settled.is_empty() && self.is_one_by_one == was_one_by_one {
                 break;
             }
             open.retain(|ordinal| !settled.iter().any(|(known, _)| known == ordinal));
             attempt.verdicts.extend(settled);
         }
+    }
+
+    /// Whether the server refused a message after its dot for one recipient of several.
+    #[must_use]
+    pub const fn is_one_by_one(&self) -> bool {
+        self.is_one_by_one
     }
 
     /// Says QUIT and waits a little for the reply.
@@ -157,8 +215,9 @@ impl Connection {
     async fn run(
         &mut self,
         script: &Script,
-        message: &Claimed,
+        offer: Offer<'_>,
         spool: &dyn SpoolStore,
+        ledger: &dyn Ledger,
         transaction: &mut Transaction,
         attempt: &mut Attempt,
     ) {
@@ -167,12 +226,18 @@ impl Connection {
             return;
         }
         // Taken ahead, so that a spool that fails costs no connection.
-        let first = match self.first_piece(message, spool).await {
+        let message = offer.message;
+        let first = match first_piece(offer, spool).await {
             Ok(first) => first,
             Err(verdict) => return transaction.settle(&verdict),
         };
-        let end = match self.envelope(script, transaction, attempt).await {
+        // Side by side: the note costs no time of its own. Made for nothing where no dot follows.
+        let (is_noted, opened) =
+            tokio::join!(ledger.before_dot(message.id), self.envelope(script, transaction, attempt));
+        attempt.is_spool_failed |= !is_noted;
+        let end = match opened {
             Ok(None) => return,
+            Ok(Some(GoAhead)) if !is_noted => BodyEnd::NotNoted,
             Ok(Some(GoAhead)) if !transaction.has_accepted() => self.lone_dot().await,
             Ok(Some(GoAhead)) => {
                 self.course.accepted = transaction.accepted();
@@ -183,7 +248,9 @@ impl Connection {
         self.course = Course::default();
         match end {
             BodyEnd::Replied(reply) => {
-                transaction.handle_final(&reply);
+                if transaction.handle_final(&reply) {
+                    self.is_one_by_one = true;
+                }
                 self.needs_rset = false;
             }
             BodyEnd::Lost(Lost(reply)) => {
@@ -194,10 +261,11 @@ impl Connection {
                 transaction.settle(&Verdict::Deferred(reply));
             }
             BodyEnd::Withheld(verdict) => {
-                attempt.is_withheld = matches!(verdict, Verdict::Refused(_));
+                attempt.is_withheld = matches!(verdict, Verdict::Refused(..));
                 attempt.ended = Some("a message could not be sent to its end".to_owned());
                 transaction.settle(&verdict);
             }
+            BodyEnd::NotNoted => attempt.ended = Some("nothing can be written now".to_owned()),
         }
     }
 
@@ -209,11 +277,38 @@ impl Connection {
         Ok(())
     }
 
-    async fn first_piece(&self, message: &Claimed, spool: &dyn SpoolStore) -> Result<Option<Bytes>, Verdict> {
-        if message.chunks == 0 {
-            return Ok(None);
+    /// Tells the server who the sender of this message was. One that refuses to hear it is told nothing more.
+    async fn hand_on(&mut self, message: &Claimed) -> Result<(), Lost> {
+        let client = Client { address: message.peer, helo: message.helo.clone() };
+        if let Some(command) = client.command("XCLIENT", self.offered.xclient) {
+            if self.client.as_ref() == Some(&client) {
+                return Ok(());
+            }
+            self.reset().await?;
+            let reply = self.ask(command, self.timeouts.command).await?;
+            if reply.class() != 2 {
+                tracing::info!(code = reply.code, reply = %reply.text(), "XCLIENT was offered and refused");
+                self.offered.xclient = Attributes::default();
+                return Ok(());
+            }
+            // The session is a new one (Postfix, XCLIENT_README): it wants EHLO again, and may offer something else.
+            let hello = format!("EHLO {}\r\n", client.hello(self.hostname.as_str()));
+            let reply = self.ask(hello, self.timeouts.command).await?;
+            if reply.class() != 2 {
+                return Err(Lost(words(&reply)));
+            }
+            self.offered = Capabilities::parse(&reply);
+            self.client = Some(client);
+            return Ok(());
         }
-        spool.body_chunk(message.id, 0).await.map(Some).map_err(|error| spool_verdict(message, &error))
+        if let Some(command) = client.command("XFORWARD", self.offered.xforward) {
+            self.reset().await?;
+            let reply = self.ask(command, self.timeouts.command).await?;
+            if reply.class() != 2 {
+                self.offered.xforward = Attributes::default();
+            }
+        }
+        Ok(())
     }
 
     /// MAIL, RCPT and DATA. `Some` after a 354.
@@ -318,7 +413,7 @@ impl Connection {
             Err(_) => return Err(BodyEnd::Lost(Lost::because("the primary takes no more content"))),
         };
         match self.hear(self.timeouts.quit).await {
-            Ok(reply) if matches!(reply.class(), 4 | 5) => Err(BodyEnd::Withheld(judge(&reply, true))),
+            Ok(reply) if matches!(reply.class(), 4 | 5) => Err(BodyEnd::Withheld(judge(&reply, Stage::Final))),
             Ok(_) | Err(_) => Err(BodyEnd::Lost(Lost::because(&format!("the connection broke during content: {why}")))),
         }
     }
@@ -330,6 +425,17 @@ impl Connection {
     async fn hear(&mut self, limit: Duration) -> Result<Reply, Lost> {
         heard(timeout(limit, self.lettre.read_response()).await)
     }
+}
+
+async fn first_piece(offer: Offer<'_>, spool: &dyn SpoolStore) -> Result<Option<Bytes>, Verdict> {
+    let Offer { message, head } = offer;
+    if message.chunks == 0 {
+        return Ok(None);
+    }
+    if head.is_some() {
+        return Ok(head.cloned());
+    }
+    spool.body_chunk(message.id, 0).await.map(Some).map_err(|error| spool_verdict(message, &error))
 }
 
 /// 354 came.
@@ -360,7 +466,7 @@ fn heard(result: Heard) -> Result<Reply, Lost> {
 
 fn fault_verdict(message: &Claimed, fault: ContentFault) -> Verdict {
     tracing::error!(spool_id = %message.id, reason = %fault, "a stored message was not sent and is kept");
-    Verdict::Refused(silence(&fault.to_string()))
+    Verdict::Refused(silence(&fault.to_string()), Refusal::Ours)
 }
 
 fn spool_verdict(message: &Claimed, error: &SpoolError) -> Verdict {

@@ -1,5 +1,5 @@
-//! One SMTP connection to a primary, driven through lettre: transactions one after the other.
+//! One open connection: commands, replies and content of one message after the other.
 
 pub mod driver;
 
-pub use driver::{Attempt, Connection};
+pub use driver::{Attempt, Connection, Ledger, Offer};

@@ -50,6 +50,10 @@ impl FirstContact {
     pub fn handle_attempt(&mut self, message: Claimed, attempt: &Attempt) -> Contact {
         let settled = Settled { verdicts: attempt.verdicts.clone(), message };
         self.has_accepted |= attempt.is_mail_accepted;
+        if attempt.is_login_wanted {
+            self.doubtful.push(settled);
+            return Contact::Identity(self.give_up());
+        }
         if self.has_accepted {
             let mut all = std::mem::take(&mut self.doubtful);
             all.push(settled);
@@ -62,7 +66,7 @@ impl FirstContact {
         let sender = |settled: &Settled| -> ReversePath { settled.message.reverse_path.clone() };
         let is_other_sender = self.doubtful.first().is_some_and(|first| sender(first) != sender(&settled));
         self.doubtful.push(settled);
-        if is_other_sender || attempt.is_login_wanted {
+        if is_other_sender {
             Contact::Identity(self.give_up())
         } else if self.doubtful.len() > DOUBTFUL_MAX {
             Contact::Good(self.take_doubtful())
@@ -86,7 +90,7 @@ impl FirstContact {
 mod tests {
     use super::*;
     use crate::base::SpoolId;
-    use crate::delivery::outcome::silence;
+    use crate::delivery::outcome::{Refusal, silence};
     use crate::spool::BodyType;
 
     fn message(id: i64, sender: &str) -> Claimed {
@@ -101,12 +105,14 @@ mod tests {
             sha256: [0; 32],
             octets: 0,
             chunks: 0,
+            peer: std::net::IpAddr::from([192, 0, 2, 7]),
+            helo: String::new(),
             recipients: Vec::new(),
         }
     }
 
     fn refused() -> Attempt {
-        let verdicts = vec![(0, Verdict::Refused(silence("no")))];
+        let verdicts = vec![(0, Verdict::Refused(silence("no"), Refusal::Message))];
         Attempt { verdicts, is_mail_refused: true, ..Attempt::default() }
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::base::Moment;
 use crate::delivery::opening::OpenFailure;
 use crate::delivery::schedule::{
-    ConnectionFailure, PLAIN_AFTER_FAILED_HANDSHAKE, REPORT_RETRY, RetryTimes, SHORT_CALL_GREETING, SHORT_CALLS,
+    ConnectionFailure, GREYLISTING_WAIT, PLAIN_AFTER_FAILED_HANDSHAKE, REPORT_RETRY, RetryTimes, SHORT_CALL_GREETING,
+    SHORT_CALLS,
 };
 
 /// How the work for one server ended.
@@ -21,6 +22,10 @@ pub enum LegEnd {
     Broken(String),
     /// The server is not ours, or refuses us.
     Identity(String),
+    /// The primary refuses what it took before: everything is held, and one message is tried now and then.
+    Held(String),
+    /// The server wants to see us again later.
+    Greylisted(String),
     /// Beats stopped to vouch for it, or we are closing down.
     Stopped(String),
     /// The spool failed.
@@ -36,6 +41,8 @@ pub struct Patience {
     failed_calls: u32,
     not_before: Option<Moment>,
     plain_until: Option<Moment>,
+    /// A server that greylists is left alone once for each return.
+    greylisted_until: Option<Moment>,
 }
 
 impl Patience {
@@ -44,6 +51,12 @@ impl Patience {
         self.failures = 0;
         self.failed_calls = 0;
         self.not_before = None;
+    }
+
+    /// The line returned: also what was waited for once may be waited for again.
+    pub const fn handle_return(&mut self) {
+        self.handle_event();
+        self.greylisted_until = None;
     }
 
     /// A server greeted us: how long it took to start says nothing of what comes now.
@@ -77,10 +90,17 @@ impl Patience {
                 self.plain_until = Some(now + PLAIN_AFTER_FAILED_HANDSHAKE);
                 return Some(failure.to_string());
             }
-            LegEnd::NotOpened(failure @ OpenFailure::Identity(_)) => (ConnectionFailure::Identity, failure.to_string()),
+            LegEnd::NotOpened(failure @ (OpenFailure::Identity(_) | OpenFailure::Stranger(_))) => {
+                (ConnectionFailure::Identity, failure.to_string())
+            }
             LegEnd::NotOpened(failure) => (other, failure.to_string()),
             LegEnd::Identity(why) => (ConnectionFailure::Identity, OpenFailure::Identity(why).to_string()),
-            LegEnd::Broken(why) => (other, why),
+            LegEnd::Greylisted(why) if self.greylisted_until.is_none() => {
+                self.greylisted_until = Some(now + GREYLISTING_WAIT);
+                return Some(why);
+            }
+            LegEnd::Held(why) => (ConnectionFailure::Other, why),
+            LegEnd::Broken(why) | LegEnd::Greylisted(why) => (other, why),
         };
         let failed = if is_call { &mut self.failed_calls } else { &mut self.failures };
         *failed = failed.saturating_add(1);
@@ -91,7 +111,8 @@ impl Patience {
     /// How long the account still waits.
     #[must_use]
     pub fn wait(&self, now: Moment) -> Option<Duration> {
-        self.not_before.map(|until| until.since(now)).filter(|wait| !wait.is_zero())
+        let until = self.not_before.into_iter().chain(self.greylisted_until).max();
+        until.map(|until| until.since(now)).filter(|wait| !wait.is_zero())
     }
 
     /// Whether the next connection stays in plain text.
@@ -136,6 +157,21 @@ mod tests {
         patience.handle_greeted();
         assert_eq!(end(&mut patience, LegEnd::Broken("x".to_owned()), false), Some(15), "greetings alone heal nothing");
         assert_eq!(end(&mut patience, unreachable(), false), Some(5));
+    }
+
+    #[test]
+    fn a_server_that_greylists_is_left_alone_for_five_minutes_once() {
+        let mut patience = Patience::default();
+        let greylisted = || LegEnd::Greylisted("x".to_owned());
+        assert_eq!(end(&mut patience, greylisted(), true), Some(300));
+        patience.handle_event();
+        let (now, later) = (Moment::from_millis(1_000_000), Moment::from_millis(1_301_000));
+        assert_eq!(patience.wait(now).map(|wait| wait.as_secs()), Some(300), "a confirmed return does not end it");
+        assert_eq!(patience.wait(later), None);
+        patience.handle_end(greylisted(), true, &RetryTimes::default(), later);
+        assert_eq!(patience.wait(later).map(|wait| wait.as_secs()), Some(1));
+        patience.handle_return();
+        assert_eq!(patience.wait(now), None);
     }
 
     #[test]

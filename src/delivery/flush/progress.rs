@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::{Moment, WallTime};
-use crate::delivery::outcome::Verdict;
+use crate::delivery::outcome::{Verdict, is_disk_full};
 use crate::delivery::schedule::DEFERRALS_IN_A_ROW_MAX;
 use crate::delivery::view::FlushSummary;
 
@@ -15,6 +15,7 @@ pub struct Progress {
     deferred: u64,
     refused: u64,
     deferred_in_a_row: u32,
+    is_disk_full: bool,
     first_delivery_after: Option<Duration>,
 }
 
@@ -22,7 +23,15 @@ impl Progress {
     /// The first claim was made.
     #[must_use]
     pub const fn new(started_at: WallTime) -> Self {
-        Self { started_at, delivered: 0, deferred: 0, refused: 0, deferred_in_a_row: 0, first_delivery_after: None }
+        Self {
+            started_at,
+            delivered: 0,
+            deferred: 0,
+            refused: 0,
+            deferred_in_a_row: 0,
+            is_disk_full: false,
+            first_delivery_after: None,
+        }
     }
 
     /// One message was settled. `returned_at` is taken by the first delivery.
@@ -36,8 +45,12 @@ impl Progress {
                         self.first_delivery_after = Some(now.since(beat));
                     }
                 }
-                Verdict::Deferred(_) | Verdict::MailboxFull(_) => self.deferred += 1,
-                Verdict::Refused(_) => self.refused += 1,
+                Verdict::Deferred(reply) => {
+                    self.deferred += 1;
+                    self.is_disk_full |= is_disk_full(reply);
+                }
+                Verdict::MailboxFull(_) => self.deferred += 1,
+                Verdict::Refused(..) => self.refused += 1,
             }
             only_deferred &= matches!(verdict, Verdict::Deferred(_));
         }
@@ -46,10 +59,17 @@ impl Progress {
         }
     }
 
-    /// Three messages in a row were deferred: the server means us, not them.
+    /// Why the account has to wait: three messages in a row were deferred, so the server means us, not them; or its
+    /// disk is full.
     #[must_use]
-    pub const fn must_pause(&self) -> bool {
-        self.deferred_in_a_row >= DEFERRALS_IN_A_ROW_MAX
+    pub const fn must_pause(&self) -> Option<&'static str> {
+        if self.is_disk_full {
+            Some("its disk is full")
+        } else if self.deferred_in_a_row >= DEFERRALS_IN_A_ROW_MAX {
+            Some("it deferred three messages in a row")
+        } else {
+            None
+        }
     }
 
     /// Recipients delivered so far.
@@ -89,10 +109,10 @@ mod tests {
             [Verdict::Deferred, Verdict::Deferred, Verdict::MailboxFull, Verdict::Deferred, Verdict::Deferred]
         {
             progress.count(&settled(verdict), &mut none, Moment::default());
-            assert!(!progress.must_pause());
+            assert_eq!(progress.must_pause(), None);
         }
         progress.count(&settled(Verdict::Deferred), &mut none, Moment::default());
-        assert!(progress.must_pause());
+        assert!(progress.must_pause().is_some());
         assert_eq!(progress.summary(chrono::DateTime::UNIX_EPOCH), None);
     }
 
@@ -100,7 +120,8 @@ mod tests {
     fn the_first_delivery_is_measured_from_the_beat_of_the_return_and_only_once() {
         let mut progress = Progress::new(chrono::DateTime::UNIX_EPOCH);
         let mut returned = Some(Moment::from_millis(1_000));
-        progress.count(&settled(Verdict::Refused), &mut returned, Moment::from_millis(1_500));
+        let refused = vec![(0, Verdict::Refused(silence("x"), crate::delivery::outcome::Refusal::Message))];
+        progress.count(&refused, &mut returned, Moment::from_millis(1_500));
         progress.count(&settled(Verdict::Delivered), &mut returned, Moment::from_millis(1_900));
         progress.count(&settled(Verdict::Delivered), &mut returned, Moment::from_millis(9_000));
         let summary = progress.summary(chrono::DateTime::UNIX_EPOCH).unwrap();

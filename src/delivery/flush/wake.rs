@@ -14,6 +14,8 @@ pub struct Wake {
     pub make_due: bool,
     /// Waits that failures imposed are over.
     pub reset: bool,
+    /// The line is back from an outage: its server may know nobody yet.
+    pub is_return: bool,
 }
 
 impl Wake {
@@ -38,7 +40,7 @@ impl Wake {
                 let is_return = !row.from.is_deliverable();
                 let calls = if row.to == LineState::Returning { vec![row.endpoint] } else { Vec::new() };
                 // A line whose return is confirmed was deliverable before: what was deferred meanwhile keeps its time.
-                Some(Self { calls, returned_at: beat.filter(|_| is_return), make_due: is_return, ..fresh })
+                Some(Self { calls, returned_at: beat.filter(|_| is_return), make_due: is_return, is_return, ..fresh })
             }
             // Its name waits for a greeting there.
             LineEvent::Changed(HistoryRow::Address(row)) => Some(Self { calls: vec![row.endpoint], ..fresh }),
@@ -63,6 +65,7 @@ impl Wake {
         self.returned_at = other.returned_at.or(self.returned_at);
         self.make_due |= other.make_due;
         self.reset |= other.reset;
+        self.is_return |= other.is_return;
     }
 }
 
@@ -89,7 +92,10 @@ mod tests {
     fn a_return_calls_the_primary_and_ends_every_wait() {
         let beat = Some(Moment::from_millis(7));
         let wake = Wake::of_event(&changed(LineState::Offline, LineState::Returning), beat).unwrap();
-        assert_eq!(wake, Wake { calls: vec![EndpointId(2)], returned_at: beat, make_due: true, reset: true });
+        assert_eq!(
+            wake,
+            Wake { calls: vec![EndpointId(2)], returned_at: beat, make_due: true, reset: true, is_return: true }
+        );
         let mut merged = wake.clone();
         merged.merge(Wake::of_event(&changed(LineState::Returning, LineState::Online), beat).unwrap());
         assert_eq!(merged, wake);

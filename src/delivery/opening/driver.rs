@@ -1,9 +1,7 @@
 //! Opens one connection to exactly the checked address and brings it to the point where MAIL may be said.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -13,7 +11,7 @@ use crate::delivery::route::Leg;
 use crate::delivery::settings::Settings;
 use crate::delivery::stream::WireStream;
 use crate::delivery::target::leads_to_ourselves;
-use crate::delivery::tls::TlsFacts;
+use crate::delivery::tls::{ClientTls, TlsFacts};
 use crate::delivery::wire::{Capabilities, Reply};
 
 /// What an opening needs.
@@ -24,7 +22,7 @@ pub struct Opening<'a> {
     /// Where to.
     pub leg: &'a Leg,
     /// Client side of TLS.
-    pub tls: &'a Arc<ClientConfig>,
+    pub tls: &'a ClientTls,
     /// The last handshake failed: stay in plain text.
     pub is_plain: bool,
     /// How long to wait for the greeting.
@@ -118,7 +116,7 @@ impl Opening<'_> {
     async fn encrypt(&self, stream: &WireStream) -> Result<TlsFacts, OpenFailure> {
         let name = ServerName::try_from(self.leg.host.as_str().to_owned())
             .unwrap_or_else(|_| ServerName::IpAddress(self.leg.target.ip().into()));
-        timeout(self.settings.timeouts.handshake, stream.encrypt(Arc::clone(self.tls), name))
+        timeout(self.settings.timeouts.handshake, stream.encrypt(self.tls, name))
             .await
             .map_err(|_| OpenFailure::Handshake("no answer in time".to_owned()))?
             .map_err(|error| OpenFailure::Handshake(error.to_string()))

@@ -1,5 +1,6 @@
 //! What does it mean that a connection did not come about? Never the fate of a message.
 
+use crate::delivery::identity::Doubt;
 use crate::delivery::stream::StreamError;
 use crate::delivery::wire::Reply;
 
@@ -15,6 +16,9 @@ pub enum OpenFailure {
     /// Somebody else answers, or ours refuses us: all mail is held (SEMANTICS: first contact).
     #[error("this does not look like the customer's mail server: {0}")]
     Identity(String),
+    /// It has another key than the one that was trusted before.
+    #[error("this is not the customer's mail server: {0}")]
+    Stranger(Doubt),
     /// STARTTLS was offered and the handshake failed; the next connection is plain.
     #[error("the TLS handshake failed, the next connection is in plain text: {0}")]
     Handshake(String),

@@ -14,14 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use lettre::transport::smtp::client::AsyncTokioStream;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::delivery::tls::{TlsFacts, spki_sha256};
+use crate::delivery::tls::{ClientTls, TlsFacts, spki_sha256};
 use crate::delivery::wire::{Reply, ReplyReader, WireError};
 
 /// Octets read from the socket at once: replies are short.
@@ -113,17 +112,18 @@ impl WireStream {
     ///
     /// # Errors
     /// Those of the handshake; the stream is dead then.
-    pub async fn encrypt(&self, config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<TlsFacts> {
+    pub async fn encrypt(&self, tls: &ClientTls, name: ServerName<'static>) -> io::Result<TlsFacts> {
         let socket = std::mem::replace(&mut self.lock().socket, Socket::Gone);
         let Socket::Plain(socket) = socket else {
             return Err(io::Error::other("the connection is encrypted already"));
         };
-        let stream = TlsConnector::from(config).connect(name, socket).await?;
+        let stream = TlsConnector::from(Arc::clone(&tls.config)).connect(name.clone(), socket).await?;
         let (_, session) = stream.get_ref();
         let facts = TlsFacts {
             version: session.protocol_version().map(|v| format!("{v:?}")).unwrap_or_default(),
             cipher: session.negotiated_cipher_suite().map(|c| format!("{:?}", c.suite())).unwrap_or_default(),
             spki_sha256: session.peer_certificates().and_then(<[_]>::first).and_then(|der| spki_sha256(der)),
+            is_name_valid: session.peer_certificates().is_some_and(|chain| tls.is_name_valid(chain, &name)),
         };
         self.lock().socket = Socket::Tls(Box::new(stream));
         Ok(facts)

@@ -141,6 +141,8 @@ impl Tables {
         }
         self.messages.retain(|_, stored| stored.recipients.iter().any(|recipient| !recipient.is_removed));
         self.counters.remove(&id);
+        self.holds.remove(&id);
+        self.known_good.retain(|(account, _), _| *account != id);
         let members: Vec<PersonId> = self.memberships.keys().filter(|(_, a)| *a == id).map(|(p, _)| *p).collect();
         self.memberships.retain(|(_, account), _| *account != id);
         for person in members {
@@ -287,6 +289,16 @@ impl AccountStore for MemoryStore {
             known.expires_at = Some(old_keys_expire_at);
         }
         tables.note(&change, Some(account), format!("key.rotate endpoint {endpoint}"));
+        Ok(())
+    }
+
+    async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Changed<()> {
+        let mut tables = self.tables();
+        let known = tables.endpoints.get_mut(&endpoint).ok_or(AccountError::NoAccount)?;
+        known.pin = pin;
+        let account = known.account;
+        let key = pin.map_or_else(|| "none".to_owned(), |key| data_encoding::HEXLOWER.encode(&key));
+        tables.note(&change, Some(account), format!("endpoint.pin {endpoint} {key}"));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ mod account;
 mod name;
 mod recipient;
 mod spool;
+mod spool_rule;
 mod transition;
 mod update;
 mod verdict;
@@ -21,7 +22,7 @@ use crate::base::{AccountId, DomainName, EndpointId, PersonId, SpoolId, WallTime
 use crate::liveness::day::DayRow;
 use crate::liveness::{Cause, HistoryRow, LineState};
 use crate::recipient::{DomainRow, Learned, ListEntry};
-use crate::spool::{DeliveryReply, NewMessage, RecipientState};
+use crate::spool::{DeliveryReply, DotNote, Hold, NewMessage, RecipientState};
 
 /// The store in memory. Implements the traits of all rooms that have one.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +72,11 @@ struct Tables {
     messages: BTreeMap<SpoolId, Stored>,
     chunks: BTreeMap<(SpoolId, u32), Bytes>,
     counters: HashMap<AccountId, Counter>,
+    holds: BTreeMap<AccountId, Hold>,
+    /// By connection.
+    dot_notes: BTreeMap<u64, DotNote>,
+    /// When the primary took mail last for a mailbox, in lower case.
+    known_good: BTreeMap<(AccountId, String), WallTime>,
     /// Last number given to an account, endpoint or person: none is given twice.
     last_row: i64,
     last_claim: u64,
@@ -107,6 +113,8 @@ struct Line {
 struct Counter {
     accepted: u64,
     delivered: u64,
+    deleted: u64,
+    expired: u64,
 }
 
 #[derive(Debug)]
@@ -129,7 +137,9 @@ struct Held {
     claim: u64,
     last_reply: Option<DeliveryReply>,
     last_attempt_at: Option<WallTime>,
-    /// Gone with its account; its place in the envelope stays empty.
+    /// Since when it is in quarantine.
+    ended_at: Option<WallTime>,
+    /// Gone with its account, by a person's word, or after its quarantine; its place in the envelope stays empty.
     is_removed: bool,
 }
 

@@ -9,20 +9,21 @@ use super::{Held, MemoryStore, Stored, Tables, misuse};
 use crate::account::Change;
 use crate::base::{AccountId, SpoolId, WallTime};
 use crate::spool::{
-    CHUNK_OCTETS_MAX, ClaimQuery, Claimed, ClaimedRecipient, CommitError, IntakeStatus, ListCursor, ListPage,
-    ListQuery, MessageDetail, MessageRow, NewMessage, Outcome, RecipientDsn, RecipientRow, RecipientState, Report,
-    RetrySelection, SpoolError, SpoolStore, StateFilter, Tally, Usage,
+    CANARY_ROWS_MAX, CHUNK_OCTETS_MAX, ClaimOrder, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DotNote, Expiry,
+    ExpiryTerms, Hold, IntakeStatus, ListCursor, ListPage, ListQuery, MessageDetail, MessageRow, NewMessage,
+    OldestWaiting, Outcome, RecipientDsn, RecipientRow, RecipientState, Recovered, Report, RetrySelection, Ruling,
+    SpoolError, SpoolStore, StateFilter, Tally, Usage,
 };
 
 impl Stored {
     /// Recipients of one account or all, with their ordinals; those of removed accounts are gone.
-    fn of(&self, account: Option<AccountId>) -> impl Iterator<Item = (u32, &Held)> {
+    pub(super) fn of(&self, account: Option<AccountId>) -> impl Iterator<Item = (u32, &Held)> {
         (0u32..)
             .zip(&self.recipients)
             .filter(move |(_, held)| !held.is_removed && account.is_none_or(|account| account == held.account))
     }
 
-    fn matches(&self, filter: StateFilter, account: Option<AccountId>) -> bool {
+    pub(super) fn matches(&self, filter: StateFilter, account: Option<AccountId>) -> bool {
         let mut states = self.of(account).map(|(_, held)| held.state).peekable();
         if states.peek().is_none() {
             return false;
@@ -30,7 +31,7 @@ impl Stored {
         match filter {
             StateFilter::Held => states.any(|state| state != RecipientState::Delivered),
             StateFilter::Waiting => states.any(RecipientState::is_waiting),
-            StateFilter::Refused => states.any(|state| state == RecipientState::Refused),
+            StateFilter::Refused => states.any(RecipientState::is_quarantined),
             StateFilter::Delivered => states.all(|state| state == RecipientState::Delivered),
             StateFilter::Any => true,
         }
@@ -40,7 +41,7 @@ impl Stored {
         self.message.recipients.get(ordinal as usize).map(|recipient| recipient.dsn.clone()).unwrap_or_default()
     }
 
-    fn mailbox(&self, ordinal: u32) -> Option<&crate::base::Mailbox> {
+    pub(super) fn mailbox(&self, ordinal: u32) -> Option<&crate::base::Mailbox> {
         self.message.recipients.get(ordinal as usize).map(|recipient| &recipient.mailbox)
     }
 
@@ -56,6 +57,8 @@ impl Stored {
             sha256: self.message.sha256,
             octets: self.message.octets,
             chunks: self.chunks,
+            peer: self.message.peer,
+            helo: self.message.helo.clone(),
             recipients,
         }
     }
@@ -84,6 +87,11 @@ impl Stored {
                 .collect(),
         }
     }
+}
+
+/// As a mailbox is remembered.
+fn known(account: AccountId, mailbox: &crate::base::Mailbox) -> (AccountId, String) {
+    (account, mailbox.to_string().to_ascii_lowercase())
 }
 
 /// Ends one claim. True when the recipient was delivered by it, for the first time.
@@ -115,6 +123,7 @@ fn end(held: &mut Held, outcome: &Outcome, now: WallTime) -> bool {
     held.attempts += 1;
     held.last_reply = Some(reply.clone());
     held.last_attempt_at = Some(now);
+    held.ended_at = state.is_quarantined().then_some(now);
     state == RecipientState::Delivered
 }
 
@@ -157,6 +166,7 @@ impl Tables {
                 claim: 0,
                 last_reply: None,
                 last_attempt_at: None,
+                ended_at: None,
                 is_removed: false,
             });
         }
@@ -170,23 +180,13 @@ impl Tables {
 
     fn claim(&mut self, query: &ClaimQuery) -> Vec<Claimed> {
         self.last_claim += 1;
-        let mut due: Vec<(WallTime, SpoolId, ClaimedRecipient)> = Vec::new();
-        for (id, stored) in &self.messages {
-            for (ordinal, held) in stored.of(Some(query.account)) {
-                let Some(mailbox) = stored.mailbox(ordinal) else { continue };
-                let is_wanted = query.domains.is_empty() || mailbox.domain().is_some_and(|d| query.domains.contains(d));
-                if held.state == RecipientState::Queued && held.due_at <= query.now && is_wanted {
-                    let recipient = ClaimedRecipient {
-                        ordinal,
-                        mailbox: mailbox.clone(),
-                        attempts: held.attempts,
-                        dsn: stored.dsn(ordinal),
-                    };
-                    due.push((held.due_at, *id, recipient));
-                }
-            }
+        let mut due = self.due(query);
+        if let ClaimOrder::Canary { fresh_since } = query.order {
+            due.truncate(CANARY_ROWS_MAX as usize);
+            let canary = self.canary(&due, SpoolId::first_of(fresh_since));
+            due = self.due(query);
+            due.retain(|(_, id, _)| Some(*id) == canary);
         }
-        due.sort_by_key(|(at, id, recipient)| (*at, *id, recipient.ordinal));
         let mut claimed: Vec<Claimed> = Vec::new();
         let mut octets: u64 = 0;
         for (_, id, recipient) in due {
@@ -214,6 +214,48 @@ impl Tables {
         claimed
     }
 
+    /// What is due, in the order of the query (for a canary, that in which candidates are looked at).
+    fn due(&self, query: &ClaimQuery) -> Vec<((u8, WallTime), SpoolId, ClaimedRecipient)> {
+        let mut due = Vec::new();
+        for (id, stored) in &self.messages {
+            for (ordinal, held) in stored.of(Some(query.account)) {
+                let Some(mailbox) = stored.mailbox(ordinal) else { continue };
+                let is_wanted = query.domains.is_empty() || mailbox.domain().is_some_and(|d| query.domains.contains(d));
+                if held.state != RecipientState::Queued || held.due_at > query.now || !is_wanted {
+                    continue;
+                }
+                let is_fresh = matches!(query.order, ClaimOrder::FreshFirst { fresh_since }
+                    if *id >= SpoolId::first_of(fresh_since));
+                let rank = match (stored.message.is_last(), is_fresh) {
+                    (true, _) => (2, held.due_at),
+                    (false, true) => (0, WallTime::UNIX_EPOCH),
+                    (false, false) => (1, held.due_at),
+                };
+                let recipient = ClaimedRecipient {
+                    ordinal,
+                    mailbox: mailbox.clone(),
+                    attempts: held.attempts,
+                    dsn: stored.dsn(ordinal),
+                    is_known_good: self.known_good.contains_key(&known(query.account, mailbox)),
+                };
+                due.push((rank, *id, recipient));
+            }
+        }
+        due.sort_by_key(|(rank, id, recipient)| (*rank, *id, recipient.ordinal));
+        due
+    }
+
+    fn canary(&self, due: &[((u8, WallTime), SpoolId, ClaimedRecipient)], fresh: SpoolId) -> Option<SpoolId> {
+        let octets = |id: &SpoolId| self.messages.get(id).map_or(0, |stored| stored.message.octets);
+        let is_last = |id: &SpoolId| self.messages.get(id).is_some_and(|stored| stored.message.is_last());
+        due.iter()
+            .min_by_key(|(_, id, recipient)| {
+                let is_good = recipient.is_known_good;
+                (!(is_good && *id >= fresh), !is_good, is_last(id), octets(id), *id)
+            })
+            .map(|(_, id, _)| *id)
+    }
+
     fn report(&mut self, report: &Report, now: WallTime) {
         let Some(stored) = self.messages.get_mut(&report.id) else { return };
         let named: HashSet<u32> = report.outcomes.iter().map(|(ordinal, _)| *ordinal).collect();
@@ -226,8 +268,16 @@ impl Tables {
             let Some(held) = stored.recipients.get_mut(*ordinal as usize).filter(|held| !held.is_removed) else {
                 continue;
             };
-            if end(held, outcome, now) {
+            let is_delivered = end(held, outcome, now);
+            let Some(mailbox) = stored.message.recipients.get(*ordinal as usize).map(|sent| &sent.mailbox) else {
+                continue;
+            };
+            let key = known(held.account, mailbox);
+            if is_delivered {
                 self.counters.entry(held.account).or_default().delivered += 1;
+                self.known_good.insert(key, now);
+            } else if held.state == RecipientState::Refused {
+                self.known_good.remove(&key);
             }
         }
         for (ordinal, held) in (0u32..).zip(&mut stored.recipients) {
@@ -246,7 +296,7 @@ impl Tables {
         self.messages
             .values_mut()
             .flat_map(|stored| &mut stored.recipients)
-            .filter(move |held| held.account == account && held.state == RecipientState::Queued)
+            .filter(move |held| !held.is_removed && held.account == account && held.state == RecipientState::Queued)
     }
 
     fn retry(&mut self, selection: &RetrySelection, change: &Change) -> u64 {
@@ -262,10 +312,11 @@ impl Tables {
                 RetrySelection::Message(_) => continue,
             };
             for held in &mut stored.recipients {
-                let is_meant = account.is_none_or(|account| account == held.account);
-                if is_meant && matches!(held.state, RecipientState::Queued | RecipientState::Refused) {
+                let is_meant = !held.is_removed && account.is_none_or(|account| account == held.account);
+                if is_meant && (held.state == RecipientState::Queued || held.state.is_quarantined()) {
                     held.state = RecipientState::Queued;
                     held.due_at = change.at;
+                    held.ended_at = None;
                     changed += 1;
                 }
             }
@@ -331,12 +382,34 @@ impl SpoolStore for MemoryStore {
         Ok(self.tables().claim(&query))
     }
 
-    async fn report(&self, reports: Vec<Report>, now: WallTime) -> Result<(), SpoolError> {
+    async fn settle(&self, reports: Vec<Report>, notes: Vec<DotNote>, now: WallTime) -> Result<(), SpoolError> {
         let mut tables = self.tables();
         for report in &reports {
             tables.report(report, now);
         }
+        tables.dot_notes.extend(notes.into_iter().map(|note| (note.lane, note)));
         Ok(())
+    }
+
+    async fn rule(&self, id: SpoolId, ruling: Ruling, change: Change) -> Result<u64, SpoolError> {
+        Ok(self.tables().rule(id, ruling, &change))
+    }
+
+    async fn holds(&self) -> Result<Vec<(AccountId, Hold)>, SpoolError> {
+        Ok(self.tables().holds.iter().map(|(account, hold)| (*account, hold.clone())).collect())
+    }
+
+    async fn set_hold(&self, account: AccountId, hold: Option<Hold>, change: Change) -> Result<(), SpoolError> {
+        self.tables().set_hold(account, hold, &change);
+        Ok(())
+    }
+
+    async fn expire(&self, terms: ExpiryTerms, now: WallTime) -> Result<Expiry, SpoolError> {
+        Ok(self.tables().expire(&terms, now))
+    }
+
+    async fn oldest_waiting(&self) -> Result<Vec<OldestWaiting>, SpoolError> {
+        Ok(self.tables().oldest_waiting())
     }
 
     async fn next_due(&self, account: AccountId) -> Result<Option<WallTime>, SpoolError> {
@@ -398,14 +471,16 @@ impl SpoolStore for MemoryStore {
         Ok(Tally {
             accepted: counter.accepted,
             delivered: counter.delivered,
-            deleted: 0,
+            deleted: counter.deleted,
+            expired: counter.expired,
             waiting: states().filter(|state| state.is_waiting()).count() as u64,
-            refused: states().filter(|state| *state == RecipientState::Refused).count() as u64,
+            refused: states().filter(|state| state.is_quarantined()).count() as u64,
         })
     }
 
-    async fn recover(&self) -> Result<u64, SpoolError> {
+    async fn recover(&self) -> Result<Recovered, SpoolError> {
         let mut tables = self.tables();
+        let doubtful = tables.take_doubtful();
         let mut claimed = 0;
         for held in tables.messages.values_mut().flat_map(|stored| &mut stored.recipients) {
             if held.state == RecipientState::Claimed {
@@ -415,7 +490,7 @@ impl SpoolStore for MemoryStore {
         }
         let Tables { messages, chunks, .. } = &mut *tables;
         chunks.retain(|(id, _), _| messages.contains_key(id));
-        Ok(claimed)
+        Ok(Recovered { claimed, doubtful })
     }
 
     async fn return_claims(&self, account: AccountId) -> Result<u64, SpoolError> {

@@ -326,6 +326,20 @@ impl AccountStore for SqliteStore {
         self.write(Terms::SYNCED, move |work| rotate(work.connection, &key, old_keys_expire_at, &change)).await
     }
 
+    async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Changed<()> {
+        self.write(Terms::SYNCED, move |work| {
+            let db = work.connection;
+            let account: Option<i64> = db
+                .prepare_cached("UPDATE endpoint SET pin = ?2 WHERE id = ?1 RETURNING account")?
+                .query_row(params![endpoint.0, pin], |row| row.get(0))
+                .optional()?;
+            let account = account.map(AccountId).ok_or(AccountError::NoAccount)?;
+            let key = pin.map_or_else(|| "none".to_owned(), |key| data_encoding::HEXLOWER.encode(&key));
+            Ok(audit(db, &change, Some(account), &format!("endpoint.pin {endpoint} {key}"))?)
+        })
+        .await
+    }
+
     async fn ensure_person(&self, name: &str, is_operator: bool, change: Change) -> Changed<PersonId> {
         let name = name.to_owned();
         self.write(Terms::SYNCED, move |work| {

@@ -25,6 +25,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0009_verdicts.sql"),
     include_str!("../../../migrations/0010_names.sql"),
     include_str!("../../../migrations/0011_told.sql"),
+    include_str!("../../../migrations/0012_flush.sql"),
 ];
 
 /// The schema that `steps` lead to.

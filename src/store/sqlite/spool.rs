@@ -6,12 +6,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::job::{Durability, Terms};
-use super::{SqliteStore, spool_claim, spool_intake, spool_list, spool_report};
+use super::{SqliteStore, spool_claim, spool_intake, spool_list, spool_report, spool_rule};
 use crate::account::Change;
 use crate::base::{AccountId, SpoolId, WallTime};
 use crate::spool::{
-    ClaimQuery, Claimed, CommitError, IntakeStatus, ListPage, ListQuery, MessageDetail, NewMessage, Report,
-    RetrySelection, SpoolError, SpoolStore, Tally, Usage,
+    ClaimQuery, Claimed, CommitError, DotNote, Expiry, ExpiryTerms, Hold, IntakeStatus, ListPage, ListQuery,
+    MessageDetail, NewMessage, OldestWaiting, Recovered, Report, RetrySelection, Ruling, SpoolError, SpoolStore, Tally,
+    Usage,
 };
 
 #[async_trait]
@@ -44,11 +45,41 @@ impl SpoolStore for SqliteStore {
         self.write(terms, move |work| spool_claim::claim(work, &query)).await
     }
 
-    async fn report(&self, reports: Vec<Report>, now: WallTime) -> Result<(), SpoolError> {
+    async fn settle(&self, reports: Vec<Report>, notes: Vec<DotNote>, now: WallTime) -> Result<(), SpoolError> {
         self.write(Terms::LAZY, move |work| {
-            reports.iter().try_for_each(|report| spool_report::report(work, report, now))
+            reports.iter().try_for_each(|report| spool_report::report(work, report, now))?;
+            Ok(notes.iter().try_for_each(|note| spool_report::note(work.connection, note))?)
         })
         .await
+    }
+
+    async fn rule(&self, id: SpoolId, ruling: Ruling, change: Change) -> Result<u64, SpoolError> {
+        self.write(Terms::SYNCED, move |work| spool_rule::rule(work, id, ruling, &change)).await
+    }
+
+    async fn holds(&self) -> Result<Vec<(AccountId, Hold)>, SpoolError> {
+        self.read(|db| Ok(spool_rule::holds(db)?)).await
+    }
+
+    async fn set_hold(&self, account: AccountId, hold: Option<Hold>, change: Change) -> Result<(), SpoolError> {
+        self.write(Terms::SYNCED, move |work| spool_rule::set_hold(work, account, hold.as_ref(), &change)).await
+    }
+
+    async fn expire(&self, terms: ExpiryTerms, now: WallTime) -> Result<Expiry, SpoolError> {
+        let mut all = Expiry::default();
+        loop {
+            let step: (Expiry, bool) =
+                self.write(Terms::SYNCED, move |work| spool_rule::expire(work, &terms, now)).await?;
+            all.expired += step.0.expired;
+            all.removed += step.0.removed;
+            if !step.1 {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn oldest_waiting(&self) -> Result<Vec<OldestWaiting>, SpoolError> {
+        self.read(|db| Ok(spool_rule::oldest_waiting(db)?)).await
     }
 
     async fn next_due(&self, account: AccountId) -> Result<Option<WallTime>, SpoolError> {
@@ -68,6 +99,18 @@ impl SpoolStore for SqliteStore {
 
     async fn body_chunk(&self, id: SpoolId, ordinal: u32) -> Result<Bytes, SpoolError> {
         self.read(move |db| spool_list::chunk(db, id, ordinal)).await
+    }
+
+    async fn heads(&self, ids: Vec<SpoolId>) -> Result<Vec<Option<Bytes>>, SpoolError> {
+        self.read(move |db| {
+            let head = |id: &SpoolId| match spool_list::chunk(db, *id, 0) {
+                Ok(piece) => Ok(Some(piece)),
+                Err(SpoolError::ChunkMissing(_)) => Ok(None),
+                Err(error) => Err(error),
+            };
+            ids.iter().map(head).collect()
+        })
+        .await
     }
 
     async fn list(&self, query: ListQuery) -> Result<ListPage, SpoolError> {
@@ -111,7 +154,7 @@ impl SpoolStore for SqliteStore {
         self.read(move |db| Ok(spool_list::tally(db, account)?)).await
     }
 
-    async fn recover(&self) -> Result<u64, SpoolError> {
+    async fn recover(&self) -> Result<Recovered, SpoolError> {
         self.write(Terms::SYNCED, |work| spool_claim::recover(work)).await
     }
 

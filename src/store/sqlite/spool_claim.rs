@@ -11,18 +11,46 @@ use super::usage::Standing;
 use crate::account::Change;
 use crate::base::{AccountId, Mailbox, ReversePath, SpoolId, WallTime};
 use crate::spool::{
-    BodyType, ClaimQuery, Claimed, ClaimedRecipient, MessageDsn, RecipientDsn, RetrySelection, SpoolError,
+    BodyType, CANARY_ROWS_MAX, ClaimOrder, ClaimQuery, Claimed, ClaimedRecipient, DotNote, MessageDsn, RecipientDsn,
+    Recovered, RetrySelection, SpoolError,
 };
 
 /// Recipients whose due time one commit changes, at most; a larger queue takes several commits.
 pub(super) const DUE_BATCH: u64 = 1_000;
 
-/// Reads in the order of the index and stops early: the index is named, because sorting all that is due would make
-/// each claim of a long queue as slow as the queue is long. What was never tried is due since 1970.
-const DUE_FIRST: &str = "SELECT message, ordinal, domain, mailbox, attempts, dsn_notify, dsn_orcpt
-     FROM recipient INDEXED BY recipient_due
-     WHERE account = ?1 AND state = 'queued' AND due_at <= ?2
-     ORDER BY due_at, message, ordinal";
+/// What every query for claims reads.
+macro_rules! due {
+    ($index:literal, $rest:literal) => {
+        concat!(
+            "SELECT message, ordinal, domain, mailbox, attempts, dsn_notify, dsn_orcpt,
+                    EXISTS (SELECT 1 FROM known_good AS k WHERE k.account = ?1 AND k.mailbox = lower(r.mailbox))
+             FROM recipient AS r INDEXED BY ",
+            $index,
+            " WHERE account = ?1 AND state = 'queued' AND due_at <= ?2 ",
+            $rest
+        )
+    };
+}
+
+/// One class (?3). Reads in the order of the index and stops early: the index is named, because sorting all that is
+/// due would make each claim of a long queue as slow as the queue is long. What was never tried is due since 1970.
+const DUE_FIRST: &str = due!("recipient_due", "AND class = ?3 ORDER BY due_at, message, ordinal");
+
+/// Ordinary mail of messages from ?3 on, in order of arrival.
+const FRESH: &str =
+    due!("recipient_held", "AND state <> 'delivered' AND class = 0 AND message >= ?3 ORDER BY message, ordinal");
+
+/// Candidates for the message to try a server with.
+const CANDIDATES: &str = "SELECT d.message, domain, class, good, m.octets FROM (
+         SELECT message, domain, class, due_at, ordinal, EXISTS (
+                SELECT 1 FROM known_good AS k WHERE k.account = ?1 AND k.mailbox = lower(r.mailbox)) AS good
+         FROM recipient AS r INDEXED BY recipient_due
+         WHERE account = ?1 AND state = 'queued' AND due_at <= ?2 AND class IN (0, 1)
+         ORDER BY class, due_at, message, ordinal) AS d
+     CROSS JOIN message AS m ON m.id = d.message";
+
+/// Due recipients of one message (?3).
+const OF_MESSAGE: &str = due!("recipient_held", "AND state <> 'delivered' AND message = ?3 ORDER BY ordinal");
 
 /// Takes due recipients out of the queue.
 pub(super) fn claim(work: &mut Work<'_>, query: &ClaimQuery) -> Result<Vec<Claimed>, SpoolError> {
@@ -40,49 +68,141 @@ pub(super) fn claim(work: &mut Work<'_>, query: &ClaimQuery) -> Result<Vec<Claim
 }
 
 fn choose(db: &Connection, query: &ClaimQuery) -> Result<Vec<Claimed>, SpoolError> {
-    let domains: HashSet<&str> = query.domains.iter().map(|domain| domain.as_str()).collect();
-    let mut envelopes = db.prepare_cached(
-        "SELECT accepted_at, reverse_path, smtputf8, body, trace, sha256, octets, chunks,
-                dsn_ret, dsn_envid FROM message WHERE id = ?1",
-    )?;
-    let mut due = db.prepare_cached(DUE_FIRST)?;
-    let mut rows = due.query(params![query.account.0, row::stored_time(query.now)])?;
-    let mut claimed: Vec<Claimed> = Vec::new();
-    // Recipients of one message may be due at different times and are claimed together.
-    let mut places: HashMap<i64, usize> = HashMap::new();
-    let mut octets: u64 = 0;
-    let mut unreadable = None;
-    while let Some(row) = rows.next()? {
-        let message: i64 = row.get(0)?;
-        let is_wanted = domains.is_empty() || domains.contains(row.get_ref(2)?.as_str().unwrap_or_default());
-        if !is_wanted || unreadable == Some(message) {
-            continue;
+    let mut choice = Choice::new(db, query)?;
+    let from = |time| SpoolId::first_of(time).as_i64();
+    match query.order {
+        ClaimOrder::FreshFirst { fresh_since } => {
+            let is_full = choice.add(FRESH, from(fresh_since))? || choice.add(DUE_FIRST, 0)?;
+            if !is_full {
+                choice.add(DUE_FIRST, 1)?;
+            }
         }
-        let known = places.get(&message).copied();
-        if known.is_none()
-            && (claimed.len() >= query.messages_max as usize || (octets >= query.octets_max && !claimed.is_empty()))
-        {
-            break;
+        ClaimOrder::OldestFirst => {
+            if !choice.add(DUE_FIRST, 0)? {
+                choice.add(DUE_FIRST, 1)?;
+            }
         }
-        let Some(recipient) = keep_readable("recipient", due_recipient(row))? else { continue };
-        if known.is_none() {
-            let Some(envelope) = envelope(&mut envelopes, message)? else {
-                unreadable = Some(message);
+        ClaimOrder::Canary { fresh_since } => {
+            if let Some(message) = choice.canary(from(fresh_since))? {
+                choice.add(OF_MESSAGE, message)?;
+            }
+        }
+    }
+    Ok(choice.finish())
+}
+
+/// The better candidate has the lesser one: not fresh and known, not known, class, octets, message.
+type Rank = (bool, bool, i64, i64, i64);
+
+/// Messages as they are chosen, within the limits of a query.
+struct Choice<'a> {
+    db: &'a Connection,
+    query: &'a ClaimQuery,
+    domains: HashSet<&'a str>,
+    envelopes: CachedStatement<'a>,
+    claimed: Vec<Claimed>,
+    /// Recipients of one message may be due at different times and are claimed together.
+    places: HashMap<i64, usize>,
+    taken: HashSet<(i64, u32)>,
+    unreadable: HashSet<i64>,
+    octets: u64,
+}
+
+impl<'a> Choice<'a> {
+    fn new(db: &'a Connection, query: &'a ClaimQuery) -> rusqlite::Result<Self> {
+        let envelopes = db.prepare_cached(
+            "SELECT accepted_at, reverse_path, smtputf8, body, trace, sha256, octets, chunks,
+                    dsn_ret, dsn_envid, peer, helo FROM message WHERE id = ?1",
+        )?;
+        Ok(Self {
+            db,
+            query,
+            domains: query.domains.iter().map(|domain| domain.as_str()).collect(),
+            envelopes,
+            claimed: Vec::new(),
+            places: HashMap::new(),
+            taken: HashSet::new(),
+            unreadable: HashSet::new(),
+            octets: 0,
+        })
+    }
+
+    const fn is_full(&self) -> bool {
+        self.claimed.len() >= self.query.messages_max as usize
+            || (self.octets >= self.query.octets_max && !self.claimed.is_empty())
+    }
+
+    /// Takes what this query yields, third parameter `third`. True once the limits are reached.
+    fn add(&mut self, sql: &str, third: i64) -> rusqlite::Result<bool> {
+        let mut due = self.db.prepare_cached(sql)?;
+        let mut rows = due.query(params![self.query.account.0, row::stored_time(self.query.now), third])?;
+        while let Some(row) = rows.next()? {
+            let message: i64 = row.get(0)?;
+            let is_wanted =
+                self.domains.is_empty() || self.domains.contains(row.get_ref(2)?.as_str().unwrap_or_default());
+            if !is_wanted || self.unreadable.contains(&message) || self.taken.contains(&(message, row.get(1)?)) {
                 continue;
-            };
-            octets = octets.saturating_add(envelope.octets);
-            places.insert(message, claimed.len());
-            claimed.push(envelope);
+            }
+            if !self.places.contains_key(&message) && self.is_full() {
+                return Ok(true);
+            }
+            if let Some(recipient) = keep_readable("recipient", due_recipient(row))? {
+                self.take(message, recipient)?;
+            }
         }
-        let place = known.unwrap_or(claimed.len().saturating_sub(1));
-        if let Some(whole) = claimed.get_mut(place) {
+        Ok(false)
+    }
+
+    /// Which message a server is tried with; those from `fresh` on are fresh.
+    fn canary(&self, fresh: i64) -> rusqlite::Result<Option<i64>> {
+        let mut candidates = self.db.prepare_cached(CANDIDATES)?;
+        let mut rows = candidates.query(params![self.query.account.0, row::stored_time(self.query.now)])?;
+        let mut best: Option<(Rank, i64)> = None;
+        let mut seen = 0;
+        while let Some(row) = rows.next()? {
+            if !self.domains.is_empty() && !self.domains.contains(row.get_ref(1)?.as_str().unwrap_or_default()) {
+                continue;
+            }
+            let (message, class, is_good, octets) = (row.get(0)?, row.get(2)?, row.get::<_, bool>(3)?, row.get(4)?);
+            let rank: Rank = (!(is_good && message >= fresh), !is_good, class, octets, message);
+            if best.is_none_or(|(least, _)| rank < least) {
+                best = Some((rank, message));
+            }
+            seen += 1;
+            if seen >= CANARY_ROWS_MAX {
+                break;
+            }
+        }
+        Ok(best.map(|(_, message)| message))
+    }
+
+    fn take(&mut self, message: i64, recipient: ClaimedRecipient) -> rusqlite::Result<()> {
+        let place = match self.places.get(&message) {
+            Some(place) => *place,
+            None => {
+                let Some(envelope) = envelope(&mut self.envelopes, message)? else {
+                    self.unreadable.insert(message);
+                    return Ok(());
+                };
+                self.octets = self.octets.saturating_add(envelope.octets);
+                self.places.insert(message, self.claimed.len());
+                self.claimed.push(envelope);
+                self.claimed.len() - 1
+            }
+        };
+        if let Some(whole) = self.claimed.get_mut(place) {
+            self.taken.insert((message, recipient.ordinal));
             whole.recipients.push(recipient);
         }
+        Ok(())
     }
-    for message in &mut claimed {
-        message.recipients.sort_unstable_by_key(|recipient| recipient.ordinal);
+
+    fn finish(mut self) -> Vec<Claimed> {
+        for message in &mut self.claimed {
+            message.recipients.sort_unstable_by_key(|recipient| recipient.ordinal);
+        }
+        self.claimed
     }
-    Ok(claimed)
 }
 
 fn due_recipient(row: &Row<'_>) -> rusqlite::Result<ClaimedRecipient> {
@@ -91,6 +211,7 @@ fn due_recipient(row: &Row<'_>) -> rusqlite::Result<ClaimedRecipient> {
         mailbox: parsed(row, 3, |text| Mailbox::parse(text, true))?,
         attempts: row.get(4)?,
         dsn: RecipientDsn { notify: parsed_optional(row, 5)?, original_recipient: row.get(6)? },
+        is_known_good: row.get(7)?,
     })
 }
 
@@ -112,6 +233,8 @@ fn envelope(statement: &mut CachedStatement<'_>, message: i64) -> rusqlite::Resu
             octets: row::count(row.get(6)?),
             chunks: row.get(7)?,
             dsn: MessageDsn { ret: parsed_optional(row, 8)?, envelope_id: row.get(9)? },
+            peer: parsed(row, 10, str::parse)?,
+            helo: row.get(11)?,
             recipients: Vec::new(),
         })
     });
@@ -120,8 +243,13 @@ fn envelope(statement: &mut CachedStatement<'_>, message: i64) -> rusqlite::Resu
 
 /// When the account's next recipient is due.
 pub(super) fn next_due(db: &Connection, account: AccountId) -> rusqlite::Result<Option<WallTime>> {
+    // One search for each class: the least of both at once would read all that is queued.
     let due: Option<i64> = db
-        .prepare_cached("SELECT min(due_at) FROM recipient WHERE account = ?1 AND state = 'queued'")?
+        .prepare_cached(
+            "SELECT min(due) FROM (
+                 SELECT min(due_at) AS due FROM recipient WHERE account = ?1 AND state = 'queued' AND class = 0
+                 UNION ALL SELECT min(due_at) FROM recipient WHERE account = ?1 AND state = 'queued' AND class = 1)",
+        )?
         .query_row([account.0], |row| row.get(0))?;
     Ok(due.map(row::time))
 }
@@ -133,7 +261,7 @@ pub(super) fn make_due(work: &Work<'_>, account: AccountId, now: WallTime) -> Re
         .prepare_cached(
             "UPDATE recipient SET due_at = ?2 WHERE (message, ordinal) IN (
                  SELECT message, ordinal FROM recipient
-                 WHERE account = ?1 AND state = 'queued' AND due_at > ?2 LIMIT ?3)",
+                 WHERE account = ?1 AND state = 'queued' AND class IN (0, 1) AND due_at > ?2 LIMIT ?3)",
         )?
         .execute(params![account.0, row::stored_time(now), row::stored_count(DUE_BATCH)])?;
     Ok(u64::try_from(changed).unwrap_or(u64::MAX))
@@ -145,7 +273,7 @@ pub(super) struct RetryStep {
     pub(super) next: Option<i64>,
 }
 
-/// Queues the waiting and refused recipients of up to [`DUE_BATCH`] messages behind `after`. The first step writes
+/// Queues the queued, refused and expired recipients of up to [`DUE_BATCH`] messages behind `after`. The first step writes
 /// the audit row.
 pub(super) fn retry(
     work: &mut Work<'_>,
@@ -195,8 +323,8 @@ fn retry_message(
         let queued = work
             .connection
             .prepare_cached(
-                "UPDATE recipient SET state = 'queued', due_at = ?3
-                 WHERE message = ?1 AND account = ?2 AND state IN ('queued', 'refused')",
+                "UPDATE recipient SET state = 'queued', due_at = ?3, ended_at = NULL
+                 WHERE message = ?1 AND account = ?2 AND state IN ('queued', 'refused', 'expired')",
             )?
             .execute(params![message, account.0, row::stored_time(change.at)])?;
         if queued > 0 {
@@ -213,7 +341,8 @@ fn retry_message(
 /// How a message counts for an account now, and its octets.
 fn standing(db: &Connection, message: i64, account: AccountId) -> rusqlite::Result<(Standing, i64)> {
     db.prepare_cached(
-        "SELECT coalesce(max(state IN ('queued', 'claimed')), 0), coalesce(max(state = 'refused'), 0),
+        "SELECT coalesce(max(state IN ('queued', 'claimed', 'held')), 0),
+                coalesce(max(state IN ('refused', 'expired')), 0),
                 (SELECT octets FROM message WHERE id = ?1)
          FROM recipient WHERE message = ?1 AND account = ?2",
     )?
@@ -250,9 +379,11 @@ pub(super) fn return_claims(work: &Work<'_>, account: AccountId) -> Result<u64, 
     Ok(u64::try_from(claimed).unwrap_or(u64::MAX))
 }
 
-/// What a crash left: claims nobody will report on, pieces whose message never came.
-pub(super) fn recover(work: &Work<'_>) -> Result<u64, SpoolError> {
+/// What a crash left: claims nobody will report on, dots whose outcome nobody wrote, pieces whose message never came.
+pub(super) fn recover(work: &Work<'_>) -> Result<Recovered, SpoolError> {
     let db = work.connection;
+    let doubtful = doubtful(db)?;
+    db.execute("DELETE FROM dot_note", [])?;
     let claimed = db.execute(
         "UPDATE recipient SET state = 'queued', claim = NULL WHERE state <> 'delivered' AND state = 'claimed'",
         [],
@@ -266,7 +397,24 @@ pub(super) fn recover(work: &Work<'_>) -> Result<u64, SpoolError> {
     if claimed > 0 || swept > 0 {
         tracing::info!(claimed, swept, "spool recovered");
     }
-    Ok(u64::try_from(claimed).unwrap_or(u64::MAX))
+    Ok(Recovered { claimed: u64::try_from(claimed).unwrap_or(u64::MAX), doubtful })
+}
+
+/// Notes of messages that are still claimed: no outcome followed.
+fn doubtful(db: &Connection) -> rusqlite::Result<Vec<DotNote>> {
+    let mut statement = db.prepare(
+        "SELECT lane, message, peer, at FROM dot_note AS n WHERE EXISTS (
+             SELECT 1 FROM recipient AS r WHERE r.message = n.message AND r.state = 'claimed') ORDER BY lane",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(DotNote {
+            lane: row::count(row.get(0)?),
+            message: SpoolId::from_i64(row.get(1)?),
+            peer: parsed(row, 2, str::parse)?,
+            at: row::time(row.get(3)?),
+        })
+    })?;
+    row::readable("dot_note", rows)
 }
 
 #[cfg(test)]
@@ -280,13 +428,16 @@ mod tests {
         for step in MIGRATIONS {
             db.execute_batch(step).unwrap();
         }
-        let plan: Vec<String> = db
-            .prepare(&format!("EXPLAIN QUERY PLAN {DUE_FIRST}"))
-            .unwrap()
-            .query_map([1, 1], |row| row.get(3))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
-        assert_eq!(plan.len(), 1, "one search in order, nothing is sorted: {plan:?}");
+        for sql in [DUE_FIRST, FRESH, CANDIDATES] {
+            let plan: Vec<String> = db
+                .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+                .unwrap()
+                .query_map(rusqlite::params_from_iter(vec![1; if sql == CANDIDATES { 2 } else { 3 }]), |row| row.get(3))
+                .unwrap()
+                .collect::<Result<_, _>>()
+                .unwrap();
+            let sorts = plan.iter().any(|step| step.contains("TEMP B-TREE"));
+            assert!(!sorts && plan[0].contains("SEARCH"), "one search in order, nothing is sorted: {plan:?}");
+        }
     }
 }

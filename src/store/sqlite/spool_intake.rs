@@ -73,8 +73,8 @@ pub(super) fn commit(work: &mut Work<'_>, message: &NewMessage) -> Result<(), Co
         };
         // Due at once and before all that was tried, also if the clock was ahead when it was accepted.
         db.prepare_cached(
-            "INSERT INTO recipient (message, ordinal, account, mailbox, domain, state, due_at, dsn_notify, dsn_orcpt)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', 0, ?6, ?7)",
+            "INSERT INTO recipient (message, ordinal, account, mailbox, domain, state, due_at, dsn_notify, dsn_orcpt, class)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', 0, ?6, ?7, ?8)",
         )?
         .execute(params![
             id,
@@ -83,7 +83,8 @@ pub(super) fn commit(work: &mut Work<'_>, message: &NewMessage) -> Result<(), Co
             recipient.mailbox.to_string(),
             domain.as_str(),
             recipient.dsn.notify.map(|notify| notify.to_string()),
-            recipient.dsn.original_recipient
+            recipient.dsn.original_recipient,
+            message.is_last()
         ])?;
     }
     for (piece, ordinal) in message.tail.iter().zip(message.chunks_ahead..) {

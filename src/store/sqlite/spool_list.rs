@@ -37,11 +37,11 @@ const fn of_account(filter: StateFilter) -> &'static str {
         }
         StateFilter::Waiting => {
             "SELECT DISTINCT message FROM recipient WHERE account = ?1 AND state <> 'delivered'
-                AND state IN ('queued', 'claimed') AND message > ?2 ORDER BY message LIMIT ?3"
+                AND state IN ('queued', 'claimed', 'held') AND message > ?2 ORDER BY message LIMIT ?3"
         }
         StateFilter::Refused => {
             "SELECT DISTINCT message FROM recipient WHERE account = ?1 AND state <> 'delivered'
-                AND state = 'refused' AND message > ?2 ORDER BY message LIMIT ?3"
+                AND state IN ('refused', 'expired') AND message > ?2 ORDER BY message LIMIT ?3"
         }
         StateFilter::Delivered => {
             "SELECT DISTINCT message FROM recipient AS d WHERE account = ?1 AND state = 'delivered' AND message > ?2
@@ -65,12 +65,12 @@ const fn of_all(filter: StateFilter) -> &'static str {
         }
         StateFilter::Waiting => {
             "SELECT id FROM message AS m WHERE delivered_at IS NULL AND id > ?2 AND ?1 IS NULL
-                AND EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND state IN ('queued', 'claimed'))
+                AND EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND state IN ('queued', 'claimed', 'held'))
              ORDER BY id LIMIT ?3"
         }
         StateFilter::Refused => {
             "SELECT id FROM message AS m WHERE delivered_at IS NULL AND id > ?2 AND ?1 IS NULL
-                AND EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND state = 'refused')
+                AND EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND state IN ('refused', 'expired'))
              ORDER BY id LIMIT ?3"
         }
         StateFilter::Delivered => {
@@ -168,9 +168,11 @@ fn recipient(row: &Row<'_>) -> rusqlite::Result<RecipientRow> {
 pub(super) fn tally(db: &Connection, account: AccountId) -> rusqlite::Result<Tally> {
     db.prepare_cached(
         "SELECT coalesce(max(t.accepted), 0), coalesce(max(t.delivered), 0), coalesce(max(t.deleted), 0),
+                coalesce(max(t.expired), 0),
                 (SELECT count(*) FROM recipient
-                 WHERE account = ?1 AND state <> 'delivered' AND state IN ('queued', 'claimed')),
-                (SELECT count(*) FROM recipient WHERE account = ?1 AND state <> 'delivered' AND state = 'refused')
+                 WHERE account = ?1 AND state <> 'delivered' AND state IN ('queued', 'claimed', 'held')),
+                (SELECT count(*) FROM recipient
+                 WHERE account = ?1 AND state <> 'delivered' AND state IN ('refused', 'expired'))
          FROM tally AS t WHERE t.account = ?1",
     )?
     .query_row([account.0], |row| {
@@ -178,8 +180,9 @@ pub(super) fn tally(db: &Connection, account: AccountId) -> rusqlite::Result<Tal
             accepted: row::count(row.get(0)?),
             delivered: row::count(row.get(1)?),
             deleted: row::count(row.get(2)?),
-            waiting: row::count(row.get(3)?),
-            refused: row::count(row.get(4)?),
+            expired: row::count(row.get(3)?),
+            waiting: row::count(row.get(4)?),
+            refused: row::count(row.get(5)?),
         })
     })
 }

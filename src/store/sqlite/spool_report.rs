@@ -5,19 +5,21 @@ use std::collections::{BTreeMap, HashSet};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::job::Work;
+use super::known_good;
 use super::row::{self, parsed};
 use super::spool_intake::delete_chunks;
 use super::usage::Standing;
 use crate::base::{AccountId, WallTime};
-use crate::spool::{DeliveryReply, Outcome, RecipientState, Report, SpoolError};
+use crate::spool::{DeliveryReply, DotNote, Outcome, RecipientState, Report, SpoolError};
 
 /// Messages whose envelopes one commit removes, at most.
 pub(super) const PURGE_BATCH: u64 = 500;
 
-struct Held {
-    ordinal: u32,
-    account: AccountId,
-    state: RecipientState,
+/// One recipient as it stands.
+pub(super) struct Held {
+    pub(super) ordinal: u32,
+    pub(super) account: AccountId,
+    pub(super) state: RecipientState,
     claim: Option<i64>,
 }
 
@@ -73,7 +75,8 @@ fn names(report: &Report, ordinal: u32) -> bool {
     report.outcomes.iter().any(|(named, _)| *named == ordinal)
 }
 
-fn recipients(db: &Connection, message: i64) -> rusqlite::Result<Vec<Held>> {
+/// All recipients of a message.
+pub(super) fn recipients(db: &Connection, message: i64) -> rusqlite::Result<Vec<Held>> {
     db.prepare_cached("SELECT ordinal, account, state, claim FROM recipient WHERE message = ?1 ORDER BY ordinal")?
         .query_map([message], |row| {
             Ok(Held {
@@ -86,7 +89,8 @@ fn recipients(db: &Connection, message: i64) -> rusqlite::Result<Vec<Held>> {
         .collect()
 }
 
-fn standings(recipients: &[Held]) -> BTreeMap<AccountId, Standing> {
+/// How the message counts for each of its accounts.
+pub(super) fn standings(recipients: &[Held]) -> BTreeMap<AccountId, Standing> {
     let mut all = BTreeMap::new();
     for held in recipients {
         let standing = all.entry(held.account).or_insert(Standing::Done);
@@ -124,7 +128,27 @@ fn end(db: &Connection, message: i64, held: &mut Held, outcome: &Outcome, now: W
             .execute(params![message, held.ordinal, until.map(row::stored_time)])?;
         }
     }
+    match state {
+        RecipientState::Delivered => known_good::learn(db, message, held.ordinal, now)?,
+        RecipientState::Refused => known_good::forget(db, message, held.ordinal)?,
+        RecipientState::Queued | RecipientState::Claimed | RecipientState::Held | RecipientState::Expired => {}
+    }
     Ok(state == RecipientState::Delivered)
+}
+
+/// Notes that the final dot of a message may be sent from now on.
+pub(super) fn note(db: &Connection, note: &DotNote) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO dot_note (lane, message, peer, at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (lane) DO UPDATE SET message = ?2, peer = ?3, at = ?4",
+    )?
+    .execute(params![
+        row::stored_count(note.lane),
+        note.message.as_i64(),
+        note.peer.to_string(),
+        row::stored_time(note.at)
+    ])
+    .map(drop)
 }
 
 fn write_end(
@@ -137,7 +161,8 @@ fn write_end(
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
         "UPDATE recipient SET state = ?3, due_at = coalesce(?4, due_at), attempts = attempts + 1, claim = NULL,
-                reply_code = ?5, reply_text = ?6, last_attempt_at = ?7
+                reply_code = ?5, reply_text = ?6, last_attempt_at = ?7,
+                ended_at = CASE ?3 WHEN 'refused' THEN ?7 END
          WHERE message = ?1 AND ordinal = ?2",
     )?
     .execute(params![

@@ -16,7 +16,7 @@ pub(super) enum Standing {
     Done,
     /// A recipient waits.
     Waiting,
-    /// None waits and one is refused.
+    /// None waits and one is in quarantine.
     Refused,
 }
 
@@ -24,8 +24,10 @@ impl Standing {
     /// The standing of one more recipient joined to what was known of the others.
     pub(super) const fn with(self, state: RecipientState) -> Self {
         match (self, state) {
-            (Self::Waiting, _) | (_, RecipientState::Queued | RecipientState::Claimed) => Self::Waiting,
-            (_, RecipientState::Refused) | (Self::Refused, _) => Self::Refused,
+            (Self::Waiting, _) | (_, RecipientState::Queued | RecipientState::Claimed | RecipientState::Held) => {
+                Self::Waiting
+            }
+            (_, RecipientState::Refused | RecipientState::Expired) | (Self::Refused, _) => Self::Refused,
             (Self::Done, RecipientState::Delivered) => Self::Done,
         }
     }
@@ -66,7 +68,7 @@ impl UsageTable {
     /// Counts the rows, once at the start.
     pub(super) fn load(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut statement = connection.prepare(
-            "SELECT r.account, max(r.state <> 'refused'), m.octets
+            "SELECT r.account, max(r.state NOT IN ('refused', 'expired')), m.octets
              FROM recipient AS r JOIN message AS m ON m.id = r.message
              WHERE r.state <> 'delivered' GROUP BY r.account, r.message",
         )?;

@@ -14,8 +14,9 @@ use crate::base::{AccountId, DomainName, EndpointId, SpoolId, WallTime};
 use crate::liveness::{LineEvent, LineState, LineView, Lines};
 use crate::smtp::StoredListener;
 use crate::spool::{
-    ClaimQuery, Claimed, CommitError, IntakeStatus, ListPage, ListQuery, MessageDetail, NewMessage, Report,
-    RetrySelection, SpoolError, SpoolStore, Tally, Usage,
+    ClaimQuery, Claimed, CommitError, DotNote, Expiry, ExpiryTerms, Hold, IntakeStatus, ListPage, ListQuery,
+    MessageDetail, NewMessage, OldestWaiting, Recovered, Report, RetrySelection, Ruling, SpoolError, SpoolStore, Tally,
+    Usage,
 };
 
 /// What the spool does with the next commits.
@@ -119,7 +120,7 @@ impl SpoolStore for MemorySpool {
     async fn claim(&self, _: ClaimQuery) -> Result<Vec<Claimed>, SpoolError> {
         Ok(vec![])
     }
-    async fn report(&self, _: Vec<Report>, _: WallTime) -> Result<(), SpoolError> {
+    async fn settle(&self, _: Vec<Report>, _: Vec<DotNote>, _: WallTime) -> Result<(), SpoolError> {
         Ok(())
     }
     async fn next_due(&self, _: AccountId) -> Result<Option<WallTime>, SpoolError> {
@@ -146,8 +147,23 @@ impl SpoolStore for MemorySpool {
     async fn tally(&self, _: AccountId) -> Result<Tally, SpoolError> {
         Ok(Tally::default())
     }
-    async fn recover(&self) -> Result<u64, SpoolError> {
+    async fn rule(&self, _: SpoolId, _: Ruling, _: Change) -> Result<u64, SpoolError> {
         Ok(0)
+    }
+    async fn holds(&self) -> Result<Vec<(AccountId, Hold)>, SpoolError> {
+        Ok(Vec::new())
+    }
+    async fn set_hold(&self, _: AccountId, _: Option<Hold>, _: Change) -> Result<(), SpoolError> {
+        Ok(())
+    }
+    async fn expire(&self, _: ExpiryTerms, _: WallTime) -> Result<Expiry, SpoolError> {
+        Ok(Expiry::default())
+    }
+    async fn oldest_waiting(&self) -> Result<Vec<OldestWaiting>, SpoolError> {
+        Ok(Vec::new())
+    }
+    async fn recover(&self) -> Result<Recovered, SpoolError> {
+        Ok(Recovered::default())
     }
     async fn return_claims(&self, _: AccountId) -> Result<u64, SpoolError> {
         Ok(0)

@@ -29,7 +29,7 @@ impl Postfix {
              inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmydestination =\nmynetworks = 127.0.0.0/8\nalias_maps =\n\
              virtual_mailbox_domains = firma.example\nvirtual_mailbox_base = {m}\nvirtual_mailbox_maps = inline:{{chef@firma.example=chef, info@firma.example=info}}\n\
              virtual_uid_maps = static:65534\nvirtual_gid_maps = static:65534\nvirtual_minimum_uid = 100\n\
-             maillog_file = {l}\nmaillog_file_prefixes = {f}\nsmtpd_recipient_restrictions = permit_mynetworks, reject\nsmtpd_relay_restrictions = reject_unauth_destination\n",
+             maillog_file = {l}\nmaillog_file_prefixes = {f}\nsmtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_recipient_restrictions = permit_mynetworks, reject\nsmtpd_relay_restrictions = reject_unauth_destination\n",
             q = at("queue").display(),
             d = at("data").display(),
             m = at("mail").display(),
@@ -90,7 +90,7 @@ impl Drop for Postfix {
 
 #[test]
 fn held_mail_ends_in_the_mailboxes_of_a_real_postfix_and_its_refusals_are_kept() {
-    let server = Server::start("1s", "");
+    let server = Server::start("1s", "[spool]\nafter_5xx = \"judge\"");
     let postfix = Postfix::start("127.0.13.3");
     let token = server.add_account("firma", postfix.port);
     let mut sender = Sender::connect(server.smtp).unwrap();
@@ -115,6 +115,8 @@ fn held_mail_ends_in_the_mailboxes_of_a_real_postfix_and_its_refusals_are_kept()
     for at in 0..25 {
         assert_eq!(all.matches(&format!("Subject: held-{at:02}\n")).count(), 1);
     }
+    let handed_on = "Received: from sender.example (unknown [127.0.0.1])\n\tby mail.firma.example";
+    assert!(all.matches(handed_on).count() >= 26, "Postfix sees the sender, not us: {all}");
     assert_eq!(server.account("firma")["refused"], 1);
     let kept = server.command(&["queue", "list", "--state", "refused"]);
     let recipients = kept["messages"][0]["recipients"].as_array().unwrap();

@@ -1,0 +1,133 @@
+//! What persons and time do to stored mail, in memory.
+
+use super::{Counter, Held, Tables};
+use crate::account::Change;
+use crate::base::{AccountId, SpoolId, WallTime};
+use crate::spool::{
+    DeliveryReply, DotNote, Expiry, ExpiryTerms, Hold, OldestWaiting, RecipientState, Ruling, StateFilter,
+};
+
+impl Tables {
+    /// Carries out what a person says about one message.
+    pub(super) fn rule(&mut self, id: SpoolId, ruling: Ruling, change: &Change) -> u64 {
+        let Some(stored) = self.messages.get_mut(&id) else { return 0 };
+        let mut accounts: Vec<AccountId> = stored.of(None).map(|(_, held)| held.account).collect();
+        let mut changed = 0;
+        for held in stored.recipients.iter_mut().filter(|held| !held.is_removed) {
+            let state = held.state;
+            let is_meant = match ruling {
+                Ruling::Hold => state == RecipientState::Queued,
+                Ruling::Release => state == RecipientState::Held || state.is_quarantined(),
+                Ruling::Fail => matches!(state, RecipientState::Queued | RecipientState::Held),
+                Ruling::Drop => !matches!(state, RecipientState::Delivered | RecipientState::Claimed),
+            };
+            if is_meant {
+                changed += 1;
+                carry_out(held, ruling, change.at, self.counters.entry(held.account).or_default());
+            }
+        }
+        accounts.sort_unstable();
+        accounts.dedup();
+        for account in accounts {
+            self.note(change, Some(account), format!("queue.{} {id}", ruling.as_str()));
+        }
+        self.tidy(id, change.at);
+        changed
+    }
+
+    /// Removes what nobody needs any more of a message.
+    fn tidy(&mut self, id: SpoolId, now: WallTime) {
+        let Some(stored) = self.messages.get_mut(&id) else { return };
+        let is_empty = stored.of(None).next().is_none();
+        if is_empty || stored.of(None).all(|(_, held)| held.state == RecipientState::Delivered) {
+            stored.delivered_at.get_or_insert(now);
+            self.chunks.retain(|(owner, _), _| *owner != id);
+        }
+        if is_empty {
+            self.messages.remove(&id);
+        }
+    }
+
+    /// Stops a flush, or lets it go on.
+    pub(super) fn set_hold(&mut self, account: AccountId, hold: Option<Hold>, change: &Change) {
+        let what = match &hold {
+            Some(hold) => format!("queue.hold {}: {}", hold.kind, hold.reason),
+            None => "queue.release".to_owned(),
+        };
+        match hold {
+            Some(hold) => self.holds.insert(account, hold),
+            None => self.holds.remove(&account),
+        };
+        self.note(change, Some(account), what);
+    }
+
+    /// The whole sweep.
+    pub(super) fn expire(&mut self, terms: &ExpiryTerms, now: WallTime) -> Expiry {
+        let mut expiry = Expiry::default();
+        let old = SpoolId::first_of(terms.accepted_before);
+        let mut touched = Vec::new();
+        for (id, stored) in &mut self.messages {
+            for held in stored.recipients.iter_mut().filter(|held| !held.is_removed) {
+                if held.state == RecipientState::Queued && *id < old {
+                    held.state = RecipientState::Expired;
+                    held.ended_at = Some(now);
+                    let words = || DeliveryReply { code: None, text: "not delivered in time".to_owned() };
+                    held.last_reply.get_or_insert_with(words);
+                    expiry.expired += 1;
+                }
+                if held.state.is_quarantined() && held.ended_at.is_some_and(|at| at < terms.ended_before) {
+                    held.is_removed = true;
+                    self.counters.entry(held.account).or_default().expired += 1;
+                    expiry.removed += 1;
+                    touched.push(*id);
+                }
+            }
+        }
+        for id in touched {
+            self.tidy(id, now);
+        }
+        self.known_good.retain(|_, seen_at| *seen_at >= terms.seen_before);
+        expiry
+    }
+
+    /// The oldest waiting message of each account.
+    pub(super) fn oldest_waiting(&self) -> Vec<OldestWaiting> {
+        let oldest = |account: AccountId| {
+            let mut waiting = self.messages.values().filter(|m| m.matches(StateFilter::Waiting, Some(account)));
+            waiting.next().map(|stored| OldestWaiting { account, accepted_at: stored.message.accepted_at })
+        };
+        self.accounts.keys().filter_map(|account| oldest(*account)).collect()
+    }
+
+    /// Notes of messages that are still claimed. No note is left.
+    pub(super) fn take_doubtful(&mut self) -> Vec<DotNote> {
+        let notes = std::mem::take(&mut self.dot_notes);
+        let is_claimed = |note: &DotNote| {
+            self.messages.get(&note.message).is_some_and(|stored| {
+                let mut all = stored.of(None);
+                all.any(|(_, held)| held.state == RecipientState::Claimed)
+            })
+        };
+        notes.into_values().filter(is_claimed).collect()
+    }
+}
+
+fn carry_out(held: &mut Held, ruling: Ruling, now: WallTime, counter: &mut Counter) {
+    match ruling {
+        Ruling::Hold => held.state = RecipientState::Held,
+        Ruling::Release => {
+            held.state = RecipientState::Queued;
+            held.due_at = now;
+            held.ended_at = None;
+        }
+        Ruling::Fail => {
+            held.state = RecipientState::Refused;
+            held.ended_at = Some(now);
+            held.last_reply = Some(DeliveryReply { code: None, text: "given up by a person".to_owned() });
+        }
+        Ruling::Drop => {
+            held.is_removed = true;
+            counter.deleted += 1;
+        }
+    }
+}
