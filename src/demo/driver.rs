@@ -196,7 +196,8 @@ fn open_browser(url: &str) {
 fn config(folder: &std::path::Path, interval: &str) -> Result<Config, ConfigError> {
     let text = format!(
         "hostname = \"mx2.pulsemx.example\"\ndata_dir = {:?}\n[heartbeat]\nlisten = \"127.0.0.1:0\"\ninterval = \"{interval}\"\n\
-         [smtp]\nlisten = \"127.0.0.1:0\"\n[web]\nlisten = \"127.0.0.1:0\"\n[delivery]\nallow_loopback_targets = true\n",
+         [smtp]\nlisten = \"127.0.0.1:0\"\n[web]\nlisten = \"127.0.0.1:0\"\n[delivery]\nallow_loopback_targets = true\n\
+         per_account = 1\n",
         folder.display().to_string()
     );
     let written = Written::parse(&text, std::path::Path::new("the demo's own configuration"))?;

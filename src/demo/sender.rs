@@ -62,10 +62,12 @@ pub fn mails(wave: &str, count: usize, domain: &str) -> Vec<Mail> {
 
 fn mail(wave: &str, at: usize, from: &str, to: &str, subject: &str, smtputf8: bool) -> Mail {
     let sender = if from.is_empty() { "MAILER-DAEMON@mx.fremd.example" } else { from };
+    // The first one is the smallest: a flush begins with such a one, before it has more connections and larger mail.
+    let dots = if at == 0 { "" } else { ".\r\n..a line that begins with dots\r\n" };
     let content = format!(
         "From: <{sender}>\r\nTo: <{to}>\r\nSubject: {subject}\r\nMessage-ID: <{wave}-{at}@demo.pulsemx.example>\r\n\
          MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
-         Mail {at} of wave {wave}.\r\n.\r\n..a line that begins with dots\r\nThe end.\r\n"
+         Mail {at} of wave {wave}.\r\n{dots}The end.\r\n"
     );
     Mail { reverse_path: from.to_owned(), recipient: to.to_owned(), smtputf8, content }
 }

@@ -64,7 +64,7 @@ pub struct Count {
     pub twice: usize,
     /// Arrivals that no mail sent matches.
     pub changed: usize,
-    /// Whether the first arrivals came in the order of acceptance.
+    /// Whether the first arrivals came in the order of acceptance. Reports with the null sender go last and may be later.
     pub in_order: bool,
 }
 
@@ -85,8 +85,10 @@ impl Count {
                 }
             }
             let first = matches.iter().position(|matched| *matched == Some(at));
-            count.in_order &= first >= highest || mail.content.is_empty();
-            highest = first.max(highest);
+            if !mail.reverse_path.is_empty() {
+                count.in_order &= first >= highest;
+                highest = first.max(highest);
+            }
         }
         count.changed = matches.iter().filter(|matched| matched.is_none()).count();
         count
