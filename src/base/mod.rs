@@ -1,5 +1,8 @@
-//! Words that all rooms share. Holds no rule of a room and does no I/O beyond reading the clock.
+//! Words that all rooms share. Holds no rule of a room and does no I/O beyond
+//! reading the clock and moving datagrams for whoever owns a socket.
 
+#[cfg(feature = "server")]
+pub mod batch;
 pub mod clock;
 pub mod domain;
 pub mod id;

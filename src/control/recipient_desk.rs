@@ -145,14 +145,7 @@ impl Desk {
             Knowledge::Doubtful => "it is not on the list, and the list is older than 7 days",
             Knowledge::Unknown => "there is no list for this domain",
         };
-        let judged = crate::recipient::RecipientJudge::judge(
-            &*running.recipients,
-            account.id,
-            domain,
-            &mailbox.local_part,
-            false,
-            now,
-        );
+        let judged = running.recipients.book().read().judge(account.id, domain, &mailbox.local_part, false, now);
         let said = match judged {
             Judgement::Accept => "taken",
             Judgement::Defer => "put off (450 4.1.1)",

@@ -1,7 +1,7 @@
 //! Keeps the table in memory and the rows in the store in step, and takes in what delivery learns.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::list::NewList;
 use super::model::{Learned, Policy, comparable};
 use super::store::{DomainRow, RecipientError, RecipientRows, RecipientStore};
-use super::table::{Judgement, Knowledge, RecipientJudge, Table};
+use super::table::{Knowledge, RecipientBook, Table};
 use crate::account::Change;
-use crate::base::{AccountId, Clock, DomainName, LocalPart, Mailbox, WallTime};
+use crate::base::{AccountId, Clock, DomainName, Mailbox, WallTime};
 
 /// What servers said waits so long for company before it is stored.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// The room at work. Questions are answered from memory at once.
 pub struct Recipients {
     store: Arc<dyn RecipientStore>,
-    table: RwLock<Table>,
+    book: RecipientBook,
     waiting: mpsc::Sender<Learned>,
 }
 
@@ -39,29 +39,35 @@ impl Recipients {
     ) -> Result<Arc<Self>, RecipientError> {
         let rows = store.load_recipients(Clock.wall()).await?;
         let (waiting, learned) = mpsc::channel(WAITING_MAX);
-        let room = Arc::new(Self { store, table: RwLock::new(Table::new(rows)), waiting });
+        let room = Arc::new(Self { store, book: RecipientBook::new(rows), waiting });
         tokio::spawn(Arc::clone(&room).write(learned, shutdown.clone()));
         tokio::spawn(Arc::clone(&room).sweep(shutdown));
         Ok(room)
+    }
+
+    /// What is known, for whoever only reads.
+    #[must_use]
+    pub fn book(&self) -> RecipientBook {
+        self.book.clone()
     }
 
     /// What is known of a mailbox of an account.
     #[must_use]
     pub fn knowledge(&self, account: AccountId, mailbox: &Mailbox) -> Knowledge {
         let Some(domain) = mailbox.domain() else { return Knowledge::Unknown };
-        self.read(|table| table.knowledge(account, domain, &mailbox.local_part, Clock.wall()))
+        self.book.read().knowledge(account, domain, &mailbox.local_part, Clock.wall())
     }
 
     /// Number of entries of a domain's list and when it was uploaded.
     #[must_use]
     pub fn list_of(&self, account: AccountId, domain: &DomainName) -> Option<(usize, WallTime)> {
-        self.read(|table| table.list_of(account, domain))
+        self.book.read().list_of(account, domain)
     }
 
     /// What the customer settled for a domain.
     #[must_use]
     pub fn policy(&self, account: AccountId, domain: &DomainName) -> Policy {
-        self.read(|table| table.policy(account, domain))
+        self.book.read().policy(account, domain)
     }
 
     /// The customer's server took mail for a mailbox, or said that there is none of that name (550 5.1.1).
@@ -74,7 +80,7 @@ impl Recipients {
             is_accepted,
             at: Clock.wall(),
         };
-        let is_new = self.table.write().unwrap_or_else(PoisonError::into_inner).learn(&learned);
+        let is_new = self.book.write().learn(&learned);
         if is_new && self.waiting.try_send(learned).is_err() {
             tracing::debug!(%account, "what a server said of a recipient is not stored, too much waits");
         }
@@ -100,7 +106,7 @@ impl Recipients {
             };
             let entries = list.entries.clone();
             self.store.replace_list(account, domain, list, change.clone()).await?;
-            self.write_table(|table| table.set_domain(row, entries));
+            self.book.write().set_domain(row, entries);
         }
         Ok(())
     }
@@ -118,7 +124,7 @@ impl Recipients {
         self.store.forget_list(account, domain.clone(), change).await?;
         let policy = self.policy(account, &domain);
         let row = DomainRow { account, domain, policy, list_at: None, hash_key: None };
-        self.write_table(|table| table.set_domain(row, []));
+        self.book.write().set_domain(row, []);
         Ok(())
     }
 
@@ -134,7 +140,7 @@ impl Recipients {
         change: Change,
     ) -> Result<(), RecipientError> {
         self.store.set_recipient_policy(account, domain.clone(), policy.clone(), change).await?;
-        self.write_table(|table| table.set_policy(account, domain, policy));
+        self.book.write().set_policy(account, domain, policy);
         Ok(())
     }
 
@@ -145,16 +151,8 @@ impl Recipients {
     pub async fn reload(&self) -> Result<(), RecipientError> {
         let rows: RecipientRows = self.store.load_recipients(Clock.wall()).await?;
         let fresh = Table::new(rows);
-        self.write_table(|table| *table = fresh);
+        *self.book.write() = fresh;
         Ok(())
-    }
-
-    fn read<T>(&self, question: impl FnOnce(&Table) -> T) -> T {
-        question(&self.table.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn write_table(&self, change: impl FnOnce(&mut Table)) {
-        change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     async fn write(self: Arc<Self>, mut learned: mpsc::Receiver<Learned>, shutdown: CancellationToken) {
@@ -184,23 +182,10 @@ impl Recipients {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(SWEEP_EVERY) => {}
             }
-            self.write_table(|table| table.sweep(Clock.wall()));
+            self.book.write().sweep(Clock.wall());
             if let Err(error) = self.store.purge_learned(Clock.wall()).await {
                 tracing::error!(%error, "what is known of recipients was not tidied up");
             }
         }
-    }
-}
-
-impl RecipientJudge for Recipients {
-    fn judge(
-        &self,
-        account: AccountId,
-        domain: &DomainName,
-        local_part: &LocalPart,
-        is_there: bool,
-        now: WallTime,
-    ) -> Judgement {
-        self.table.judge(account, domain, local_part, is_there, now)
     }
 }

@@ -17,4 +17,4 @@ pub use driver::Recipients;
 pub use list::{ListError, NewList};
 pub use model::{Learned, ListEntry, Policy, Unknown};
 pub use store::{DomainRow, RecipientError, RecipientRows, RecipientStore};
-pub use table::{Judgement, Knowledge, RecipientJudge, Table};
+pub use table::{Judgement, Knowledge, RecipientBook, Table};

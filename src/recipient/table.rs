@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::model::{LIST_FRESH_FOR, Learned, ListEntry, Policy, Unknown, comparable, hashed};
 use super::store::{DomainRow, RecipientRows};
@@ -243,29 +243,25 @@ impl Table {
     }
 }
 
-/// Whoever can say what to do with a recipient, at once and from memory.
-pub trait RecipientJudge: Send + Sync {
-    /// See [`Table::judge`].
-    fn judge(
-        &self,
-        account: AccountId,
-        domain: &DomainName,
-        local_part: &LocalPart,
-        is_there: bool,
-        now: WallTime,
-    ) -> Judgement;
-}
+/// The table as many read it and one changes it.
+#[derive(Clone, Debug, Default)]
+pub struct RecipientBook(Arc<RwLock<Table>>);
 
-impl RecipientJudge for RwLock<Table> {
-    fn judge(
-        &self,
-        account: AccountId,
-        domain: &DomainName,
-        local_part: &LocalPart,
-        is_there: bool,
-        now: WallTime,
-    ) -> Judgement {
-        self.read().unwrap_or_else(PoisonError::into_inner).judge(account, domain, local_part, is_there, now)
+impl RecipientBook {
+    /// A book of all rows.
+    #[must_use]
+    pub fn new(rows: RecipientRows) -> Self {
+        Self(Arc::new(RwLock::new(Table::new(rows))))
+    }
+
+    /// Looks something up.
+    pub fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes something.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

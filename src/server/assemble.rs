@@ -260,7 +260,7 @@ impl Shared {
         SmtpRooms {
             checks,
             directory: self.directory.clone(),
-            recipients: Arc::clone(&self.recipients) as _,
+            recipients: self.recipients.book(),
             lines: Arc::clone(&self.lines),
             spool: Arc::clone(&self.spool),
             stored,

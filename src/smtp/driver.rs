@@ -26,7 +26,7 @@ use crate::account::DirectoryHandle;
 use crate::base::{Clock, SpoolIds};
 use crate::certificate::CertificateHandle;
 use crate::liveness::Lines;
-use crate::recipient::RecipientJudge;
+use crate::recipient::RecipientBook;
 use crate::spool::SpoolStore;
 use crate::verdict::Checker;
 
@@ -39,7 +39,7 @@ pub struct SmtpRooms {
     /// Accounts and domains.
     pub directory: DirectoryHandle,
     /// Who lives in them.
-    pub recipients: Arc<dyn RecipientJudge>,
+    pub recipients: RecipientBook,
     /// How the lines to the primaries stand.
     pub lines: Arc<dyn Lines>,
     /// Where mail becomes ours.

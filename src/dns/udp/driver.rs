@@ -1,24 +1,21 @@
 //! UDP sockets of the name server: each has a thread that takes in a batch, answers it and sends the answers.
 
-use std::io::IoSliceMut;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
-use rustix::net::addr::SocketAddrArg;
-use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::Clock;
+use crate::base::batch::driver::{self as base_batch, BATCH, send_all};
 use crate::dns::answer::UDP_OCTETS_MAX;
 use crate::dns::driver::{BindError, Desk};
 
-/// Datagrams that one system call takes in.
-const BATCH: usize = 64;
 /// Room for a question; a longer one is no question of a resolver, and is seen to be cut.
 const BUFFER_OCTETS: usize = 1_232;
+
+type Inlet = base_batch::Inlet<BUFFER_OCTETS>;
+
 /// Receive buffer asked of the kernel, octets: some 4,000 questions.
 const RECEIVE_BUFFER_OCTETS: usize = 1024 * 1024;
 /// Longest wait for a question, so that the thread sees that the service ends.
@@ -70,10 +67,10 @@ fn bind_socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
 /// That of the thread.
 pub fn serve(socket: UdpSocket, desk: Arc<Desk>, shutdown: CancellationToken) -> std::io::Result<()> {
     std::thread::Builder::new().name("dns".to_owned()).spawn(move || {
-        let mut inlet = Inlet::new();
+        let mut inlet = Inlet::default();
         let mut outlet = Outlet::default();
         while !shutdown.is_cancelled() {
-            match inlet.receive(&socket) {
+            match inlet.wait(&socket) {
                 Ok(()) => {}
                 Err(error) => {
                     // An ICMP error of an earlier answer, or short memory: neither ends the service.
@@ -82,10 +79,8 @@ pub fn serve(socket: UdpSocket, desk: Arc<Desk>, shutdown: CancellationToken) ->
                     continue;
                 }
             }
-            if !inlet.arrived.is_empty() {
-                answer_all(&inlet, &desk, &mut outlet);
-                outlet.send(&socket);
-            }
+            answer_all(&inlet, &desk, &mut outlet);
+            outlet.send(&socket);
         }
     })?;
     Ok(())
@@ -94,12 +89,12 @@ pub fn serve(socket: UdpSocket, desk: Arc<Desk>, shutdown: CancellationToken) ->
 fn answer_all(inlet: &Inlet, desk: &Desk, outlet: &mut Outlet) {
     let now = (Clock.monotonic(), Clock.wall());
     let catalog = desk.catalog();
-    for ((octets, peer), buffer) in inlet.arrived.iter().zip(&inlet.buffers) {
-        let (Some(question), Some(peer)) = (buffer.get(..*octets), peer) else { continue };
+    // An answer to port 0 goes nowhere.
+    for (question, peer) in inlet.arrived().filter(|(_, peer)| peer.port() != 0) {
         let from = outlet.octets.len();
         desk.answer_datagram(&catalog, question, peer.ip(), now, &mut outlet.octets);
         if outlet.octets.len() > from {
-            outlet.ends.push((outlet.octets.len(), *peer));
+            outlet.ends.push((outlet.octets.len(), peer));
         }
     }
 }
@@ -115,81 +110,16 @@ struct Outlet {
 impl Outlet {
     /// Sends all and empties itself. What the kernel does not take is lost, as on any line.
     fn send(&mut self, socket: &UdpSocket) {
-        let addresses: Vec<SocketAddrAny> = self.ends.iter().map(|(_, peer)| peer.as_any()).collect();
-        let mut slices = Vec::with_capacity(self.ends.len());
+        let mut datagrams = Vec::with_capacity(self.ends.len());
         let mut from = 0;
-        for (end, _) in &self.ends {
-            slices.push([std::io::IoSlice::new(self.octets.get(from..*end).unwrap_or_default())]);
+        for (end, peer) in &self.ends {
+            datagrams.push((self.octets.get(from..*end).unwrap_or_default(), *peer));
             from = *end;
         }
-        let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> =
-            self.ends.iter().map(|_| SendAncillaryBuffer::default()).collect();
-        let mut messages: Vec<MMsgHdr<'_>> = addresses
-            .iter()
-            .zip(&slices)
-            .zip(&mut controls)
-            .map(|((address, slice), control)| MMsgHdr::new_with_addr(address, slice, control))
-            .collect();
-        let mut rest = messages.as_mut_slice();
-        while !rest.is_empty() {
-            let sent = match sendmmsg(socket, rest, SendFlags::DONTWAIT) {
-                Ok(sent) => sent.max(1),
-                Err(error) => {
-                    tracing::debug!(%error, "answer not sent");
-                    1
-                }
-            };
-            rest = rest.get_mut(sent..).unwrap_or_default();
-        }
-        drop(messages);
-        drop((controls, slices));
+        send_all(socket, &datagrams);
         self.octets.clear();
         self.ends.clear();
         // A batch of long answers does not hold its room for ever.
         self.octets.shrink_to(BATCH * UDP_OCTETS_MAX);
     }
-}
-
-/// What one system call takes in.
-struct Inlet {
-    headers: MultiHeaders<SockaddrStorage>,
-    buffers: Vec<[u8; BUFFER_OCTETS]>,
-    /// Octets and source of each datagram of the batch.
-    arrived: Vec<(usize, Option<SocketAddr>)>,
-}
-
-impl Inlet {
-    fn new() -> Self {
-        Self {
-            headers: MultiHeaders::preallocate(BATCH, None),
-            buffers: vec![[0; BUFFER_OCTETS]; BATCH],
-            arrived: Vec::with_capacity(BATCH),
-        }
-    }
-
-    /// Waits for the first datagram, then takes in what else is there, 64 at most.
-    fn receive(&mut self, socket: &UdpSocket) -> nix::Result<()> {
-        self.arrived.clear();
-        let mut slices: Vec<[IoSliceMut<'_>; 1]> =
-            self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
-        let flags = MsgFlags::MSG_WAITFORONE;
-        match recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None) {
-            Ok(messages) => {
-                self.arrived.extend(messages.map(|message| (message.bytes, message.address.and_then(address_of))));
-                Ok(())
-            }
-            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-fn address_of(address: SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::new(IpAddr::V4(v4.ip()), v4.port()));
-    v4.or_else(|| {
-        let v6 = address.as_sockaddr_in6()?;
-        Some(SocketAddrV6::new(v6.ip(), v6.port(), v6.flowinfo(), v6.scope_id()).into())
-    })
-    // Answers to port 0 go nowhere, and the ports of echo and its like belong to no resolver.
-    .filter(|peer| peer.port() != 0)
 }

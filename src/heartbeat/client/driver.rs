@@ -25,7 +25,8 @@ use super::second::SecondPath;
 use super::service::driver as service;
 #[cfg(feature = "https")]
 use super::setup::driver as setup;
-use crate::base::{Clock, Moment, WallTime};
+use super::suspend::SuspendWatch;
+use crate::base::{Clock, Moment};
 use crate::heartbeat::datagram::SHORT_OCTETS;
 use crate::heartbeat::token::{Token, TokenError};
 
@@ -33,8 +34,6 @@ use crate::heartbeat::token::{Token, TokenError};
 const WAIT_MAX: Duration = Duration::from_millis(100);
 /// Between two tries to renew the token: a file that cannot be written today may be tomorrow.
 const RENEW_EVERY: Duration = Duration::from_secs(86_400);
-/// The wall clock went on by so much more than the running clock: the machine was suspended.
-pub(super) const SUSPENDED: Duration = Duration::from_secs(2);
 
 /// What keeps a client from starting.
 #[derive(Debug, thiserror::Error)]
@@ -181,7 +180,7 @@ pub fn run(options: &Options, stop: &AtomicBool, report: impl FnMut(&Report)) ->
         https_failure: String::new(),
         mail,
         clock,
-        seen: (now, clock.wall()),
+        suspend: SuspendWatch::new(now, clock.wall()),
         is_overdue: false,
         reporter: Reporter::default(),
         report,
@@ -211,7 +210,7 @@ struct Running<F> {
     https_failure: String,
     mail: Option<Receiver<MailReport>>,
     clock: Clock,
-    seen: (Moment, WallTime),
+    suspend: SuspendWatch,
     /// A beat was due before there was a socket.
     is_overdue: bool,
     reporter: Reporter,
@@ -251,10 +250,7 @@ impl<F: FnMut(&Report)> Running<F> {
     }
 
     fn notice_suspend(&mut self, now: Moment) {
-        let wall = self.clock.wall();
-        let (before, before_wall) = std::mem::replace(&mut self.seen, (now, wall));
-        let passed = (wall - before_wall).to_std().unwrap_or(Duration::ZERO);
-        if passed.saturating_sub(now.since(before)) > SUSPENDED {
+        if self.suspend.handle_look(now, self.clock.wall()) {
             self.client.handle_resume(now);
         }
     }

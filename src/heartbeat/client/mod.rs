@@ -18,6 +18,7 @@ mod sent;
 mod service;
 #[cfg(feature = "https")]
 mod setup;
+mod suspend;
 pub mod token_file;
 
 pub use arguments::{BeatCommand, RunArguments};

@@ -1,24 +1,22 @@
 //! UDP sockets of the heartbeat server: moves datagrams between them and the table.
 
 use std::collections::HashSet;
-use std::io::{IoSlice, IoSliceMut, Read, Write};
-use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, setsockopt, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::addr::SocketAddrArg;
-use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 use tokio_util::sync::CancellationToken;
 
 use super::event::{BeatListener, OpenedBeatKey};
 use super::path::Source;
 use super::table::{BATCH_MAX as BATCH, Counters, PlainVerdict, Received, Settings, Table, Transmit};
+use crate::base::batch::driver::{self as base_batch, send_all};
 use crate::base::{AccountId, Clock, EndpointId, Moment};
 use crate::heartbeat::datagram::{DATAGRAM_OCTETS_MAX, Locator};
 
@@ -27,6 +25,8 @@ const RECEIVE_BUFFER_OCTETS: usize = 4 * 1024 * 1024;
 
 /// Room for one datagram: one octet more than the longest, so that a longer one is seen to be too long.
 const BUFFER_OCTETS: usize = DATAGRAM_OCTETS_MAX + 1;
+
+type Inlet = base_batch::Inlet<BUFFER_OCTETS>;
 
 /// Between two looks at what the kernel dropped.
 const DROPS_EVERY: Duration = Duration::from_secs(1);
@@ -242,22 +242,24 @@ impl BeatServer {
 
     /// The thread: waits, takes in a batch of each socket that has one, answers it.
     fn serve(&self, woken: &UnixStream) {
-        let mut inlets: Vec<Inlet> = (0..self.sockets.len()).map(Inlet::new).collect();
+        let mut inlets: Vec<Inlet> = self.sockets.iter().map(|_| Inlet::default()).collect();
         let mut out = Vec::with_capacity(BATCH);
         loop {
             self.turns.fetch_add(1, Ordering::Relaxed);
             let due = self.table().poll_timeout();
             let Some(ready) = self.wait(woken, due) else { return };
             let now = (self.clock.monotonic(), self.clock.wall());
-            for inlet in inlets.iter_mut().filter(|inlet| ready.get(inlet.socket).copied().unwrap_or(false)) {
-                let Some(socket) = self.sockets.get(inlet.socket) else { continue };
-                if let Err(error) = inlet.receive(socket) {
+            for ((index, socket), inlet) in self.sockets.iter().enumerate().zip(&mut inlets) {
+                if !ready.get(index).copied().unwrap_or(false) {
+                    continue;
+                }
+                if let Err(error) = inlet.take(socket) {
                     // An ICMP error of an earlier answer, or short memory: neither ends the service.
                     tracing::debug!(%error, "heartbeat socket");
                     std::thread::sleep(ERROR_PAUSE);
                     continue;
                 }
-                let batch = inlet.batch();
+                let batch = batch(inlet, index);
                 self.table().handle_batch(&batch, now, &*self.listener, &mut out);
                 self.send_all(&mut out);
             }
@@ -288,84 +290,14 @@ impl BeatServer {
     fn send_all(&self, out: &mut Vec<Transmit>) {
         for (index, socket) in self.sockets.iter().enumerate() {
             let own = || out.iter().filter(|transmit| transmit.socket == index);
-            let addresses: Vec<SocketAddrAny> = own().map(|transmit| transmit.to.as_any()).collect();
-            let slices: Vec<[IoSlice<'_>; 1]> = own().map(|transmit| [IoSlice::new(&transmit.octets)]).collect();
-            let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> =
-                own().map(|_| SendAncillaryBuffer::default()).collect();
-            let mut messages: Vec<MMsgHdr<'_>> = addresses
-                .iter()
-                .zip(&slices)
-                .zip(&mut controls)
-                .map(|((address, slice), control)| MMsgHdr::new_with_addr(address, slice, control))
-                .collect();
-            let mut rest = messages.as_mut_slice();
-            while !rest.is_empty() {
-                let sent = match sendmmsg(socket, rest, SendFlags::DONTWAIT) {
-                    Ok(sent) => sent.max(1),
-                    Err(error) => {
-                        tracing::debug!(%error, "heartbeat answer not sent");
-                        1
-                    }
-                };
-                rest = rest.get_mut(sent..).unwrap_or_default();
-            }
+            send_all(socket, &own().map(|transmit| (transmit.octets.as_slice(), transmit.to)).collect::<Vec<_>>());
         }
         out.clear();
     }
 }
 
-/// What one socket takes in with one system call.
-struct Inlet {
-    socket: usize,
-    headers: MultiHeaders<SockaddrStorage>,
-    buffers: Vec<[u8; BUFFER_OCTETS]>,
-    /// Octets and source of each datagram of the batch.
-    arrived: Vec<(usize, Option<SocketAddr>)>,
-}
-
-impl Inlet {
-    fn new(socket: usize) -> Self {
-        Self {
-            socket,
-            headers: MultiHeaders::preallocate(BATCH, None),
-            buffers: vec![[0; BUFFER_OCTETS]; BATCH],
-            arrived: Vec::with_capacity(BATCH),
-        }
-    }
-
-    /// Takes in what is there, 64 datagrams at most.
-    fn receive(&mut self, socket: &UdpSocket) -> nix::Result<()> {
-        self.arrived.clear();
-        let mut slices: Vec<[IoSliceMut<'_>; 1]> =
-            self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
-        let flags = MsgFlags::MSG_DONTWAIT;
-        match recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None) {
-            Ok(messages) => {
-                self.arrived.extend(messages.map(|message| (message.bytes, message.address.and_then(address_of))));
-                Ok(())
-            }
-            Err(nix::errno::Errno::EAGAIN) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn batch(&self) -> Vec<Received<'_>> {
-        let arrived = self.arrived.iter().zip(&self.buffers);
-        arrived
-            .filter_map(|((octets, peer), buffer)| {
-                let source = Source { peer: (*peer)?, socket: self.socket };
-                Some(Received { octets: buffer.get(..*octets)?, source })
-            })
-            .collect()
-    }
-}
-
-fn address_of(address: SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::new(v4.ip().into(), v4.port()));
-    v4.or_else(|| {
-        let v6 = address.as_sockaddr_in6()?;
-        Some(SocketAddrV6::new(v6.ip(), v6.port(), v6.flowinfo(), v6.scope_id()).into())
-    })
+fn batch(inlet: &Inlet, socket: usize) -> Vec<Received<'_>> {
+    inlet.arrived().map(|(octets, peer)| Received { octets, source: Source { peer, socket } }).collect()
 }
 
 fn inodes_of(sockets: &[UdpSocket]) -> Vec<u64> {

@@ -411,7 +411,7 @@ impl World for Host {
     }
 
     fn judge_recipient(&self, served: &ServedDomain<'_>, local_part: &LocalPart, is_there: bool) -> Judgement {
-        self.rooms.recipients.judge(served.account.id, served.name, local_part, is_there, self.clock.wall())
+        self.rooms.recipients.read().judge(served.account.id, served.name, local_part, is_there, self.clock.wall())
     }
 
     fn start_flush(&self, account: AccountId) -> FlushAnswer {

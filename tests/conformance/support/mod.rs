@@ -52,7 +52,7 @@ impl Server {
         let shutdown = CancellationToken::new();
         let rooms = SmtpRooms {
             directory: DirectoryHandle::new(village()),
-            recipients: Arc::new(std::sync::RwLock::new(crate::recipient::Table::default())),
+            recipients: crate::recipient::RecipientBook::default(),
             lines: Arc::new(StillLines),
             spool: spool.clone(),
             stored: spool.clone(),

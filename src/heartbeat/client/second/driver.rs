@@ -8,12 +8,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Patience;
-use crate::base::{Clock, Moment, WallTime};
+use crate::base::{Clock, Moment};
 use crate::heartbeat::client::cadence::Client;
-use crate::heartbeat::client::driver::{Options, SUSPENDED, is_only_quiet};
+use crate::heartbeat::client::driver::{Options, is_only_quiet};
 use crate::heartbeat::client::event::{ClientEvent, ClientKeys, ClientSettings, MailReport};
 use crate::heartbeat::client::report::Report;
 use crate::heartbeat::client::route::{Families, Route, RouteEvent};
+use crate::heartbeat::client::suspend::SuspendWatch;
 use crate::heartbeat::datagram::{ReplyFlags, SHORT_OCTETS};
 use crate::heartbeat::token::Token;
 
@@ -61,7 +62,7 @@ impl SecondPath {
             is_wanted: Arc::clone(&is_wanted),
             is_ending: Arc::clone(&is_ending),
             clock,
-            seen: (now, clock.wall()),
+            suspend: SuspendWatch::new(now, clock.wall()),
         };
         let run = move || while running.step() {};
         let thread = std::thread::Builder::new().name("second path".to_owned()).spawn(run).ok()?;
@@ -117,7 +118,7 @@ struct Running {
     is_wanted: Arc<AtomicBool>,
     is_ending: Arc<AtomicBool>,
     clock: Clock,
-    seen: (Moment, WallTime),
+    suspend: SuspendWatch,
 }
 
 impl Running {
@@ -156,10 +157,7 @@ impl Running {
     }
 
     fn notice_suspend(&mut self, now: Moment) {
-        let wall = self.clock.wall();
-        let (before, before_wall) = std::mem::replace(&mut self.seen, (now, wall));
-        let passed = (wall - before_wall).to_std().unwrap_or(Duration::ZERO);
-        if passed.saturating_sub(now.since(before)) > SUSPENDED {
+        if self.suspend.handle_look(now, self.clock.wall()) {
             self.patience.restart(now);
             self.client.handle_resume(now);
         }

@@ -40,7 +40,7 @@ fn host(checks: Option<Arc<Checker>>, change: impl FnOnce(&mut Settings)) -> (Ar
         counters: Arc::default(),
         rooms: SmtpRooms {
             directory: DirectoryHandle::new(village()),
-            recipients: Arc::new(std::sync::RwLock::new(crate::recipient::Table::default())),
+            recipients: crate::recipient::RecipientBook::default(),
             lines: Arc::new(StillLines),
             spool: spool.clone(),
             stored: spool.clone(),

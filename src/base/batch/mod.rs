@@ -1,0 +1,3 @@
+//! Datagrams by the batch: many with one system call.
+
+pub mod driver;
