@@ -42,16 +42,19 @@ impl Desk {
             port,
             domains: new.domains.clone(),
             old_token_until: None,
-            warnings: vec![format!(
-                "'{host}' is in no zone served here: its address records stay where they are, and senders that follow \
-                 them do not learn of an outage"
-            )],
+            warnings: Vec::new(),
         };
         if !shown.domains.contains(&host) {
-            shown.domains.push(host);
+            shown.domains.push(host.clone());
         }
-        self.accounts.create_account(new, Self::change(now)).await?;
+        let (_, endpoint) = self.accounts.create_account(new, Self::change(now)).await?;
         shown.warnings.extend(reload(running).await);
+        if running.dns.as_ref().is_none_or(|dns| dns.front(endpoint).is_none()) {
+            shown.warnings.push(format!(
+                "'{host}' is in no zone served here: its address records stay where they are, and senders that follow \
+                 them do not learn of an outage"
+            ));
+        }
         Ok(Reply::Token(shown))
     }
 

@@ -194,6 +194,41 @@ impl Desk {
         self.put_zone(stored.account, zone, records, Note { why, now, done }).await
     }
 
+    /// A zone must hold nothing of another account: its names would answer with what this account says.
+    fn require_own(
+        &self,
+        dns: &Dns,
+        account: AccountId,
+        zone: &DomainName,
+        all: &[StoredZone],
+    ) -> Result<(), CommandError> {
+        let apex = Owner::of_domain(zone);
+        if !zone.as_str().contains('.') {
+            return Err(CommandError::new(format!("'{zone}' is a top-level domain; no customer has one")));
+        }
+        if apex.is_within(&Owner::of_domain(&dns.own_zone())) {
+            return Err(CommandError::new(format!(
+                "'{zone}' lies in the zone of the dynamic names, which keeps itself"
+            )));
+        }
+        let nested = |other: &Owner| other.is_within(&apex) || apex.is_within(other);
+        let is_anothers = |known: &&StoredZone| known.account != account && nested(&Owner::of_domain(&known.apex));
+        if let Some(other) = all.iter().find(is_anothers) {
+            return Err(CommandError::new(format!("'{zone}' overlaps the zone '{}' of another account", other.apex)));
+        }
+        let directory = self.directory.load();
+        let strangers = directory.accounts().into_iter().filter(|known| known.id != account);
+        let inside = strangers
+            .flat_map(|known| directory.domains_of(known.id))
+            .find(|served| Owner::of_domain(&served.name).is_within(&apex));
+        match inside {
+            Some(served) => {
+                Err(CommandError::new(format!("'{}' lies in '{zone}' and belongs to another account", served.name)))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Checks a zone, keeps it, serves it.
     async fn put_zone(
         &self,
@@ -206,11 +241,13 @@ impl Desk {
         if *zone == dns.own_zone() {
             return Err(CommandError::new(format!("'{zone}' is the zone of the dynamic names and keeps itself")));
         }
+        let all = self.names.load_zones().await?;
+        self.require_own(&dns, account, zone, &all)?;
         let findings = self.findings(&dns, zone, &records);
         if let Some(broken) = findings.iter().find(|finding| finding.is_broken()) {
             return Err(CommandError::new(format!("nothing was changed: {}", broken.words())));
         }
-        let before = self.names.load_zones().await?.into_iter().find(|known| known.apex == *zone);
+        let before = all.into_iter().find(|known| known.apex == *zone);
         let served = dns.serial(zone).or(before.as_ref().map(|zone| zone.serial)).unwrap_or(0);
         let written = soa_serial(&records).unwrap_or(0);
         let serial = next_serial(later(served, written), note.now.timestamp());

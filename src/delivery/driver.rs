@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -14,8 +15,12 @@ use tokio_util::task::TaskTracker;
 use super::alarm::Alarm;
 use super::board::Common;
 use super::flush::{Wake, Worker};
+use super::identity::judge;
+use super::opening::Opening;
+use super::route::Leg;
 use super::schedule::REPORT_RETRY;
 use super::settings::Settings;
+use super::target::check_target;
 use super::tls::ClientTls;
 use super::view::{FlushView, Flushes};
 use crate::account::{AccountError, Change, DirectoryHandle};
@@ -124,6 +129,22 @@ impl Deliveries {
     pub fn tell_of_recipients(&self, witness: Arc<dyn RecipientWitness>) {
         // Set once, at the start.
         let _ = self.common.witness.set(witness);
+    }
+
+    /// Whether the server of `endpoint` greets at an address of its own and proves itself there. Brings no mail.
+    pub async fn is_proven_at(&self, endpoint: EndpointId, address: IpAddr) -> bool {
+        let Some(known) = self.common.directory.load().endpoint(endpoint).cloned() else { return false };
+        let settings = &self.common.settings;
+        let Ok(target) = check_target(SocketAddr::new(address, known.smtp_port), settings.target_rules()) else {
+            return false;
+        };
+        let leg = Leg { endpoint, host: known.host, target, pin: known.pin, domains: Vec::new(), takes_mail: false };
+        let greeting = settings.timeouts.greeting;
+        let opening = Opening { settings, leg: &leg, tls: &self.common.tls, is_plain: false, greeting };
+        let Ok(opened) = opening.run().await else { return false };
+        // Politeness; nothing depends on it.
+        let _ = opened.stream.send(b"QUIT\r\n").await;
+        judge(leg.pin, opened.tls.as_ref()).is_ok()
     }
 
     /// What a person has to know, from now on.

@@ -1,6 +1,6 @@
 //! Which server of an account may have which mail now, and at which address?
 //!
-//! Never by DNS: the target is the address that the newest beat proved (THREATS: no mail to a stranger).
+//! Never by DNS: the target is the address that the newest beat proved.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use super::owner::{Owner, suffixes};
 use super::records::{RecordError, RecordSet, address_data};
 use super::settings::{Settings, v4_of, v6_of};
 use super::zone::{Found, Node, Zone, ZoneRecord, next_serial};
-use crate::base::{EndpointId, Moment, WallTime};
+use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::delivery::target::{TargetRules, check_target};
 
 /// Preference of our own name in the MX set of a dynamic name; the name itself has 10.
@@ -141,6 +141,12 @@ impl Catalog {
             *seat = None;
         }
         self.assign_zones();
+    }
+
+    /// Customers' zones whose account is not among those that `is_there` knows.
+    pub fn orphans(&self, is_there: impl Fn(AccountId) -> bool) -> Vec<Owner> {
+        let customers = self.zones.iter().flatten().filter_map(|zone| Some((zone, zone.account()?)));
+        customers.filter(|(_, account)| !is_there(*account)).map(|(zone, _)| zone.apex().clone()).collect()
     }
 
     fn assign_zones(&mut self) {

@@ -140,8 +140,8 @@ pub struct Dns {
     lines: Arc<dyn Lines>,
     directory: DirectoryHandle,
     store: Arc<dyn NameStore>,
-    /// What names pointed at at the last end of the service; absent for good once they have been read.
-    kept: Mutex<Option<HashMap<EndpointId, Front>>>,
+    /// What names pointed at at the last end of the service, until it has been taken over.
+    kept: Mutex<HashMap<EndpointId, Front>>,
     /// What names point at and is not stored yet.
     unwritten: Mutex<BTreeMap<EndpointId, Front>>,
     has_unwritten: Notify,
@@ -188,8 +188,7 @@ impl Dns {
             lines,
             directory,
             store,
-            // Before anything was kept the stored addresses stand for it.
-            kept: Mutex::new((!kept.is_empty()).then_some(kept)),
+            kept: Mutex::new(kept),
             unwritten: Mutex::default(),
             has_unwritten: Notify::new(),
             deadlines: Mutex::default(),
@@ -222,33 +221,37 @@ impl Dns {
         let directory = self.directory.load();
         let endpoints = directory.endpoints();
         let wanted: HashSet<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id).collect();
-        let (gone, fresh) = {
+        let (gone, fresh, orphans) = {
             let catalog = self.desk.catalog();
             let names = catalog.names();
-            let is_first = names.is_empty();
             let gone: Vec<u32> =
                 names.rows().filter(|(_, row)| !wanted.contains(&row.endpoint)).map(|(place, _)| place).collect();
-            let fresh: Vec<(&Endpoint, FrontMachine)> = endpoints
+            let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+            let kept_of = |endpoint: &Endpoint| kept.get(&endpoint.id).copied().unwrap_or_default();
+            let fresh: Vec<(&Endpoint, FrontMachine, Front)> = endpoints
                 .iter()
                 .filter(|endpoint| names.place_of_server(endpoint.id).is_none())
-                .map(|endpoint| (*endpoint, self.resumed(&catalog, endpoint, is_first)))
+                .map(|endpoint| (*endpoint, kept_of(endpoint)))
+                .map(|(endpoint, kept)| (endpoint, self.resumed(&catalog, endpoint, kept), kept))
                 .collect();
-            (gone, fresh)
+            (gone, fresh, catalog.orphans(|account| directory.account(account).is_some()))
         };
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if gone.is_empty() && fresh.is_empty() {
+        if gone.is_empty() && fresh.is_empty() && orphans.is_empty() {
             return;
         }
         let mut catalog = self.write();
+        for apex in &orphans {
+            catalog.remove_zone(apex);
+        }
         for place in gone {
             catalog.remove(place);
         }
-        catalog.reserve(endpoints.len());
-        for (endpoint, machine) in fresh {
+        catalog.reserve(fresh.len());
+        for (endpoint, machine, kept) in fresh {
             let owner = Owner::of_domain(&endpoint.host);
             let front = machine.front();
             catalog.add_server(owner, (endpoint.id, endpoint.account), true, machine);
-            if !front.is_parked() {
+            if front != kept {
                 self.note_front(endpoint.id, front);
             }
         }
@@ -407,19 +410,13 @@ impl Dns {
         }
     }
 
-    fn resumed(&self, catalog: &Catalog, endpoint: &Endpoint, is_first: bool) -> FrontMachine {
+    fn resumed(&self, catalog: &Catalog, endpoint: &Endpoint, kept: Front) -> FrontMachine {
         let line = self.lines.line(endpoint.id);
         let state = line.as_ref().map_or(LineState::New, |line| line.state);
         let port = endpoint.smtp_port;
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let stored = match kept.as_ref() {
-            Some(kept) => kept.get(&endpoint.id).copied().unwrap_or_default(),
-            None if is_first => Front { v4: endpoint.address_v4, v6: endpoint.address_v6 },
-            None => Front::PARKED,
-        };
         let published = Front {
-            v4: stored.v4.filter(|v4| catalog.is_publishable(IpAddr::V4(*v4), port)),
-            v6: stored.v6.filter(|v6| catalog.is_publishable(IpAddr::V6(*v6), port)),
+            v4: kept.v4.filter(|v4| catalog.is_publishable(IpAddr::V4(*v4), port)),
+            v6: kept.v6.filter(|v6| catalog.is_publishable(IpAddr::V6(*v6), port)),
         };
         FrontMachine::resume(state, published, self.clock.monotonic(), self.clock.wall())
     }

@@ -1,6 +1,6 @@
 //! What does one dynamic name point at now? Decides from the line, from greetings and from what was there before.
 //!
-//! The rule (SEMANTICS: return, flap damping, our own outage): a name points at the customer only while the line is
+//! The rule: a name points at the customer only while the line is
 //! ONLINE and at addresses that beats proved and at which the mail server greeted us since; else it is parked. A
 //! silence that is withheld as our own never becomes OFFLINE, so it changes nothing here.
 
@@ -89,11 +89,12 @@ impl FrontMachine {
         Self { state: LineState::New, v4: None, v6: None, silent_since: None, held_until: None, front: Front::PARKED }
     }
 
-    /// Goes on after a restart: what was published stays, as the line keeps its state.
+    /// Goes on after a restart: what was published stays as long as the line was there. What a line that was away still
+    /// had published, for its coming and going, was greeted in another presence.
     #[must_use]
     pub fn resume(state: LineState, published: Front, now: Moment, wall: WallTime) -> Self {
         let mut machine = Self { state, ..Self::new() };
-        let greeted_at = Some(wall);
+        let greeted_at = matches!(state, LineState::Online | LineState::Suspect).then_some(wall);
         machine.v4 = published.v4.map(|address| Proven { address, greeted_at });
         machine.v6 = published.v6.map(|address| Box::new(Proven { address, greeted_at }));
         machine.front = machine.wanted(now);

@@ -70,7 +70,7 @@ impl Limiter {
     }
 }
 
-/// The network whose budget an address draws on: /24, or /56 (THREATS: DNS reflection).
+/// The network whose budget an address draws on: /24, or /56.
 #[must_use]
 pub fn network(address: IpAddr) -> u128 {
     match address.to_canonical() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::DomainName;
 
-/// What a dynamic name answers while its server is not there (SEMANTICS: SUSPECT, OFFLINE).
+/// What a dynamic name answers while its server is not there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Offline {
     /// Our own addresses: a sender that follows the first MX is with us at once.

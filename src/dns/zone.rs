@@ -10,7 +10,7 @@ use super::owner::{Owner, labels, suffixes};
 use super::records::{RecordError, RecordSet};
 use super::settings::Settings;
 use super::store::StoredZone;
-use crate::base::DomainName;
+use crate::base::{AccountId, DomainName};
 
 /// Between two looks of a secondary, s; secondaries are told of changes, this is for lost notices.
 const REFRESH_S: i32 = 14_400;
@@ -56,6 +56,8 @@ pub struct ZoneRecord {
 #[derive(Clone, Debug)]
 pub struct Zone {
     apex: Owner,
+    /// Whose; nobody's for the service's own zone.
+    account: Option<AccountId>,
     nodes: HashMap<Owner, Node>,
     soa: RecordSet,
     /// The same with the TTL of answers that say that there is nothing (RFC 2308 §5).
@@ -108,6 +110,7 @@ impl Zone {
         let negative_ttl = soa_ttl.min(soa.minimum);
         Ok(Self {
             apex,
+            account: None,
             nodes,
             soa: RecordSet::new(soa_ttl, [&data])?,
             negative_soa: RecordSet::new(negative_ttl, [&data])?,
@@ -134,7 +137,13 @@ impl Zone {
         soa.serial = stored.serial;
         let is_other = |record: &&ZoneRecord| record.data.record_type() != RecordType::SOA;
         let others: Vec<ZoneRecord> = stored.records.iter().filter(is_other).cloned().collect();
-        Self::new(apex, &soa, ttl, &others)
+        Ok(Self { account: Some(stored.account), ..Self::new(apex, &soa, ttl, &others)? })
+    }
+
+    /// Whose it is; nobody's for the service's own zone.
+    #[must_use]
+    pub const fn account(&self) -> Option<AccountId> {
+        self.account
     }
 
     /// The service's own zone: SOA, NS, and the addresses of name servers whose names lie in it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::{Moment, WallTime};
 
-/// More changes than this within [`FLAP_WINDOW`] are too many (SEMANTICS: Flap damping).
+/// More changes than this within [`FLAP_WINDOW`] are too many.
 pub const FLAP_CHANGES_MAX: usize = 4;
 /// The time in which changes are counted.
 pub const FLAP_WINDOW: Duration = Duration::from_secs(600);

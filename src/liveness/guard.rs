@@ -7,7 +7,8 @@
 //! operator says so (who is still silent is neutralised). An account with several servers counts with each.
 //!
 //! One provider's outage is real: when most of the silent are in one network, and outside of it too few are silent to
-//! be a mass while [`WITNESSES_MIN`] at least are heard there, our own uplink has been proven by those.
+//! be a mass while [`WITNESSES_MIN`] at least are heard there, our own uplink has been proven by those. A path with a
+//! slow rhythm is no such witness: it would not be missed yet.
 //!
 //! The same holds while the kernel drops more than [`DROPS_MAX_PERCENT`] of what is sent to us before we read it.
 
@@ -18,7 +19,7 @@ use self::tally::{Fallen, Tally, Verdict};
 
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 
-/// Silence of more lines than this, in percent, is taken to be our own fault (SEMANTICS: Our own outage).
+/// Silence of more lines than this, in percent, is taken to be our own fault.
 pub const SHARE_MAX_PERCENT: u64 = 30;
 /// Fewer silent lines than this never are.
 pub const LINES_MIN: u64 = 10;
@@ -65,6 +66,9 @@ pub struct LaneMark {
     pub network: Network,
     /// Whether a beat of it is missed.
     pub is_silent: bool,
+    /// Whether it would be silent by now if none of its beats reached us any more: it was heard since our own start, and
+    /// often enough.
+    pub is_quick: bool,
 }
 
 /// How a line counts here; lines that are NEW or OFFLINE do not.
@@ -82,7 +86,7 @@ impl Mark {
     /// Of a line with one path.
     #[must_use]
     pub const fn single(network: Network, is_silent: bool) -> Self {
-        Self { is_silent, main: LaneMark { network, is_silent }, second: None }
+        Self { is_silent, main: LaneMark { network, is_silent, is_quick: true }, second: None }
     }
 
     pub(super) fn lanes(&self) -> impl Iterator<Item = LaneMark> + use<> {

@@ -192,8 +192,11 @@ fn one_providers_outage_is_real_in_its_family_too_and_while_its_lines_fall() {
 fn a_second_path_counts_in_its_family_and_its_loss_is_a_fall() {
     let both = |v6_is_silent: Option<bool>, line: u64| {
         let main = v4_mark(line, false).unwrap().main;
-        let second =
-            v6_is_silent.map(|is_silent| LaneMark { network: Network::V6(u32::try_from(line).unwrap()), is_silent });
+        let second = v6_is_silent.map(|is_silent| LaneMark {
+            network: Network::V6(u32::try_from(line).unwrap()),
+            is_silent,
+            is_quick: true,
+        });
         Mark { is_silent: false, main, second }
     };
     let mut guard = Guard::new(WINDOW);
@@ -211,4 +214,42 @@ fn a_second_path_counts_in_its_family_and_its_loss_is_a_fall() {
     }
     assert!(guard.is_ours(at(1), wall()), "13 of 40 paths over IPv6");
     assert_eq!(guard.take_alarms(), [Alarm::MassMiss { silent: 0, heard: 40 }], "no line is silent");
+}
+
+#[test]
+fn a_slow_rhythm_is_no_witness() {
+    for (is_quick, is_ours) in [(true, false), (false, true)] {
+        let mut guard = Guard::new(WINDOW);
+        for _ in 0..20 {
+            guard.handle_change(None, v4_mark(1, true));
+        }
+        for line in 100..110 {
+            let mut mark = v4_mark(line, false).unwrap();
+            mark.main.is_quick = is_quick;
+            guard.handle_change(None, Some(mark));
+        }
+        assert_eq!(guard.is_ours(at(1), wall()), is_ours, "quick: {is_quick}");
+    }
+}
+
+#[test]
+fn one_provider_is_one_whether_its_lines_have_one_family_or_both() {
+    let both = |provider: u16, is_silent: bool| {
+        let lane = |network| LaneMark { network, is_silent, is_quick: true };
+        let (main, second) = (lane(Network::V4(provider)), Some(lane(Network::V6(u32::from(provider)))));
+        Mark { is_silent, main, second }
+    };
+    let mut guard = Guard::new(WINDOW);
+    for line in 0..140u16 {
+        let provider = if line < 60 { 1 } else { 100 + line };
+        guard.handle_change(None, Some(both(provider, false)));
+    }
+    for _ in 0..60 {
+        guard.handle_change(Some(both(1, false)), Some(both(1, true)));
+    }
+    assert!(!guard.is_ours(at(1), wall()));
+    for line in 60..90u16 {
+        guard.handle_change(Some(both(100 + line, false)), Some(both(100 + line, true)));
+    }
+    assert!(guard.is_ours(at(2), wall()), "thirty of the eighty others are silent as well");
 }

@@ -14,8 +14,7 @@ use super::transition::{
 use super::view::{EffectiveAddresses, LineEvent, LineView};
 use crate::base::{Moment, WallTime};
 
-/// Silence after which a line with an interval of up to 5 s is OFFLINE at the latest: the promise to customers
-/// (SEMANTICS: three missed at 5 s).
+/// Silence after which a line with an interval of up to 5 s is OFFLINE at the latest: the promise to customers.
 pub const NEUTRALISE_CEILING: Duration = Duration::from_secs(20);
 /// The longest interval that the ceiling is promised for.
 const CEILING_INTERVAL_MAX: Duration = Duration::from_secs(5);
@@ -250,10 +249,14 @@ impl Machine {
 
     /// The address of a path that is known; one that is not yet comes with its first beat.
     fn set_address(&mut self, path: u8, address: IpAddr) {
+        let before = self.lane_addresses();
         if self.main.path == path {
             self.main.set_address(address);
         } else if let Some(second) = self.second.as_mut().filter(|second| second.path == path) {
             second.set_address(address);
+        }
+        if before != self.lane_addresses() && self.is_counting() {
+            self.note_addresses();
         }
     }
 
@@ -338,7 +341,8 @@ impl Machine {
     #[must_use]
     pub fn mark(&self) -> Option<Mark> {
         let is_silent = self.suspect_since.is_some();
-        let mark = Mark { is_silent, main: self.main.mark(), second: self.second.as_ref().map(Lane::mark) };
+        let second = self.second.as_ref().map(|lane| lane.mark(&self.settings));
+        let mark = Mark { is_silent, main: self.main.mark(&self.settings), second };
         self.is_counting().then_some(mark)
     }
 

@@ -287,3 +287,21 @@ fn silence_that_was_our_own_fault_is_known_after_a_restart_and_ends_with_a_beat(
     assert_eq!(silent.state(), LineState::Offline);
     assert_eq!(over(&mut silent), Some((since, wall(17_000), true)));
 }
+
+#[test]
+fn an_address_that_opens_elsewhere_is_told_though_no_row_says_so() {
+    let mut machine = machine(LineState::New);
+    for at in [0, 5_000] {
+        beat_at(&mut machine, at);
+    }
+    let told = |machine: &mut Machine| {
+        let all = std::iter::from_fn(|| machine.poll_transition());
+        all.filter(|output| matches!(output, Output::Note(LineEvent::Addresses { .. }))).count()
+    };
+    told(&mut machine);
+    machine.handle_opened(0, "192.0.2.1".parse().unwrap());
+    assert_eq!(told(&mut machine), 0);
+    machine.handle_opened(0, "2001:db8::1".parse().unwrap());
+    assert_eq!(told(&mut machine), 1);
+    assert_eq!(machine.effective_addresses().v4, None);
+}

@@ -41,7 +41,7 @@ impl LineState {
         }
     }
 
-    /// Whether beats vouch for an address now, so that mail may be delivered (SEMANTICS: Flush).
+    /// Whether beats vouch for an address now, so that mail may be delivered.
     #[must_use]
     pub const fn is_deliverable(self) -> bool {
         matches!(self, Self::Online | Self::Returning)

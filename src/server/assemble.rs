@@ -359,6 +359,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     shared.readiness.ready("smtp");
     let keeper = start_keeper(config, &shared, &seal, Arc::clone(&liveness), &beats, shared.dns.clone());
     introduce(&deliveries, &keeper, &shared.recipients);
+    start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());
@@ -461,12 +462,24 @@ async fn start_updates(
     stops: &Stops,
 ) -> Result<Arc<Updates>, StartError> {
     let settings = update_settings(config, own_addresses);
-    let (whom, lines) = (directory.clone(), Arc::clone(liveness) as Arc<dyn Lines>);
-    tokio::spawn(greeter::run(lines, whom, settings.caller.clone(), stops.rooms.clone()));
     let (store, lines) = (Arc::clone(store) as Arc<dyn UpdateStore>, Arc::clone(liveness) as Arc<dyn Lines>);
     Updates::start(settings, store, directory.clone(), lines, Arc::clone(liveness) as _, stops.rooms.clone())
         .await
         .map_err(|e| StartError::Read(e.to_string()))
+}
+
+/// Only names wait for greetings that no mail asks for.
+fn start_greeter(
+    config: &Config,
+    shared: &Shared,
+    deliveries: &Arc<Deliveries>,
+    own_addresses: Vec<SocketAddr>,
+    stops: &Stops,
+) {
+    let Some(dns) = shared.dns.clone() else { return };
+    let (lines, directory, deliveries) = (Arc::clone(&shared.lines), shared.directory.clone(), Arc::clone(deliveries));
+    let caller = update_settings(config, own_addresses).caller;
+    tokio::spawn(greeter::run(greeter::Rooms { lines, directory, deliveries, dns }, caller, stops.rooms.clone()));
 }
 
 async fn start_recipients(store: &Arc<SqliteStore>, stops: &Stops) -> Result<Arc<Recipients>, StartError> {

@@ -1,17 +1,20 @@
 //! Calls a mail server at each address that its beats vouch for, until it has greeted us there: a name is answered with an
-//! address only then (SEMANTICS: who stands in front). Delivery calls at one of them, and its greeting counts as well.
+//! address only then. Delivery calls at one of them, and its greeting counts as well.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::DirectoryHandle;
 use crate::base::{Clock, EndpointId, Moment};
+use crate::delivery::driver::Deliveries;
+use crate::dns::Dns;
 use crate::liveness::{HistoryRow, LineEvent, LineState, Lines};
 use crate::update::probe::driver::Caller;
 
@@ -28,6 +31,10 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const CALLS_MAX: usize = 64;
 /// Between two looks at what is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks at all names; the first one once the first beats after our own start have come.
+const ROUND_EVERY: Duration = Duration::from_secs(20);
+/// Names looked at before others have their turn.
+const YIELD_EVERY: usize = 256;
 
 /// Where a greeting is waited for. Reads no clock.
 #[derive(Debug, Default)]
@@ -53,7 +60,11 @@ impl Waiting {
 
     /// Addresses that are no longer vouched for are not called.
     fn keep_only(&mut self, endpoint: EndpointId, addresses: &[IpAddr]) {
-        self.wanted.retain(|(of, address), _| *of != endpoint || addresses.contains(address));
+        let (first, last) = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)));
+        let own = self.wanted.range((endpoint, first)..=(endpoint, last)).map(|((_, address), _)| *address);
+        for gone in own.filter(|address| !addresses.contains(address)).collect::<Vec<_>>() {
+            self.wanted.remove(&(endpoint, gone));
+        }
     }
 
     fn handle_greeting(&mut self, endpoint: EndpointId, address: IpAddr) {
@@ -73,49 +84,83 @@ impl Waiting {
     }
 }
 
+/// Who is called, and by whom.
+pub(super) struct Rooms {
+    pub(super) lines: Arc<dyn Lines>,
+    pub(super) directory: DirectoryHandle,
+    /// Calls servers that have a key to prove themselves with.
+    pub(super) deliveries: Arc<Deliveries>,
+    /// What the names answer now.
+    pub(super) dns: Arc<Dns>,
+}
+
 /// Calls until the shutdown.
-pub(super) async fn run(
-    lines: Arc<dyn Lines>,
-    directory: DirectoryHandle,
-    caller: Caller,
-    shutdown: CancellationToken,
-) {
-    let (caller, places) = (Arc::new(caller), Arc::new(Semaphore::new(CALLS_MAX)));
-    let mut events = lines.subscribe();
+pub(super) async fn run(rooms: Rooms, caller: Caller, shutdown: CancellationToken) {
+    let (rooms, caller, places) = (Arc::new(rooms), Arc::new(caller), Arc::new(Semaphore::new(CALLS_MAX)));
+    let mut events = rooms.lines.subscribe();
     let mut waiting = Waiting::default();
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let mut rounds = tokio::time::interval(ROUND_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            // Before events, so that any number of them keeps nobody waiting.
+            _ = looks.tick() => call_who_is_due(&rooms, &caller, &places, &mut waiting),
+            _ = rounds.tick() => look_everywhere(&rooms, &mut waiting).await,
             event = events.recv() => match event {
-                Ok(event) => {
-                    handle(&event, &*lines, &mut waiting);
-                    continue;
-                }
-                Err(RecvError::Lagged(_)) => {
-                    for endpoint in directory.load().endpoints() {
-                        want(endpoint.id, &*lines, &mut waiting);
-                    }
-                }
+                Ok(event) => handle(&event, &*rooms.lines, &mut waiting),
+                Err(RecvError::Lagged(_)) => look_everywhere(&rooms, &mut waiting).await,
                 Err(RecvError::Closed) => return,
             },
         }
-        for (endpoint, address) in waiting.poll(Clock.monotonic(), places.available_permits()) {
-            let Some(port) = directory.load().endpoint(endpoint).map(|endpoint| endpoint.smtp_port) else {
-                waiting.keep_only(endpoint, &[]);
-                continue;
+    }
+}
+
+/// Wants a greeting wherever a name does not answer with an address that is vouched for: events that were lost, and all
+/// lines after our own start, which come back without one.
+async fn look_everywhere(rooms: &Rooms, waiting: &mut Waiting) {
+    for (count, endpoint) in rooms.directory.load().endpoints().iter().enumerate() {
+        if let Some(front) = rooms.dns.front(endpoint.id) {
+            let is_answered = |address: &IpAddr| match address {
+                IpAddr::V4(v4) => front.v4 == Some(*v4),
+                IpAddr::V6(v6) => front.v6 == Some(*v6),
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { break };
-            let (caller, lines) = (Arc::clone(&caller), Arc::clone(&lines));
-            tokio::spawn(async move {
-                if caller.is_greeted(SocketAddr::new(address, port), CALL_TIMEOUT).await
-                    && vouched(endpoint, &*lines).contains(&address)
-                {
-                    lines.primary_greeted(endpoint, address);
-                }
-                drop(place);
-            });
+            let mut missing = vouched(endpoint.id, &*rooms.lines);
+            missing.retain(|address| !is_answered(address));
+            waiting.want(endpoint.id, &missing, Clock.monotonic());
         }
+        if count % YIELD_EVERY == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn call_who_is_due(rooms: &Arc<Rooms>, caller: &Arc<Caller>, places: &Arc<Semaphore>, waiting: &mut Waiting) {
+    let directory = rooms.directory.load();
+    for (endpoint, address) in waiting.poll(Clock.monotonic(), places.available_permits()) {
+        let Some(known) = directory.endpoint(endpoint) else {
+            waiting.keep_only(endpoint, &[]);
+            continue;
+        };
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else { break };
+        let (rooms, caller, port, is_pinned) =
+            (Arc::clone(rooms), Arc::clone(caller), known.smtp_port, known.pin.is_some());
+        tokio::spawn(async move {
+            // A name never leads to a machine that mail would not be given to.
+            let is_met = if is_pinned {
+                let call = rooms.deliveries.is_proven_at(endpoint, address);
+                tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or(false)
+            } else {
+                caller.is_greeted(SocketAddr::new(address, port), CALL_TIMEOUT).await
+            };
+            if is_met && vouched(endpoint, &*rooms.lines).contains(&address) {
+                rooms.lines.primary_greeted(endpoint, address);
+            }
+            drop(place);
+        });
     }
 }
 
@@ -125,6 +170,7 @@ fn handle(event: &LineEvent, lines: &dyn Lines, waiting: &mut Waiting) {
         LineEvent::Addresses { endpoint, .. } | LineEvent::MailAccepted { endpoint, .. } => {
             want(*endpoint, lines, waiting);
         }
+        LineEvent::Changed(HistoryRow::Address(row)) => want(row.endpoint, lines, waiting),
         LineEvent::Changed(HistoryRow::State(row)) if row.to == LineState::Offline => {
             waiting.keep_only(row.endpoint, &[]);
         }

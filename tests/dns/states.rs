@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hickory_proto::rr::RecordType::{A, AAAA, MX};
+use hickory_proto::rr::RecordType::{A, AAAA, MX, SOA};
 
 use crate::ask::data;
 use crate::support::{Beats, Primary, Server, wait_for};
@@ -38,6 +38,10 @@ fn a_name_points_at_the_customer_while_he_is_there_and_at_us_while_he_is_not() {
     let beats = Beats::start(&server, "firma", &token, "127.0.31.1", None);
     server.wait_state("firma", "online", LONG);
     assert_eq!(data(server.names, NAME, A), [PARKED], "two beats and no greeting");
+    server.stop();
+    server.run();
+    server.wait_state("firma", "online", LONG);
+    assert_eq!(data(server.names, NAME, A), [PARKED], "and none after a restart");
     let _primary = Primary::listen("127.0.31.1", port);
     wait_data(&server, "the name is back with the greeting", &["127.0.31.1"]);
 
@@ -66,6 +70,19 @@ fn a_customer_who_moves_is_found_at_the_new_address_only() {
 }
 
 #[test]
+fn a_name_that_lies_in_a_zone_of_ours_is_no_reason_to_warn() {
+    let server = Server::start_with_names("");
+    let warned = |host: &str, name: &str| {
+        let (good, _, err) =
+            server.raw(&["account", "add", name, "--domain", &format!("{name}.example"), "--host", host]);
+        assert!(good, "{err}");
+        err.contains("in no zone served here")
+    };
+    assert!(!warned("eins.dyn.example", "eins"));
+    assert!(warned("zwei.fremd.example", "zwei"));
+}
+
+#[test]
 fn a_removed_account_takes_its_name_along() {
     let server = Server::start_with_names("");
     server.add_account("firma", 25);
@@ -73,6 +90,9 @@ fn a_removed_account_takes_its_name_along() {
     server.command(&["account", "rm", "firma"]);
     assert_eq!(data(server.names, NAME, A), [PARKED], "while it leaves, senders are put off by us");
     server.command(&["account", "resume", "firma"]);
+    server.command(&["zone", "add", "firma", "firma.example"]);
+    assert_eq!(data(server.names, "firma.example.", SOA).len(), 1);
     server.command(&["account", "rm", "firma", "--now"]);
     assert_eq!(data(server.names, NAME, A), [""; 0]);
+    assert_eq!(data(server.names, "firma.example.", SOA), [""; 0], "and its zone");
 }

@@ -97,3 +97,24 @@ fn a_new_zone_has_what_every_zone_has() {
     let (good, _, err) = server.raw(&["zone", "import", "firma", "x.example", &broken]);
     assert!(!good && err.contains("no address"), "{err}");
 }
+
+#[test]
+fn a_zone_holds_nothing_of_another_account() {
+    let server = Server::start_with_names("");
+    for name in ["eins", "zwei"] {
+        let (domain, host) = (format!("{name}.example"), format!("{name}.dyn.example"));
+        server.command(&["account", "add", name, "--domain", &domain, "--host", &host]);
+    }
+    server.command(&["zone", "add", "eins", "eins.example"]);
+    server.command(&["zone", "add", "eins", "unter.eins.example"]);
+    for (apex, part) in [
+        ("eins.dyn.example", "dynamic names"),
+        ("unten.eins.example", "of another account"),
+        ("eins.example", "served already"),
+        ("example", "top-level"),
+    ] {
+        let (good, _, err) = server.raw(&["zone", "add", "zwei", apex]);
+        assert!(!good && err.contains(part), "{apex}: {err}");
+    }
+    assert!(server.command(&["zone", "add", "zwei", "zwei.example"])["done"].is_string());
+}

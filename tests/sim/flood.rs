@@ -89,3 +89,17 @@ fn clients_send_fewer_copies_while_the_kernel_drops_more_than_one_percent() {
         assert_eq!(calm_replies(&world), before, "over after 20 s without drops, seed {seed}");
     }
 }
+
+#[test]
+fn a_restart_under_a_flood_from_the_clients_own_address_keeps_it_online() {
+    for seed in 0..20 {
+        let mut world = World::online(seed);
+        world.flood = Some(SocketAddr::new(HOME.parse::<SocketAddr>().unwrap().ip(), 666));
+        world.run_for(30_000);
+        world.restart_server();
+        world.run_for(120_000);
+        assert!(world.table.counters().shed > 1_000, "{:?}", world.table.counters());
+        assert_eq!((world.line().state, unanswered(&world)), (LineState::Online, 0), "seed {seed}");
+        assert_eq!(world.states().len(), 2, "seed {seed}: {:?}", world.states());
+    }
+}

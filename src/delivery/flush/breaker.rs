@@ -1,7 +1,7 @@
 //! Is the primary broken? Watches how recipients fare that it took before, and says when a flush has to stop.
 //!
 //! A reinstalled server that knows nobody refuses everybody: then nothing it says is final, all mail is held, and one
-//! message at a time tries whether it is well again (SEMANTICS: the 5xx circuit breaker).
+//! message at a time tries whether it is well again.
 
 use std::collections::{BTreeMap, BTreeSet};
 

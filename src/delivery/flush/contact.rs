@@ -1,7 +1,7 @@
 //! Is a server that refuses senders the customer's? Keeps the first refusals of a connection back until that is clear.
 //!
 //! A server that refuses MAIL of two different senders before it accepted anything refuses us, not them: that is a
-//! failure of identity and settles no message (SEMANTICS: first contact).
+//! failure of identity and settles no message.
 
 use super::super::connection::Attempt;
 use super::super::outcome::Verdict;

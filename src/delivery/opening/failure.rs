@@ -13,7 +13,7 @@ pub enum OpenFailure {
     /// The server asks for patience.
     #[error("the server defers us: {0}")]
     Busy(String),
-    /// Somebody else answers, or ours refuses us: all mail is held (SEMANTICS: first contact).
+    /// Somebody else answers, or ours refuses us: all mail is held.
     #[error("this does not look like the customer's mail server: {0}")]
     Identity(String),
     /// It has another key than the one that was trusted before.

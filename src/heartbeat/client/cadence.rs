@@ -161,6 +161,12 @@ impl Client {
         self.events.pop_front()
     }
 
+    /// Whether the server has proven this client where it is, and no other machine uses its token since.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.proven.is_some() && self.mode != Mode::Superseded
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has something to do; nothing once the goodbye is over.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {

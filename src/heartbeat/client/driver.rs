@@ -255,10 +255,11 @@ impl<F: FnMut(&Report)> Running<F> {
         }
     }
 
-    /// The second path is wanted while the first is at home in IPv4.
+    /// The second path is wanted while the first is at home in IPv4, and proven: where another machine has the account
+    /// (a copy of this one, or the one that this is a copy of), this path must not take its IPv6 address.
     fn follow_second(&mut self) {
         let Some(second) = &self.second else { return };
-        second.set_wanted(self.route.is_v4() == Some(true));
+        second.set_wanted(self.route.is_v4() == Some(true) && self.client.is_proven());
         for report in second.reports() {
             (self.report)(&report);
         }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::base::Moment;
+use crate::heartbeat::datagram::Locator;
 
 /// Bad datagrams from one network within a second, beyond which it is loud.
 const BAD_PER_SECOND_MAX: u32 = 100;
@@ -13,6 +14,10 @@ const BAD_PER_SECOND_MAX: u32 = 100;
 const COUNTERS: usize = 65_536;
 /// Signatures that are checked within a second: at 58 µs each, a tenth of a core.
 const SIGNATURES_PER_SECOND: u32 = 1_700;
+/// Those of one key: a client needs one with each challenge, and has two a second.
+const SIGNATURES_PER_KEY: u8 = 8;
+/// Keys are counted in so many places.
+const KEY_PLACES: usize = 4_096;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Counts bad datagrams by network (an IPv4 address, an IPv6 /64) in two rows under a secret hash. May take a quiet
@@ -64,22 +69,37 @@ impl LoudSources {
     }
 }
 
-/// How many signatures may still be checked in this second. Who finds nothing left tries again with the next challenge.
-#[derive(Debug, Default)]
+/// How many signatures may still be checked in this second, in all and for one key, so that the holder of one key does
+/// not use up what the others need. Who finds nothing left tries again with the next challenge.
+#[derive(Debug)]
 pub(super) struct SignatureBudget {
     since: Cell<Moment>,
     used: Cell<u32>,
+    /// By place of the key's locator, which is random; keys may share one.
+    by_key: Vec<Cell<u8>>,
+}
+
+impl Default for SignatureBudget {
+    fn default() -> Self {
+        Self { since: Cell::default(), used: Cell::default(), by_key: vec![Cell::new(0); KEY_PLACES] }
+    }
 }
 
 impl SignatureBudget {
-    /// Whether one more may be checked now; it counts as checked.
-    pub(super) fn admits(&self, now: Moment) -> bool {
+    /// Whether one more of this key may be checked now; it counts as checked.
+    pub(super) fn admits(&self, locator: Locator, now: Moment) -> bool {
         if now.since(self.since.get()) >= SECOND {
             self.since.set(now);
             self.used.set(0);
+            self.by_key.iter().for_each(|used| used.set(0));
         }
-        let is_left = self.used.get() < SIGNATURES_PER_SECOND;
-        self.used.set(self.used.get() + u32::from(is_left));
+        let Locator([a, b, ..]) = locator;
+        let Some(own) = self.by_key.get(usize::from(u16::from_be_bytes([a, b])) % KEY_PLACES) else { return false };
+        let is_left = own.get() < SIGNATURES_PER_KEY && self.used.get() < SIGNATURES_PER_SECOND;
+        if is_left {
+            own.set(own.get() + 1);
+            self.used.set(self.used.get() + 1);
+        }
         is_left
     }
 }
@@ -127,8 +147,11 @@ mod tests {
     fn signatures_of_a_tenth_of_a_core_are_checked_each_second() {
         let budget = SignatureBudget::default();
         for second in 0..3 {
-            let admitted = (0..5_000).filter(|_| budget.admits(at(second * 1_000))).count();
-            assert_eq!(admitted, 1_700);
+            let key =
+                |number: u16| Locator([number.to_be_bytes(), [0; 2], [0; 2], [0; 2]].concat().try_into().unwrap());
+            let of_one = (0..5_000).filter(|_| budget.admits(key(7), at(second * 1_000))).count();
+            let of_all = (1_000..4_000).filter(|number| budget.admits(key(*number), at(second * 1_000))).count();
+            assert_eq!((of_one, of_one + of_all), (8, 1_700));
         }
     }
 }

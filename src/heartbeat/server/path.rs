@@ -288,12 +288,13 @@ impl Path {
         is_heard.then(|| session.source.address())
     }
 
-    /// The proven address of the open run.
-    pub(super) const fn home(&self) -> Option<IpAddr> {
-        match &self.state {
+    /// Whether the client has proven this address, be it over an open run or before: after our own start no run is open.
+    pub(super) fn is_home(&self, address: IpAddr) -> bool {
+        let open = match &self.state {
             State::Open(session) => Some(session.source.address()),
             State::Unopened | State::Closed { .. } => None,
-        }
+        };
+        open == Some(address) || self.stored.contains(address)
     }
 
     /// The client said goodbye over its other path: nothing of this run counts any longer.
@@ -466,7 +467,7 @@ impl Path {
         *seen == source
             && genuine.clockwork.is_ours(cookie, &asked, genuine.now)
             && (self.stored.contains(source)
-                || (genuine.signatures.admits(genuine.now)
+                || (genuine.signatures.admits(run.locator, genuine.now)
                     && datagram::move_is_signed(genuine.octets, genuine.move_key)))
     }
 

@@ -185,8 +185,8 @@ impl Roster {
     /// Whether a client of this endpoint has proven this address, over whichever path.
     pub(super) fn is_home(&self, first: u32, address: IpAddr) -> bool {
         let is_of = |place: u32| match self.unusual(place) {
-            Some(path) => path.home() == Some(address),
-            None => self.paths.get(at(place)).is_some_and(|row| row.home() == Some(address)),
+            Some(path) => path.is_home(address),
+            None => self.paths.get(at(place)).is_some_and(|row| row.is_home(address)),
         };
         is_of(first) || self.second_of.get(&first).is_some_and(|second| is_of(*second))
     }

@@ -14,15 +14,25 @@ const STEP: Duration = Duration::from_secs(1);
 pub(super) struct Count {
     pub(super) heard: u64,
     pub(super) silent: u64,
+    /// Those not silent whose beats prove that beats reach us.
+    witnesses: u64,
 }
 
 impl Count {
     const fn plus(self, other: Self) -> Self {
-        Self { heard: self.heard + other.heard, silent: self.silent + other.silent }
+        Self {
+            heard: self.heard + other.heard,
+            silent: self.silent + other.silent,
+            witnesses: self.witnesses + other.witnesses,
+        }
     }
 
     const fn minus(self, other: Self) -> Self {
-        Self { heard: self.heard.saturating_sub(other.heard), silent: self.silent.saturating_sub(other.silent) }
+        Self {
+            heard: self.heard.saturating_sub(other.heard),
+            silent: self.silent.saturating_sub(other.silent),
+            witnesses: self.witnesses.saturating_sub(other.witnesses),
+        }
     }
 
     const fn is_mass(self) -> bool {
@@ -37,7 +47,8 @@ impl Count {
     const fn is_of_one(self, network: Self) -> bool {
         let others = self.minus(network);
         let is_most = network.silent * 2 > self.silent;
-        is_most && others.heard >= others.silent + WITNESSES_MIN && !others.is_large_share()
+        let proven = Self { heard: others.silent + others.witnesses, ..others };
+        is_most && others.witnesses >= WITNESSES_MIN && !proven.is_large_share()
     }
 }
 
@@ -47,7 +58,18 @@ pub(super) struct Tally {
     pub(super) lines: Count,
     /// Paths; at most 65,536 networks of IPv4, and of IPv6 as many as there are providers.
     networks: HashMap<Network, Count>,
+    /// Lines, each in the network of the path that speaks for it.
+    homes: HashMap<Network, Count>,
     families: Families<Count>,
+}
+
+fn remove_from(counts: &mut HashMap<Network, Count>, network: Network, one: Count) {
+    if let Some(count) = counts.get_mut(&network) {
+        *count = count.minus(one);
+        if *count == Count::default() {
+            counts.remove(&network);
+        }
+    }
 }
 
 /// One of something for each address family.
@@ -70,9 +92,12 @@ impl<T> Families<T> {
 
 impl Tally {
     pub(super) fn put_in(&mut self, mark: &Mark) {
-        self.lines = self.lines.plus(count(mark.is_silent));
+        let line = line_count(mark);
+        self.lines = self.lines.plus(line);
+        let home = self.homes.entry(mark.main.network).or_default();
+        *home = home.plus(line);
         for lane in mark.lanes() {
-            let one = count(lane.is_silent);
+            let one = count(lane.is_silent, lane.is_quick);
             let family = self.families.place(lane.network);
             *family = family.plus(one);
             let network = self.networks.entry(lane.network).or_default();
@@ -81,23 +106,29 @@ impl Tally {
     }
 
     pub(super) fn take_out(&mut self, mark: &Mark) {
-        self.lines = self.lines.minus(count(mark.is_silent));
+        let line = line_count(mark);
+        self.lines = self.lines.minus(line);
+        remove_from(&mut self.homes, mark.main.network, line);
         for lane in mark.lanes() {
-            let one = count(lane.is_silent);
+            let one = count(lane.is_silent, lane.is_quick);
             let family = self.families.place(lane.network);
             *family = family.minus(one);
-            if let Some(network) = self.networks.get_mut(&lane.network) {
-                *network = network.minus(one);
-                if *network == Count::default() {
-                    self.networks.remove(&lane.network);
-                }
-            }
+            remove_from(&mut self.networks, lane.network, one);
         }
     }
 }
 
-const fn count(is_silent: bool) -> Count {
-    Count { heard: 1, silent: if is_silent { 1 } else { 0 } }
+fn count(is_silent: bool, is_quick: bool) -> Count {
+    Count { heard: 1, silent: u64::from(is_silent), witnesses: u64::from(is_quick && !is_silent) }
+}
+
+/// Many that fell: they were being heard, and are silent.
+const fn fell(many: u64) -> Count {
+    Count { heard: many, silent: many, witnesses: 0 }
+}
+
+fn line_count(mark: &Mark) -> Count {
+    count(mark.is_silent, mark.lanes().any(|lane| lane.is_quick && !lane.is_silent))
 }
 
 /// What fell for silence a moment ago; it was being heard, and is not.
@@ -107,12 +138,24 @@ pub(super) struct Fallen {
     lines: u64,
     families: Families<u64>,
     networks: HashMap<Network, u64>,
+    homes: HashMap<Network, u64>,
 }
 
 #[derive(Default, Debug)]
 struct Step {
     lines: u64,
     networks: HashMap<Network, u64>,
+    homes: HashMap<Network, u64>,
+}
+
+/// Takes many off a count, and the count away with the last.
+fn lessen(counts: &mut HashMap<Network, u64>, network: Network, many: u64) {
+    if let Some(all) = counts.get_mut(&network) {
+        *all = all.saturating_sub(many);
+        if *all == 0 {
+            counts.remove(&network);
+        }
+    }
 }
 
 impl Fallen {
@@ -130,6 +173,10 @@ impl Fallen {
         let lines = u64::from(after.is_none());
         step.lines += lines;
         self.lines += lines;
+        if lines > 0 {
+            *step.homes.entry(before.main.network).or_default() += lines;
+            *self.homes.entry(before.main.network).or_default() += lines;
+        }
         for network in lost {
             *step.networks.entry(network).or_default() += 1;
             *self.networks.entry(network).or_default() += 1;
@@ -146,12 +193,10 @@ impl Fallen {
             for (network, fell) in step.networks.into_iter().collect::<Vec<_>>() {
                 let family = self.families.place(network);
                 *family = family.saturating_sub(fell);
-                if let Some(all) = self.networks.get_mut(&network) {
-                    *all = all.saturating_sub(fell);
-                    if *all == 0 {
-                        self.networks.remove(&network);
-                    }
-                }
+                lessen(&mut self.networks, network, fell);
+            }
+            for (network, fell) in step.homes.into_iter().collect::<Vec<_>>() {
+                lessen(&mut self.homes, network, fell);
             }
         }
     }
@@ -177,32 +222,33 @@ impl Verdict {
 
 /// Is the silence that of a mass, and not of one provider alone?
 pub(super) fn judge(counted: &Tally, fallen: &Fallen) -> Verdict {
-    let fell = |fell: u64| Count { heard: fell, silent: fell };
     let v4 = counted.families.v4.plus(fell(fallen.families.v4));
     let v6 = counted.families.v6.plus(fell(fallen.families.v6));
-    let unknown = counted.families.unknown.plus(fell(fallen.families.unknown));
     let lines = counted.lines.plus(fell(fallen.lines));
     let raw = Verdict { all: lines.is_mass(), v4: v4.is_mass(), v6: v6.is_mass() };
     if !raw.is_mass() {
         return raw;
     }
+    let worst = worst_of(&counted.networks, &fallen.networks);
+    let home = worst_of(&counted.homes, &fallen.homes);
+    let worst_home = [home.v4, home.v6].into_iter().max_by_key(|count| count.silent).unwrap_or_default();
+    Verdict {
+        all: raw.all && !lines.is_of_one(worst_home),
+        v4: raw.v4 && !v4.is_of_one(worst.v4),
+        v6: raw.v6 && !v6.is_of_one(worst.v6),
+    }
+}
+
+/// The network with the most silent in each family.
+fn worst_of(counted: &HashMap<Network, Count>, fallen: &HashMap<Network, u64>) -> Families<Count> {
     let mut worst = Families::<Count>::default();
-    let mut look = |network: Network, count: Count| {
+    for network in counted.keys().chain(fallen.keys()).copied().collect::<Vec<_>>() {
+        let now = counted.get(&network).copied().unwrap_or_default();
+        let count = now.plus(fell(fallen.get(&network).copied().unwrap_or(0)));
         let place = worst.place(network);
         if count.silent > place.silent {
             *place = count;
         }
-    };
-    for network in counted.networks.keys().chain(fallen.networks.keys()).copied().collect::<Vec<_>>() {
-        let now = counted.networks.get(&network).copied().unwrap_or_default();
-        look(network, now.plus(fell(fallen.networks.get(&network).copied().unwrap_or(0))));
     }
-    let (worst_v4, worst_v6) = (worst.v4, worst.v6);
-    let all = v4.plus(v6).plus(unknown);
-    let worst_of_all = if worst_v4.silent >= worst_v6.silent { worst_v4 } else { worst_v6 };
-    Verdict {
-        all: raw.all && !all.is_of_one(worst_of_all),
-        v4: raw.v4 && !v4.is_of_one(worst_v4),
-        v6: raw.v6 && !v6.is_of_one(worst_v6),
-    }
+    worst
 }

@@ -114,8 +114,9 @@ impl Lane {
         }
     }
 
-    pub(super) fn mark(&self) -> LaneMark {
-        LaneMark { network: Network::of(self.address), is_silent: self.is_silent() }
+    pub(super) fn mark(&self, settings: &Settings) -> LaneMark {
+        let is_quick = self.last.is_some() && settings.suspicion(self.interval) < settings.window(settings.interval);
+        LaneMark { network: Network::of(self.address), is_silent: self.is_silent(), is_quick }
     }
 
     /// For the other rooms.

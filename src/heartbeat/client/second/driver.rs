@@ -132,10 +132,12 @@ impl Running {
                 return false;
             }
             self.client.say_goodbye(None, now);
-        } else if !self.is_wanted.load(Ordering::Relaxed) || !self.patience.tries(now) {
-            self.route = None;
-            std::thread::sleep(WAIT_MAX);
-            return true;
+        } else if !self.is_wanted.load(Ordering::Relaxed) {
+            // Not to be tried is no failure.
+            self.patience.restart(now);
+            return self.rest();
+        } else if !self.patience.tries(now) {
+            return self.rest();
         } else {
             self.follow_route(now);
         }
@@ -153,6 +155,12 @@ impl Running {
         if !wait.is_zero() {
             self.receive(wait);
         }
+        true
+    }
+
+    fn rest(&mut self) -> bool {
+        self.route = None;
+        std::thread::sleep(WAIT_MAX);
         true
     }
 

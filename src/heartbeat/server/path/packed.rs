@@ -141,14 +141,12 @@ impl Packed {
         (self.top, self.seen, self.span) = window.parts();
     }
 
-    /// The proven address of the open run.
-    pub(in crate::heartbeat::server) fn home(&self) -> Option<IpAddr> {
-        let address = if self.flags & FROM_V6 == 0 {
-            IpAddr::V4(Ipv4Addr::from(self.v4))
-        } else {
-            IpAddr::V6(Ipv6Addr::from(self.v6))
-        };
-        (self.flags & IS_OPEN != 0).then_some(address)
+    /// Whether the client has proven this address. A packed run is at one of the stored addresses.
+    pub(in crate::heartbeat::server) fn is_home(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => self.flags & HAS_V4 != 0 && self.v4 == v4.octets(),
+            IpAddr::V6(v6) => self.flags & HAS_V6 != 0 && self.v6 == v6.octets(),
+        }
     }
 
     /// The whole path again. `locator_at` tells the locator of the key at a place.
