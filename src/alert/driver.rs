@@ -61,7 +61,13 @@ pub async fn run(
                 Ok(LineEvent::Changed(HistoryRow::State(row))) => policy.handle_transition(&row, Clock.monotonic()),
                 // What a person is told follows from states alone.
                 Ok(LineEvent::Changed(HistoryRow::Address(_) | HistoryRow::NoData(_) | HistoryRow::Interval(_)) | LineEvent::Suspicion { .. } | LineEvent::MailAccepted { .. } | LineEvent::MailRefused { .. } | LineEvent::Addresses { .. } | LineEvent::Greeted { .. }) => {}
-                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "alerts were too slow for the events of the lines"),
+                Err(RecvError::Lagged(missed)) => {
+                    tracing::warn!(missed, "more lines changed at once than are followed; all are looked at");
+                    match log.load().await {
+                        Ok(watched) => policy.handle_states(&watched, Clock.monotonic(), Clock.wall()),
+                        Err(error) => tracing::error!(%error, "some changes of lines are not told"),
+                    }
+                }
                 Err(RecvError::Closed) => return,
             },
         }

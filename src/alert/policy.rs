@@ -1,6 +1,6 @@
 //! Decides whether a change of a line is worth a person's attention.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
@@ -110,7 +110,7 @@ enum Episode {
 #[derive(Debug, Default)]
 pub struct Policy {
     episodes: BTreeMap<EndpointId, (AccountId, Episode)>,
-    notices: Vec<Notice>,
+    notices: VecDeque<Notice>,
     late_told: Option<Moment>,
 }
 
@@ -120,8 +120,21 @@ impl Policy {
     #[must_use]
     pub fn resume(watched: &[WatchedEndpoint], now: Moment, wall: WallTime) -> Self {
         let mut policy = Self::default();
+        policy.handle_states(watched, now, wall);
+        policy
+    }
+
+    /// Takes over the states of all lines as they are stored: at the start, and where changes were missed.
+    pub fn handle_states(&mut self, watched: &[WatchedEndpoint], now: Moment, wall: WallTime) {
         for line in watched {
             let (account, endpoint) = (line.account, line.endpoint);
+            if line.state == LineState::Online {
+                self.end_episode(account, endpoint, line.since.unwrap_or(wall));
+                continue;
+            }
+            if self.episodes.contains_key(&endpoint) {
+                continue;
+            }
             let episode = match (line.state, line.told_since, line.since) {
                 (LineState::Offline | LineState::Returning, Some(since), _) => Episode::Told { since },
                 (LineState::Offline, None, Some(since)) if line.cause == Some(Cause::Goodbye) => {
@@ -129,14 +142,20 @@ impl Policy {
                     Episode::Planned { since, tell_at: now + GOODBYE_PATIENCE.saturating_sub(waited) }
                 }
                 (LineState::Offline, None, Some(since)) => {
-                    policy.notices.push(Notice::of(account, endpoint, NoticeKind::Silent { since }));
+                    self.notices.push_back(Notice::of(account, endpoint, NoticeKind::Silent { since }));
                     Episode::Told { since }
                 }
                 (_, _, _) => continue,
             };
-            policy.episodes.insert(endpoint, (account, episode));
+            self.episodes.insert(endpoint, (account, episode));
         }
-        policy
+    }
+
+    fn end_episode(&mut self, account: AccountId, endpoint: EndpointId, at: WallTime) {
+        if let Some((_, Episode::Told { since })) = self.episodes.remove(&endpoint) {
+            let after = (at - since).to_std().unwrap_or_default();
+            self.notices.push_back(Notice::of(account, endpoint, NoticeKind::Back { after }));
+        }
     }
 
     /// A line changed its state.
@@ -151,15 +170,10 @@ impl Policy {
                 let told = matches!(self.episodes.get(&endpoint), Some((_, Episode::Told { .. })));
                 if !told {
                     self.episodes.insert(endpoint, (account, Episode::Told { since: row.since }));
-                    self.notices.push(Notice::of(account, endpoint, NoticeKind::Silent { since: row.since }));
+                    self.notices.push_back(Notice::of(account, endpoint, NoticeKind::Silent { since: row.since }));
                 }
             }
-            (LineState::Online, _) => {
-                if let Some((_, Episode::Told { since })) = self.episodes.remove(&endpoint) {
-                    let after = (row.at - since).to_std().unwrap_or_default();
-                    self.notices.push(Notice::of(account, endpoint, NoticeKind::Back { after }));
-                }
-            }
+            (LineState::Online, _) => self.end_episode(account, endpoint, row.at),
             // RETURNING is half a return; the other states are never rows.
             (LineState::New | LineState::Suspect | LineState::Returning, _) => {}
         }
@@ -169,7 +183,7 @@ impl Policy {
     pub fn handle_alarm(&mut self, alarm: Alarm, now: Moment) {
         let kind = match alarm {
             Alarm::Flapping { account, endpoint, held_for } => {
-                self.notices.push(Notice::of(account, endpoint, NoticeKind::Flapping { held_for }));
+                self.notices.push_back(Notice::of(account, endpoint, NoticeKind::Flapping { held_for }));
                 return;
             }
             Alarm::TimersLate { .. } if self.late_told.is_some_and(|at| now.since(at) < LATE_TIMERS_APART) => return,
@@ -181,7 +195,7 @@ impl Policy {
             Alarm::Overload { silent, heard } => NoticeKind::Overload { silent, heard },
             Alarm::MassMissOver { after, end, silent } => NoticeKind::MassMissOver { after, end, silent },
         };
-        self.notices.push(Notice { subject: Subject::Service, kind });
+        self.notices.push_back(Notice { subject: Subject::Service, kind });
     }
 
     /// Time has passed.
@@ -192,7 +206,7 @@ impl Policy {
             {
                 *episode = Episode::Told { since };
                 let kind = NoticeKind::StaysAway { since };
-                self.notices.push(Notice::of(*account, *endpoint, kind));
+                self.notices.push_back(Notice::of(*account, *endpoint, kind));
             }
         }
     }
@@ -210,7 +224,7 @@ impl Policy {
 
     /// The next thing to tell.
     pub fn poll_notice(&mut self) -> Option<Notice> {
-        if self.notices.is_empty() { None } else { Some(self.notices.remove(0)) }
+        self.notices.pop_front()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -273,6 +287,26 @@ mod tests {
         let kinds: Vec<NoticeKind> = notices.into_iter().map(|notice| notice.kind).collect();
         let late = NoticeKind::TimersLate { by };
         assert_eq!(kinds, [late.clone(), late, NoticeKind::MassMiss { silent: 40, heard: 50 }]);
+    }
+
+    #[test]
+    fn changes_that_were_missed_are_made_up_for() {
+        let mut policy = Policy::default();
+        let now = Moment::from_millis(0);
+        policy.handle_transition(&row(LineState::Offline, Cause::MissedBeats, 0), now);
+        assert_eq!(told(&mut policy).len(), 1);
+        let line = |id, state, since| WatchedEndpoint {
+            state,
+            cause: Some(Cause::MissedBeats),
+            since: Some(at(since)),
+            ..WatchedEndpoint::new(AccountId(1), EndpointId(id))
+        };
+        let watched = [line(2, LineState::Online, 60), line(3, LineState::Offline, 70), line(4, LineState::Online, 5)];
+        policy.handle_states(&watched, now, at(80));
+        let back = NoticeKind::Back { after: Duration::from_secs(60) };
+        assert_eq!(told(&mut policy), [back, NoticeKind::Silent { since: at(70) }]);
+        policy.handle_states(&watched, now, at(81));
+        assert_eq!(told(&mut policy), []);
     }
 
     #[test]
