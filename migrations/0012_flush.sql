@@ -2,7 +2,8 @@
 -- Why: a broken primary is told apart from a wrong address only by what it took before, and nothing may end unseen.
 
 -- SQLite cannot change a CHECK, so the table is made again. class: 0 ordinary, 1 bulk, lists and reports.
--- ended_at: since when a recipient is refused or expired.
+-- ended_at: since when a recipient is refused or expired; for what was refused before, since now, so that people have
+-- the whole time to look at it.
 CREATE TABLE recipient_new (
     message INTEGER NOT NULL REFERENCES message (id),
     ordinal INTEGER NOT NULL,
@@ -25,7 +26,7 @@ CREATE TABLE recipient_new (
 INSERT INTO recipient_new (message, ordinal, account, mailbox, domain, state, due_at, attempts, claim, reply_code,
                            reply_text, last_attempt_at, ended_at, dsn_notify, dsn_orcpt)
     SELECT message, ordinal, account, mailbox, domain, state, due_at, attempts, claim, reply_code, reply_text,
-           last_attempt_at, CASE state WHEN 'refused' THEN last_attempt_at END, dsn_notify, dsn_orcpt
+           last_attempt_at, CASE state WHEN 'refused' THEN CAST(strftime('%s') AS INTEGER) * 1000000000 END, dsn_notify, dsn_orcpt
     FROM recipient;
 DROP TABLE recipient;
 ALTER TABLE recipient_new RENAME TO recipient;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
-use crate::base::{AccountId, Clock, WallTime};
+use crate::base::{AccountId, Clock, Moment, WallTime};
 use crate::config::Config;
 use crate::control::DirectoryKeeper;
 use crate::liveness::TransitionLog;
@@ -44,7 +44,7 @@ impl Keeping {
     }
 }
 
-/// Rounds until the shutdown; the first one at once.
+/// Rounds until the shutdown. What is old goes only once the clock has proven itself.
 pub async fn run(
     spool: Arc<dyn SpoolStore>,
     log: Arc<dyn TransitionLog>,
@@ -54,22 +54,10 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let mut warned = Warned::default();
+    let mut steady = Steady::new(Clock.monotonic(), Clock.wall());
     loop {
-        expire(spool.as_ref(), keeping, &mut warned).await;
-        match spool.purge_delivered(Clock.wall() - keeping.delivered).await {
-            Ok(0) => {}
-            Ok(purged) => tracing::info!(purged, "envelopes of delivered mail removed"),
-            Err(error) => tracing::error!(%error, "envelopes of delivered mail not removed"),
-        }
-        match log.purge_history(Clock.wall() - KEEP_HISTORY).await {
-            Ok(0) => {}
-            Ok(purged) => tracing::info!(purged, "old changes of lines removed"),
-            Err(error) => tracing::error!(%error, "old changes of lines not removed"),
-        }
-        if keeper.remove_left(Clock.wall()).await > 0
-            && let Err(error) = updates.reload().await
-        {
-            tracing::error!(%error, "names of removed accounts are forgotten at the next start only");
+        if steady.handle_look(Clock.monotonic(), Clock.wall()) {
+            remove_what_is_old(&*spool, &*log, &keeper, &updates, keeping, &mut warned).await;
         }
         if let Err(error) = keeper.reload().await {
             tracing::error!(%error, "accounts not read again");
@@ -78,6 +66,60 @@ pub async fn run(
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(ROUND) => {}
         }
+    }
+}
+
+async fn remove_what_is_old(
+    spool: &dyn SpoolStore,
+    log: &dyn TransitionLog,
+    keeper: &Keeper,
+    updates: &Updates,
+    keeping: Keeping,
+    warned: &mut Warned,
+) {
+    expire(spool, keeping, warned).await;
+    match spool.purge_delivered(Clock.wall() - keeping.delivered).await {
+        Ok(0) => {}
+        Ok(purged) => tracing::info!(purged, "envelopes of delivered mail removed"),
+        Err(error) => tracing::error!(%error, "envelopes of delivered mail not removed"),
+    }
+    match log.purge_history(Clock.wall() - KEEP_HISTORY).await {
+        Ok(0) => {}
+        Ok(purged) => tracing::info!(purged, "old changes of lines removed"),
+        Err(error) => tracing::error!(%error, "old changes of lines not removed"),
+    }
+    if keeper.remove_left(Clock.wall()).await > 0
+        && let Err(error) = updates.reload().await
+    {
+        tracing::error!(%error, "names of removed accounts are forgotten at the next start only");
+    }
+}
+
+/// Whether the wall clock may be believed that mail is old: it went along with the running clock for a while. A machine
+/// that starts with a wrong date sets it within minutes; until then nothing is removed by it.
+#[derive(Debug)]
+struct Steady {
+    since: Moment,
+    last: (Moment, WallTime),
+}
+
+/// How long the clocks have to agree.
+const STEADY_FOR: Duration = Duration::from_secs(3_600);
+/// How far they may drift apart between two looks.
+const DRIFT_MAX: Duration = Duration::from_secs(60);
+
+impl Steady {
+    const fn new(now: Moment, wall: WallTime) -> Self {
+        Self { since: now, last: (now, wall) }
+    }
+
+    fn handle_look(&mut self, now: Moment, wall: WallTime) -> bool {
+        let (before, wall_before) = std::mem::replace(&mut self.last, (now, wall));
+        let expected = wall_before + now.since(before);
+        if (wall - expected).abs() > chrono::TimeDelta::from_std(DRIFT_MAX).unwrap_or_default() {
+            self.since = now;
+        }
+        now.since(self.since) >= STEADY_FOR
     }
 }
 
@@ -131,6 +173,21 @@ fn reached(waited: Duration, limit: Duration) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_removes_nothing_for_an_hour() {
+        let at = |second: u64| Moment::from_millis(second * 1_000);
+        let wall = |second: i64| chrono::DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap();
+        let mut steady = Steady::new(at(0), wall(0));
+        let looks = |steady: &mut Steady, from: u64, to: u64, off: i64| -> Vec<bool> {
+            let times = (from..=to).step_by(600);
+            times.map(|t| steady.handle_look(at(t), wall(i64::try_from(t).unwrap() + off))).collect()
+        };
+        assert_eq!(looks(&mut steady, 0, 3_600, 0), [false, false, false, false, false, false, true]);
+        let year = 365 * 86_400;
+        assert!(!looks(&mut steady, 4_200, 7_200, year).contains(&true));
+        assert_eq!(looks(&mut steady, 7_800, 7_800, year), [true]);
+    }
 
     #[test]
     fn the_oldest_mail_is_spoken_of_three_times() {
