@@ -85,6 +85,13 @@ impl LocalPart {
         &self.0
     }
 
+    /// Whether it is `postmaster` or `abuse`, who always have their mail (RFC 5321 §4.5.1, RFC 2142 §4).
+    #[must_use]
+    pub fn is_role(&self) -> bool {
+        let name = self.unquoted();
+        ["postmaster", "abuse"].iter().any(|role| name.eq_ignore_ascii_case(role))
+    }
+
     /// The mailbox name without quotes, for comparisons (`"a.b"` and `a.b` are one mailbox, RFC 5321 §4.1.2).
     #[must_use]
     pub fn unquoted(&self) -> String {

@@ -226,7 +226,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "checks.enabled",
         Kind::Flag,
         "true",
-        "Looks at senders by SPF, DKIM, DMARC, ARC and reverse DNS after their mail is stored. Refuses nothing; decides who may get a bounce.",
+        "Looks at senders by SPF, DKIM, DMARC, ARC and reverse DNS after their mail is stored. Refuses nothing; `pulsemx queue show` tells what came of it.",
     ),
     option(
         "checks.resolvers",

@@ -100,6 +100,9 @@ impl Desk {
         let account = find(&self.directory.load(), name)?.id;
         self.accounts.remove_account(account, Self::change(now)).await?;
         let mut warnings = reload(running).await;
+        if let Err(error) = running.recipients.reload().await {
+            warnings.push(format!("its recipients are forgotten at the next start only: {error}"));
+        }
         if let Err(error) = running.updates.reload().await {
             warnings.push(format!("the names of the account are forgotten at the next start only: {error}"));
         }

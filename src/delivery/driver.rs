@@ -48,6 +48,8 @@ pub trait PinKeeper: Send + Sync {
 pub trait RecipientWitness: Send + Sync {
     /// It took mail for a mailbox, or said for good that there is none of that name.
     fn handle_recipient(&self, account: AccountId, mailbox: &Mailbox, is_accepted: bool);
+    /// Whether the customer says that there is such a mailbox, or the primary took mail for it before.
+    fn is_known_good(&self, account: AccountId, mailbox: &Mailbox) -> bool;
 }
 
 /// Delivery of all accounts.

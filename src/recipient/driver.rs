@@ -26,6 +26,8 @@ pub struct Recipients {
     store: Arc<dyn RecipientStore>,
     book: RecipientBook,
     waiting: mpsc::Sender<Learned>,
+    /// One change at a time, so that store and memory end up the same.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Recipients {
@@ -39,7 +41,8 @@ impl Recipients {
     ) -> Result<Arc<Self>, RecipientError> {
         let rows = store.load_recipients(Clock.wall()).await?;
         let (waiting, learned) = mpsc::channel(WAITING_MAX);
-        let room = Arc::new(Self { store, book: RecipientBook::new(rows), waiting });
+        let room =
+            Arc::new(Self { store, book: RecipientBook::new(rows), waiting, turn: tokio::sync::Mutex::default() });
         tokio::spawn(Arc::clone(&room).write(learned, shutdown.clone()));
         tokio::spawn(Arc::clone(&room).sweep(shutdown));
         Ok(room)
@@ -96,6 +99,7 @@ impl Recipients {
         lists: BTreeMap<DomainName, NewList>,
         change: &Change,
     ) -> Result<(), RecipientError> {
+        let _turn = self.turn.lock().await;
         for (domain, list) in lists {
             let row = DomainRow {
                 account,
@@ -121,6 +125,7 @@ impl Recipients {
         domain: DomainName,
         change: Change,
     ) -> Result<(), RecipientError> {
+        let _turn = self.turn.lock().await;
         self.store.forget_list(account, domain.clone(), change).await?;
         let policy = self.policy(account, &domain);
         let row = DomainRow { account, domain, policy, list_at: None, hash_key: None };
@@ -139,6 +144,7 @@ impl Recipients {
         policy: Policy,
         change: Change,
     ) -> Result<(), RecipientError> {
+        let _turn = self.turn.lock().await;
         self.store.set_recipient_policy(account, domain.clone(), policy.clone(), change).await?;
         self.book.write().set_policy(account, domain, policy);
         Ok(())
@@ -149,6 +155,7 @@ impl Recipients {
     /// # Errors
     /// The store cannot be read; what was known stays in force.
     pub async fn reload(&self) -> Result<(), RecipientError> {
+        let _turn = self.turn.lock().await;
         let rows: RecipientRows = self.store.load_recipients(Clock.wall()).await?;
         let fresh = Table::new(rows);
         *self.book.write() = fresh;

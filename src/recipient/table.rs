@@ -1,6 +1,6 @@
 //! All that is known of recipients, in memory, and the judgement over one of them.
 //!
-//! A name costs a hash of 64 bits and 16 octets beside it, so that a million names fit in some 40 MB. The hash is keyed
+//! A name costs a hash of 64 bits and 32 octets beside it, so that a million names fit in some 80 MB. The hash is keyed
 //! anew at each start (SipHash of the standard library): nobody can choose names that collide.
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::model::{LIST_FRESH_FOR, Learned, ListEntry, Policy, Unknown, comparable, hashed};
+use super::model::{LEARNED_PER_ACCOUNT_MAX, LIST_FRESH_FOR, Learned, ListEntry, Policy, Unknown, comparable, hashed};
 use super::store::{DomainRow, RecipientRows};
 use crate::base::{AccountId, DomainName, LocalPart, WallTime};
 
@@ -70,12 +70,19 @@ impl Knowledge {
 const WORTH_A_ROW_S: i64 = 86_400;
 
 /// What is known of one name.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Known {
-    /// The list that has it, if that is still the domain's.
+    account: AccountId,
+    /// The list that has it; zero for none.
     list: u32,
     /// What the server said, and when that is no longer believed: seconds since 1970.
     learned: Option<(bool, i64)>,
+}
+
+impl Known {
+    const fn of(account: AccountId) -> Self {
+        Self { account, list: 0, learned: None }
+    }
 }
 
 /// What is known of one domain beside the names.
@@ -97,6 +104,8 @@ pub struct Table {
     names: HashMap<u64, Known>,
     domains: HashMap<(AccountId, DomainName), Domain>,
     lists: u32,
+    /// Names of each account of which its server said something.
+    learned: HashMap<AccountId, usize>,
 }
 
 impl Table {
@@ -129,7 +138,7 @@ impl Table {
                 ListEntry::Pattern { .. } => known.patterns.push(entry),
                 ListEntry::Name(_) | ListEntry::Hash(_) => {
                     let key = self.key_of(account, &domain, &entry.to_string());
-                    self.names.entry(key).or_default().list = known.list;
+                    self.names.entry(key).or_insert(Known::of(account)).list = known.list;
                 }
             }
         }
@@ -145,15 +154,29 @@ impl Table {
     pub fn forget(&mut self, account: AccountId, domain: &DomainName) {
         let Some(gone) = self.domains.remove(&(account, domain.clone())) else { return };
         if gone.entries > gone.patterns.len() {
-            self.names.retain(|_, known| known.list != gone.list || known.learned.is_some());
+            self.names.retain(|_, known| {
+                if known.list == gone.list {
+                    known.list = 0;
+                }
+                known.list != 0 || known.learned.is_some()
+            });
         }
     }
 
-    /// Takes in what a server said. Whether that is new, so that it is worth a row.
+    /// Takes in what a server said. Whether that is new, so that it is worth a row. An account that has learned enough
+    /// learns of no further name: a server that takes everything would teach us without end.
     pub fn learn(&mut self, learned: &Learned) -> bool {
         let key = self.key_of(learned.account, &learned.domain, &learned.name);
         let (says, ends) = (learned.is_accepted, learned.ends().timestamp());
-        let known = self.names.entry(key).or_default();
+        let before = self.names.get(&key).and_then(|known| known.learned);
+        let own = self.learned.entry(learned.account).or_default();
+        if before.is_none() {
+            if *own >= LEARNED_PER_ACCOUNT_MAX {
+                return false;
+            }
+            *own += 1;
+        }
+        let known = self.names.entry(key).or_insert(Known::of(learned.account));
         let is_new = known.learned.is_none_or(|(said, before)| said != says || ends - before >= WORTH_A_ROW_S);
         if is_new || !says {
             known.learned = Some((says, ends));
@@ -164,8 +187,13 @@ impl Table {
     /// Lets go of what is no longer believed.
     pub fn sweep(&mut self, now: WallTime) {
         let now = now.timestamp();
+        let learned = &mut self.learned;
+        learned.clear();
         self.names.retain(|_, known| {
             known.learned = known.learned.filter(|(_, ends)| *ends > now);
+            if known.learned.is_some() {
+                *learned.entry(known.account).or_default() += 1;
+            }
             known.learned.is_some() || known.list != 0
         });
     }
@@ -197,10 +225,12 @@ impl Table {
         let separator = rules.and_then(|rules| rules.policy.separator);
         let bare = separator.and_then(|separator| whole.split_once(separator)).map(|(name, _)| name);
         let names = || [Some(whole.as_str()), bare.filter(|name| !name.is_empty())].into_iter().flatten();
-        let known = |name: &str| self.names.get(&self.key_of(account, domain, name)).copied().unwrap_or_default();
+        let known = |name: &str| self.names.get(&self.key_of(account, domain, name)).copied();
         let is_listed = |name: &str| {
             rules.is_some_and(|rules| {
-                let is_there = |known: Known| known.list == rules.list && rules.list_at.is_some();
+                let is_there = |known: Option<Known>| {
+                    rules.list_at.is_some() && known.is_some_and(|known| known.list == rules.list)
+                };
                 let hashed = |key: &Vec<u8>| ListEntry::Hash(hashed(key, name, domain)).to_string();
                 is_there(known(name)) || rules.hash_key.as_ref().is_some_and(|key| is_there(known(&hashed(key))))
             })
@@ -208,7 +238,7 @@ impl Table {
         if names().any(is_listed) {
             return Knowledge::Listed;
         }
-        let said = |name: &str| known(name).learned.filter(|(_, ends)| *ends > now.timestamp());
+        let said = |name: &str| known(name).and_then(|known| known.learned).filter(|(_, ends)| *ends > now.timestamp());
         match names().find_map(said) {
             Some((true, _)) => return Knowledge::Accepted,
             Some((false, _)) => return Knowledge::Refused,
@@ -234,8 +264,7 @@ impl Table {
         is_there: bool,
         now: WallTime,
     ) -> Judgement {
-        let name = local_part.unquoted();
-        if ["postmaster", "abuse"].iter().any(|role| name.eq_ignore_ascii_case(role)) {
+        if local_part.is_role() {
             return Judgement::Accept;
         }
         let unknown = self.policy(account, domain).unknown;
@@ -346,6 +375,19 @@ sales-*
         table.sweep(at(86_400 + accepted));
         assert_eq!(table.names.len(), 1);
         assert_eq!(known(&table, "anna", 86_400 + accepted), Knowledge::Listed);
+    }
+
+    #[test]
+    fn a_server_that_takes_everything_teaches_so_much_and_no_more() {
+        let mut table = Table::default();
+        for name in 0..LEARNED_PER_ACCOUNT_MAX + 10 {
+            table.learn(&learned(&format!("n{name}"), true, 0));
+        }
+        assert_eq!(table.names.len(), LEARNED_PER_ACCOUNT_MAX);
+        assert!(table.learn(&learned("n1", false, 1)), "what is known may change");
+        assert!(table.learn(&Learned { account: AccountId(2), ..learned("anna", true, 0) }), "others learn on");
+        table.sweep(at(0) + REFUSED_FOR + std::time::Duration::from_secs(1));
+        assert!(table.learn(&learned("new", true, 1)), "n1 made room");
     }
 
     #[test]

@@ -365,16 +365,15 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let web_rooms = shared.web_rooms(beat_rooms.clone());
     let mut web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
-    let reloads =
-        origin.map(|origin| Reloader::new(origin, config.hostname.clone(), certificate, smtp_server.controls()));
+    let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()));
     let reloads = reloads.map(|reloader| reloader as _);
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, &smtp_server, reloads);
-    let Shared { store, spool, lines, directory, readiness, updates, .. } = shared;
+    let Shared { store, spool, lines, directory, readiness, updates, recipients, .. } = shared;
     tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, told, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
     let keeping = maintain::Keeping::of(config);
     let essentials = Essentials::watched(&store, (&beats, &liveness), &readiness, &stops.rooms);
-    tokio::spawn(maintain::run(spool, store, keeper, updates, keeping, stops.rooms.clone()));
+    tokio::spawn(maintain::run(spool, store, keeper, (updates, recipients), keeping, stops.rooms.clone()));
     readiness.ready("control");
     Ok(RunningServer {
         smtp_all,

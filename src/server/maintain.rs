@@ -12,6 +12,7 @@ use crate::base::{AccountId, Clock, Moment, WallTime};
 use crate::config::Config;
 use crate::control::DirectoryKeeper;
 use crate::liveness::TransitionLog;
+use crate::recipient::Recipients;
 use crate::spool::{Expiry, ExpiryTerms, OldestWaiting, SpoolStore};
 use crate::update::Updates;
 
@@ -49,7 +50,7 @@ pub async fn run(
     spool: Arc<dyn SpoolStore>,
     log: Arc<dyn TransitionLog>,
     keeper: Arc<Keeper>,
-    updates: Arc<Updates>,
+    (updates, recipients): (Arc<Updates>, Arc<Recipients>),
     keeping: Keeping,
     shutdown: CancellationToken,
 ) {
@@ -57,7 +58,7 @@ pub async fn run(
     let mut steady = Steady::new(Clock.monotonic(), Clock.wall());
     loop {
         if steady.handle_look(Clock.monotonic(), Clock.wall()) {
-            remove_what_is_old(&*spool, &*log, &keeper, &updates, keeping, &mut warned).await;
+            remove_what_is_old(&*spool, &*log, &keeper, (&updates, &recipients), keeping, &mut warned).await;
         }
         if let Err(error) = keeper.reload().await {
             tracing::error!(%error, "accounts not read again");
@@ -73,7 +74,7 @@ async fn remove_what_is_old(
     spool: &dyn SpoolStore,
     log: &dyn TransitionLog,
     keeper: &Keeper,
-    updates: &Updates,
+    (updates, recipients): (&Updates, &Recipients),
     keeping: Keeping,
     warned: &mut Warned,
 ) {
@@ -88,10 +89,13 @@ async fn remove_what_is_old(
         Ok(purged) => tracing::info!(purged, "old changes of lines removed"),
         Err(error) => tracing::error!(%error, "old changes of lines not removed"),
     }
-    if keeper.remove_left(Clock.wall()).await > 0
-        && let Err(error) = updates.reload().await
-    {
-        tracing::error!(%error, "names of removed accounts are forgotten at the next start only");
+    if keeper.remove_left(Clock.wall()).await > 0 {
+        if let Err(error) = updates.reload().await {
+            tracing::error!(%error, "names of removed accounts are forgotten at the next start only");
+        }
+        if let Err(error) = recipients.reload().await {
+            tracing::error!(%error, "recipients of removed accounts are forgotten at the next start only");
+        }
     }
 }
 

@@ -101,6 +101,10 @@ impl RecipientWitness for Learner {
     fn handle_recipient(&self, account: AccountId, mailbox: &Mailbox, is_accepted: bool) {
         self.0.learn(account, mailbox, is_accepted);
     }
+
+    fn is_known_good(&self, account: AccountId, mailbox: &Mailbox) -> bool {
+        self.0.knowledge(account, mailbox).is_good()
+    }
 }
 
 /// Tells delivery of those that were started after it.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use ipnet::IpNet;
 
 use super::assemble::Origin;
 use super::room_settings::smtp_settings;
@@ -39,6 +40,8 @@ pub const RELOADED: &[&str] = &[
 pub struct Reloader {
     path: Option<PathBuf>,
     hostname: DomainName,
+    /// As they were at the start: the checks know them from there.
+    forwarders: Vec<IpNet>,
     /// Every option in force since the start or the last reload that succeeded.
     in_force: Mutex<BTreeMap<String, String>>,
     certificate: CertificateHandle,
@@ -48,15 +51,17 @@ pub struct Reloader {
 impl Reloader {
     /// For a server that was started from `origin`.
     #[must_use]
-    pub fn new(origin: Origin, hostname: DomainName, certificate: CertificateHandle, smtp: SmtpControls) -> Arc<Self> {
+    pub fn new(origin: Origin, config: &Config, certificate: CertificateHandle, smtp: SmtpControls) -> Arc<Self> {
         let in_force = Mutex::new(all(&origin.written));
-        Arc::new(Self { path: origin.path, hostname, in_force, certificate, smtp })
+        let (hostname, forwarders) = (config.hostname.clone(), config.smtp_forwarders.clone());
+        Arc::new(Self { path: origin.path, hostname, forwarders, in_force, certificate, smtp })
     }
 
     fn apply(&self) -> Result<Vec<String>, CommandError> {
         let refused = |e: &dyn std::fmt::Display| CommandError::new(format!("nothing was changed: {e}"));
         let (written, mut config) = configuration(self.path.as_deref()).map_err(|e| refused(&e))?;
         super::files::fit_sessions(&mut config);
+        config.smtp_forwarders.clone_from(&self.forwarders);
         if let Some(files) = &config.tls {
             certificate::driver::reload(&self.certificate, &files.cert, &files.key).map_err(|e| refused(&e))?;
         }

@@ -60,9 +60,7 @@ pub fn has_room(account: AccountId, octets: u64, around: &Surroundings<'_>) -> b
 
 /// `postmaster@` and `abuse@` our own host name are the operator's, as `<Postmaster>` is (RFC 2142 §4, RFC 2142 §5).
 fn is_for_the_operator(mailbox: &Mailbox, settings: &Settings) -> bool {
-    let local_part = mailbox.local_part.as_str();
-    mailbox.domain() == Some(&settings.hostname)
-        && ["postmaster", "abuse"].iter().any(|name| local_part.eq_ignore_ascii_case(name))
+    mailbox.domain() == Some(&settings.hostname) && mailbox.local_part.is_role()
 }
 
 /// The mailbox that the operator named. One in a domain that is not served is the operator's mistake: senders come

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use super::gate::Gate;
 use super::rates::{Deed, Rates};
 use super::requests::FlushRequests;
 use super::settings::{LISTEN_BACKLOG, Settings};
+use super::transactions::Transactions;
 use super::{StoredListener, reply};
 use crate::account::DirectoryHandle;
 use crate::base::{Clock, SpoolIds};
@@ -61,7 +61,7 @@ pub(in crate::smtp) struct Host {
     pub(in crate::smtp) counters: Arc<Counters>,
     pub(in crate::smtp) rates: Rates,
     /// Transactions open in all sessions.
-    pub(in crate::smtp) transactions: AtomicU32,
+    pub(in crate::smtp) transactions: Transactions,
     pub(in crate::smtp) rooms: SmtpRooms,
     pub(in crate::smtp) tls: Option<TlsAcceptor>,
     pub(in crate::smtp) shutdown: CancellationToken,
@@ -162,7 +162,7 @@ impl SmtpServer {
         let host = Arc::new(Host {
             tls: rooms.certificate.as_ref().map(|certificate| TlsAcceptor::from(certificate.server_config())),
             rates: Rates::new(&settings),
-            transactions: AtomicU32::new(0),
+            transactions: Transactions::default(),
             settings: ArcSwap::from_pointee(settings),
             counters: Arc::default(),
             rooms,

@@ -26,6 +26,7 @@ mod requests;
 pub mod session;
 pub mod settings;
 pub mod trace;
+mod transactions;
 mod verb;
 
 use crate::base::AccountId;

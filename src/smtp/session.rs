@@ -53,8 +53,10 @@ pub trait World {
         let _ = (peer, deed, now);
         true
     }
-    /// Whether as many transactions are open in all sessions as memory is meant for.
-    fn is_too_busy(&self) -> bool {
+    /// Whether as many transactions are open as memory is meant for, in all sessions or in those of the network of `peer`,
+    /// who is absent if he has no limits.
+    fn is_too_busy(&self, peer: Option<IpAddr>) -> bool {
+        let _ = peer;
         false
     }
     /// The line to one server.

@@ -31,9 +31,12 @@ pub const INPUT_OCTETS_MAX: usize = 16 * 1024;
 /// Octets that a read takes from a peer that says little: a command.
 pub const INPUT_OCTETS_MIN: usize = 512;
 
-/// Transactions open at one time in all sessions, then MAIL is deferred: each holds up to some 100 KiB, so that all
-/// together stay below 200 MiB whatever senders do.
+/// Transactions open at one time in all sessions, then MAIL is deferred: each holds some 100 KiB of content, so that all
+/// together stay about 200 MiB. A thousand recipients with long paths may add as much again.
 pub const TRANSACTIONS_MAX: u32 = 2_000;
+
+/// Those of one IPv4 /24 or IPv6 /56: an open transaction is never asked to leave, so that no network may have them all.
+pub const TRANSACTIONS_PER_NETWORK_MAX: u32 = 100;
 
 /// Connections that wait to be taken from the kernel, per listener: a burst is greeted, not refused.
 pub const LISTEN_BACKLOG: i32 = 1024;

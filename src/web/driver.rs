@@ -18,7 +18,7 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use futures_util::stream;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto::Builder;
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +39,6 @@ use crate::delivery::view::Flushes;
 use crate::heartbeat::datagram::DATAGRAM_OCTETS_MAX;
 use crate::liveness::{LineState, Lines, TransitionLog};
 use crate::recipient::Recipients;
-use crate::recipient::list::UPLOAD_OCTETS_MAX;
 use crate::spool::{SpoolStore, StateFilter};
 use crate::update::Updates;
 
@@ -279,8 +278,15 @@ fn beat_routes(door: &Door) -> Router<Door> {
         .route("/hb/rotate", post(beat::handlers::rotate))
         .route("/join/{code}", get(beat::handlers::join_hint).post(beat::handlers::join))
         .layer(DefaultBodyLimit::max(DATAGRAM_OCTETS_MAX + 1))
-        .route("/hb/recipients", put(beat::recipients::put).layer(DefaultBodyLimit::max(UPLOAD_OCTETS_MAX)))
-        .with_state((door.clone(), Arc::new(BeatDoor { rooms, limits })))
+        .route("/hb/recipients", put(beat::recipients::driver::put))
+        .with_state((
+            door.clone(),
+            Arc::new(BeatDoor {
+                rooms,
+                limits,
+                uploads: Arc::new(Semaphore::new(beat::recipients::driver::UPLOADS_MAX)),
+            }),
+        ))
 }
 
 /// One open page.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use pulsemx::base::{Clock, SpoolId};
-use pulsemx::delivery::{AfterRefusal, Alarm, Flushes};
+use pulsemx::base::{AccountId, Clock, Mailbox, SpoolId};
+use pulsemx::delivery::{AfterRefusal, Alarm, Flushes, RecipientWitness};
 use pulsemx::spool::HoldKind;
 use pulsemx::spool::RecipientState::{Delivered, Queued, Refused};
 
@@ -205,4 +205,35 @@ async fn a_server_that_refuses_all_for_one_gets_them_one_by_one() {
     world.deliveries.mail_stored(&[ACCOUNT]);
     world.bell.until("the next one", || world.spool.states(second) == [Delivered, Delivered]).await;
     assert_eq!(world.primary.count("MAIL") - before, 2, "its manner is remembered");
+}
+
+/// The customer's list names everybody.
+struct Listed;
+
+impl RecipientWitness for Listed {
+    fn handle_recipient(&self, _: AccountId, _: &Mailbox, _: bool) {}
+    fn is_known_good(&self, _: AccountId, _: &Mailbox) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn what_the_customer_listed_is_known_though_nothing_was_delivered_there_yet() {
+    for is_listed in [true, false] {
+        let (world, _is_ill) = ill("550 5.1.1 unknown user", 1).await;
+        if is_listed {
+            world.deliveries.tell_of_recipients(Arc::new(Listed));
+        }
+        for id in 1..=20 {
+            world.store(id, &[&format!("u{id}@firma.example")], b"x\r\n");
+        }
+        world.come_back();
+        if is_listed {
+            world.bell.until("the hold", || world.view().hold.is_some()).await;
+            assert!(world.primary.count("RCPT") < 15);
+        } else {
+            world.bell.until("all were tried", || world.primary.count("RCPT") >= 20).await;
+            assert_eq!(world.view().hold, None);
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Who lives there: lists by command and by the customer's own machine, and what senders are told while the server is away.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Output};
 
 use crate::support::{PULSEMX_BEAT, Sender, Server};
@@ -81,4 +83,12 @@ fn the_customers_machine_uploads_what_its_directory_prints() {
     assert!(!soon.status.success() && said(&soon).contains("a moment ago"), "{}", said(&soon));
     let (status, _) = crate::support::http_get(server.web, "/hb/recipients");
     assert!(status.contains("405"), "{status}");
+    // A stranger is answered before his list has come.
+    let mut stranger = TcpStream::connect(server.web).unwrap();
+    stranger.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let head = "PUT /hb/recipients HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16000000\r\n\r\na@firma.example\n";
+    stranger.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stranger.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
 }

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use super::super::gate::{Place, Stress};
 use super::super::rates::Deed;
 use super::super::requests::FlushRequests;
 use super::super::session::{Action, Committed, FlushAnswer, PieceOutcome, Session, World};
-use super::super::settings::{INPUT_OCTETS_MAX, INPUT_OCTETS_MIN, Settings, TRANSACTIONS_MAX};
+use super::super::settings::{INPUT_OCTETS_MAX, INPUT_OCTETS_MIN, Settings};
 use super::listing::driver::Listing;
 use super::welcome;
 use crate::account::ServedDomain;
@@ -71,15 +70,17 @@ pub(in crate::smtp) struct Connection {
 /// Whether this session's transaction is counted among all.
 struct OpenTransaction {
     host: Arc<Host>,
+    /// Absent for a peer without limits.
+    peer: Option<IpAddr>,
     is_open: bool,
 }
 
 impl OpenTransaction {
     fn set(&mut self, is_open: bool) {
         if is_open && !self.is_open {
-            self.host.transactions.fetch_add(1, Ordering::Relaxed);
+            self.host.transactions.begin(self.peer);
         } else if !is_open && self.is_open {
-            self.host.transactions.fetch_sub(1, Ordering::Relaxed);
+            self.host.transactions.end(self.peer);
         }
         self.is_open = is_open;
     }
@@ -105,7 +106,8 @@ pub(in crate::smtp) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let session = Session::new(Arc::clone(&settings), Arc::clone(&host.counters), peer.ip(), host.tls.is_some(), now);
     let timer = Box::pin(sleep_until(host.instant(session.poll_timeout(Stress::Calm))));
     let shutdown = Box::pin(host.shutdown.clone().cancelled_owned());
-    let open = OpenTransaction { host: Arc::clone(&host), is_open: false };
+    let counted = (!settings.is_without_limits(peer.ip())).then(|| peer.ip());
+    let open = OpenTransaction { host: Arc::clone(&host), peer: counted, is_open: false };
     Connection {
         host,
         settings,
@@ -315,7 +317,7 @@ impl Connection {
     }
 
     fn deadline(&self) -> Moment {
-        let own = self.session.poll_timeout(self.seat.place.stress());
+        let own = self.session.poll_timeout(self.seat.place.stress(self.host.transactions.stress()));
         self.cut_off.map_or(own, |cut_off| cut_off.min(own))
     }
 
@@ -439,8 +441,8 @@ impl World for Host {
         self.rates.admits(peer, deed, now)
     }
 
-    fn is_too_busy(&self) -> bool {
-        self.transactions.load(Ordering::Relaxed) >= TRANSACTIONS_MAX
+    fn is_too_busy(&self, peer: Option<IpAddr>) -> bool {
+        !self.transactions.admits(peer)
     }
 
     fn next_id(&self) -> SpoolId {

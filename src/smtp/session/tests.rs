@@ -82,10 +82,8 @@ impl World for Village {
         None
     }
     fn usage(&self, account: AccountId) -> Usage {
-        {
-            let octets = self.held.get(&account).copied().unwrap_or_default();
-            Usage { octets, waiting: octets / 1_000, ..Usage::default() }
-        }
+        let octets = self.held.get(&account).copied().unwrap_or_default();
+        Usage { octets, waiting: octets / 1_000, ..Usage::default() }
     }
     fn line(&self, endpoint: EndpointId) -> Option<LineView> {
         Some(LineView {

@@ -18,7 +18,7 @@ impl Session {
                     self.state = State::Greeted(greeting);
                     return self.refuse(&reply::DISK_FULL);
                 }
-                if world.is_too_busy() {
+                if world.is_too_busy(self.has_limits.then_some(self.peer)) {
                     self.state = State::Greeted(greeting);
                     return self.refuse(&reply::TOO_BUSY);
                 }

@@ -55,7 +55,10 @@ impl Session {
         let mut recipient =
             self.with_surroundings(world, |around| admission::admit(&rcpt.path, &envelope.recipients, octets, around))?;
         recipient.dsn = rcpt.dsn;
-        if self.is_listed && (self.settings.defers_listed_while_offline || is_there(&recipient, world)) {
+        if self.is_listed
+            && !recipient.mailbox.local_part.is_role()
+            && (self.settings.defers_listed_while_offline || is_there(&recipient, world))
+        {
             return Err(reply::LISTED);
         }
         // Named twice, delivered once (RFC 5321 §4.1.1.3 leaves it open); what was wanted first holds.

@@ -86,8 +86,9 @@ impl RecipientStore for MemoryStore {
         let mut tables = self.tables();
         for one in learned {
             let rows = tables.recipients.learned.keys().filter(|(owner, ..)| *owner == one.account).count();
-            if tables.accounts.contains_key(&one.account) && rows < LEARNED_PER_ACCOUNT_MAX {
-                let key = (one.account, one.domain.clone(), one.name.clone());
+            let key = (one.account, one.domain.clone(), one.name.clone());
+            let has_place = rows < LEARNED_PER_ACCOUNT_MAX || tables.recipients.learned.contains_key(&key);
+            if tables.accounts.contains_key(&one.account) && has_place {
                 tables.recipients.learned.insert(key, one);
             }
         }

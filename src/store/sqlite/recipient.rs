@@ -135,6 +135,9 @@ fn learn(db: &Connection, learned: &[Learned]) -> rusqlite::Result<()> {
          SELECT id, ?2, ?3, ?4, ?5 FROM account WHERE id = ?1
          ON CONFLICT (account, domain, name) DO UPDATE SET is_accepted = excluded.is_accepted, at = excluded.at",
     )?;
+    let mut update = db.prepare_cached(
+        "UPDATE recipient_learned SET is_accepted = ?4, at = ?5 WHERE account = ?1 AND domain = ?2 AND name = ?3",
+    )?;
     let mut full: BTreeMap<i64, bool> = BTreeMap::new();
     for one in learned {
         let is_full = match full.get(&one.account.0) {
@@ -146,8 +149,11 @@ fn learn(db: &Connection, learned: &[Learned]) -> rusqlite::Result<()> {
                 is_full
             }
         };
-        if !is_full {
-            let at = row::stored_time(one.at);
+        let at = row::stored_time(one.at);
+        if is_full {
+            let known = params![one.account.0, one.domain.as_str(), one.name, one.is_accepted, at];
+            update.execute(known)?;
+        } else {
             insert.execute(params![one.account.0, one.domain.as_str(), one.name, one.is_accepted, at])?;
         }
     }

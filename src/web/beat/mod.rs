@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use self::join::JoinCodes;
@@ -64,4 +65,6 @@ pub struct BeatRooms {
 pub(super) struct BeatDoor {
     pub(super) rooms: BeatRooms,
     pub(super) limits: Arc<Mutex<Limits>>,
+    /// Places for lists of recipients that are being read.
+    pub(super) uploads: Arc<Semaphore>,
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::base::{AccountId, Clock, Moment, WallTime};
+use crate::delivery::RecipientWitness;
 use crate::delivery::board::Common;
 use crate::delivery::flush::contact::Settled;
 use crate::delivery::flush::patience::LegEnd;
@@ -159,11 +160,17 @@ impl Book {
         }
     }
 
+    /// A backup MX has seen few deliveries: what the customer's own list says counts as much.
+    fn is_known_good(&self, recipient: &ClaimedRecipient) -> bool {
+        let is_listed = |witness: &Arc<dyn RecipientWitness>| witness.is_known_good(self.account, &recipient.mailbox);
+        recipient.is_known_good || self.common.witness.get().is_some_and(is_listed)
+    }
+
     async fn tell_breaker(&self, message: &Claimed, verdicts: &[(u32, Verdict)]) {
         for (ordinal, verdict) in verdicts {
             let Some(recipient) = message.recipients.iter().find(|known| known.ordinal == *ordinal) else { continue };
             let mailbox = recipient.mailbox.to_string();
-            let fare = Fare { mailbox: &mailbox, is_known_good: recipient.is_known_good, verdict };
+            let fare = Fare { mailbox: &mailbox, is_known_good: self.is_known_good(recipient), verdict };
             match self.common.fared(self.account, &fare) {
                 Verdicts::Quiet => {}
                 Verdicts::Opened(reason) => {
@@ -186,7 +193,7 @@ impl Book {
             let recipient = message.recipients.iter().find(|known| known.ordinal == ordinal);
             let circumstances = Circumstances {
                 attempts_before: recipient.map_or(0, |known| known.attempts),
-                is_known_good: recipient.is_some_and(|known| known.is_known_good),
+                is_known_good: recipient.is_some_and(|known| self.is_known_good(known)),
                 held_until,
                 times: &self.common.settings.retry,
                 now,

@@ -9,11 +9,12 @@ use crate::base::{Clock, DomainName, SpoolIds, WallTime};
 use crate::smtp::fakes::{MemorySpool, Mood, StillLines, village};
 use crate::smtp::gate::Gate;
 use crate::smtp::rates::Rates;
+use crate::smtp::settings::TRANSACTIONS_MAX;
+use crate::smtp::transactions::Transactions;
 use crate::smtp::{Settings, SmtpRooms};
 use crate::spool::SpoolError;
 use crate::verdict::driver::CheckRooms;
 use crate::verdict::{self, Checker, Verdict, VerdictStore};
-use std::sync::atomic::AtomicU32;
 
 struct Fixture {
     host: Arc<Host>,
@@ -35,7 +36,7 @@ fn host(checks: Option<Arc<Checker>>, change: impl FnOnce(&mut Settings)) -> (Ar
     let spool = Arc::new(MemorySpool::default());
     let host = Arc::new(Host {
         rates: Rates::new(&settings),
-        transactions: AtomicU32::new(0),
+        transactions: Transactions::default(),
         settings: arc_swap::ArcSwap::from_pointee(settings),
         counters: Arc::default(),
         rooms: SmtpRooms {
@@ -268,7 +269,7 @@ async fn no_more_transactions_are_opened_than_there_is_memory_for_and_each_is_co
     let mut fixture = connected();
     fixture.say("EHLO a.example\r\n").await;
     fixture.hear("250").await;
-    fixture.host.transactions.store(TRANSACTIONS_MAX - 1, Ordering::Relaxed);
+    (1..TRANSACTIONS_MAX).for_each(|_| fixture.host.transactions.begin(None));
     let mut second = fixture.again();
     fixture.say("MAIL FROM:<>\r\n").await;
     fixture.hear("250").await;
@@ -280,7 +281,7 @@ async fn no_more_transactions_are_opened_than_there_is_memory_for_and_each_is_co
     second.hear("250").await;
     let host = Arc::clone(&second.host);
     drop(second);
-    while host.transactions.load(Ordering::Relaxed) >= TRANSACTIONS_MAX {
+    while !host.transactions.admits(None) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

@@ -1,22 +1,29 @@
 //! `PUT /hb/recipients`: the customer's machine says who lives in his domains (docs/PROTOCOL.md, "Over HTTP").
 
 use std::net::SocketAddr;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::body::{Body, to_bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::timeout;
 
-use super::handlers::{Beats, holder, refused, too_soon, words};
-use super::limit::UPLOAD_EVERY;
+use super::super::handlers::{Beats, holder, refused, too_soon, words};
+use super::super::limit::UPLOAD_EVERY;
 use crate::base::DomainName;
+use crate::recipient::list::UPLOAD_OCTETS_MAX;
 use crate::recipient::{RecipientError, list};
+
+/// For the whole list: 16 MiB at 1 Mbit/s.
+const UPLOAD_WITHIN: Duration = Duration::from_secs(150);
+/// Lists that are read at one time.
+pub(in crate::web) const UPLOADS_MAX: usize = 2;
 
 /// Carries the key of the hashes in the list: not in the address, which is logged on the way.
 const KEY_HEADER: &str = "pulsemx-hash-key";
@@ -33,7 +40,7 @@ pub(in crate::web) async fn put(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     query: Result<Query<UploadAsk>, QueryRejection>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Response {
     let (locator, _) = match holder(&state, peer, &headers) {
         Ok(found) => found,
@@ -51,10 +58,18 @@ pub(in crate::web) async fn put(
         Ok(Err(error)) => return words(StatusCode::BAD_REQUEST, &error.to_string()),
         Err(rejection) => return rejection.into_response(),
     };
-    let text = match body.map(|body| String::from_utf8(body.to_vec())) {
-        Ok(Ok(text)) => text,
-        Ok(Err(_)) => return words(StatusCode::BAD_REQUEST, "the list is not UTF-8"),
-        Err(rejection) => return rejection.into_response(),
+    // Only now, and only of so many at a time: before this a stranger could have made us keep what he sends.
+    let Ok(_place) = Arc::clone(&beats.uploads).try_acquire_owned() else {
+        return too_soon(UPLOAD_EVERY, "other lists are being uploaded");
+    };
+    let text = match timeout(UPLOAD_WITHIN, to_bytes(body, UPLOAD_OCTETS_MAX))
+        .await
+        .map(|body| body.map(|body| String::from_utf8(body.into())))
+    {
+        Ok(Ok(Ok(text))) => text,
+        Ok(Ok(Err(_))) => return words(StatusCode::BAD_REQUEST, "the list is not UTF-8"),
+        Ok(Err(_)) => return words(StatusCode::PAYLOAD_TOO_LARGE, "the list broke off or is longer than 16 MiB"),
+        Err(_) => return words(StatusCode::REQUEST_TIMEOUT, "the list did not come in time"),
     };
     let directory = door.app.rooms.directory.load();
     let own = |name: &DomainName| directory.served(name).is_some_and(|served| served.account.id == account);

@@ -1,0 +1,3 @@
+//! Lists of recipients that the customer's machine uploads.
+
+pub(in crate::web) mod driver;
