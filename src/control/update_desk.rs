@@ -209,7 +209,7 @@ impl Desk {
         shown.detection_s = self.detection_s(account, known.source);
         if known.source == Source::Updates {
             shown.warnings.push(
-                "no heartbeats: a server that greets at the updated address gets the mail without a proof that it is the customer's; install pulsemx-beat"
+                "no heartbeats: the server at the updated address gets mail only with a proof over TLS (`pulsemx account pin show`); or install pulsemx-beat"
                     .to_owned(),
             );
         }

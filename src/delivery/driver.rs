@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -52,6 +52,12 @@ pub trait RecipientWitness: Send + Sync {
     fn is_known_good(&self, account: AccountId, mailbox: &Mailbox) -> bool;
 }
 
+/// Whoever knows where heartbeats come from.
+pub trait BeatSource: Send + Sync {
+    /// Whether heartbeats come for this server; else we only call at an address that was reported for it.
+    fn has_beats(&self, endpoint: EndpointId) -> bool;
+}
+
 /// Delivery of all accounts.
 pub struct Deliveries {
     common: Arc<Common>,
@@ -92,10 +98,11 @@ impl Deliveries {
             tls,
             places,
             awaited: AtomicUsize::new(0),
-            lanes: AtomicU64::new(1),
+            lanes: Mutex::default(),
             is_ready: AtomicBool::new(false),
             pins: OnceLock::new(),
             witness: OnceLock::new(),
+            beats: OnceLock::new(),
             alarms: broadcast::channel(ALARMS_QUEUED).0,
             changes: broadcast::channel(CHANGES_QUEUED).0,
             shutdown,
@@ -133,6 +140,12 @@ impl Deliveries {
         let _ = self.common.witness.set(witness);
     }
 
+    /// Who knows where heartbeats come from.
+    pub fn ask_for_beats(&self, source: Arc<dyn BeatSource>) {
+        // Set once, at the start.
+        let _ = self.common.beats.set(source);
+    }
+
     /// Whether the server of `endpoint` greets at an address of its own and proves itself there. Brings no mail.
     pub async fn is_proven_at(&self, endpoint: EndpointId, address: IpAddr) -> bool {
         let Some(known) = self.common.directory.load().endpoint(endpoint).cloned() else { return false };
@@ -146,7 +159,7 @@ impl Deliveries {
         let Ok(opened) = opening.run().await else { return false };
         // Politeness; nothing depends on it.
         let _ = opened.stream.send(b"QUIT\r\n").await;
-        judge(leg.pin, opened.tls.as_ref()).is_ok()
+        judge(leg.pin, opened.tls.as_ref(), self.common.has_beats(endpoint)).is_ok()
     }
 
     /// What a person has to know, from now on.

@@ -2,7 +2,8 @@
 //!
 //! A key that was trusted before (the pin), or a certificate of a public authority for the registered name. A server
 //! that was never proven is taken at the word of its heartbeats, with a warning that people see; its key is pinned
-//! once it took a message, and from then on nothing less will do.
+//! once it took a message, and from then on nothing less will do. Where no heartbeats come and we only call at an address
+//! that a router reported, nothing vouches for who answers there: such a server has to prove itself from the beginning.
 
 use std::fmt::Write as _;
 
@@ -43,15 +44,25 @@ impl Proof {
 /// The server did not prove that it is the customer's: no mail goes there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Doubt {
-    /// The key that was trusted before.
-    pub expected: KeyDigest,
+    /// The key that was trusted before; absent where no heartbeat vouches for a server that was never proven.
+    pub expected: Option<KeyDigest>,
     /// The key that was shown; absent without TLS.
     pub shown: Option<KeyDigest>,
 }
 
 impl std::fmt::Display for Doubt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let expected = fingerprint(&self.expected);
+        let Some(expected) = self.expected.as_ref().map(fingerprint) else {
+            let why = "no heartbeat vouches for its address, and";
+            return match &self.shown {
+                Some(shown) => write!(
+                    f,
+                    "{why} its key {} is not known yet; `pulsemx account pin accept` says that it is the right one",
+                    fingerprint(shown)
+                ),
+                None => write!(f, "{why} it offers no TLS, by which it could prove itself"),
+            };
+        };
         match &self.shown {
             Some(shown) => write!(
                 f,
@@ -74,11 +85,11 @@ pub fn fingerprint(key: &KeyDigest) -> String {
     text
 }
 
-/// What speaks for the server at the other end of a connection.
+/// What speaks for the server at the other end of a connection. `has_beats`: a heartbeat came from its address.
 ///
 /// # Errors
 /// [`Doubt`]: hold the mail and tell people.
-pub fn judge(pin: Option<KeyDigest>, tls: Option<&TlsFacts>) -> Result<Proof, Doubt> {
+pub fn judge(pin: Option<KeyDigest>, tls: Option<&TlsFacts>, has_beats: bool) -> Result<Proof, Doubt> {
     let shown = tls.and_then(|facts| facts.spki_sha256);
     if pin.is_some() && shown == pin {
         return Ok(Proof::Pin);
@@ -87,7 +98,8 @@ pub fn judge(pin: Option<KeyDigest>, tls: Option<&TlsFacts>) -> Result<Proof, Do
         return Ok(Proof::Name { moves_pin_to: shown });
     }
     match pin {
-        Some(expected) => Err(Doubt { expected, shown }),
+        Some(expected) => Err(Doubt { expected: Some(expected), shown }),
+        None if !has_beats => Err(Doubt { expected: None, shown }),
         None => Ok(Proof::Beat { key: shown }),
     }
 }
@@ -103,29 +115,40 @@ mod tests {
     #[test]
     fn a_proven_server_has_to_prove_itself_each_time() {
         let pin = Some([1; 32]);
-        assert_eq!(judge(pin, Some(&facts(1, false))), Ok(Proof::Pin));
-        assert_eq!(judge(pin, Some(&facts(2, false))), Err(Doubt { expected: [1; 32], shown: Some([2; 32]) }));
-        assert_eq!(judge(pin, None), Err(Doubt { expected: [1; 32], shown: None }));
+        assert_eq!(judge(pin, Some(&facts(1, false)), true), Ok(Proof::Pin));
+        assert_eq!(
+            judge(pin, Some(&facts(2, false)), true),
+            Err(Doubt { expected: Some([1; 32]), shown: Some([2; 32]) })
+        );
+        assert_eq!(judge(pin, None, true), Err(Doubt { expected: Some([1; 32]), shown: None }));
         let unreadable = TlsFacts { spki_sha256: None, ..facts(0, false) };
-        assert!(judge(pin, Some(&unreadable)).is_err());
+        assert!(judge(pin, Some(&unreadable), true).is_err());
     }
 
     #[test]
     fn a_certificate_for_the_name_moves_the_pin_by_itself() {
         let moved = Ok(Proof::Name { moves_pin_to: Some([2; 32]) });
-        assert_eq!(judge(Some([1; 32]), Some(&facts(2, true))), moved);
-        assert_eq!(judge(None, Some(&facts(2, true))), moved);
+        assert_eq!(judge(Some([1; 32]), Some(&facts(2, true)), true), moved);
+        assert_eq!(judge(None, Some(&facts(2, true)), true), moved);
     }
 
     #[test]
     fn a_server_that_was_never_proven_is_taken_at_the_word_of_its_beats() {
-        assert_eq!(judge(None, None), Ok(Proof::Beat { key: None }));
-        assert_eq!(judge(None, Some(&facts(3, false))), Ok(Proof::Beat { key: Some([3; 32]) }));
+        assert_eq!(judge(None, None, true), Ok(Proof::Beat { key: None }));
+        assert_eq!(judge(None, Some(&facts(3, false)), true), Ok(Proof::Beat { key: Some([3; 32]) }));
+    }
+
+    #[test]
+    fn without_beats_nothing_less_than_a_proof_will_do() {
+        assert_eq!(judge(None, None, false), Err(Doubt { expected: None, shown: None }));
+        assert_eq!(judge(None, Some(&facts(3, false)), false), Err(Doubt { expected: None, shown: Some([3; 32]) }));
+        assert!(judge(None, Some(&facts(3, true)), false).is_ok());
+        assert_eq!(judge(Some([3; 32]), Some(&facts(3, false)), false), Ok(Proof::Pin));
     }
 
     #[test]
     fn a_doubt_names_both_keys() {
-        let text = judge(Some([1; 32]), Some(&facts(2, false))).unwrap_err().to_string();
+        let text = judge(Some([1; 32]), Some(&facts(2, false)), true).unwrap_err().to_string();
         assert!(text.contains(&"01".repeat(32)) && text.contains(&format!("sha256:{}", "02".repeat(32))), "{text}");
     }
 }

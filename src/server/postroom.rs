@@ -108,7 +108,7 @@ impl RecipientWitness for Learner {
 }
 
 /// Tells delivery of those that were started after it.
-pub(super) fn introduce(deliveries: &Deliveries, keeper: &Arc<Keeper>, recipients: &Arc<Recipients>) {
+pub(super) fn introduce(deliveries: &Arc<Deliveries>, keeper: &Arc<Keeper>, recipients: &Arc<Recipients>) {
     deliveries.keep_pins(Arc::clone(keeper) as _);
     deliveries.tell_of_recipients(Arc::new(Learner(Arc::clone(recipients))));
 }

@@ -4,7 +4,7 @@ mod answers;
 mod servers;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, mpsc};
@@ -19,6 +19,7 @@ use super::probe::{PROBES_AT_ONCE_MAX, ProbePlan, Rhythm};
 use super::store::{UpdateError, UpdateStore};
 use crate::account::DirectoryHandle;
 use crate::base::{AccountId, Clock, DomainName, EndpointId};
+use crate::delivery::driver::{BeatSource, Deliveries};
 use crate::heartbeat::server::BeatListener;
 use crate::liveness::{LineState, Lines};
 
@@ -61,6 +62,8 @@ pub struct Updates {
     notes: mpsc::Sender<Note>,
     changes: broadcast::Sender<NamesChanged>,
     places: Arc<Semaphore>,
+    /// Calls servers that have a key to prove themselves by.
+    deliveries: OnceLock<Arc<Deliveries>>,
     clock: Clock,
 }
 
@@ -83,6 +86,12 @@ struct Inner {
 impl std::fmt::Debug for Updates {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Updates").finish_non_exhaustive()
+    }
+}
+
+impl BeatSource for Updates {
+    fn has_beats(&self, endpoint: EndpointId) -> bool {
+        !self.inner().plan.has(endpoint)
     }
 }
 
@@ -119,12 +128,19 @@ impl Updates {
             notes,
             changes: broadcast::Sender::new(CHANGES_HELD),
             places: Arc::new(Semaphore::new(PROBES_AT_ONCE_MAX)),
+            deliveries: OnceLock::new(),
             clock: Clock,
         });
         updates.plan_all();
         tokio::spawn(keep_notes(Arc::downgrade(&updates), store, waiting));
         tokio::spawn(Arc::clone(&updates).call_servers(shutdown));
         Ok(updates)
+    }
+
+    /// Who asks servers to prove themselves; without it a greeting is enough.
+    pub fn prove_by(&self, deliveries: Arc<Deliveries>) {
+        // Set once, at the start.
+        let _ = self.deliveries.set(deliveries);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use pulsemx::base::{AccountId, Clock, Mailbox, SpoolId};
 use pulsemx::delivery::{AfterRefusal, Alarm, Flushes, RecipientWitness};
-use pulsemx::spool::HoldKind;
 use pulsemx::spool::RecipientState::{Delivered, Queued, Refused};
+use pulsemx::spool::{Hold, HoldKind};
 
 use crate::support::{ACCOUNT, Heard, Mail, World, polite, say};
 
@@ -236,4 +236,21 @@ async fn what_the_customer_listed_is_known_though_nothing_was_delivered_there_ye
             assert_eq!(world.view().hold, None);
         }
     }
+}
+
+#[tokio::test]
+async fn a_persons_hold_stops_a_flush_that_is_under_way() {
+    let world = World::new(|_, heard| polite(heard, &["PIPELINING"])).await;
+    for id in 1..=400 {
+        world.store(id, ONE, b"x\r\n");
+    }
+    world.come_back();
+    world.bell.until("the flush is under way", || world.primary.contents().len() >= 5).await;
+    let hold = Hold { kind: HoldKind::Operator, reason: "maintenance".to_owned(), since: Clock.wall() };
+    world.deliveries.hold(ACCOUNT, Some(hold));
+    let at_the_hold = world.primary.contents().len();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let later = world.primary.contents().len();
+    assert!(later <= at_the_hold + 8, "{later} instead of {at_the_hold}: what is under way ends, nothing begins");
+    assert!(later < 400);
 }

@@ -1,6 +1,6 @@
 //! Handing on the client: the primary is told who the sender was, where it wants to know.
 
-use pulsemx::spool::RecipientState::Delivered;
+use pulsemx::spool::RecipientState::{Delivered, Queued};
 
 use crate::support::{Heard, Mail, World, polite, say};
 
@@ -63,4 +63,47 @@ async fn xforward_is_said_before_each_message_and_a_refusal_of_either_harms_none
         assert_eq!(world.primary.count(verb), times, "{keyword} {refusal}");
         assert_eq!(world.primary.contents().len(), 2);
     }
+}
+
+#[tokio::test]
+async fn a_sender_whose_name_the_primary_refuses_holds_up_nobody_else() {
+    let world = World::new(|_, heard| match heard {
+        heard if said(heard, "XCLIENT") => say("220 primary.example ESMTP"),
+        heard if said(heard, "EHLO bad.example") => say("504 5.5.2 Helo command rejected"),
+        heard => polite(heard, &["PIPELINING", "XCLIENT NAME ADDR PROTO HELO"]),
+    })
+    .await;
+    let bad = world.spool.store(&Mail { id: 1, from: "s@a.example", to: ONE, content: b"x\r\n" });
+    world.spool.edit(bad, |message| message.helo = "bad.example".to_owned());
+    let good: Vec<_> = (2..=5).map(|id| world.store(id, ONE, b"y\r\n")).collect();
+    world.come_back();
+    let is_through = || good.iter().all(|id| world.spool.states(*id) == [Delivered]);
+    world.bell.until("the others are delivered", is_through).await;
+    assert_eq!(world.spool.states(bad), [Queued], "it waits for its next try");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_in_the_session_of_another_sender() {
+    let world = World::new(|_, heard| match heard {
+        heard if said(heard, "XCLIENT") && matches!(heard, Heard::Line(line) if line.contains("b.example")) => {
+            say("550 5.7.0 not this one")
+        }
+        heard if said(heard, "XCLIENT") => say("220 primary.example ESMTP"),
+        heard => polite(heard, &["PIPELINING", "XCLIENT NAME ADDR PROTO HELO"]),
+    })
+    .await;
+    for id in 1..=2 {
+        let id = world.spool.store(&Mail { id, from: "s@a.example", to: ONE, content: b"x\r\n" });
+        world.spool.edit(id, |message| {
+            if id.as_i64() == 2 {
+                message.helo = "b.example".to_owned();
+            }
+        });
+    }
+    world.come_back();
+    world.until_all(Delivered).await;
+    let lines = world.primary.lines();
+    let mails: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].starts_with("MAIL")).collect();
+    let hellos = lines.iter().skip(mails[0]).take(mails[1] - mails[0]).filter(|line| line.starts_with("EHLO")).count();
+    assert!(hellos >= 1, "a new connection stands between the two: {lines:?}");
 }

@@ -18,9 +18,9 @@ fn device(server: &Server) -> Value {
 }
 
 #[test]
-fn a_router_that_reports_its_address_is_enough_to_get_the_held_mail() {
+fn a_router_that_reports_its_address_and_a_key_are_enough_to_get_the_held_mail() {
     let mut server = Server::start("1s", "");
-    let primary = Primary::listen("127.0.21.1", 0);
+    let primary = Primary::listen_tls("127.0.21.1", 0);
     server.add_account("firma", primary.address.port());
     assert_eq!(server.account("firma")["source"], "none");
     let mut sender = Sender::connect(server.smtp).unwrap();
@@ -29,6 +29,12 @@ fn a_router_that_reports_its_address_is_enough_to_get_the_held_mail() {
     let token = token(&server, &[]);
     let update = "/nic/update?hostname=firma.dyn.example&myip=127.0.21.1&wildcard=NOCHG&system=dyndns&new=1";
     assert_eq!(ask(server.web, update, Some(("firma", &token))), (200, "good 127.0.21.1\n".to_owned()));
+    wait_for("its key is shown", Duration::from_secs(10), || {
+        let shown = server.command(&["account", "pin", "show", "firma"]).to_string();
+        shown.contains("pin accept").then_some(())
+    });
+    assert_eq!(primary.arrived().len(), 0, "nothing vouches for who answers at that address");
+    server.command(&["account", "pin", "accept", "firma"]);
     wait_for("the mail arrives", Duration::from_secs(10), || (primary.arrived().len() == 1).then_some(()));
     server.wait_state("firma", "online", Duration::from_secs(5));
     let shown = server.account("firma");
@@ -52,12 +58,16 @@ fn a_router_that_reports_its_address_is_enough_to_get_the_held_mail() {
 
     let port = primary.address.port();
     drop(primary);
+    let stranger = Primary::listen_tls("127.0.21.1", port);
     server.wait_state("firma", "offline", Duration::from_secs(15));
     let (status, body) = ask(server.web, update, Some(("firma", &token)));
     assert_eq!((status, body.as_str()), (200, "good 127.0.21.1\n"), "a parked name is no fault of the router");
     assert_eq!(device(&server)["reason"], "parked");
     assert_eq!(server.state("firma"), "offline");
-    let _primary = Primary::listen("127.0.21.1", port);
+    let mut sender = Sender::connect(server.smtp).unwrap();
+    assert!(sender.send("a@sender.example", "x@firma.example", &mail("two")).unwrap().starts_with("250"));
+    assert_eq!(stranger.arrived().len(), 0, "another key is no sign of life");
+    server.command(&["account", "pin", "clear", "firma"]);
     server.wait_state("firma", "online", Duration::from_secs(10));
 }
 

@@ -308,8 +308,29 @@ pub struct Primary {
     open: Arc<std::sync::atomic::AtomicBool>,
 }
 
+/// A connection of the recording mail server, in plain text or encrypted.
+trait Line: Read + Write + Send {}
+impl<T: Read + Write + Send> Line for T {}
+
 impl Primary {
     pub fn listen(ip: &str, port: u16) -> Self {
+        Self::listen_with(ip, port, None)
+    }
+
+    /// One that offers STARTTLS with a certificate that nobody vouches for.
+    pub fn listen_tls(ip: &str, port: u16) -> Self {
+        let own = rcgen::generate_simple_self_signed(vec!["primary.example".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .unwrap();
+        Self::listen_with(ip, port, Some(Arc::new(config)))
+    }
+
+    fn listen_with(ip: &str, port: u16, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let ip: IpAddr = ip.parse().unwrap();
         let listener = wait_for("the primary's port", Duration::from_secs(5), || TcpListener::bind((ip, port)).ok());
         let address = listener.local_addr().unwrap();
@@ -322,8 +343,9 @@ impl Primary {
                     return;
                 }
                 let (arrived, refusal, open) = (Arc::clone(&arrived), Arc::clone(&refusal), Arc::clone(&open));
+                let tls = tls.clone();
                 std::thread::spawn(move || {
-                    let _ = converse(stream?, &arrived, &refusal, &open);
+                    let _ = converse(stream?, tls, &arrived, &refusal, &open);
                     Ok::<(), std::io::Error>(())
                 });
             }
@@ -351,15 +373,17 @@ impl Drop for Primary {
 
 fn converse(
     stream: TcpStream,
+    tls: Option<Arc<rustls::ServerConfig>>,
     arrived: &Mutex<Vec<Arrived>>,
     refusal: &Mutex<Option<String>>,
     open: &std::sync::atomic::AtomicBool,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut write = stream.try_clone()?;
-    let mut read = BufReader::new(stream);
+    let socket = stream.try_clone()?;
+    let mut read: BufReader<Box<dyn Line>> = BufReader::new(Box::new(stream));
+    let mut is_encrypted = false;
     let (mut from, mut to) = (String::new(), Vec::new());
-    write.write_all(b"220 primary ESMTP\r\n")?;
+    read.get_mut().write_all(b"220 primary ESMTP\r\n")?;
     loop {
         let mut line = Vec::new();
         if read.read_until(b'\n', &mut line)? == 0 || !open.load(std::sync::atomic::Ordering::SeqCst) {
@@ -368,25 +392,32 @@ fn converse(
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         let path = || text.split(['<', '>']).nth(1).unwrap_or("").to_owned();
         match text.get(..4).unwrap_or("").to_ascii_uppercase().as_str() {
-            "EHLO" => write.write_all(b"250-primary\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n")?,
+            "EHLO" if tls.is_some() && !is_encrypted => read.get_mut().write_all(b"250-primary\r\n250 STARTTLS\r\n")?,
+            "STAR" => {
+                read.get_mut().write_all(b"220 go\r\n")?;
+                let connection = rustls::ServerConnection::new(tls.clone().unwrap()).unwrap();
+                read = BufReader::new(Box::new(rustls::StreamOwned::new(connection, socket.try_clone()?)));
+                is_encrypted = true;
+            }
+            "EHLO" => read.get_mut().write_all(b"250-primary\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n")?,
             "MAIL" => {
                 from = path();
                 to.clear();
-                write.write_all(b"250 2.1.0 ok\r\n")?;
+                read.get_mut().write_all(b"250 2.1.0 ok\r\n")?;
             }
             "RCPT" => {
                 let refused = refusal.lock().unwrap().clone();
                 match refused {
-                    Some(reply) => write.write_all(format!("{reply}\r\n").as_bytes())?,
+                    Some(reply) => read.get_mut().write_all(format!("{reply}\r\n").as_bytes())?,
                     None => {
                         to.push(path());
-                        write.write_all(b"250 2.1.5 ok\r\n")?;
+                        read.get_mut().write_all(b"250 2.1.5 ok\r\n")?;
                     }
                 }
             }
-            "DATA" if to.is_empty() => write.write_all(b"503 5.5.1 no recipients\r\n")?,
+            "DATA" if to.is_empty() => read.get_mut().write_all(b"503 5.5.1 no recipients\r\n")?,
             "DATA" => {
-                write.write_all(b"354 go\r\n")?;
+                read.get_mut().write_all(b"354 go\r\n")?;
                 let mut content = Vec::new();
                 loop {
                     let mut line = Vec::new();
@@ -404,13 +435,13 @@ fn converse(
                     content,
                     at: now(),
                 });
-                write.write_all(b"250 2.0.0 taken\r\n")?;
+                read.get_mut().write_all(b"250 2.0.0 taken\r\n")?;
             }
             "QUIT" => {
-                write.write_all(b"221 bye\r\n")?;
+                read.get_mut().write_all(b"221 bye\r\n")?;
                 return Ok(());
             }
-            _ => write.write_all(b"250 2.0.0 ok\r\n")?,
+            _ => read.get_mut().write_all(b"250 2.0.0 ok\r\n")?,
         }
     }
 }

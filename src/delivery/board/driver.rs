@@ -1,7 +1,7 @@
 //! What the deliveries of all accounts share: settings, neighbours, places for connections, and who is at work.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::account::{Change, DirectoryHandle};
 use crate::base::{AccountId, Clock, EndpointId, Moment, WallTime};
 use crate::delivery::alarm::Alarm;
-use crate::delivery::driver::{PinKeeper, RecipientWitness};
+use crate::delivery::driver::{BeatSource, PinKeeper, RecipientWitness};
 use crate::delivery::flush::{Breaker, Fare, Verdicts, Wake};
 use crate::delivery::identity::{Doubt, KeyDigest, fingerprint};
 use crate::delivery::outcome::later;
@@ -41,14 +41,16 @@ pub struct Common {
     pub places: Arc<Semaphore>,
     /// Accounts that wait for a place.
     pub awaited: AtomicUsize,
-    /// Numbers of connections, for notes before the final dot.
-    pub lanes: AtomicU64,
+    /// Numbers of open connections, for notes before the final dot: used again, so that no note outlives its place.
+    pub lanes: Mutex<BTreeSet<u64>>,
     /// Holds from before the start are in force.
     pub is_ready: AtomicBool,
     /// Stores pins; absent until the server has one.
     pub pins: OnceLock<Arc<dyn PinKeeper>>,
     /// Is told what primaries say of mailboxes, if anybody wants to know.
     pub witness: OnceLock<Arc<dyn RecipientWitness>>,
+    /// Tells whether heartbeats come from a server; all are taken to have them until it is known.
+    pub beats: OnceLock<Arc<dyn BeatSource>>,
     /// What people have to know.
     pub alarms: broadcast::Sender<Alarm>,
     /// Accounts whose view changed.
@@ -216,10 +218,18 @@ impl Common {
         let now = Clock.wall();
         let hold = reason.clone().map(|reason| Hold { kind: HoldKind::Breaker, reason, since: now });
         let change = Change { at: now, who: ACTOR.to_owned() };
-        if let Err(error) = self.spool.set_hold(account, hold.clone(), change).await {
-            tracing::error!(%account, reason = %error, "a hold is in force and not stored");
+        // A person's hold is ended by a person alone; the breaker goes on in memory beside it.
+        if !self.is_held(account) {
+            if let Err(error) = self.spool.set_hold(account, hold.clone(), change).await {
+                tracing::error!(%account, reason = %error, "a hold is in force and not stored");
+            }
+            self.edit_view(account, |view| {
+                let is_persons = view.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::Operator);
+                if !is_persons {
+                    view.hold = hold;
+                }
+            });
         }
-        self.edit_view(account, |view| view.hold = hold);
         self.tell(match reason {
             Some(reason) => Alarm::Broken { account, reason },
             None => Alarm::Well { account },
@@ -238,6 +248,26 @@ impl Common {
             }
         }
         self.edit_view(account, |view| view.hold = hold);
+    }
+
+    /// Whether heartbeats vouch for a server, and not only our own calls at an address that a router reported.
+    #[must_use]
+    pub fn has_beats(&self, endpoint: EndpointId) -> bool {
+        self.beats.get().is_none_or(|source| source.has_beats(endpoint))
+    }
+
+    /// A number that no open connection has.
+    #[must_use]
+    pub fn take_lane(&self) -> u64 {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = (1..).find(|number| !lanes.contains(number)).unwrap_or_default();
+        lanes.insert(free);
+        free
+    }
+
+    /// Its connection is over.
+    pub fn free_lane(&self, number: u64) {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
     }
 
     /// Whether a person stopped the flush.
@@ -310,6 +340,9 @@ impl Common {
     /// Why not, in words.
     pub fn may_send(&self, leg: &Leg) -> Result<(), String> {
         self.may_go_on()?;
+        if self.lines.line(leg.endpoint).is_some_and(|line| self.is_held(line.account)) {
+            return Err("a person stopped the flush".to_owned());
+        }
         let line = self.lines.line(leg.endpoint);
         let rules = self.settings.target_rules();
         check_connection(&self.directory.load(), leg, line.as_ref(), rules, Clock.monotonic())

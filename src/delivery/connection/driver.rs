@@ -104,6 +104,20 @@ enum BodyEnd {
     NotNoted,
 }
 
+/// Why the server was not told who the sender was.
+enum Unsaid {
+    /// The connection is over.
+    Lost(Lost),
+    /// It refuses this sender's name.
+    Refused(DeliveryReply),
+}
+
+impl From<Lost> for Unsaid {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
 impl Connection {
     /// Hands an opened stream to lettre.
     ///
@@ -175,9 +189,20 @@ impl Connection {
         if message.body == BodyType::EightBitMime && !self.offered.eight_bit_mime {
             tracing::info!(spool_id = %message.id, "the primary does not offer 8BITMIME, content is sent as it is");
         }
-        if let Err(Lost(why)) = self.hand_on(message).await {
-            attempt.ended = Some(why.text);
-            return;
+        match self.hand_on(message).await {
+            Ok(()) => {}
+            Err(Unsaid::Lost(Lost(why))) => {
+                attempt.ended = Some(why.text);
+                return;
+            }
+            // The server does not hear of this sender: this message waits, so that those behind it do not.
+            Err(Unsaid::Refused(reply)) => {
+                // An answer to this message, though MAIL was not said.
+                attempt.is_mail_answered = true;
+                attempt.ended = Some(format!("it does not take the sender's own name: {}", reply.text));
+                attempt.verdicts.extend(open.into_iter().map(|one| (one, Verdict::Deferred(reply.clone()))));
+                return;
+            }
         }
         while !open.is_empty() && attempt.ended.is_none() && may_send() {
             let recipients = next_transaction(message, &open, self.is_one_by_one);
@@ -278,7 +303,7 @@ impl Connection {
     }
 
     /// Tells the server who the sender of this message was. One that refuses to hear it is told nothing more.
-    async fn hand_on(&mut self, message: &Claimed) -> Result<(), Lost> {
+    async fn hand_on(&mut self, message: &Claimed) -> Result<(), Unsaid> {
         let client = Client { address: message.peer, helo: message.helo.clone() };
         if let Some(command) = client.command("XCLIENT", self.offered.xclient) {
             if self.client.as_ref() == Some(&client) {
@@ -289,18 +314,19 @@ impl Connection {
             if reply.class() != 2 {
                 tracing::info!(code = reply.code, reply = %reply.text(), "XCLIENT was offered and refused");
                 self.offered.xclient = Attributes::default();
-                return Ok(());
+                return self.not_as_another();
             }
             // The session is a new one (Postfix, XCLIENT_README): it wants EHLO again, and may offer something else.
             let hello = format!("EHLO {}\r\n", client.hello(self.hostname.as_str()));
             let reply = self.ask(hello, self.timeouts.command).await?;
             if reply.class() != 2 {
-                return Err(Lost(words(&reply)));
+                return Err(Unsaid::Refused(words(&reply)));
             }
             self.offered = Capabilities::parse(&reply);
             self.client = Some(client);
             return Ok(());
         }
+        self.not_as_another()?;
         if let Some(command) = client.command("XFORWARD", self.offered.xforward) {
             self.reset().await?;
             let reply = self.ask(command, self.timeouts.command).await?;
@@ -309,6 +335,14 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Nothing goes on in a session that the server holds for that of another sender: it would be judged as his.
+    fn not_as_another(&self) -> Result<(), Unsaid> {
+        match &self.client {
+            None => Ok(()),
+            Some(_) => Err(Unsaid::Lost(Lost(silence("it takes this session for that of another sender")))),
+        }
     }
 
     /// MAIL, RCPT and DATA. `Some` after a 354.

@@ -50,7 +50,8 @@ impl FirstContact {
     pub fn handle_attempt(&mut self, message: Claimed, attempt: &Attempt) -> Contact {
         let settled = Settled { verdicts: attempt.verdicts.clone(), message };
         self.has_accepted |= attempt.is_mail_accepted;
-        if attempt.is_login_wanted {
+        let has_delivered = attempt.verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Delivered(_)));
+        if attempt.is_login_wanted && !has_delivered {
             self.doubtful.push(settled);
             return Contact::Identity(self.give_up());
         }

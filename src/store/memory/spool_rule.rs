@@ -99,13 +99,15 @@ impl Tables {
         self.accounts.keys().filter_map(|account| oldest(*account)).collect()
     }
 
-    /// Notes of messages that are still claimed. No note is left.
+    /// Notes of messages that are still claimed and of which nothing was written since. No note is left.
     pub(super) fn take_doubtful(&mut self) -> Vec<DotNote> {
         let notes = std::mem::take(&mut self.dot_notes);
         let is_claimed = |note: &DotNote| {
             self.messages.get(&note.message).is_some_and(|stored| {
                 let mut all = stored.of(None);
-                all.any(|(_, held)| held.state == RecipientState::Claimed)
+                all.any(|(_, held)| {
+                    held.state == RecipientState::Claimed && held.last_attempt_at.is_none_or(|at| at < note.at)
+                })
             })
         };
         notes.into_values().filter(is_claimed).collect()

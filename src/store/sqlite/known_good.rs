@@ -28,8 +28,9 @@ pub(super) fn learn(db: &Connection, message: i64, ordinal: u32, now: WallTime) 
 /// The primary refused it for good.
 pub(super) fn forget(db: &Connection, message: i64, ordinal: u32) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "DELETE FROM known_good WHERE (account, mailbox) IN (
-             SELECT account, lower(mailbox) FROM recipient WHERE message = ?1 AND ordinal = ?2)",
+        "DELETE FROM known_good
+           WHERE account = (SELECT account FROM recipient WHERE message = ?1 AND ordinal = ?2)
+             AND mailbox = (SELECT lower(mailbox) FROM recipient WHERE message = ?1 AND ordinal = ?2)",
     )?
     .execute(params![message, ordinal])
     .map(drop)

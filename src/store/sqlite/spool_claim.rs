@@ -400,11 +400,12 @@ pub(super) fn recover(work: &Work<'_>) -> Result<Recovered, SpoolError> {
     Ok(Recovered { claimed: u64::try_from(claimed).unwrap_or(u64::MAX), doubtful })
 }
 
-/// Notes of messages that are still claimed: no outcome followed.
+/// Notes of messages that are still claimed and of which no outcome was written since.
 fn doubtful(db: &Connection) -> rusqlite::Result<Vec<DotNote>> {
     let mut statement = db.prepare(
         "SELECT lane, message, peer, at FROM dot_note AS n WHERE EXISTS (
-             SELECT 1 FROM recipient AS r WHERE r.message = n.message AND r.state = 'claimed') ORDER BY lane",
+             SELECT 1 FROM recipient AS r WHERE r.message = n.message AND r.state = 'claimed' AND coalesce(r.last_attempt_at, 0) < n.at)
+         ORDER BY lane",
     )?;
     let rows = statement.query_map([], |row| {
         Ok(DotNote {

@@ -157,13 +157,30 @@ impl Updates {
         }
     }
 
+    /// Servers with a key to prove themselves by that did not do so at this address: somebody else may have it by now.
+    async fn doubted_at(&self, target: SocketAddr) -> Vec<EndpointId> {
+        let Some(deliveries) = self.deliveries.get() else { return Vec::new() };
+        let directory = self.directory.load();
+        let is_pinned = |id: &EndpointId| directory.endpoint(*id).is_some_and(|endpoint| endpoint.pin.is_some());
+        let pinned: Vec<EndpointId> = self.inner().plan.servers_at(target).filter(is_pinned).collect();
+        let mut doubted = Vec::new();
+        for endpoint in pinned {
+            let call = deliveries.is_proven_at(endpoint, target.ip());
+            if !tokio::time::timeout(self.settings.rhythm.timeout(), call).await.unwrap_or(false) {
+                doubted.push(endpoint);
+            }
+        }
+        doubted
+    }
+
     async fn call(&self, target: SocketAddr) {
         let rhythm = self.settings.rhythm;
         let has_greeted = self.settings.caller.is_greeted(target, rhythm.timeout()).await;
+        let doubted = if has_greeted { self.doubted_at(target).await } else { Vec::new() };
         let now = self.clock.monotonic();
         // Told under the lock, so that the next look does not take our own greeting for a client's beat.
         let mut inner = self.inner();
-        for (endpoint, account) in inner.plan.handle_result(target, has_greeted, now) {
+        for (endpoint, account) in inner.plan.handle_result(target, has_greeted, &doubted, now) {
             let kind = BeatKind::Beat {
                 base: now,
                 address: target.ip(),

@@ -138,6 +138,11 @@ impl ProbePlan {
         }
     }
 
+    /// The servers that are called at this address.
+    pub fn servers_at(&self, target: SocketAddr) -> impl Iterator<Item = EndpointId> + '_ {
+        self.entries.iter().filter(move |(_, entry)| entry.targets.contains(&target)).map(|(endpoint, _)| *endpoint)
+    }
+
     /// Every server that is called.
     pub fn servers(&self) -> impl Iterator<Item = EndpointId> + '_ {
         self.entries.keys().copied()
@@ -172,11 +177,13 @@ impl ProbePlan {
     }
 
     /// A call has ended at `now`. Returns for whom a greeting counts as a beat: whoever still names this address, has an
-    /// update that has not run out, and is not greeted at its other address already.
+    /// update that has not run out, and is not greeted at its other address already. For the `doubted`, who did not prove
+    /// themselves there, it does not count.
     pub fn handle_result(
         &mut self,
         target: SocketAddr,
         has_greeted: bool,
+        doubted: &[EndpointId],
         now: Moment,
     ) -> Vec<(EndpointId, AccountId)> {
         if let Some(place) = self.places.get_mut(&target) {
@@ -195,7 +202,7 @@ impl ProbePlan {
         let patience = self.rhythm.every + self.rhythm.timeout();
         let mut counts = Vec::new();
         for (endpoint, entry) in &mut self.entries {
-            let is_named = entry.targets.contains(&target) && !entry.has_run_out(now);
+            let is_named = entry.targets.contains(&target) && !entry.has_run_out(now) && !doubted.contains(endpoint);
             let other = entry
                 .greeted
                 .filter(|(other, at)| *other != target && entry.targets.contains(other) && now.since(*at) < patience);
@@ -231,7 +238,7 @@ mod tests {
         for second in seconds {
             for target in plan.poll(at(second), 10) {
                 begun.push(second);
-                plan.handle_result(target, has_greeted, at(second));
+                plan.handle_result(target, has_greeted, &[], at(second));
             }
         }
         begun
@@ -270,7 +277,7 @@ mod tests {
         plan.set(two, [targets(1), targets(2)].concat(), None, at(0));
         assert_eq!(plan.poll(at(0), 10), [targets(1), targets(2)].concat());
         assert!(plan.poll(at(100), 10).is_empty(), "a call that has not ended is not doubled");
-        assert_eq!(plan.handle_result(targets(1)[0], true, at(100)), [ONE, two]);
+        assert_eq!(plan.handle_result(targets(1)[0], true, &[], at(100)), [ONE, two]);
         // Somebody who changes his mind each second has nobody called each second.
         let mut called = 0;
         for second in 200..300u64 {
@@ -278,7 +285,7 @@ mod tests {
             plan.remove(two.0);
             for target in plan.poll(at(second), 10) {
                 called += usize::from(target == targets(3)[0]);
-                plan.handle_result(target, false, at(second));
+                plan.handle_result(target, false, &[], at(second));
             }
         }
         assert!(called <= 10, "{called}");
@@ -294,9 +301,9 @@ mod tests {
         plan.set(ONE, targets(1), None, at(0));
         plan.poll(at(0), 10);
         plan.set(ONE, targets(2), None, at(1));
-        assert!(plan.handle_result(targets(1)[0], true, at(2)).is_empty());
+        assert!(plan.handle_result(targets(1)[0], true, &[], at(2)).is_empty());
         assert_eq!(plan.poll(at(2), 10), targets(2));
-        assert_eq!(plan.handle_result(targets(2)[0], true, at(2)), [ONE]);
+        assert_eq!(plan.handle_result(targets(2)[0], true, &[], at(2)), [ONE]);
         plan.set(ONE, targets(2), None, at(3));
         assert!(plan.poll(at(3), 10).is_empty(), "a repeated update hurries nothing");
     }
@@ -306,14 +313,14 @@ mod tests {
         let mut plan = ProbePlan::new(RHYTHM);
         plan.set(ONE, [targets(1), targets(2)].concat(), None, at(0));
         let (first, second) = (targets(1)[0], targets(2)[0]);
-        assert_eq!(plan.handle_result(second, true, at(0)), [ONE]);
-        assert!(plan.handle_result(first, true, at(1)).is_empty());
-        assert_eq!(plan.handle_result(second, true, at(10)), [ONE]);
-        plan.handle_result(second, false, at(20));
-        assert!(plan.handle_result(first, true, at(21)).is_empty(), "one failed call changes nothing");
-        plan.handle_result(second, false, at(30));
-        assert_eq!(plan.handle_result(first, true, at(31)), [ONE]);
-        assert!(plan.handle_result(second, true, at(40)).is_empty());
+        assert_eq!(plan.handle_result(second, true, &[], at(0)), [ONE]);
+        assert!(plan.handle_result(first, true, &[], at(1)).is_empty());
+        assert_eq!(plan.handle_result(second, true, &[], at(10)), [ONE]);
+        plan.handle_result(second, false, &[], at(20));
+        assert!(plan.handle_result(first, true, &[], at(21)).is_empty(), "one failed call changes nothing");
+        plan.handle_result(second, false, &[], at(30));
+        assert_eq!(plan.handle_result(first, true, &[], at(31)), [ONE]);
+        assert!(plan.handle_result(second, true, &[], at(40)).is_empty());
     }
 
     #[test]
@@ -341,7 +348,7 @@ mod tests {
             let now = start + Duration::from_millis(tick * 100);
             let lives = now < start + Duration::from_millis(dies_at);
             if let Some((_, greets)) = running.take_if(|(ends, _)| *ends <= now) {
-                let counts = !plan.handle_result(targets(1)[0], greets, now).is_empty();
+                let counts = !plan.handle_result(targets(1)[0], greets, &[], now).is_empty();
                 if counts {
                     let interval = RHYTHM.interval();
                     let address = targets(1)[0].ip();

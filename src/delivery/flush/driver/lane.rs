@@ -1,6 +1,5 @@
 //! One connection of a flush: opens it, checks who answers, carries messages until none is left or it has to end.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -75,10 +74,17 @@ pub(super) struct Lane {
 
 /// Outcomes of this connection that the next note takes along.
 struct LaneLog {
+    common: Arc<Common>,
     book: Arc<Book>,
     number: u64,
     peer: std::net::SocketAddr,
     pending: Mutex<Vec<Report>>,
+}
+
+impl Drop for LaneLog {
+    fn drop(&mut self) {
+        self.common.free_lane(self.number);
+    }
 }
 
 impl LaneLog {
@@ -117,9 +123,14 @@ impl Lane {
     }
 
     fn new(serving: Arc<Serving>, contact: FirstContact, is_first: bool) -> Self {
-        let number = serving.common.lanes.fetch_add(1, Ordering::Relaxed);
-        let log =
-            LaneLog { book: Arc::clone(&serving.book), number, peer: serving.leg.target, pending: Mutex::default() };
+        let number = serving.common.take_lane();
+        let log = LaneLog {
+            common: Arc::clone(&serving.common),
+            book: Arc::clone(&serving.book),
+            number,
+            peer: serving.leg.target,
+            pending: Mutex::default(),
+        };
         Self { serving, contact, is_first, number, greeted_at: None, to_pin: None, delivered: 0, octets: 0, log }
     }
 
@@ -150,7 +161,8 @@ impl Lane {
             why = until_closed(&serving) => return Err(LegEnd::Stopped(why)),
             opened = opening.run() => opened.map_err(LegEnd::NotOpened)?,
         };
-        let proof = judge(serving.leg.pin, opened.tls.as_ref())
+        let has_beats = serving.common.has_beats(serving.leg.endpoint);
+        let proof = judge(serving.leg.pin, opened.tls.as_ref(), has_beats)
             .map_err(|doubt| LegEnd::NotOpened(OpenFailure::Stranger(doubt)))?;
         // Called only once nothing more can fail before MAIL.
         self.greeted(&opened, proof);
@@ -261,16 +273,21 @@ impl Lane {
             return Err(LegEnd::Spool);
         }
         let is_canary = is_first_message && serving.is_canary && self.is_first;
-        match serving.supply.fetch(is_canary).await {
-            None => Err(LegEnd::Spool),
-            Some(true) => Ok(serving.supply.pop()),
-            Some(false) => {
-                let doubtful = self.contact.take_doubtful();
-                let reports = serving.book.judge(doubtful).await;
-                self.log.push(reports);
-                if self.log.write().await { Ok(None) } else { Err(LegEnd::Spool) }
+        loop {
+            match serving.supply.fetch(is_canary).await {
+                None => return Err(LegEnd::Spool),
+                Some(true) => match serving.supply.pop() {
+                    Some(ready) => return Ok(Some(ready)),
+                    // Another connection was quicker; there may be more.
+                    None => continue,
+                },
+                Some(false) => break,
             }
         }
+        let doubtful = self.contact.take_doubtful();
+        let reports = serving.book.judge(doubtful).await;
+        self.log.push(reports);
+        if self.log.write().await { Ok(None) } else { Err(LegEnd::Spool) }
     }
 
     /// One message; `Some` if the connection has to end.

@@ -67,7 +67,7 @@ impl Supply {
         };
         if next.is_some() && left < CLAIM_AGAIN_BELOW {
             let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-            if fetching.is_none() {
+            if fetching.as_ref().is_none_or(JoinHandle::is_finished) {
                 let supply = Arc::clone(self);
                 *fetching = Some(tokio::spawn(async move { supply.fetch_below(CLAIM_AGAIN_BELOW, false).await }));
             }
