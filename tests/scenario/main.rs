@@ -21,6 +21,7 @@ mod full_disk;
 mod goodbye_and_restart;
 mod joining;
 mod metrics;
+mod machines;
 mod own_outage;
 mod recipients;
 mod refused_mail_is_kept;
