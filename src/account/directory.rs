@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::model::{Account, AccountName, BeatKeyRecord, Domain, Endpoint};
+use super::model::{Account, AccountName, BeatKeyRecord, Domain, Endpoint, OPERATOR, OPERATOR_NAME};
 use crate::base::{AccountId, DomainName, EndpointId, WallTime};
 
 /// A snapshot of every account. Immutable; a change makes a new one.
@@ -106,6 +106,14 @@ impl Directory {
     #[must_use]
     pub fn account_named(&self, name: &str) -> Option<&Account> {
         self.accounts.get(self.by_name.get(name)?)
+    }
+
+    /// The account whose kept mail a person means by that name: [`OPERATOR_NAME`] is the operator's own, unless a customer
+    /// is called so.
+    #[must_use]
+    pub fn mail_of(&self, name: &str) -> Option<AccountId> {
+        let own = (name == OPERATOR_NAME).then_some(OPERATOR);
+        self.account_named(name).map(|account| account.id).or(own)
     }
 
     /// An endpoint by its row.

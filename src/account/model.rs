@@ -14,6 +14,11 @@ use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 pub const LEAVING_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// How long new mail is still taken for a suspended account; afterwards senders are put off, never refused.
 pub const SUSPENDED_TAKES_MAIL_FOR: Duration = Duration::from_secs(7 * 86_400);
+/// The operator's own account: it has mail for the postmaster of this host, no server and no domain. No customer ever has
+/// this row; its name in the store is none that a customer may have.
+pub const OPERATOR: AccountId = AccountId(0);
+/// What the operator's account is called in lists and commands.
+pub const OPERATOR_NAME: &str = "operator";
 /// Longest name of an account.
 pub const ACCOUNT_NAME_CHARS_MAX: usize = 63;
 

@@ -212,8 +212,11 @@ fn body_type(value: &str) -> Result<BodyType, Reply> {
         Ok(BodyType::SevenBit)
     } else if value.eq_ignore_ascii_case("8BITMIME") {
         Ok(BodyType::EightBitMime)
-    } else {
+    } else if value.is_empty() {
         Err(reply::BAD_SYNTAX)
+    } else {
+        // BINARYMIME is not offered, and nobody has another one.
+        Err(reply::UNKNOWN_PARAMETER)
     }
 }
 

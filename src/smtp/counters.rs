@@ -30,6 +30,8 @@ static REASONS: &[(&str, Reply)] = &[
     ("etrn_queue", reply::ETRN_NO_QUEUE),
     ("etrn_too_often", reply::ETRN_TOO_OFTEN),
     ("http", reply::NOT_HTTP),
+    ("tls_at_once", reply::NOT_TLS_YET),
+    ("tls_already", reply::TLS_ALREADY),
     ("line_too_long", reply::LINE_TOO_LONG),
     ("listed", reply::LISTED),
     ("mail_loop", reply::LOOP),

@@ -32,6 +32,8 @@ pub enum Whereabouts {
     Doubtful,
     /// No beat was ever heard.
     NeverSeen,
+    /// It is mail for the postmaster of this host, which no primary gets.
+    Here,
 }
 
 impl Reply {
@@ -114,6 +116,7 @@ pub fn stored(id: SpoolId, domain: &DomainName, further_domains: usize, primary:
         Whereabouts::There => format!("{id} stored, on its way to {domain}{also}"),
         Whereabouts::Doubtful => format!("{id} held for {domain}{also}, primary missed a heartbeat"),
         Whereabouts::NeverSeen => format!("{id} held for {domain}{also}, primary not seen yet"),
+        Whereabouts::Here => format!("{id} kept for the postmaster of {domain}{also}"),
         Whereabouts::Missing { since: None } => format!("{id} held for {domain}{also}, primary offline"),
         Whereabouts::Missing { since: Some(since) } => {
             format!("{id} held for {domain}{also}, primary offline since {}", since.format("%Y-%m-%dT%H:%MZ"))
@@ -146,7 +149,7 @@ pub const UNVERIFIED: Reply =
 pub const DISK_FULL: Reply = Reply::new(452, "4.3.1", "not enough disk space here; try again later");
 /// The account's share of the spool is used up.
 pub const ACCOUNT_FULL: Reply = Reply::new(452, "4.2.2", "too much mail is waiting for this customer; try again later");
-/// `<Postmaster>` without a place to go.
+/// The mailbox named for `<Postmaster>` is in no served domain.
 pub const NO_POSTMASTER: Reply = Reply::new(450, "4.2.1", "postmaster mailbox is not set up; try again later");
 /// More recipients than one transaction takes.
 pub const TOO_MANY_RECIPIENTS: Reply =
@@ -173,8 +176,10 @@ pub const HELP: Reply = Reply::new(
 );
 /// STARTTLS accepted.
 pub const START_TLS: Reply = Reply::new(220, "2.0.0", "ready for TLS");
-/// STARTTLS in a session that has TLS, or without a certificate.
+/// STARTTLS without a certificate.
 pub const NO_TLS: Reply = Reply::new(502, "5.5.1", "STARTTLS is not offered here");
+/// STARTTLS in a session that has TLS (RFC 3207 §4.2: it is not offered again).
+pub const TLS_ALREADY: Reply = Reply::new(503, "5.5.1", "this session has TLS already");
 /// Octets came behind STARTTLS before the handshake: somebody injects (RFC 3207 §6).
 pub const TLS_INJECTION: Reply = Reply::new(554, "5.5.1", "nothing may follow STARTTLS before the handshake");
 
@@ -206,6 +211,8 @@ pub const BAD_OCTETS: Reply = Reply::new(500, "5.5.2", "line has characters that
 pub const BARE_LF_COMMAND: Reply = Reply::new(500, "5.5.2", "lines end with CR and LF, not with LF alone");
 /// An HTTP request.
 pub const NOT_HTTP: Reply = Reply::new(554, "5.5.1", "this is a mail server");
+/// TLS from the first octet on, as on port 465.
+pub const NOT_TLS_YET: Reply = Reply::new(554, "5.5.1", "TLS begins with STARTTLS here");
 /// Parameters of a command that are not as the RFC has them.
 pub const BAD_SYNTAX: Reply = Reply::new(501, "5.5.4", "syntax error in parameters");
 /// Something that is no domain name or address literal after EHLO.

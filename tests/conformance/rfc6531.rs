@@ -18,6 +18,17 @@ fn an_international_address_is_taken_with_the_parameter() {
     assert!(String::from_utf8(message.trace.to_vec()).unwrap().contains(" with UTF8SMTP "));
 }
 
+/// RFC 6531 §3.2, RFC 5890 §2.3.2.1: a domain is written in U-labels; letters that only look like one are none.
+#[test]
+fn a_look_alike_of_a_customers_domain_is_not_his() {
+    let mut peer = Server::start().greeted();
+    peer.ask("MAIL FROM:<a@sender.example> SMTPUTF8", 250);
+    for domain in ["\u{ff46}irma.example", "fir\u{ad}ma.example", "firma\u{3002}example", "firm\u{430}.example"] {
+        peer.send(format!("RCPT TO:<b@{domain}>\r\n"));
+        assert!(peer.hear_any().starts_with('5'), "{domain}");
+    }
+}
+
 /// RFC 6531 §3.5.
 #[test]
 fn an_international_address_without_the_parameter_is_refused() {

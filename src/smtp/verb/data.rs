@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::account::OPERATOR;
 use crate::base::Moment;
 use crate::smtp::admission;
 use crate::smtp::content::{ContentReader, Fault, Fed, Received};
@@ -192,6 +193,7 @@ fn receipt(envelope: &Envelope, received: &Received, id: crate::base::SpoolId) -
         id,
         domain: first,
         further_domains: domains.len().saturating_sub(1),
+        is_for_us: envelope.recipients.iter().all(|recipient| recipient.account == OPERATOR),
         has_pieces_ahead: received.chunks_ahead > 0,
     })
 }

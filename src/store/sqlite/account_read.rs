@@ -36,7 +36,8 @@ pub(super) fn directory(db: &Connection, now: WallTime) -> rusqlite::Result<Dire
 }
 
 fn accounts(db: &Connection) -> rusqlite::Result<Vec<Account>> {
-    let mut statement = db.prepare_cached("SELECT id, name, status, created_at, status_since FROM account")?;
+    let mut statement =
+        db.prepare_cached("SELECT id, name, status, created_at, status_since FROM account WHERE id > 0")?;
     let rows = statement.query_map([], |row| {
         Ok(Account {
             id: AccountId(row.get(0)?),
