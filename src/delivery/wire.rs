@@ -165,6 +165,8 @@ pub struct Capabilities {
     pub dsn: bool,
     /// RFC 3207 §4.
     pub starttls: bool,
+    /// RFC 8689 §3. Of use only where the server has proven its key over TLS.
+    pub require_tls: bool,
     /// What `XCLIENT` takes (Postfix); nothing where it is not offered.
     pub xclient: Attributes,
     /// What `XFORWARD` takes.
@@ -186,6 +188,7 @@ impl Capabilities {
                 "SMTPUTF8" => offered.smtputf8 = true,
                 "DSN" => offered.dsn = true,
                 "STARTTLS" => offered.starttls = true,
+                "REQUIRETLS" => offered.require_tls = true,
                 "XCLIENT" => offered.xclient = Attributes::parse(words),
                 "XFORWARD" => offered.xforward = Attributes::parse(words),
                 _ => {}

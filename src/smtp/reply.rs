@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 
+use super::session::Security;
 use super::settings::RECIPIENTS_MAX;
 use crate::base::{DomainName, SpoolId, WallTime};
 
@@ -84,16 +85,20 @@ pub fn greeting(hostname: &DomainName) -> Reply {
 /// The answer to EHLO: one line for each extension (RFC 5321 §4.1.1.1).
 ///
 /// LIMITS tells what really holds: recipients of a transaction, and no MAILMAX, since a session takes any number of
-/// messages (RFC 9422 §4). REQUIRETLS is not offered: it promises that the next hop proves who it is
-/// (RFC 8689 §4.2.1), and delivery cannot keep that promise yet. BINARYMIME neither: the way out speaks DATA.
+/// messages (RFC 9422 §4). BINARYMIME is not offered: the way out speaks DATA. `tls`: what the way itself allows,
+/// STARTTLS before it and REQUIRETLS under it (RFC 8689 §3).
 #[must_use]
-pub fn ehlo(hostname: &DomainName, message_octets_max: u64, offers_starttls: bool) -> Reply {
-    let starttls = if offers_starttls { "\nSTARTTLS" } else { "" };
+pub fn ehlo(hostname: &DomainName, message_octets_max: u64, tls: &Security) -> Reply {
+    let tls = match tls {
+        Security::Plain { offers_tls: true } => "\nSTARTTLS",
+        Security::Plain { offers_tls: false } => "",
+        Security::Tls { .. } => "\nREQUIRETLS",
+    };
     Reply::with_text(
         250,
         "",
         format!(
-            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\nETRN\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN{starttls}\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={RECIPIENTS_MAX}"
+            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\nETRN\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN{tls}\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={RECIPIENTS_MAX}"
         ),
     )
 }
@@ -298,10 +303,12 @@ mod tests {
     fn ehlo_lists_starttls_only_where_it_is_offered() {
         let name = DomainName::parse("mx.example").unwrap();
         assert_eq!(
-            wire(&ehlo(&name, 1000, true)),
+            wire(&ehlo(&name, 1000, &Security::Plain { offers_tls: true })),
             "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-ETRN\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250-ENHANCEDSTATUSCODES\r\n250 LIMITS RCPTMAX=1000\r\n"
         );
-        assert!(!wire(&ehlo(&name, 1000, false)).contains("STARTTLS"));
+        assert!(!wire(&ehlo(&name, 1000, &Security::Plain { offers_tls: false })).contains("TLS"));
+        let under_tls = wire(&ehlo(&name, 1000, &Security::Tls { facts: String::new() }));
+        assert!(under_tls.contains("250-REQUIRETLS\r\n") && !under_tls.contains("STARTTLS"));
     }
 
     #[test]

@@ -157,6 +157,7 @@ pub(super) struct Envelope {
     pub(super) declared_octets: Option<u64>,
     pub(super) body: BodyType,
     pub(super) smtputf8: bool,
+    pub(super) requires_tls: bool,
     pub(super) dsn: MessageDsn,
     pub(super) recipients: Vec<NewRecipient>,
 }

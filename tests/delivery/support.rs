@@ -413,6 +413,7 @@ impl Spool {
             accepted_at: Clock.wall(),
             reverse_path: ReversePath::parse(mail.from, true).unwrap(),
             smtputf8: false,
+            requires_tls: false,
             body: BodyType::SevenBit,
             dsn: MessageDsn::default(),
             trace: Bytes::from_static(TRACE),

@@ -62,11 +62,13 @@ async fn what_a_sender_wants_to_be_told_comes_with_the_claim(mut engine: Engine)
         original_recipient: Some("utf-8;jörg@a.example".to_owned()),
     };
     sent.recipients[1].dsn.notify = Some(Notify::Never);
+    sent.requires_tls = true;
     engine.store().intake_commit(sent.clone()).await.unwrap();
     commit(&engine, 8, &[(firma, "a@firma.example")]).await;
     engine.restart();
     let claimed = claim(engine.store(), firma, 9).await;
     assert_eq!(claimed[0].dsn, sent.dsn);
+    assert!(claimed[0].requires_tls && !claimed[1].requires_tls);
     for (claimed, sent) in claimed[0].recipients.iter().zip(&sent.recipients) {
         assert_eq!(claimed.dsn, sent.dsn);
     }

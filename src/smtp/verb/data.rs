@@ -169,6 +169,7 @@ impl Session {
             reverse_path: envelope.reverse_path,
             recipients: envelope.recipients,
             smtputf8: envelope.smtputf8,
+            requires_tls: envelope.requires_tls,
             body: envelope.body,
             dsn: envelope.dsn,
             trace,

@@ -1,15 +1,14 @@
 //! EHLO and HELO: who are you, and what do we offer? (RFC 5321 §4.1.1.1)
 
 use crate::smtp::reply;
-use crate::smtp::session::{Greeting, Security, Session, State};
+use crate::smtp::session::{Greeting, Session, State};
 
 impl Session {
     /// Also ends an open transaction (RFC 5321 §4.1.4).
     pub(in crate::smtp) fn ehlo(&mut self, name: String) {
         self.forget_content();
         self.state = State::Greeted(Greeting { name, is_extended: true });
-        let offers_starttls = self.security == Security::Plain { offers_tls: true };
-        self.say(&reply::ehlo(&self.settings.hostname, self.settings.message_octets_max.0, offers_starttls));
+        self.say(&reply::ehlo(&self.settings.hostname, self.settings.message_octets_max.0, &self.security));
     }
 
     pub(in crate::smtp) fn helo(&mut self, name: String) {

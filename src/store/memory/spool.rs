@@ -51,6 +51,7 @@ impl Stored {
             accepted_at: self.message.accepted_at,
             reverse_path: self.message.reverse_path.clone(),
             smtputf8: self.message.smtputf8,
+            requires_tls: self.message.requires_tls,
             body: self.message.body,
             dsn: self.message.dsn.clone(),
             trace: self.message.trace.clone(),
