@@ -6,3 +6,9 @@ INSERT INTO account (id, name, status, created_at, status_since) VALUES (0, '(op
 
 -- REQUIRETLS was said with the message (RFC 8689): it leaves over proven TLS only.
 ALTER TABLE message ADD COLUMN requires_tls INTEGER NOT NULL DEFAULT 0;
+
+-- What each primary offered in its newest reply to EHLO; NULL in smtputf8: never heard. Mail that it could never take is
+-- refused at once instead of waiting for a refusal.
+ALTER TABLE endpoint ADD COLUMN size_max INTEGER;
+ALTER TABLE endpoint ADD COLUMN eight_bit_mime INTEGER;
+ALTER TABLE endpoint ADD COLUMN smtputf8 INTEGER;

@@ -126,6 +126,17 @@ pub struct Account {
     pub created_at: WallTime,
 }
 
+/// What a mail server offered in its newest reply to EHLO, as far as it decides about mail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Manners {
+    /// Largest message it takes, octets with our trace line; absent without a limit (RFC 1870 §3).
+    pub octets_max: Option<u64>,
+    /// RFC 6152 §2.
+    pub eight_bit_mime: bool,
+    /// RFC 6531 §3.1.
+    pub smtputf8: bool,
+}
+
 /// One mail server of an account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Endpoint {
@@ -143,6 +154,8 @@ pub struct Endpoint {
     pub address_v6: Option<Ipv6Addr>,
     /// SHA-256 of the SubjectPublicKeyInfo that its SMTP server showed when it was last trusted.
     pub pin: Option<[u8; 32]>,
+    /// How it spoke last; absent before it was ever heard.
+    pub manners: Option<Manners>,
 }
 
 impl Endpoint {

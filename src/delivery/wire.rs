@@ -4,6 +4,7 @@
 //! reply that cannot be read after the final dot is a duplicate. What comes out is strict enough for any parser.
 
 use super::handing::Attributes;
+use crate::account::Manners;
 
 /// Characters kept of one reply line; RFC 5321 §4.5.3.1.5 allows 512 octets, more is cut.
 pub const REPLY_LINE_CHARS_MAX: usize = 512;
@@ -174,6 +175,16 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// What of it decides whether mail can ever go there.
+    #[must_use]
+    pub fn manners(self) -> Manners {
+        Manners {
+            octets_max: self.size.filter(|limit| *limit > 0),
+            eight_bit_mime: self.eight_bit_mime,
+            smtputf8: self.smtputf8,
+        }
+    }
+
     /// Reads the keywords, in any case; the first line is the server's name.
     #[must_use]
     pub fn parse(reply: &Reply) -> Self {

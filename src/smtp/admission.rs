@@ -61,6 +61,17 @@ pub fn has_room(account: AccountId, octets: u64, around: &Surroundings<'_>) -> b
     held < limit && held.saturating_add(octets) <= limit
 }
 
+/// Why the recipient's own server could never take a message of so many octets, as it spoke when it was last heard. No
+/// limit is known of one that was never heard.
+#[must_use]
+pub fn never_taken(recipient: &NewRecipient, octets: u64, smtputf8: bool, directory: &Directory) -> Option<Reply> {
+    let served = directory.served(recipient.mailbox.domain()?)?;
+    if smtputf8 && directory.none_takes_smtputf8(served.endpoints) {
+        return Some(reply::NO_SMTPUTF8_THERE);
+    }
+    directory.octets_max_of(served.endpoints).filter(|limit| octets > *limit).map(|_| reply::TOO_BIG_THERE)
+}
+
 /// `postmaster@` and `abuse@` our own host name are the operator's, as `<Postmaster>` is (RFC 2142 §4, RFC 2142 §5).
 fn is_for_the_operator(mailbox: &Mailbox, settings: &Settings) -> bool {
     mailbox.domain() == Some(&settings.hostname) && mailbox.local_part.is_role()

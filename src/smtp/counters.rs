@@ -31,6 +31,8 @@ static REASONS: &[(&str, Reply)] = &[
     ("etrn_too_often", reply::ETRN_TOO_OFTEN),
     ("http", reply::NOT_HTTP),
     ("tls_at_once", reply::NOT_TLS_YET),
+    ("too_big_there", reply::TOO_BIG_THERE),
+    ("no_smtputf8_there", reply::NO_SMTPUTF8_THERE),
     ("tls_already", reply::TLS_ALREADY),
     ("line_too_long", reply::LINE_TOO_LONG),
     ("listed", reply::LISTED),

@@ -233,6 +233,12 @@ pub const UNKNOWN_PARAMETER: Reply = Reply::new(555, "5.5.4", "parameter not rec
 /// Declared or real size above the limit (RFC 1870 §6.1, §6.3).
 pub const TOO_BIG: Reply = Reply::new(552, "5.3.4", "message is bigger than this host takes");
 
+/// Bigger than the recipient's own server said that it takes: it could only be refused later (RFC 1870 §6.2).
+pub const TOO_BIG_THERE: Reply = Reply::new(552, "5.3.4", "message is bigger than the recipient's own server takes");
+/// The recipient's own server does not know SMTPUTF8 (RFC 6531 §3.5).
+pub const NO_SMTPUTF8_THERE: Reply =
+    Reply::new(553, "5.6.7", "the recipient's own server does not take mail that needs SMTPUTF8");
+
 /// MAIL, RCPT or DATA before EHLO.
 pub const EHLO_FIRST: Reply = Reply::new(503, "5.5.1", "say EHLO first");
 /// MAIL in a transaction.

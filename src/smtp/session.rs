@@ -465,7 +465,7 @@ impl Session {
             return;
         }
         match command {
-            Command::Ehlo(name) => self.ehlo(name),
+            Command::Ehlo(name) => self.ehlo(name, world),
             Command::Helo(name) => self.helo(name),
             Command::Mail(mail) => self.mail(mail, world, now),
             Command::Rcpt(rcpt) => self.rcpt(rcpt, world, now),

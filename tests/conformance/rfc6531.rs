@@ -37,3 +37,19 @@ fn an_international_address_without_the_parameter_is_refused() {
     peer.ask("MAIL FROM:<a@sender.example>", 250);
     assert!(peer.ask("RCPT TO:<jörg@firma.example>", 553).starts_with("553 5.6.7"));
 }
+
+/// RFC 6531 §3.5: mail that needs SMTPUTF8 would wait for a server that never takes it. None of this is a sign of a hunt
+/// for addresses, so none of it is slowed.
+#[test]
+fn mail_that_needs_the_extension_is_refused_for_a_primary_known_to_lack_it() {
+    let server = Server::start();
+    server.hear_primary(1, None, false);
+    server.hear_primary(2, None, true);
+    let mut peer = server.greeted();
+    peer.ask("MAIL FROM:<a@sender.example> SMTPUTF8", 250);
+    (0..10).for_each(|n| assert!(peer.ask(&format!("RCPT TO:<b{n}@firma.example>"), 553).starts_with("553 5.6.7")));
+    peer.ask("RCPT TO:<b@verein.example>", 250);
+    peer.ask("RSET", 250);
+    peer.ask("MAIL FROM:<a@sender.example>", 250);
+    peer.ask("RCPT TO:<b@firma.example>", 250);
+}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pulsemx::account::Manners;
 use pulsemx::delivery::identity::fingerprint;
 use pulsemx::delivery::{Alarm, Flushes};
 use pulsemx::liveness::LineState;
@@ -51,12 +52,7 @@ async fn mail_that_demands_tls_goes_to_a_proven_key_alone() {
     world.pin(Some(key_digest(&identity)));
     demand(&world);
     world.until_all(Delivered).await;
-    assert_eq!(
-        world.primary.count("MAIL FROM:<sender@a.example> REQUIRETLS"),
-        1,
-        "{:?}",
-        world.primary.lines()
-    );
+    assert_eq!(world.primary.count("MAIL FROM:<sender@a.example> REQUIRETLS"), 1, "{:?}", world.primary.lines());
     for (keywords, is_pinned) in [(KEYWORDS, false), (TLS, true), (&["REQUIRETLS"], false)] {
         let world = World::known_by(Arc::clone(&identity), move |_, heard| polite(heard, keywords), |_, _| {}).await;
         world.pin(is_pinned.then(|| key_digest(&identity)));
@@ -142,4 +138,25 @@ async fn a_pinned_server_is_never_spoken_to_in_plain_text_after_a_failed_handsha
     world.lines.become_state(LineState::Online, world.primary.address.ip());
     world.bell.until("several tries", || world.primary.connections() >= 4).await;
     assert_eq!(world.primary.count("MAIL"), 0);
+}
+
+/// RFC 1870 §3, RFC 6531 §3.1: the door refuses at once what this server could never take.
+#[tokio::test]
+async fn what_a_server_offers_is_noted_once_and_again_when_it_changes() {
+    let size = Arc::new(std::sync::Mutex::new("SIZE 1000"));
+    let offered = Arc::clone(&size);
+    let world = World::new(move |_, heard| polite(heard, &["SMTPUTF8", *offered.lock().unwrap()])).await;
+    world.come_back();
+    for number in 1..=2 {
+        world.store(number, ONE, b"x\r\n");
+        world.deliveries.mail_stored(&[ACCOUNT]);
+        world.until_all(Delivered).await;
+    }
+    let noted = || world.manners.lock().unwrap().clone();
+    assert_eq!(noted(), [Manners { octets_max: Some(1000), eight_bit_mime: false, smtputf8: true }]);
+    *size.lock().unwrap() = "SIZE 0";
+    world.store(3, ONE, b"x\r\n");
+    world.deliveries.mail_stored(&[ACCOUNT]);
+    world.bell.until("the change", || noted().len() == 2).await;
+    assert_eq!(noted()[1].octets_max, None);
 }

@@ -121,6 +121,16 @@ impl Session {
             None if lost.is_some() => return lost,
             None => {}
         }
+        let directory = world.directory();
+        let never = |recipient: &crate::spool::NewRecipient| {
+            admission::never_taken(recipient, received.octets, envelope.smtputf8, &directory)
+        };
+        // Where only some could not, the others have theirs.
+        if let Some(Some(refusal)) = envelope.recipients.first().map(never)
+            && envelope.recipients.iter().all(|recipient| never(recipient).is_some())
+        {
+            return Some(refusal);
+        }
         // The pieces before it are on the disk already.
         let tail: usize = received.tail.iter().map(Bytes::len).sum();
         if world.room() < u64::try_from(tail).unwrap_or(u64::MAX) {

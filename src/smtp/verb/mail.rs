@@ -15,7 +15,7 @@ impl Session {
                     self.state = State::Greeted(greeting);
                     return self.refuse(&reply::UNKNOWN_PARAMETER);
                 }
-                if mail.declared_octets.is_some_and(|octets| octets > self.settings.message_octets_max.0) {
+                if mail.declared_octets.is_some_and(|octets| octets > self.octets_max(world)) {
                     self.state = State::Greeted(greeting);
                     return self.refuse(&reply::TOO_BIG);
                 }

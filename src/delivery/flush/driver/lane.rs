@@ -199,6 +199,7 @@ impl Lane {
         let Serving { common, account, leg, .. } = &*serving;
         let is_one_by_one = common.is_one_by_one(*account, leg.endpoint);
         let settings = &common.settings;
+        common.learn_manners(*account, leg.endpoint, opened.offered.manners()).await;
         let begun = Connection::begin(opened, &settings.hostname, settings.timeouts, is_one_by_one).await;
         let mut connection = match begun {
             Ok(connection) => connection,
