@@ -208,7 +208,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "smtp.postmaster",
         Kind::Mailbox,
         "",
-        "Mailbox in a served domain that gets mail for <Postmaster> and for postmaster at our own name.",
+        "Mailbox in a served domain that gets mail for <Postmaster>, and for postmaster and abuse at our own name; without one it is kept, see `pulsemx queue list --account operator`.",
     ),
     reserved(
         "smtp.online_mode",
