@@ -256,10 +256,21 @@ impl ClientDatagram {
 /// Whether the signature in the octets of an answer is that of the token. Dear: the last check of all.
 #[must_use]
 pub fn move_is_signed(answer: &[u8], public: &[u8; 32]) -> bool {
-    let Some((signed, rest)) = answer.split_at_checked(HEADER_OCTETS + 32) else { return false };
+    is_signed(MOVE_CONTEXT, answer, public)
+}
+
+/// The same of a server key ([`ClientBody::ServerKey`]).
+#[must_use]
+pub fn server_key_is_signed(report: &[u8], public: &[u8; 32]) -> bool {
+    is_signed(SERVER_KEY_CONTEXT, report, public)
+}
+
+/// The signed part of both has 80 octets, the signature follows.
+fn is_signed(context: &[u8], datagram: &[u8], public: &[u8; 32]) -> bool {
+    let Some((signed, rest)) = datagram.split_at_checked(HEADER_OCTETS + 32) else { return false };
     let Some(signature) = rest.first_chunk::<64>() else { return false };
     let Ok(key) = VerifyingKey::from_bytes(public) else { return false };
-    key.verify_strict(&[MOVE_CONTEXT, signed].concat(), &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
+    key.verify_strict(&[context, signed].concat(), &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
 }
 
 impl Header {

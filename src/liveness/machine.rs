@@ -11,7 +11,7 @@ use super::recent::Recent;
 use super::transition::{
     AddressChange, Cause, HistoryRow, IntervalChange, LineState, NoData, Transition, WatchedEndpoint,
 };
-use super::view::{EffectiveAddresses, LineEvent, LineView};
+use super::view::{EffectiveAddresses, Families, LineEvent, LineView};
 use crate::base::{Moment, WallTime};
 
 /// Silence after which a line with an interval of up to 5 s is OFFLINE at the latest: the promise to customers.
@@ -167,7 +167,7 @@ impl Machine {
         let addresses = self.lane_addresses();
         let lane = self.lane_of(beat);
         if lane.last.is_none_or(|last| beat.base > last.base) {
-            lane.hear(beat);
+            lane.hear(beat, wall);
             self.note_mail(beat.mail_ok);
             self.forget(beat.at);
             self.note_interval(beat, wall);
@@ -219,17 +219,20 @@ impl Machine {
         (self.main.address, self.second.and_then(|lane| lane.address))
     }
 
-    /// The client stops on purpose: OFFLINE at once.
-    pub fn handle_goodbye(&mut self, now: Moment, wall: WallTime) {
+    /// The client stops on purpose, or what spoke for it has run out: OFFLINE at once.
+    pub fn handle_end(&mut self, cause: Cause, now: Moment, wall: WallTime) {
         match self.phase {
-            Phase::Returning { .. } | Phase::Online => self.change(Phase::Offline, Cause::Goodbye, (now, wall), wall),
+            Phase::Returning { .. } | Phase::Online => self.change(Phase::Offline, cause, (now, wall), wall),
             Phase::New | Phase::Offline => {}
         }
     }
 
-    /// The primary greeted at the address of the beats: a return is confirmed, unless beats are missing by now.
+    /// The primary greeted at the address of the beats. That confirms the return of a slow line, unless beats are missing
+    /// by now: its second beat may be a quarter of an hour away. A line with a beat each 5 s has to come twice, so that
+    /// one that rises for a moment moves no name; mail waits for neither.
     pub fn handle_greeting(&mut self, now: Moment, wall: WallTime) {
-        if matches!(self.phase, Phase::Returning { first: Some(_) }) && self.suspect_since.is_none() {
+        let is_slow = self.best().interval > CEILING_INTERVAL_MAX;
+        if is_slow && matches!(self.phase, Phase::Returning { first: Some(_) }) && self.suspect_since.is_none() {
             self.change(Phase::Online, Cause::Confirmed, (now, wall), wall);
         }
     }
@@ -470,6 +473,14 @@ impl Machine {
         EffectiveAddresses::of(lanes.filter(|_| self.is_counting()))
     }
 
+    /// How each family stands that the paths vouch for.
+    #[must_use]
+    pub fn families(&self, now: Moment) -> Families {
+        let lanes = [Some(&self.main), self.second.as_ref()].into_iter().flatten();
+        let views = lanes.filter_map(|lane| lane.family(&self.settings, now)).filter(|_| self.is_counting());
+        Families::of(views)
+    }
+
     fn recent_beats(&self) -> Vec<WallTime> {
         let (Some(newest), Some(base)) = (self.last_at, self.recent_base) else { return Vec::new() };
         // The newest beat that arrived may be a copy of the newest one shown.
@@ -504,6 +515,7 @@ impl Machine {
         self.main.silence = Silence::None;
         if to == Phase::Offline {
             self.second = None;
+            self.main.proven_s = 0;
         }
         self.outputs.push_back(Output::Row(HistoryRow::State(row)));
     }

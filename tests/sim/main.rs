@@ -24,5 +24,6 @@ mod outage;
 mod paths;
 mod plain;
 mod protocol;
+mod reports;
 mod restart;
 mod world;

@@ -5,15 +5,16 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{BeatListener, OpenedBeatKey};
+use super::event::{BeatListener, KeyReport, OpenedBeatKey};
 use super::path::Source;
 use super::table::{BATCH_MAX as BATCH, Counters, PlainVerdict, Received, Settings, Table, Transmit};
 use crate::base::batch::driver::{self as base_batch, send_all};
@@ -27,6 +28,9 @@ const RECEIVE_BUFFER_OCTETS: usize = 4 * 1024 * 1024;
 const BUFFER_OCTETS: usize = DATAGRAM_OCTETS_MAX + 1;
 
 type Inlet = base_batch::Inlet<BUFFER_OCTETS>;
+
+/// Reports of server keys on their way.
+const KEY_REPORTS_QUEUED: usize = 1_024;
 
 /// Between two looks at what the kernel dropped.
 const DROPS_EVERY: Duration = Duration::from_secs(1);
@@ -92,6 +96,8 @@ pub struct BeatServer {
     kernel_drops: AtomicU64,
     /// Rises with every turn of the thread.
     turns: AtomicU64,
+    /// Where reports of server keys go; without anybody they are dropped.
+    key_reports: OnceLock<mpsc::Sender<KeyReport>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     clock: Clock,
 }
@@ -129,6 +135,7 @@ impl BeatServer {
             waker: Mutex::new(Some(waker)),
             kernel_drops: AtomicU64::new(0),
             turns: AtomicU64::new(0),
+            key_reports: OnceLock::new(),
             thread: Mutex::new(None),
             clock: Clock,
         });
@@ -150,6 +157,30 @@ impl BeatServer {
         self.table().ask_for_renewal(keys);
     }
 
+    /// What clients say of the keys of their mail servers, from now on; for the first who asks.
+    #[must_use]
+    pub fn key_reports(&self) -> mpsc::Receiver<KeyReport> {
+        let (sender, receiver) = mpsc::channel(KEY_REPORTS_QUEUED);
+        // Whoever comes later reads the end at once.
+        let _ = self.key_reports.set(sender);
+        receiver
+    }
+
+    /// Hands on what clients said of keys; what finds no room waits in the table.
+    fn hand_on(&self, table: &mut Table) {
+        let reports = table.key_reports();
+        if reports.is_empty() {
+            return;
+        }
+        let room = self.key_reports.get().map_or(usize::MAX, mpsc::Sender::capacity);
+        for report in reports.drain(..room.min(reports.len())) {
+            if let Some(sender) = self.key_reports.get() {
+                // Only a reader that is gone refuses: nobody else sends.
+                let _ = sender.try_send(report);
+            }
+        }
+    }
+
     /// What was dropped and answered so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -163,6 +194,7 @@ impl BeatServer {
         let (answer, is_moving) = {
             let mut table = self.table();
             let answer = table.handle_datagram(octets, source, now, &*self.listener);
+            self.hand_on(&mut table);
             (answer, table.poll_timeout().is_some())
         };
         if is_moving {
@@ -260,7 +292,11 @@ impl BeatServer {
                     continue;
                 }
                 let batch = batch(inlet, index);
-                self.table().handle_batch(&batch, now, &*self.listener, &mut out);
+                {
+                    let mut table = self.table();
+                    table.handle_batch(&batch, now, &*self.listener, &mut out);
+                    self.hand_on(&mut table);
+                }
                 self.send_all(&mut out);
             }
             if due.is_some_and(|due| due <= now.0) {

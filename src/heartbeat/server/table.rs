@@ -5,15 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::cookie::{Asked, Clockwork};
-use super::event::{BeatEvent, BeatKind, BeatListener, OpenedBeatKey, Standing};
+use super::event::{BeatEvent, BeatKind, BeatListener, KeyReport, OpenedBeatKey, Standing};
 use super::flood::{LoudSources, SignatureBudget};
 use super::limit::ChallengeLimit;
 use super::path::{Answer, Elapsed, Genuine, Outcome, PlainOutcome, ReplyFacts, Run, Source};
 use super::roster::{Found, PathName, Roster};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::heartbeat::datagram::{
-    self, Challenge, ClientBody, ClientDatagram, Header, Locator, Reason, Reply, ReplyFlags, SHORT_OCTETS,
-    ServerDatagram, centiseconds,
+    self, Challenge, ClientBody, ClientDatagram, Header, ListedAddress, Locator, Reason, Reply, ReplyFlags,
+    SHORT_OCTETS, ServerDatagram, centiseconds,
 };
 
 /// How long an old key stays good after the first opening under a newer one.
@@ -26,6 +26,10 @@ pub const BATCH_MAX: usize = 64;
 const CALM_FROM_PERCENT: u64 = 1;
 /// For how long after that.
 const CALM_FOR: Duration = Duration::from_secs(20);
+
+/// Reports of server keys that wait to be taken. Beyond these the beat counts and the reply is left out, so that the
+/// client says it again.
+pub const KEY_REPORTS_MAX: usize = 1_024;
 
 /// What the operator chose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,6 +131,9 @@ pub struct Table {
     events: Vec<BeatEvent>,
     standings: Vec<Standing>,
     pending: Vec<Pending>,
+    /// Address lists of the batch.
+    lists: Vec<(EndpointId, Vec<ListedAddress>)>,
+    key_reports: Vec<KeyReport>,
 }
 
 impl std::fmt::Debug for Table {
@@ -158,7 +165,14 @@ impl Table {
             events: Vec::new(),
             standings: Vec::new(),
             pending: Vec::new(),
+            lists: Vec::new(),
+            key_reports: Vec::new(),
         }
+    }
+
+    /// The reports of server keys that wait; who takes them leaves room for new ones.
+    pub fn key_reports(&mut self) -> &mut Vec<KeyReport> {
+        &mut self.key_reports
     }
 
     /// What happened so far.
@@ -305,7 +319,7 @@ impl Table {
         let (datagram, signatures) = (&datagram, &self.signatures);
         let genuine =
             Genuine { datagram, octets, move_key: &move_key, source, now, clockwork, interval, is_reserve, signatures };
-        let Some((outcome, is_moving)) =
+        let Some((mut outcome, is_moving)) =
             self.roster.with_path(name, now, |path| (path.handle(&genuine), path.poll_timeout().is_some()))
         else {
             return;
@@ -313,7 +327,43 @@ impl Table {
         if is_moving {
             self.note_move(name);
         }
-        self.queue(found, outcome, datagram.header, source, now);
+        let header = datagram.header;
+        if matches!(datagram.body, ClientBody::AddressList(_) | ClientBody::ServerKey { .. }) {
+            self.take_report(found, datagram, (octets, &move_key), &mut outcome);
+        }
+        self.queue(found, outcome, header, source, now);
+    }
+
+    /// What a beat carries beside itself: of effect only if the beat counts and nothing newer of its run was seen, so
+    /// that no datagram that was held back brings old things again.
+    fn take_report(
+        &mut self,
+        found: Found,
+        datagram: &ClientDatagram,
+        (octets, move_key): (&[u8], &[u8; 32]),
+        outcome: &mut Outcome,
+    ) {
+        let is_beat = outcome.events.into_iter().any(|kind| matches!(kind, BeatKind::Beat { .. }));
+        let is_newest = matches!(outcome.answer, Answer::Reply(facts) if facts.is_newest);
+        if !is_beat || !is_newest {
+            return;
+        }
+        let (account, endpoint) = self.roster.ids(found.path);
+        match &datagram.body {
+            ClientBody::AddressList(list) => self.lists.push((endpoint, list.clone())),
+            ClientBody::ServerKey { .. } if self.key_reports.len() >= KEY_REPORTS_MAX => {
+                outcome.answer = Answer::Silence;
+            }
+            ClientBody::ServerKey { digest, .. } => self.key_reports.push(KeyReport {
+                endpoint,
+                account,
+                locator: datagram.header.locator,
+                digest: *digest,
+                octets: octets.to_vec(),
+                move_key: *move_key,
+            }),
+            ClientBody::Beat | ClientBody::Answer { .. } => {}
+        }
     }
 
     /// Whether this path is the second and the first is at home in the family of the source (docs/PROTOCOL.md §5).
@@ -382,7 +432,7 @@ impl Table {
                     tracing::info!(%account, %endpoint, "goodbye");
                     self.roster.end_other_path((found.path, path), now);
                 }
-                BeatKind::Beat { .. } => {}
+                BeatKind::Beat { .. } | BeatKind::RanOut => {}
             }
             self.events.push(BeatEvent { endpoint, account, path, at: now, kind });
         }
@@ -396,6 +446,9 @@ impl Table {
         self.standings.clear();
         listener.handle_all(&self.events, &mut self.standings);
         self.events.clear();
+        for (endpoint, list) in self.lists.drain(..) {
+            listener.handle_addresses(endpoint, &list);
+        }
         let mut pending = std::mem::take(&mut self.pending);
         for pending in pending.drain(..) {
             let standing = pending.last_event.and_then(|at| self.standings.get(at).copied());
