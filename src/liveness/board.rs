@@ -181,6 +181,7 @@ impl Board {
         let passed = now.since(before);
         let stepped = stepped(passed, wall - before_wall);
         self.rows.keep_epoch_near(now);
+        self.rows.calm(now);
         if stepped > OWN_ABSENCE {
             self.rows.set_wall(now, wall);
         }
@@ -234,7 +235,8 @@ impl Board {
 
     /// Silence counts again for all lines that were withheld; due ones go with the next scan.
     fn release(&mut self, from: Moment) {
-        for place in self.rows.all() {
+        // A line whose silence is withheld is never at rest.
+        for place in self.rows.unusual() {
             self.with(place, |machine| machine.release(from));
         }
     }

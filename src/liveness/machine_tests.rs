@@ -4,6 +4,7 @@ use chrono::TimeZone;
 
 use super::*;
 use crate::base::{AccountId, EndpointId};
+use crate::liveness::view::Families;
 
 fn moment(millis: u64) -> Moment {
     Moment::from_millis(1_000_000 + millis)

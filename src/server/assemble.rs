@@ -353,6 +353,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
     deliveries.ask_for_beats(Arc::clone(&updates) as _);
     updates.prove_by(Arc::clone(&deliveries));
+    updates.tell_pages(pages.clone());
     dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
     let recipients = start_recipients(&store, &stops).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients };

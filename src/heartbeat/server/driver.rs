@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{BeatListener, KeyReport, OpenedBeatKey};
 use super::path::Source;
+use super::roster::PIECE;
 use super::table::{BATCH_MAX as BATCH, Counters, PlainVerdict, Received, Settings, Table, Transmit};
 use crate::base::batch::driver::{self as base_batch, send_all};
 use crate::base::{AccountId, Clock, EndpointId, Moment};
@@ -37,6 +38,9 @@ const DROPS_EVERY: Duration = Duration::from_secs(1);
 
 /// Where the kernel counts drops of UDP sockets.
 const KERNEL_TABLES: [&str; 2] = ["/proc/net/udp", "/proc/net/udp6"];
+
+/// Pause between two pieces of a list of keys: who waits for the table gets it.
+const BETWEEN_PIECES: Duration = Duration::from_micros(50);
 
 /// Pause after a failed receive, so that a failure that stays does not burn a core.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
@@ -98,6 +102,8 @@ pub struct BeatServer {
     turns: AtomicU64,
     /// Where reports of server keys go; without anybody they are dropped.
     key_reports: OnceLock<mpsc::Sender<KeyReport>>,
+    /// One replacement of keys at a time.
+    replacing: Mutex<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
     clock: Clock,
 }
@@ -136,6 +142,7 @@ impl BeatServer {
             kernel_drops: AtomicU64::new(0),
             turns: AtomicU64::new(0),
             key_reports: OnceLock::new(),
+            replacing: Mutex::new(()),
             thread: Mutex::new(None),
             clock: Clock,
         });
@@ -148,8 +155,23 @@ impl BeatServer {
     }
 
     /// Replaces all keys; runs under unchanged keys go on.
+    ///
+    /// A million keys take a second or two. The table is free again after each piece of them, so that beats are answered
+    /// meanwhile; when this returns, a key that is gone is dead.
     pub fn replace_keys(&self, keys: impl IntoIterator<Item = OpenedBeatKey>) {
-        self.table().replace_keys(keys, self.clock.monotonic(), self.clock.wall());
+        let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = keys.into_iter();
+        let mut replacement = self.table().begin_replacement(keys.size_hint().0);
+        while self.table().read_piece(&mut replacement) {
+            std::thread::sleep(BETWEEN_PIECES);
+        }
+        let mut keys = keys.peekable();
+        while keys.peek().is_some() {
+            let piece: Vec<OpenedBeatKey> = keys.by_ref().take(PIECE).collect();
+            self.table().put_piece(&mut replacement, piece.into_iter(), (self.clock.monotonic(), self.clock.wall()));
+            std::thread::sleep(BETWEEN_PIECES);
+        }
+        self.table().end_replacement(replacement);
     }
 
     /// As [`Table::ask_for_renewal`].

@@ -9,7 +9,7 @@ use super::event::{BeatEvent, BeatKind, BeatListener, KeyReport, OpenedBeatKey, 
 use super::flood::{LoudSources, SignatureBudget};
 use super::limit::ChallengeLimit;
 use super::path::{Answer, Elapsed, Genuine, Outcome, PlainOutcome, ReplyFacts, Run, Source};
-use super::roster::{Found, PathName, Roster};
+use super::roster::{Found, PathName, Replacement, Roster};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::heartbeat::datagram::{
     self, Challenge, ClientBody, ClientDatagram, Header, ListedAddress, Locator, Reason, Reply, ReplyFlags,
@@ -184,7 +184,36 @@ impl Table {
     /// Replaces all keys. Runs under keys that stay are kept, also their proven addresses, which may be newer than
     /// the stored ones; a key that is gone is dead at once.
     pub fn replace_keys(&mut self, keys: impl IntoIterator<Item = OpenedBeatKey>, now: Moment, wall: WallTime) {
-        self.roster.replace_keys(keys.into_iter(), now, wall);
+        let keys = keys.into_iter();
+        let mut replacement = self.begin_replacement(keys.size_hint().0);
+        while self.roster.read_piece(&mut replacement) {}
+        self.roster.put_piece(&mut replacement, keys, (now, wall));
+        self.end_replacement(replacement);
+    }
+
+    /// As [`replace_keys`](Self::replace_keys) in pieces; one replacement at a time.
+    pub(super) fn begin_replacement(&mut self, keys: usize) -> Replacement {
+        self.roster.begin_replacement(keys)
+    }
+
+    /// Reads a piece of what is known; false once all is read.
+    pub(super) fn read_piece(&self, replacement: &mut Replacement) -> bool {
+        self.roster.read_piece(replacement)
+    }
+
+    /// Takes over a piece of the new keys.
+    pub(super) fn put_piece(
+        &mut self,
+        replacement: &mut Replacement,
+        keys: impl Iterator<Item = OpenedBeatKey>,
+        now: (Moment, WallTime),
+    ) {
+        self.roster.put_piece(replacement, keys, now);
+    }
+
+    /// What is not among the new keys is dead from now on.
+    pub(super) fn end_replacement(&mut self, replacement: Replacement) {
+        self.roster.end_replacement(replacement);
     }
 
     /// The keys whose clients are asked, by MORE, to exchange their token over HTTPS.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::lane::{Lane, Silence};
 use super::{Beat, Machine, Phase, Settings};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
+use crate::liveness::damping::Damping;
 use crate::liveness::recent::Recent;
 use crate::liveness::transition::{LineState, WatchedEndpoint};
 
@@ -67,8 +68,8 @@ pub(in crate::liveness) enum Kept {
     Packed,
     /// Here, with an IPv6 address in its own list.
     PackedV6,
-    /// Here, with its paths in their own list, and the IPv6 address of the main one too if there is one.
-    PackedPaths,
+    /// Here, with some of what few lines have in lists of its own.
+    PackedApart,
     /// As a whole machine elsewhere.
     Whole,
 }
@@ -126,6 +127,8 @@ pub(in crate::liveness) struct Apart {
     pub(in crate::liveness) v6: Option<IpAddr>,
     /// Of a line with two paths, or whose only path is the second.
     pub(in crate::liveness) paths: Option<PackedPaths>,
+    /// Of a line that changed its state a moment ago.
+    pub(in crate::liveness) damping: Option<Damping>,
 }
 
 /// The second path of a line, and which is which.
@@ -251,7 +254,7 @@ impl Machine {
             recent_base,
             stored_interval: (stored_interval, None),
             no_data_since: None,
-            damping: None,
+            damping,
             outputs,
         } = self
         else {
@@ -300,20 +303,20 @@ impl Machine {
                 | flag(MAIL_OK, *mail_ok == Some(true))
                 | flag(HAS_RECENT, recent_before.is_some())
                 | flag(LONG_INTERVAL, is_long),
-            kept: match (v6, paths) {
-                (None, None) => Kept::Packed,
-                (Some(_), None) => Kept::PackedV6,
-                (_, Some(_)) => Kept::PackedPaths,
+            kept: match (v6, paths, damping) {
+                (None, None, None) => Kept::Packed,
+                (Some(_), None, None) => Kept::PackedV6,
+                (_, Some(_), _) | (_, _, Some(_)) => Kept::PackedApart,
             },
         };
-        Some((packed, Apart { v6, paths }))
+        Some((packed, Apart { v6, paths, damping: damping.as_deref().copied() }))
     }
 
     /// The whole line again. Times of day are exact to the millisecond.
     pub(in crate::liveness) fn unpack(
         settings: Settings,
         packed: &Packed,
-        Apart { v6, paths }: Apart,
+        Apart { v6, paths, damping }: Apart,
         epoch: Epoch,
     ) -> Self {
         let (phase, state) = match packed.phase {
@@ -356,7 +359,7 @@ impl Machine {
                 .then(|| anchor - Duration::from_millis(u64::from(packed.recent_before_ms))),
             stored_interval: (interval, None),
             no_data_since: None,
-            damping: None,
+            damping: damping.map(Box::new),
             outputs: VecDeque::new(),
         }
     }
