@@ -430,7 +430,8 @@ impl Table {
                 Some(Elapsed::Check { run, source, path }) => {
                     self.counters.challenged += 1;
                     let about = About { run, path, seq: 0, reason: Reason::OldAddress, wants_signature: false };
-                    out.extend(self.write_challenge(&about, source, now));
+                    let key = self.roster.find(run.locator).map(|found| found.key);
+                    out.extend(key.and_then(|key| self.write_challenge(&about, key, source, now)));
                 }
                 Some(Elapsed::Moved { header, source, outcome }) => {
                     let Some(found) = self.roster.find(header.locator) else { continue };
@@ -499,7 +500,7 @@ impl Table {
             Answer::Challenge { reason, wants_signature } if self.limit.admits(source.address(), run, now) => {
                 self.counters.challenged += 1;
                 let about = About { run, path: header.path, seq: header.seq, reason, wants_signature };
-                self.write_challenge(&about, source, now)
+                self.write_challenge(&about, pending.found.key, source, now)
             }
             Answer::Silence | Answer::Challenge { .. } => {
                 self.counters.silent += 1;
@@ -508,12 +509,12 @@ impl Table {
             Answer::Reply(facts) => {
                 self.counters.replied += 1;
                 let standing = standing.unwrap_or_else(|| listener.standing(self.roster.ids(pending.found.path).1));
-                self.write_reply(header, source, facts, standing, (now, wall))
+                self.write_reply(pending, facts, standing, (now, wall))
             }
         }
     }
 
-    fn write_challenge(&self, about: &About, source: Source, now: Moment) -> Option<Transmit> {
+    fn write_challenge(&self, about: &About, key: u32, source: Source, now: Moment) -> Option<Transmit> {
         let About { run, path, seq, reason, wants_signature } = *about;
         let server_time = self.clockwork.server_time(now);
         let asked = Asked { run, source: source.address(), server_time, path };
@@ -526,17 +527,17 @@ impl Table {
             server_time,
             cookie: self.clockwork.cookie(&asked, reason, now),
         };
-        self.seal(ServerDatagram::Challenge(challenge), run, source)
+        self.seal(ServerDatagram::Challenge(challenge), run, key, source)
     }
 
     fn write_reply(
         &self,
-        header: &Header,
-        source: Source,
+        pending: &Pending,
         facts: ReplyFacts,
         standing: Standing,
         (now, wall): (Moment, WallTime),
     ) -> Option<Transmit> {
+        let (header, source) = (&pending.header, pending.source);
         let run = Run { locator: header.locator, boot: header.boot };
         let reply = Reply {
             seq: header.seq,
@@ -555,11 +556,12 @@ impl Table {
             endpoint_index: 255,
             neutralised_after_cs: centiseconds(standing.neutralised_after),
         };
-        self.seal(ServerDatagram::Reply(reply), run, source)
+        self.seal(ServerDatagram::Reply(reply), run, pending.found.key, source)
     }
 
-    fn seal(&self, datagram: ServerDatagram, run: Run, source: Source) -> Option<Transmit> {
-        let keys = self.roster.mac_keys(self.roster.find(run.locator)?.key)?;
+    /// `key` is that of the run.
+    fn seal(&self, datagram: ServerDatagram, run: Run, key: u32, source: Source) -> Option<Transmit> {
+        let keys = self.roster.mac_keys(key)?;
         let octets = datagram.encode(&keys.s2c, run.boot, run.locator);
         Some(Transmit { socket: source.socket, to: source.peer, octets })
     }
