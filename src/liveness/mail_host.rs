@@ -12,9 +12,6 @@ pub const DELEGATED_PREFIX_MIN: u8 = 48;
 /// What shares a line without being told.
 const NETWORK: u8 = 64;
 
-const KIND_MAIL_HOST: u8 = 1;
-const KIND_PREFIX: u8 = 3;
-
 /// What a list says of IPv6.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MailHost {
@@ -32,11 +29,11 @@ impl MailHost {
                 std::net::IpAddr::V4(_) => None,
             })
         };
-        let (address, _) = v6(KIND_MAIL_HOST).next()?;
+        let (address, _) = v6(ListedAddress::MAIL_HOST).next()?;
         let is_about = |(prefix, length): &(Ipv6Addr, u8)| {
             (DELEGATED_PREFIX_MIN..=NETWORK).contains(length) && is_same_network(address, *prefix, *length)
         };
-        Some(Self { address, prefix: v6(KIND_PREFIX).find(is_about) })
+        Some(Self { address, prefix: v6(ListedAddress::PREFIX).find(is_about) })
     }
 
     /// The address.
