@@ -251,7 +251,8 @@ impl Rows {
     /// Forgets changes that no longer count, also of lines that nothing happens to: [`CALMED_MAX`] at most.
     pub(super) fn calm(&mut self, now: Moment) {
         for _ in 0..CALMED_MAX {
-            let Some((_, place)) = self.calming.pop_front_if(|(calm_at, _)| *calm_at <= now) else { return };
+            let Some((_, place)) = self.calming.front().copied().filter(|(calm_at, _)| *calm_at <= now) else { return };
+            self.calming.pop_front();
             // Nothing is told by it.
             self.with(place, &mut Vec::new(), |machine| machine.forget(now));
             if self.damped.capacity() > 1_024 && self.damped.len() * 8 < self.damped.capacity() {

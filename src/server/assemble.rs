@@ -11,7 +11,7 @@ use super::health::Essentials;
 use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
 use super::names::NameSockets;
-use super::postroom::{Postroom, WaitingCounts, introduce};
+use super::postroom::{Postroom, WaitingCounts, acquaint, introduce};
 use super::reload::Reloader;
 use super::room_settings::{
     checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
@@ -351,9 +351,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let postroom =
         Arc::new(Postroom { spool: Arc::clone(&spool), flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
-    deliveries.ask_for_beats(Arc::clone(&updates) as _);
-    updates.prove_by(Arc::clone(&deliveries));
-    updates.tell_pages(pages.clone());
+    acquaint(&deliveries, &updates, &pages);
     dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
     let recipients = start_recipients(&store, &stops).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients };
