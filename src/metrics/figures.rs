@@ -195,6 +195,7 @@ mod tests {
                 new: 0,
                 held: 12,
                 refused: 4,
+                postmaster: 0,
                 held_bytes: 4_096,
                 delivering: 1,
                 postmaster: 0,
