@@ -11,7 +11,7 @@ use super::words::Locale;
 use crate::account::Endpoint;
 use crate::base::WallTime;
 use crate::delivery::view::FlushView;
-use crate::liveness::{Families, FamilyView, HistoryRow, LineState, LineView};
+use crate::liveness::{Families, HistoryRow, LineState, LineView};
 use crate::spool::Usage;
 use crate::update::{AccountUpdates, DeviceRequest, Source};
 
@@ -326,12 +326,7 @@ fn server_facts(facts: &StatusFacts<'_>) -> Vec<Fact> {
         }
         list.push(fact(locale.fact_name(), endpoint.host.to_string(), "mono"));
     }
-    for family in [facts.families.v4, facts.families.v6].into_iter().flatten() {
-        list.push(family_fact(&family, locale));
-    }
-    if let Some(named) = facts.families.not_proven {
-        list.push(fact(locale.fact_named(), locale.named_not_proven(named), "warn"));
-    }
+    list.extend(super::family::facts(&facts.families, locale));
     if !facts.domains.is_empty() {
         list.push(fact(locale.fact_domains(), domains(facts), ""));
     }
@@ -361,19 +356,6 @@ fn server_facts(facts: &StatusFacts<'_>) -> Vec<Fact> {
         }
     }
     list
-}
-
-/// Each family is proven, and goes, by itself.
-fn family_fact(family: &FamilyView, locale: Locale) -> Fact {
-    let name = if family.address.is_ipv4() { "IPv4" } else { "IPv6" };
-    let goes_after = format::short_span(family.goes_after, locale);
-    let since = family.proven_since.map(|at| format::day(at, locale).text);
-    let mut value = format!("{}, {}", family.address, locale.family(since.as_deref(), &goes_after));
-    if let Some(host) = family.mail_host {
-        value = format!("{host} ({}), {value}", locale.beside_client());
-    }
-    let is_late = family.silent_for.is_some_and(|silent| silent > family.goes_after / 2);
-    Fact { name, value, tone: if is_late || family.proven_since.is_none() { "warn" } else { "" } }
 }
 
 #[cfg(test)]
@@ -456,45 +438,6 @@ mod tests {
         assert!(page.lead.contains("a.example, b.example and 1 more"), "{}", page.lead);
         assert_eq!((page.held_count.as_str(), page.oldest_span.as_str()), ("14", "1:09 min"));
         assert_eq!(page.strip.label, "14 missed");
-    }
-
-    #[test]
-    fn each_family_is_told_with_its_proof_and_its_own_deadline() {
-        let view = line(LineState::Online, 0);
-        let family = |address: &str, since: Option<i64>, after: u64| FamilyView {
-            address: address.parse().unwrap(),
-            path: 0,
-            proven_since: since.map(at),
-            silent_for: since.map(|_| Duration::from_secs(1)),
-            goes_after: Duration::from_secs(after),
-            loss_percent: Some(0.0),
-            mail_host: None,
-        };
-        let v6 = FamilyView { mail_host: "2001:db8::25".parse().ok(), ..family("2001:db8::7", None, 29) };
-        let families = Families {
-            v4: Some(family("203.0.113.7", Some(-600), 17)),
-            v6: Some(v6),
-            not_proven: "2001:db8:9::1".parse().ok(),
-        };
-        let flush = FlushView::default();
-        let page = status(&StatusFacts { families, line: Some(&view), ..facts(&flush) });
-        let told =
-            |name: &str| page.facts.iter().find(|fact| fact.name == name).map(|fact| (fact.value.as_str(), fact.tone));
-        assert_eq!(
-            told("IPv4"),
-            Some(("203.0.113.7, proven since 24 Nov 03:50 UTC, withdrawn after 17 s of silence", ""))
-        );
-        assert_eq!(
-            told("IPv6"),
-            Some((
-                "2001:db8::25 (your mail server beside the client), 2001:db8::7, not heard since we started, withdrawn after 29 s of silence",
-                "warn"
-            ))
-        );
-        assert!(
-            told("Named by your client")
-                .is_some_and(|(value, tone)| value.starts_with("2001:db8:9::1") && tone == "warn")
-        );
     }
 
     #[test]
