@@ -131,6 +131,8 @@ pub fn carry_out(command: &BeatCommand) -> ExitCode {
         BeatCommand::Recipients(arguments) => recipients::upload(arguments).map(|()| ExitCode::SUCCESS),
         BeatCommand::Install(arguments) => service::install(arguments).map(|()| ExitCode::SUCCESS),
         BeatCommand::Uninstall(arguments) => service::uninstall(arguments).map(|()| ExitCode::SUCCESS),
+        #[cfg(windows)]
+        BeatCommand::Service(_) => service::serve().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|message| {
         eprintln!("pulsemx-beat: {message}");
