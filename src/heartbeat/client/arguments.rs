@@ -41,7 +41,7 @@ pub enum BeatCommand {
 #[cfg(feature = "https")]
 #[derive(Clone, Debug, clap::Args)]
 pub struct JoinArguments {
-    /// The address, good once: https://HOST/join/...
+    /// The address, good once: https://HOST/join/...; or - to read a token from standard input
     #[arg(value_name = "ADDRESS")]
     pub address: String,
     /// New file for the token; made with mode 0600
