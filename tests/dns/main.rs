@@ -12,6 +12,7 @@
 mod support;
 
 mod ask;
+mod families;
 mod states;
 mod transport;
 mod updates;

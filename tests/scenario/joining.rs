@@ -44,6 +44,32 @@ fn a_client_joins_with_an_address_that_is_good_once() {
 }
 
 #[test]
+fn a_token_that_was_handed_over_is_read_from_standard_input_into_a_closed_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let join = |input: &str| {
+        let mut child = Command::new(PULSEMX_BEAT)
+            .args(["join", "-", "--token-file", file.to_str().unwrap()])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // One that ends before it has read is heard all the same.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    let token = pulsemx::heartbeat::token::Token::from_octets([7; 32]).text();
+    let wrong = join("pmb1-nonsense\n");
+    assert!(wrong.status.code() == Some(2) && !file.exists(), "{}", said(&wrong));
+    let done = join(&format!("{}\nmore\n", *token));
+    assert!(done.status.success() && !said(&done).contains("pmb1-"), "{}", said(&done));
+    assert_eq!(fs::read_to_string(&file).unwrap().trim(), *token);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(said(&join(&token)).contains("is there already"));
+}
+
+#[test]
 fn status_asks_without_counting_as_a_beat() {
     let server = Server::start("1s", "");
     let file = server.add_account("firma", 25);

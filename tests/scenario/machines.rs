@@ -1,7 +1,7 @@
 //! A customer's machine behind a router: a frozen mapping, the mail server's key, two servers, a metered line.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -132,6 +132,16 @@ fn a_second_server_is_used_while_the_first_does_not_answer() {
     let _client = Client::start(&[first.address, second.address], &token, &["--one-family"]);
     server.wait_state("firma", "online", Duration::from_secs(60));
     assert!(first.passed().is_empty() && !second.passed().is_empty());
+}
+
+#[test]
+fn a_line_whose_ipv4_leads_nowhere_is_up_over_ipv6() {
+    let server = Server::start_on_ipv6("1s");
+    let token = server.add_account("firma", 25);
+    let nowhere = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let _client = Client::start(&[nowhere.local_addr().unwrap(), server.heartbeat], &token, &[]);
+    server.wait_state("firma", "online", Duration::from_secs(60));
+    assert_eq!(server.account("firma")["address"], "::1");
 }
 
 #[test]

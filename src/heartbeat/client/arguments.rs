@@ -27,17 +27,21 @@ pub enum BeatCommand {
     /// Tell the backup MX who lives in your domains, so that it can refuse others while your mail server is away
     #[cfg(feature = "https")]
     Recipients(RecipientsArguments),
-    /// Run as a systemd service from now on, with the same arguments as `run`
+    /// Run as a service of the system from now on (systemd, launchd, Windows), with the same arguments as `run`
     Install(InstallArguments),
-    /// Remove the systemd service
+    /// Remove the service; the token stays
     Uninstall(UninstallArguments),
+    /// What the service manager of Windows runs
+    #[cfg(windows)]
+    #[command(hide = true)]
+    Service(RunArguments),
 }
 
 /// `pulsemx-beat join`
 #[cfg(feature = "https")]
 #[derive(Clone, Debug, clap::Args)]
 pub struct JoinArguments {
-    /// The address, good once: https://HOST/join/...
+    /// The address, good once: https://HOST/join/...; or - to read a token from standard input
     #[arg(value_name = "ADDRESS")]
     pub address: String,
     /// New file for the token; made with mode 0600
@@ -110,7 +114,7 @@ pub struct InstallArguments {
     /// What the service runs
     #[command(flatten)]
     pub run: RunArguments,
-    /// Only print the unit
+    /// Only print what would be done
     #[arg(long)]
     pub dry_run: bool,
 }

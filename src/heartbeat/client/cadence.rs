@@ -87,6 +87,8 @@ pub struct Client {
     wants_extra: bool,
     unanswered: u32,
     last_heard: Moment,
+    /// Anything of the server ever arrived here.
+    was_heard: bool,
     /// When the oldest beat was sent since which nothing was heard.
     waiting_since: Option<Moment>,
     fallback: Fallback,
@@ -133,6 +135,7 @@ impl Client {
             wants_extra: false,
             unanswered: 0,
             last_heard: now,
+            was_heard: false,
             waiting_since: None,
             fallback: Fallback::absent(now),
             is_calm: false,
@@ -172,6 +175,12 @@ impl Client {
     #[must_use]
     pub fn is_proven(&self) -> bool {
         self.proven.is_some() && self.mode != Mode::Superseded
+    }
+
+    /// Whether two beats and more were sent and not even a challenge ever came: this way leads nowhere.
+    #[must_use]
+    pub const fn is_unheard(&self) -> bool {
+        !self.was_heard && self.unanswered >= NEW_SOCKET_BEATS
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do; nothing once the goodbye is over.

@@ -131,6 +131,8 @@ pub fn carry_out(command: &BeatCommand) -> ExitCode {
         BeatCommand::Recipients(arguments) => recipients::upload(arguments).map(|()| ExitCode::SUCCESS),
         BeatCommand::Install(arguments) => service::install(arguments).map(|()| ExitCode::SUCCESS),
         BeatCommand::Uninstall(arguments) => service::uninstall(arguments).map(|()| ExitCode::SUCCESS),
+        #[cfg(windows)]
+        BeatCommand::Service(_) => service::serve().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|message| {
         eprintln!("pulsemx-beat: {message}");
@@ -242,10 +244,12 @@ impl<F: FnMut(&Report)> Running<F> {
     }
 
     /// The second path is wanted while the first is at home in IPv4, and proven: where another machine has the account
-    /// (a copy of this one, or the one that this is a copy of), this path must not take its IPv6 address.
+    /// (a copy of this one, or the one that this is a copy of), this path must not take its IPv6 address. It is wanted as
+    /// well where IPv4 leads nowhere, not even to a challenge.
     fn follow_second(&mut self) {
         let Some(second) = &self.second else { return };
-        second.set_wanted(self.uplink.is_v4() == Some(true) && self.uplink.client.is_proven());
+        let first = &self.uplink.client;
+        second.set_wanted(self.uplink.is_v4() == Some(true) && (first.is_proven() || first.is_unheard()));
         for word in second.words() {
             match word {
                 SecondWord::Report(report) => (self.report)(&report),

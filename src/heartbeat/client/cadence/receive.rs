@@ -36,7 +36,7 @@ impl Client {
         self.waiting_since = None;
         self.fallback.handle_window(datagram::from_centiseconds(reply.neutralised_after_cs));
         self.learn_time(reply.server_time, reply.seq, now);
-        self.last_heard = now;
+        (self.last_heard, self.was_heard) = (now, true);
         self.unanswered = 0;
         self.is_calm = reply.flags.has(ReplyFlags::CALM);
         self.events.push_back(ClientEvent::Replied(*reply));
@@ -140,7 +140,7 @@ impl Client {
 
     /// The server was heard: the beat under way gets all its copies, however long the silence was before.
     fn hear_again(&mut self, now: Moment) {
-        self.last_heard = now;
+        (self.last_heard, self.was_heard) = (now, true);
         self.waiting_since = None;
         let has_copies = self.mode == Mode::Running && !self.is_calm && !self.fallback.is_carrying();
         if let Some(beat) = self.beat.as_mut().filter(|_| has_copies) {

@@ -1,11 +1,16 @@
 //! Carries out `join` and `status`: one request each.
 
+use std::io::BufRead;
+use std::path::Path;
 use std::process::ExitCode;
+
+use zeroize::Zeroizing;
 
 use super::super::arguments::{JoinArguments, StatusArguments};
 use super::super::https::Base;
 use super::super::https::driver::{self as https, Settings};
-use super::super::token_file::driver::{Draft, read_token};
+use super::super::token_file::driver::{Draft, TOKEN_LINE_OCTETS_MAX, read_token};
+use crate::heartbeat::token::Token;
 
 /// Exchanges a one-time address for a token and keeps that in a new file.
 ///
@@ -15,6 +20,9 @@ pub(in crate::heartbeat::client) fn join(arguments: &JoinArguments) -> Result<()
     let file = &arguments.token_file;
     if file.exists() {
         return Err(format!("{} is there already; move it away or name another file", file.display()));
+    }
+    if arguments.address == "-" {
+        return keep_from(std::io::stdin().lock(), file);
     }
     let base = Base::parse(&arguments.address)?;
     // Before the code is used up.
@@ -33,6 +41,20 @@ pub(in crate::heartbeat::client) fn join(arguments: &JoinArguments) -> Result<()
         command.push_str(&format!(" --ca-file {}", ca.display()));
     }
     println!("now run: {command} --token-file {}", file.display());
+    Ok(())
+}
+
+/// Keeps the token in the first line of `input` in a new file.
+fn keep_from(input: impl BufRead, file: &Path) -> Result<(), String> {
+    let mut line = Zeroizing::new(String::new());
+    input
+        .take(TOKEN_LINE_OCTETS_MAX)
+        .read_line(&mut line)
+        .map_err(|error| format!("cannot read the token: {error}"))?;
+    let token = Token::parse(&line).map_err(|error| format!("the first line is no token: {error}"))?;
+    let failed = |error: std::io::Error| format!("cannot write {}: {error}", file.display());
+    Draft::begin(file).map_err(failed)?.keep(&token).map_err(failed)?;
+    println!("the token is in {}", file.display());
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use crate::heartbeat::client::driver::ClientError;
 use crate::heartbeat::token::Token;
 
 /// Longest first line of a token file that is looked at, octets.
-const TOKEN_LINE_OCTETS_MAX: u64 = 256;
+pub(in crate::heartbeat::client) const TOKEN_LINE_OCTETS_MAX: u64 = 256;
 
 /// Reads the token of a file that only its owner may read.
 ///
