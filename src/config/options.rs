@@ -401,7 +401,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "[]",
         "Where alerts for the operator go. This version writes them to the log.",
     ),
-    reserved("metrics.listen", Kind::Addresses, "\"127.0.0.1:9464\"", "Prometheus metrics."),
+    option(
+        "metrics.listen",
+        Kind::Addresses,
+        "[]",
+        "Figures for Prometheus at /metrics, over plain HTTP, for example \"127.0.0.1:9464\". They name no customer. None: not served.",
+    ),
     option("log.format", Kind::Choice(&["auto", "text", "json"]), "\"auto\"", "Lines for people or JSON. auto: text."),
     option("store.engine", Kind::Choice(&["sqlite"]), "\"sqlite\"", "Storage engine."),
 ];
