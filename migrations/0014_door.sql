@@ -12,19 +12,3 @@ ALTER TABLE message ADD COLUMN requires_tls INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE endpoint ADD COLUMN size_max INTEGER;
 ALTER TABLE endpoint ADD COLUMN eight_bit_mime INTEGER;
 ALTER TABLE endpoint ADD COLUMN smtputf8 INTEGER;
-
--- Recipients that were refused at the door: envelopes only, for a week. The account may be gone, hence no reference.
-CREATE TABLE refused_recipient (
-    id INTEGER PRIMARY KEY,
-    at INTEGER NOT NULL,
-    account INTEGER,
-    peer TEXT NOT NULL,
-    helo TEXT NOT NULL,
-    reverse_path TEXT NOT NULL COLLATE NOCASE,
-    mailbox TEXT NOT NULL COLLATE NOCASE,
-    code INTEGER NOT NULL,
-    reply TEXT NOT NULL
-);
-CREATE INDEX refused_recipient_at ON refused_recipient (at);
-CREATE INDEX refused_recipient_mailbox ON refused_recipient (mailbox, at);
-CREATE INDEX refused_recipient_reverse_path ON refused_recipient (reverse_path, at);
