@@ -173,6 +173,11 @@ pub enum QueueCommand {
         /// Spool id
         id: String,
     },
+    /// Show what became of mail from or to an address in the last week, refused recipients included; or one message
+    Trace {
+        /// Address or spool id
+        what: String,
+    },
     /// Keep mail back: one message, or all of an account
     Hold(QueueHold),
     /// Deliver what is kept back: one message (refused and expired ones as well), or end the hold of an account
@@ -211,6 +216,10 @@ impl From<OperatorCommand> for Request {
                 Self::QueueList { account, filter: state, after, limit }
             }
             OperatorCommand::Queue(QueueCommand::Show { id }) => Self::QueueShow { id },
+            OperatorCommand::Queue(QueueCommand::Trace { what }) if what.contains('@') || what.is_empty() => {
+                Self::QueueTrace { address: what }
+            }
+            OperatorCommand::Queue(QueueCommand::Trace { what }) => Self::QueueShow { id: what },
             OperatorCommand::Queue(QueueCommand::Hold(command)) => command.into(),
             OperatorCommand::Queue(QueueCommand::Release(command)) => command.into(),
             OperatorCommand::Queue(QueueCommand::Fail { id }) => mail_request::fail(id),

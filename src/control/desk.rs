@@ -12,7 +12,7 @@ use super::reply::{
 use super::request::{QueueFilter, Request};
 use crate::account::{
     Account, AccountError, AccountName, AccountStatus, AccountStore, Change, Directory, DirectoryHandle, LEAVING_FOR,
-    OPERATOR, SealKey,
+    OPERATOR, OPERATOR_NAME, SealKey,
 };
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
 use crate::delivery::Flushes;
@@ -21,6 +21,7 @@ use crate::liveness::guard::Fault;
 use crate::liveness::{self, LineState, Lines, TransitionLog};
 use crate::recipient::{RecipientStore, Recipients};
 use crate::smtp::Counters;
+use crate::smtp::refusals::RefusalStore;
 use crate::spool::{
     DeliveryReply, ListCursor, ListQuery, MessageRow, RecipientRow, RetrySelection, SpoolError, SpoolStore, StateFilter,
 };
@@ -80,6 +81,8 @@ pub struct Desk {
     pub spool: Arc<dyn SpoolStore>,
     /// What was found of its senders.
     pub verdicts: Arc<dyn VerdictStore>,
+    /// Recipients refused at the door.
+    pub refusals: Arc<dyn RefusalStore>,
     /// History.
     pub log: Arc<dyn TransitionLog>,
     /// Update tokens, names, last requests.
@@ -141,6 +144,7 @@ impl Desk {
                 self.queue(account.as_ref(), filter, after, limit).await
             }
             Request::QueueShow { id } => self.message(&id).await,
+            Request::QueueTrace { address } => self.trace(&address, now).await,
             Request::QueueRetry { id, account } => self.retry(id, account.as_ref(), now).await,
             Request::StateList => self.state().await,
             Request::Reload => {
@@ -458,12 +462,13 @@ pub(super) fn spool_id(text: &str) -> Result<SpoolId, CommandError> {
     text.parse().map_err(|e: crate::base::id::SpoolIdError| CommandError::new(e.to_string()))
 }
 
-fn message_shown(directory: &Directory, row: &MessageRow) -> MessageShown {
+pub(super) fn message_shown(directory: &Directory, row: &MessageRow) -> MessageShown {
     let first = row.recipients.first().map(|r| r.account);
-    let account = first
-        .filter(|first| row.recipients.iter().all(|r| r.account == *first))
-        .and_then(|id| directory.account(id))
-        .map(|a| a.name.clone());
+    let name = |id| match id {
+        OPERATOR => OPERATOR_NAME.parse().ok(),
+        id => directory.account(id).map(|account| account.name.clone()),
+    };
+    let account = first.filter(|first| row.recipients.iter().all(|r| r.account == *first)).and_then(name);
     MessageShown {
         id: row.id.to_string(),
         account,

@@ -15,6 +15,7 @@ pub mod recipient_arguments;
 mod recipient_desk;
 pub mod reply;
 pub mod request;
+mod trace_desk;
 pub mod update_arguments;
 mod update_desk;
 mod update_print;

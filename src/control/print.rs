@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::reply::{
     AccountShown, FamilyShown, MessageDetailShown, MessageShown, PinShown, QueueShown, RecipientsShown, Reply,
-    StateShown, StatusShown, TokenShown,
+    StateShown, StatusShown, TokenShown, TraceShown,
 };
 use super::{update_print, zone_print};
 use crate::account::AccountStatus;
@@ -34,6 +34,7 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         ),
         Reply::Pin(shown) => pin(shown),
         Reply::Queue(shown) => queue(shown, now),
+        Reply::Trace(shown) => trace(shown, now),
         Reply::Message(shown) => message(shown, now),
         Reply::Retried { recipients } => format!("{recipients} recipients queued for now\n"),
         Reply::State(shown) => state(shown, now),
@@ -270,6 +271,26 @@ fn queue(shown: &QueueShown, now: WallTime) -> String {
     let mut text = table(&rows);
     if let Some(next) = &shown.next {
         let _ = writeln!(text, "more: --after {next}");
+    }
+    text
+}
+
+fn trace(shown: &TraceShown, now: WallTime) -> String {
+    let mut text = String::new();
+    if !shown.messages.is_empty() || shown.refused.is_empty() {
+        text = queue(&QueueShown { messages: shown.messages.clone(), next: None }, now);
+    }
+    if shown.is_cut {
+        text.push_str("only the oldest of the week; there were too many messages to look through\n");
+    }
+    if !shown.refused.is_empty() {
+        let head = ["REFUSED", "PEER", "HELO", "FROM", "TO", "REPLY"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(shown.refused.iter().map(|one| {
+            let from = if one.from.is_empty() { "<>".to_owned() } else { safe(&one.from) };
+            vec![time(one.at), one.peer.to_string(), safe(&one.helo), from, safe(&one.to), safe(&one.reply)]
+        }));
+        text.push_str(&table(&rows));
     }
     text
 }

@@ -407,6 +407,34 @@ pub struct StatusShown {
     pub smtp: Option<CountersShown>,
 }
 
+/// What became of mail from or to an address.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TraceShown {
+    /// Messages of the last week, oldest first.
+    pub messages: Vec<MessageShown>,
+    /// There were more than were looked through.
+    pub is_cut: bool,
+    /// Recipients refused at the door, newest first.
+    pub refused: Vec<RefusedShown>,
+}
+
+/// One recipient that was refused at the door.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RefusedShown {
+    /// When.
+    pub at: WallTime,
+    /// By whom it was sent.
+    pub peer: std::net::IpAddr,
+    /// What that peer called itself.
+    pub helo: String,
+    /// Envelope sender.
+    pub from: String,
+    /// The recipient.
+    pub to: String,
+    /// What the peer was told.
+    pub reply: String,
+}
+
 /// Silence that may be our own fault.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct StateShown {
@@ -484,6 +512,8 @@ pub enum Reply {
     Pin(PinShown),
     /// To `queue list`.
     Queue(QueueShown),
+    /// To `queue trace`.
+    Trace(TraceShown),
     /// To `queue show`.
     Message(Box<MessageDetailShown>),
     /// To `queue retry`.
@@ -546,6 +576,7 @@ impl Reply {
             Self::Proof(shown) => serde_json::to_string(shown),
             Self::Pin(shown) => serde_json::to_string(shown),
             Self::Queue(shown) => serde_json::to_string(shown),
+            Self::Trace(shown) => serde_json::to_string(shown),
             Self::Message(shown) => serde_json::to_string(shown),
             Self::Recipients(shown) => serde_json::to_string(shown),
             Self::Retried { recipients } => serde_json::to_string(&serde_json::json!({ "recipients": recipients })),
@@ -577,6 +608,7 @@ impl Reply {
             | Self::Proof(_)
             | Self::Pin(_)
             | Self::Queue(_)
+            | Self::Trace(_)
             | Self::Message(_)
             | Self::Retried { .. }
             | Self::State(_)

@@ -118,6 +118,11 @@ pub enum Request {
         /// Spool id.
         id: String,
     },
+    /// What became of mail from or to an address.
+    QueueTrace {
+        /// The address.
+        address: String,
+    },
     /// Another try, now.
     QueueRetry {
         /// Of one message.
@@ -358,6 +363,7 @@ impl Request {
             | Self::AccountProof { .. }
             | Self::QueueList { .. }
             | Self::QueueShow { .. }
+            | Self::QueueTrace { .. }
             | Self::StateList
             | Self::Status => true,
             Self::AccountAdd { .. }

@@ -36,6 +36,7 @@ use crate::liveness::driver::Liveness;
 use crate::liveness::{self, Lines, TransitionLog, WatchedEndpoint};
 use crate::recipient::{RecipientStore, Recipients};
 use crate::smtp::StoredListener;
+use crate::smtp::refusals::driver::RefusalLedger;
 use crate::smtp::{SmtpRooms, SmtpServer};
 use crate::spool::SpoolStore;
 use crate::store::sqlite::{self, OpenError, SqliteStore};
@@ -270,6 +271,7 @@ impl Shared {
             stored,
             certificate: Some(certificate.clone()),
             ids: Arc::new(SpoolIds::default()),
+            refusals: Some(RefusalLedger::start(Arc::clone(&self.store) as _)),
         }
     }
 
@@ -302,6 +304,7 @@ impl Shared {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
             verdicts: Arc::clone(&self.store) as _,
+            refusals: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
             names: Arc::clone(&self.store) as _,

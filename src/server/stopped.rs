@@ -29,6 +29,7 @@ pub async fn answer(config: &Config, request: Request) -> Result<Reply, CommandE
         accounts: Arc::clone(&store) as _,
         spool: Arc::clone(&store) as _,
         verdicts: Arc::clone(&store) as _,
+        refusals: Arc::clone(&store) as _,
         updates: Arc::clone(&store) as _,
         names: Arc::clone(&store) as _,
         recipients: Arc::clone(&store) as _,

@@ -18,6 +18,7 @@ use super::connection::driver::{Seat, serve};
 use super::counters::Counters;
 use super::gate::Gate;
 use super::rates::{Deed, Rates};
+use super::refusals::driver::RefusalLedger;
 use super::requests::FlushRequests;
 use super::settings::{LISTEN_BACKLOG, Settings};
 use super::transactions::Transactions;
@@ -52,6 +53,8 @@ pub struct SmtpRooms {
     pub ids: Arc<SpoolIds>,
     /// Who looks at senders once their mail is ours.
     pub checks: Option<Arc<Checker>>,
+    /// Where refused recipients are noted.
+    pub refusals: Option<RefusalLedger>,
 }
 
 /// What all sessions share.

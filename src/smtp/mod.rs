@@ -21,6 +21,7 @@ pub mod header;
 pub mod pace;
 pub mod path;
 pub mod rates;
+pub mod refusals;
 pub mod reply;
 mod requests;
 pub mod session;
@@ -28,6 +29,7 @@ pub mod settings;
 pub mod trace;
 mod transactions;
 mod verb;
+mod whereabouts;
 
 use crate::base::AccountId;
 

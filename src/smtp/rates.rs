@@ -36,7 +36,7 @@ pub const REFUSALS_OF_THE_HONEST: u32 = 20;
 pub enum Deed {
     /// A connection.
     Connection,
-    /// MAIL.
+    /// Content that begins. MAIL alone is none: whoever says it and goes takes nothing from his neighbours.
     Message,
     /// RCPT.
     Recipient,
@@ -141,6 +141,17 @@ impl Rates {
 
     fn group_of(&self, network: IpAddr) -> Option<&Mutex<Vec<Row>>> {
         self.groups.get(usize::try_from(self.secret.hash_one(network) % (GROUPS as u64)).unwrap_or(0))
+    }
+
+    /// Whether a deed would be admitted. Counts nothing and keeps nothing.
+    #[must_use]
+    pub fn would_admit(&self, peer: IpAddr, deed: Deed, now: Moment) -> bool {
+        let Some(limit) = self.limits.load().get(deed.place()).copied().flatten() else { return true };
+        let network = neighbourhood_of(peer);
+        let Some(group) = self.group_of(network) else { return true };
+        let rows = group.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = rows.iter().find(|row| row.network == network).and_then(|row| row.due_us.get(deed.place()));
+        due.copied().unwrap_or(0).saturating_sub(now.as_millis().saturating_mul(1_000)) <= limit.ahead_us
     }
 
     /// Counts a deed. False, and not counted, when the network of `peer` has done too much.
@@ -265,6 +276,8 @@ mod tests {
             let flood = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + (number << 8)));
             assert!(rates.admits(flood, Deed::Connection, at(2 + u64::from(number) / 1000)));
         }
+        let regained = (0..1_000).take_while(|_| rates.admits(debtor, Deed::Connection, at(202))).count();
+        assert!((200..=202).contains(&regained), "what he owes is not forgotten: {regained} of 300");
         let rows: usize = rates.groups.iter().map(|group| group.lock().unwrap().len()).sum();
         assert!(rows <= GROUPS * NETWORKS_PER_GROUP, "{rows}");
         assert!(std::mem::size_of::<Row>() * GROUPS * NETWORKS_PER_GROUP <= 3 << 20);

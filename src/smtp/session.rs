@@ -26,11 +26,13 @@ use super::counters::Counters;
 use super::gate::Stress;
 use super::pace::Pace;
 use super::rates::Deed;
+use super::refusals::Refused;
 use super::reply::{self, Reply, Whereabouts};
 use super::settings::{COMMAND_OCTETS_MAX, ERRORS_MAX, IDLE_COMMANDS_MAX, OUTPUT_OCTETS_MAX, Settings};
+pub(super) use super::whereabouts::whereabouts;
 use crate::account::{Directory, ServedDomain};
 use crate::base::{AccountId, DomainName, EndpointId, LocalPart, Moment, ReversePath, SpoolId, WallTime};
-use crate::liveness::{LineState, LineView};
+use crate::liveness::LineView;
 use crate::recipient::Judgement;
 use crate::spool::{BodyType, MessageDsn, NewMessage, NewRecipient, Usage};
 
@@ -53,11 +55,20 @@ pub trait World {
         let _ = (peer, deed, now);
         true
     }
+    /// Whether [`admits`](Self::admits) would say yes; counts nothing.
+    fn would_admit(&self, peer: IpAddr, deed: Deed, now: Moment) -> bool {
+        let _ = (peer, deed, now);
+        true
+    }
     /// Whether as many transactions are open as memory is meant for, in all sessions or in those of the network of `peer`,
     /// who is absent if he has no limits.
     fn is_too_busy(&self, peer: Option<IpAddr>) -> bool {
         let _ = peer;
         false
+    }
+    /// Keeps that a recipient was refused. Returns at once.
+    fn note_refused(&self, refused: Refused) {
+        let _ = refused;
     }
     /// The line to one server.
     fn line(&self, endpoint: EndpointId) -> Option<LineView>;
@@ -178,7 +189,7 @@ pub(super) struct Content {
 
 /// The chunk of a BDAT that was refused.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct RefusedChunk {
     /// None before EHLO.
     pub(super) greeting: Option<Greeting>,
     /// Octets that are still to come.
@@ -208,7 +219,7 @@ pub(super) enum State {
     Content(Greeting, Envelope, Box<Content>),
     /// Between two chunks.
     Chunks(Greeting, Envelope, Box<Content>),
-    Swallow(Box<Refused>),
+    Swallow(Box<RefusedChunk>),
     Committing(Greeting, Receipt),
     Handshake,
     Closed,
@@ -546,29 +557,6 @@ impl Session {
             fair_share: world.fair_share(),
             now: world.wall(),
         })
-    }
-}
-
-/// The best of the lines that lead to a domain.
-pub(super) fn whereabouts(domain: &DomainName, world: &dyn World) -> Whereabouts {
-    let directory = world.directory();
-    let endpoints = directory.served(domain).map(|served| served.endpoints).unwrap_or_default();
-    let rank = |line: &LineView| match line.state {
-        LineState::Online => 0,
-        LineState::Returning => 1,
-        LineState::Suspect => 2,
-        LineState::Offline => 3,
-        LineState::New => 4,
-    };
-    let best = endpoints.iter().filter_map(|endpoint| world.line(*endpoint)).min_by_key(rank);
-    match best {
-        None => Whereabouts::NeverSeen,
-        Some(line) => match line.state {
-            LineState::Online | LineState::Returning => Whereabouts::There,
-            LineState::Suspect => Whereabouts::Doubtful,
-            LineState::Offline => Whereabouts::Missing { since: line.since },
-            LineState::New => Whereabouts::NeverSeen,
-        },
     }
 }
 

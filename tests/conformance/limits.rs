@@ -86,3 +86,23 @@ fn a_message_of_many_pieces_arrives_whole() {
     assert!(kept.message.chunks_ahead > 50);
     assert_eq!(server.spool.pieces_ahead(), 0);
 }
+
+/// Whoever says MAIL and goes spends nothing of what his network may bring.
+#[test]
+fn a_message_counts_for_its_network_once_its_content_begins() {
+    let server = Server::start_with(|settings| {
+        settings.messages_per_minute_max = 1;
+        settings.near_networks = Vec::new();
+    });
+    let mut idler = server.greeted();
+    for _ in 0..40 {
+        idler.ask("MAIL FROM:<>", 250);
+        idler.ask("RSET", 250);
+    }
+    let mut peer = server.greeted();
+    for _ in 0..5 {
+        peer.open_content();
+        peer.ask(".", 250);
+    }
+    assert!(peer.ask("MAIL FROM:<>", 450).starts_with("450 4.7.1"));
+}

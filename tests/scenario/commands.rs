@@ -165,3 +165,33 @@ fn a_closed_pipe_is_no_failure() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// RFC 5321 §4.5.1 and "your server refused me": what is kept for the operator, and what was never kept.
+#[test]
+fn a_refused_recipient_and_the_postmasters_mail_can_be_found() {
+    let server = Server::start("1s", "");
+    server.add_account("firma", 25);
+    let mut sender = Sender::connect(server.smtp).unwrap();
+    assert!(sender.send("a@b.example", "x@firma.example", &mail("one")).unwrap().starts_with("250"));
+    assert!(sender.send("a@b.example", "postmaster", &mail("two")).unwrap().contains("kept for the postmaster"));
+    let _ = Sender::connect(server.smtp).unwrap().send("A@b.example", "victim@elsewhere.example", &mail("three"));
+    let trace = |what: &str| server.command(&["queue", "trace", what]);
+    let refused = |what: &str| trace(what)["refused"].as_array().unwrap().len();
+    // Written apart from the session, once a second.
+    let is_noted = (0..1_200).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        refused("a@b.example") > 0
+    });
+    assert!(is_noted);
+    assert_eq!((refused("VICTIM@elsewhere.example"), refused("x@firma.example")), (1, 0));
+    let all = trace("a@b.example");
+    assert!(all["refused"][0]["reply"].as_str().unwrap().starts_with("550 5.7.1 "), "{all}");
+    assert_eq!(all["messages"].as_array().unwrap().len(), 2);
+    assert_eq!(trace("x@firma.example")["messages"].as_array().unwrap().len(), 1);
+    let kept = server.command(&["queue", "list", "--account", "operator"]);
+    assert_eq!(kept["messages"][0]["account"], "operator");
+    assert_eq!(trace(kept["messages"][0]["id"].as_str().unwrap())["account"], "operator");
+    assert_eq!(server.command(&["status"])["postmaster"], 1);
+    let (good, _, err) = server.raw(&["account", "rm", "operator"]);
+    assert!(!good && err.contains("account"), "{err}");
+}

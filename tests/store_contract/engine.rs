@@ -11,6 +11,7 @@ use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, Spo
 use pulsemx::dns::NameStore;
 use pulsemx::liveness::TransitionLog;
 use pulsemx::recipient::RecipientStore;
+use pulsemx::smtp::refusals::RefusalStore;
 use pulsemx::spool::{
     BodyType, ClaimOrder, ClaimQuery, Claimed, DeliveryReply, HeaderSummary, MessageDsn, NewMessage, NewRecipient,
     Outcome, RecipientDsn, Report, SpoolStore,
@@ -21,11 +22,12 @@ use pulsemx::update::UpdateStore;
 use pulsemx::verdict::VerdictStore;
 
 pub(crate) trait Everything:
-    AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore
+    AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore + RefusalStore
 {
 }
-impl<T: AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore> Everything
-    for T
+impl<
+    T: AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore + RefusalStore,
+> Everything for T
 {
 }
 

@@ -18,6 +18,7 @@ mod model;
 mod names;
 mod on_disk;
 mod recipients;
+mod refusals;
 mod transitions;
 mod updates;
 mod verdicts;

@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::super::driver::Host;
 use super::super::gate::{Place, Stress};
 use super::super::rates::Deed;
+use super::super::refusals::Refused;
 use super::super::requests::FlushRequests;
 use super::super::session::{Action, Committed, FlushAnswer, PieceOutcome, Session, World};
 use super::super::settings::{INPUT_OCTETS_MAX, INPUT_OCTETS_MIN, Settings};
@@ -439,6 +440,16 @@ impl World for Host {
 
     fn admits(&self, peer: IpAddr, deed: Deed, now: Moment) -> bool {
         self.rates.admits(peer, deed, now)
+    }
+
+    fn would_admit(&self, peer: IpAddr, deed: Deed, now: Moment) -> bool {
+        self.rates.would_admit(peer, deed, now)
+    }
+
+    fn note_refused(&self, refused: Refused) {
+        if let Some(ledger) = &self.rooms.refusals {
+            ledger.note(refused);
+        }
     }
 
     fn is_too_busy(&self, peer: Option<IpAddr>) -> bool {

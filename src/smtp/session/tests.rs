@@ -12,6 +12,7 @@ mod listed;
 use super::*;
 use crate::account::{Account, AccountStatus, Domain};
 use crate::base::{ByteCount, SpoolIds};
+use crate::liveness::LineState;
 
 /// Two customers; the first one's line is as the test says.
 struct Village {

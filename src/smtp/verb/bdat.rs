@@ -9,7 +9,7 @@ use bytes::{Buf, BytesMut};
 use crate::base::Moment;
 use crate::smtp::command::Chunk;
 use crate::smtp::reply::{self, Reply};
-use crate::smtp::session::{Greeting, Refused, Session, State, World};
+use crate::smtp::session::{Greeting, RefusedChunk, Session, State, World};
 
 impl Session {
     /// Whatever the reply will be, the octets of the chunk come next. A refused chunk ends the transaction: a later
@@ -20,7 +20,7 @@ impl Session {
                 self.refuse_chunk(Some(greeting), chunk, reply::NO_RECIPIENTS, now);
             }
             State::Transaction(greeting, envelope) => {
-                let mut content = self.begin_content(&envelope, world);
+                let mut content = self.begin_content(&envelope, world, now);
                 content.reader.begin_chunk(chunk.octets);
                 content.is_last = chunk.is_last;
                 self.pace.handle_content(0, now);
@@ -44,7 +44,7 @@ impl Session {
 
     fn refuse_chunk(&mut self, greeting: Option<Greeting>, chunk: Chunk, reply: Reply, now: Moment) {
         self.pace.handle_content(0, now);
-        self.state = State::Swallow(Box::new(Refused { greeting, left: chunk.octets, taken: 0, reply }));
+        self.state = State::Swallow(Box::new(RefusedChunk { greeting, left: chunk.octets, taken: 0, reply }));
     }
 
     /// The chunk that was being read is complete, its message is not.

@@ -8,6 +8,7 @@ use crate::account::OPERATOR;
 use crate::base::Moment;
 use crate::smtp::admission;
 use crate::smtp::content::{ContentReader, Fault, Fed, Received};
+use crate::smtp::rates::Deed;
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Action, Content, Envelope, Greeting, Receipt, Security, Session, State, World};
 use crate::smtp::trace::{self, Trace};
@@ -22,7 +23,7 @@ impl Session {
                 self.refuse(&reply::NO_RECIPIENTS);
             }
             State::Transaction(greeting, envelope) => {
-                let content = self.begin_content(&envelope, world);
+                let content = self.begin_content(&envelope, world, now);
                 self.state = State::Content(greeting, envelope, content);
                 self.pace.handle_content(0, now);
                 self.say(&reply::START_CONTENT);
@@ -47,7 +48,11 @@ impl Session {
         }
     }
 
-    pub(super) fn begin_content(&self, envelope: &Envelope, world: &dyn World) -> Box<Content> {
+    pub(super) fn begin_content(&self, envelope: &Envelope, world: &dyn World, now: Moment) -> Box<Content> {
+        if self.has_limits {
+            // Whether there is room was asked at MAIL; what is open already is let in.
+            let _ = world.admits(self.peer, Deed::Message, now);
+        }
         Box::new(Content {
             id: world.next_id(),
             reader: ContentReader::new(self.settings.message_octets_max.0, envelope.declared_octets),

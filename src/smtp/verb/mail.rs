@@ -27,7 +27,7 @@ impl Session {
                     self.state = State::Greeted(greeting);
                     return self.refuse(&reply::TOO_BUSY);
                 }
-                if self.has_limits && !world.admits(self.peer, Deed::Message, now) {
+                if self.has_limits && !world.would_admit(self.peer, Deed::Message, now) {
                     self.state = State::Greeted(greeting);
                     return self.refuse(&reply::BRINGS_TOO_MUCH);
                 }

@@ -4,20 +4,44 @@ use crate::base::Moment;
 use crate::smtp::admission;
 use crate::smtp::brake::Pull;
 use crate::smtp::command::RcptCommand;
+use crate::smtp::path::ForwardPath;
 use crate::smtp::rates::Deed;
+use crate::smtp::refusals::Refused;
 use crate::smtp::reply::{self, Reply, Whereabouts};
 use crate::smtp::session::{Session, State, World, whereabouts};
 use crate::spool::NewRecipient;
 
 impl Session {
     pub(in crate::smtp) fn rcpt(&mut self, rcpt: RcptCommand, world: &dyn World, now: Moment) {
+        let path = rcpt.path.clone();
         match self.judge(rcpt, world, now) {
             Ok(()) => self.say(&reply::RECIPIENT_OK),
             Err(refusal) => {
+                self.note_refused(&path, &refusal, world);
                 tracing::info!(peer = %self.peer, code = refusal.code, enhanced = refusal.enhanced, "recipient refused");
                 self.refuse_recipient(refusal, world, now);
             }
         }
+    }
+
+    /// Only what was a recipient at its place; a command out of order tells nothing of a mailbox.
+    fn note_refused(&self, path: &ForwardPath, refusal: &Reply, world: &dyn World) {
+        let State::Transaction(greeting, envelope) = &self.state else { return };
+        let (recipient, domain) = match path {
+            ForwardPath::Postmaster => ("postmaster".to_owned(), None),
+            ForwardPath::Mailbox(mailbox) | ForwardPath::Routed(mailbox) => (mailbox.to_string(), mailbox.domain()),
+        };
+        let directory = world.directory();
+        world.note_refused(Refused {
+            at: world.wall(),
+            account: domain.and_then(|domain| directory.served(domain)).map(|served| served.account.id),
+            peer: self.peer,
+            helo: greeting.name.clone(),
+            reverse_path: envelope.reverse_path.to_string(),
+            recipient,
+            code: refusal.code,
+            text: format!("{} {}", refusal.enhanced, refusal.text),
+        });
     }
 
     fn refuse_recipient(&mut self, refusal: Reply, world: &dyn World, now: Moment) {

@@ -5,6 +5,7 @@
 mod account;
 mod name;
 mod recipient;
+mod refusal;
 mod spool;
 mod spool_rule;
 mod transition;
@@ -73,6 +74,7 @@ struct Tables {
     chunks: BTreeMap<(SpoolId, u32), Bytes>,
     counters: HashMap<AccountId, Counter>,
     holds: BTreeMap<AccountId, Hold>,
+    refusals: Vec<crate::smtp::refusals::Refused>,
     /// By connection.
     dot_notes: BTreeMap<u64, DotNote>,
     /// When the primary took mail last for a mailbox, in lower case.

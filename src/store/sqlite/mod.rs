@@ -23,6 +23,7 @@ mod name;
 mod open;
 mod readers;
 mod recipient;
+mod refusal;
 mod retired;
 mod room;
 mod row;

@@ -48,6 +48,7 @@ fn host(checks: Option<Arc<Checker>>, change: impl FnOnce(&mut Settings)) -> (Ar
             certificate: None,
             ids: Arc::new(SpoolIds::default()),
             checks,
+            refusals: None,
         },
         tls: None,
         shutdown: CancellationToken::new(),
@@ -252,9 +253,10 @@ async fn a_network_that_brings_too_much_is_deferred_for_a_while() {
     fixture.say("EHLO a.example\r\n").await;
     fixture.hear("250").await;
     for _ in 0..5 {
-        fixture.say("MAIL FROM:<>\r\nRSET\r\n").await;
-        fixture.hear("250").await;
-        fixture.hear("250").await;
+        fixture.say("MAIL FROM:<>\r\nRCPT TO:<b@firma.example>\r\nDATA\r\n.\r\n").await;
+        for code in ["250", "250", "354", "250"] {
+            fixture.hear(code).await;
+        }
     }
     fixture.say("MAIL FROM:<>\r\n").await;
     fixture.hear("450").await;
