@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountName, AccountStatus};
+use crate::alert::office::ChannelShown;
 use crate::base::{DomainName, WallTime};
 use crate::liveness::LineState;
 use crate::recipient::Unknown;
@@ -362,6 +363,12 @@ pub struct StatusShown {
     /// What the SMTP door has done since the start; none when no server runs.
     #[serde(default)]
     pub smtp: Option<CountersShown>,
+    /// Channels of alerts whose last attempt failed.
+    #[serde(default)]
+    pub alerts_failing: u64,
+    /// Accounts (or `operator`) all of whose channels fail: nobody is told.
+    #[serde(default)]
+    pub alerts_unreached: Vec<String>,
 }
 
 /// Silence that may be our own fault.
@@ -478,6 +485,15 @@ pub enum Reply {
     },
     /// To `recipient list`.
     Recipients(RecipientsShown),
+    /// To `alert list`.
+    Alerts(Vec<ChannelShown>),
+    /// To `alert add`.
+    AlertAdded {
+        /// The channel's number.
+        id: i64,
+        /// The key of a webhook, where it was made here; shown this once.
+        key: Option<String>,
+    },
     /// To commands with nothing to show.
     Done {
         /// What was done, one sentence.
@@ -505,6 +521,8 @@ impl Reply {
             Self::Queue(shown) => serde_json::to_string(shown),
             Self::Message(shown) => serde_json::to_string(shown),
             Self::Recipients(shown) => serde_json::to_string(shown),
+            Self::Alerts(shown) => serde_json::to_string(&serde_json::json!({ "channels": shown })),
+            Self::AlertAdded { id, key } => serde_json::to_string(&serde_json::json!({ "id": id, "key": key })),
             Self::Retried { recipients } => serde_json::to_string(&serde_json::json!({ "recipients": recipients })),
             Self::State(shown) => serde_json::to_string(shown),
             Self::Status(shown) => serde_json::to_string(shown),
@@ -545,6 +563,8 @@ impl Reply {
             | Self::ZoneText { .. }
             | Self::ZoneChecked { .. }
             | Self::Recipients(_)
+            | Self::Alerts(_)
+            | Self::AlertAdded { .. }
             | Self::Hosts(_) => &[],
         }
     }
