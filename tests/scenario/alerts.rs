@@ -59,7 +59,7 @@ impl Sink {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if !open.load(Ordering::SeqCst) {
-                    return;
+                    return Ok(());
                 }
                 let (told, answer) = (Arc::clone(&told), Arc::clone(&answer));
                 std::thread::spawn(move || serve(stream?, &told, &*answer));
