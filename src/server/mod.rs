@@ -3,6 +3,7 @@
 mod alerting;
 pub mod assemble;
 pub mod data_dir;
+mod figures;
 mod files;
 mod greeter;
 mod health;
