@@ -1,4 +1,4 @@
-//! Watches the lines and tells the operator by the log.
+//! Watches the lines, tells the operator by the log and hands everything on to the outbox.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,13 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use super::event::{Event, Fact};
+use super::office::Outbox;
 use super::policy::{Notice, NoticeKind, Policy, Subject};
 use crate::account::DirectoryHandle;
 use crate::base::{AccountId, Clock};
 use crate::delivery;
-use crate::liveness::{Alarm, HistoryRow, LineEvent, Lines, TransitionLog};
+use crate::liveness::{Alarm, HistoryRow, LineEvent, LineState, Lines, TransitionLog, WatchedEndpoint};
 
 /// Sleep when nothing is due; any event wakes.
 const IDLE: Duration = Duration::from_secs(3_600);
@@ -27,22 +29,20 @@ pub struct Alarms {
 /// Runs until the shutdown. `policy` goes on from what was stored, and what was told is remembered in `log`.
 pub async fn run(
     lines: Arc<dyn Lines>,
-    alarms: Alarms,
+    (alarms, outbox): (Alarms, Outbox),
     directory: DirectoryHandle,
     (mut policy, log): (Policy, Arc<dyn TransitionLog>),
     shutdown: CancellationToken,
 ) {
     let Alarms { lines: mut alarms, mut deliveries } = alarms;
     let mut events = lines.subscribe();
+    match log.load().await {
+        Ok(watched) => drop(outbox.raise(ends(&watched, &directory)).await),
+        Err(error) => tracing::error!(%error, "outages that ended meanwhile stay open in the outbox"),
+    }
     loop {
-        while let Some(notice) = policy.poll_notice() {
-            tell(&notice, &directory);
-            if let Some((endpoint, since)) = Policy::outage_told(&notice)
-                && let Err(error) = log.note_told(endpoint, since).await
-            {
-                tracing::warn!(%endpoint, %error, "not remembered that this outage was told; a restart tells it again");
-            }
-        }
+        let notices: Vec<Notice> = std::iter::from_fn(|| policy.poll_notice()).collect();
+        tell_all(&notices, &directory, &outbox, &*log).await;
         let wait = policy.poll_timeout().map_or(IDLE, |at| at.since(Clock.monotonic()));
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -53,7 +53,10 @@ pub async fn run(
                 Err(RecvError::Closed) => return,
             },
             alarm = deliveries.recv() => match alarm {
-                Ok(alarm) => tell_of_delivery(&alarm, &directory),
+                Ok(alarm) => {
+                    tell_of_delivery(&alarm, &directory);
+                    outbox.raise(vec![Event::of_delivery(&alarm, &directory.load())]).await;
+                }
                 Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "alerts were too slow for the alarms of deliveries"),
                 Err(RecvError::Closed) => return,
             },
@@ -72,6 +75,36 @@ pub async fn run(
             },
         }
     }
+}
+
+/// The log first, then the outbox; only what is on the disk there is remembered as told.
+async fn tell_all(notices: &[Notice], directory: &DirectoryHandle, outbox: &Outbox, log: &dyn TransitionLog) {
+    if notices.is_empty() {
+        return;
+    }
+    notices.iter().for_each(|notice| tell(notice, directory));
+    let events = {
+        let directory = directory.load();
+        notices.iter().map(|notice| Event::of_notice(notice, &directory)).collect()
+    };
+    if !outbox.raise(events).await {
+        return tracing::warn!("alerts are not on the disk yet; after a restart they are told again");
+    }
+    for (endpoint, since) in notices.iter().filter_map(Policy::outage_told) {
+        if let Err(error) = log.note_told(endpoint, since).await {
+            tracing::warn!(%endpoint, %error, "not remembered that this outage was told; a restart tells it again");
+        }
+    }
+}
+
+/// Ends that came while the service was going down or away: who is online has no outage.
+fn ends(watched: &[WatchedEndpoint], directory: &DirectoryHandle) -> Vec<Event> {
+    let directory = directory.load();
+    let online = watched.iter().filter(|line| line.state == LineState::Online);
+    let back = |line: &WatchedEndpoint| {
+        Event::of_server(&directory, line.account, line.endpoint, line.since, Fact::Back { after_s: 0 })
+    };
+    online.map(back).collect()
 }
 
 fn tell_of_delivery(alarm: &delivery::Alarm, directory: &DirectoryHandle) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::file::{ConfigError, Written, parse_network, texts};
 use super::names::{Besides, NamesConfig};
 use super::options::{OPTIONS, Since};
+use crate::alert::ConfiguredChannel;
 use crate::base::{ByteCount, DomainName, Mailbox, parse_duration};
 
 /// Longest time from the last beat to neutralisation that we promise, for the ordinary rhythm of 5 s.
@@ -110,6 +111,8 @@ pub struct Config {
     pub web_public_url: Option<String>,
     /// `tls.cert` and `tls.key`.
     pub tls: Option<TlsFiles>,
+    /// `alerts.operator`.
+    pub alerts_operator: Vec<ConfiguredChannel>,
     /// `log.format` is `json`.
     pub log_json: bool,
     /// What the operator should know but what stops nothing.
@@ -231,6 +234,7 @@ impl Config {
             metrics_listen: read.addresses("metrics.listen")?,
             web_public_url: read.text("web.public_url").map(|url| url.trim_end_matches('/').to_owned()),
             tls: tls_files(&read)?,
+            alerts_operator: alerts_operator(&read)?,
             log_json: read.text("log.format").as_deref() == Some("json"),
             warnings,
         };
@@ -306,6 +310,23 @@ fn lists(read: &Reader<'_>) -> Result<Vec<DomainName>, ConfigError> {
         })
     };
     written.iter().map(zone).collect()
+}
+
+/// Each channel once.
+fn alerts_operator(read: &Reader<'_>) -> Result<Vec<ConfiguredChannel>, ConfigError> {
+    const KEY: &str = "alerts.operator";
+    let value = read.value(KEY).ok_or_else(|| Reader::fault(KEY))?;
+    let mut channels: Vec<ConfiguredChannel> = Vec::new();
+    for text in texts(&value).ok_or_else(|| Reader::fault(KEY))? {
+        // The text may hold something that is better not repeated in a log.
+        let channel = ConfiguredChannel::parse(text)
+            .map_err(|why| ConfigError::Contradiction(format!("{KEY}, entry {}: {why}", channels.len() + 1)))?;
+        if channels.iter().any(|known| known.url == channel.url) {
+            return Err(ConfigError::Contradiction(format!("{KEY}: entry {} is there twice", channels.len() + 1)));
+        }
+        channels.push(channel);
+    }
+    Ok(channels)
 }
 
 fn hostname(read: &Reader<'_>, around: &Surroundings, warnings: &mut Vec<String>) -> DomainName {

@@ -395,11 +395,11 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("tls.key", Kind::Path, "", "Private key in PEM that belongs to tls.cert."),
     reserved("tls.acme", Kind::Choice(&["on", "off"]), "\"off\"", "Certificates by ACME."),
     reserved("tls.contact", Kind::Text, "", "Contact address for ACME."),
-    reserved(
+    option(
         "alerts.operator",
         Kind::Texts,
         "[]",
-        "Where alerts for the operator go. This version writes them to the log.",
+        "Where alerts for the operator go beside the log, such as \"ntfy:https://ntfy.example/topic\", \"mailto:a@b.example\", \"command:/path\"; behind # come options (docs/ALERTS.md).",
     ),
     option(
         "metrics.listen",

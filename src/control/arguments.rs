@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::alert_request::AlertCommand;
 use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
 use super::recipient_arguments::RecipientCommand;
 use super::request::{QueueFilter, Request};
@@ -40,6 +41,9 @@ pub enum OperatorCommand {
     /// Lists of who lives in an account's domains, and what happens to strangers
     #[command(subcommand)]
     Recipient(RecipientCommand),
+    /// Tell accounts and the operator of trouble: by webhook, ntfy, Gotify, Matrix, Telegram, mail
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// Settle what updates of an account mean
     Updates(UpdatesSet),
     /// Read certificates and the settings of port 25 again, without dropping a connection
@@ -233,6 +237,7 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Zone(command) => Self::Zones(command.into()),
             OperatorCommand::Updates(set) => Self::Updates(set.into()),
             OperatorCommand::Recipient(command) => Self::Recipients(command.into()),
+            OperatorCommand::Alert(command) => Self::Alerts(command.into()),
             OperatorCommand::Status => Self::Status,
         }
     }

@@ -14,6 +14,8 @@ use crate::account::{
     Account, AccountError, AccountName, AccountStatus, AccountStore, Change, Directory, DirectoryHandle, LEAVING_FOR,
     OPERATOR, OPERATOR_NAME, SealKey,
 };
+use crate::alert::office::{ChannelShown, unreached};
+use crate::alert::{AlertStore, Alerts};
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
 use crate::delivery::Flushes;
 use crate::dns::{Dns, NameStore};
@@ -48,6 +50,8 @@ pub struct Running {
     pub updates: Arc<Updates>,
     /// What is known of recipients.
     pub recipients: Arc<Recipients>,
+    /// Channels of alerts.
+    pub alerts: Arc<Alerts>,
     /// When silence counts.
     pub liveness: liveness::Settings,
     /// Keeps memory in step.
@@ -89,6 +93,8 @@ pub struct Desk {
     pub updates: Arc<dyn UpdateStore>,
     /// Where names point, and customers' zones.
     pub names: Arc<dyn NameStore>,
+    /// Channels of alerts.
+    pub alerts: Arc<dyn AlertStore>,
     /// Lists of recipients.
     pub recipients: Arc<dyn RecipientStore>,
     /// All accounts in memory.
@@ -160,6 +166,7 @@ impl Desk {
             Request::Updates(request) => self.carry_out_update(request, now).await,
             Request::Zones(request) => self.carry_out_zone(request, now).await,
             Request::Recipients(request) => self.carry_out_recipients(request, now).await,
+            Request::Alerts(request) => self.carry_out_alert(request, now).await,
         }
     }
 
@@ -333,6 +340,7 @@ impl Desk {
         let stored = self.stored_states().await?;
         let all: Vec<AccountShown> =
             directory.accounts().into_iter().map(|a| self.account_shown(&directory, a, &stored)).collect();
+        let channels = self.channels(|_| true).await?;
         let count = |state: LineState| len(all.iter().filter(|a| a.state == state).count());
         Ok(Reply::Status(StatusShown {
             hostname: self.hostname.clone(),
@@ -351,6 +359,8 @@ impl Desk {
             delivering: len(all.iter().filter(|a| a.delivering).count()),
             postmaster: self.spool.usage(OPERATOR).waiting,
             smtp: self.running.as_ref().map(|running| running.smtp.shown()),
+            alerts_failing: len(channels.iter().filter(|channel| ChannelShown::is_failing(channel)).count()),
+            alerts_unreached: unreached(&channels),
         }))
     }
 

@@ -5,6 +5,9 @@
 //! that only look are answered from the database when no server runs.
 
 mod account_desk;
+mod alert_desk;
+mod alert_print;
+pub mod alert_request;
 pub mod arguments;
 pub mod desk;
 pub mod driver;

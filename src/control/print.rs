@@ -6,7 +6,7 @@ use super::reply::{
     AccountShown, FamilyShown, MessageDetailShown, MessageShown, PinShown, QueueShown, RecipientsShown, Reply,
     StateShown, StatusShown, TokenShown, TraceShown,
 };
-use super::{update_print, zone_print};
+use super::{alert_print, update_print, zone_print};
 use crate::account::AccountStatus;
 use crate::base::WallTime;
 
@@ -47,6 +47,8 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::ZoneText { text, .. } => text.clone(),
         Reply::ZoneChecked { is_good, findings } => zone_print::checked(*is_good, findings),
         Reply::Recipients(shown) => recipients(shown, now),
+        Reply::Alerts(shown) => alert_print::channels(shown, now),
+        Reply::AlertAdded { id, key } => alert_print::added(*id, key.as_deref()),
         Reply::Done { message, .. } => format!("{message}\n"),
     }
 }
@@ -396,6 +398,10 @@ fn status(s: &StatusShown, now: WallTime) -> String {
             text.push_str(&format!(", {count} {reason}"));
         }
         lines.push(("smtp", text));
+    }
+    if s.alerts_failing > 0 {
+        let unreached = if s.alerts_unreached.is_empty() { "nobody".to_owned() } else { s.alerts_unreached.join(", ") };
+        lines.push(("alerts", format!("{} channels fail; not reached at all: {unreached}", s.alerts_failing)));
     }
     pairs(&lines)
 }

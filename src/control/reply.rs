@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountName, AccountStatus};
+use crate::alert::office::ChannelShown;
 use crate::base::{DomainName, WallTime};
 use crate::liveness::{FamilyView, LineState};
 use crate::recipient::Unknown;
@@ -405,6 +406,12 @@ pub struct StatusShown {
     /// What the SMTP door has done since the start; none when no server runs.
     #[serde(default)]
     pub smtp: Option<CountersShown>,
+    /// Channels of alerts whose last attempt failed.
+    #[serde(default)]
+    pub alerts_failing: u64,
+    /// Accounts (or `operator`) all of whose channels fail: nobody is told.
+    #[serde(default)]
+    pub alerts_unreached: Vec<String>,
 }
 
 /// What became of mail from or to an address.
@@ -551,6 +558,15 @@ pub enum Reply {
     },
     /// To `recipient list`.
     Recipients(RecipientsShown),
+    /// To `alert list`.
+    Alerts(Vec<ChannelShown>),
+    /// To `alert add`.
+    AlertAdded {
+        /// The channel's number.
+        id: i64,
+        /// The key of a webhook, where it was made here; shown this once.
+        key: Option<String>,
+    },
     /// To commands with nothing to show.
     Done {
         /// What was done, one sentence.
@@ -579,6 +595,8 @@ impl Reply {
             Self::Trace(shown) => serde_json::to_string(shown),
             Self::Message(shown) => serde_json::to_string(shown),
             Self::Recipients(shown) => serde_json::to_string(shown),
+            Self::Alerts(shown) => serde_json::to_string(&serde_json::json!({ "channels": shown })),
+            Self::AlertAdded { id, key } => serde_json::to_string(&serde_json::json!({ "id": id, "key": key })),
             Self::Retried { recipients } => serde_json::to_string(&serde_json::json!({ "recipients": recipients })),
             Self::State(shown) => serde_json::to_string(shown),
             Self::Status(shown) => serde_json::to_string(shown),
@@ -620,6 +638,8 @@ impl Reply {
             | Self::ZoneText { .. }
             | Self::ZoneChecked { .. }
             | Self::Recipients(_)
+            | Self::Alerts(_)
+            | Self::AlertAdded { .. }
             | Self::Hosts(_) => &[],
         }
     }

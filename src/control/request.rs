@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use serde::{Deserialize, Serialize};
 
+use super::alert_request::AlertRequest;
 use super::mail_request::MailRequest;
 use crate::account::AccountName;
 use crate::base::DomainName;
@@ -146,6 +147,8 @@ pub enum Request {
     Zones(ZoneRequest),
     /// About recipients.
     Recipients(RecipientRequest),
+    /// About channels of alerts.
+    Alerts(AlertRequest),
 }
 
 /// A command about customers' zones.
@@ -382,6 +385,7 @@ impl Request {
             Self::Updates(request) => request.only_looks(),
             Self::Zones(request) => request.only_looks(),
             Self::Recipients(request) => matches!(request, RecipientRequest::List { .. }),
+            Self::Alerts(request) => matches!(request, AlertRequest::List { .. }),
         }
     }
 }

@@ -3,6 +3,8 @@
 use super::Settings;
 use super::check::Finding;
 use crate::account::{AccountStore, Directory, SealKey};
+use crate::alert::AlertStore;
+use crate::alert::office::{shown, unreached};
 use crate::base::Clock;
 use crate::spool::SpoolStore;
 use crate::store::sqlite::SqliteStore;
@@ -33,6 +35,7 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
         Ok(directory) => {
             findings.push(keys(settings, &directory));
             findings.extend(counts(&store, &directory).await);
+            findings.push(alerts(&store, &directory).await);
         }
         Err(error) => findings.push(Finding::broken("accounts", error.to_string(), "look into the log")),
     }
@@ -59,6 +62,32 @@ fn keys(settings: &Settings, directory: &Directory) -> Finding {
             format!("{closed} of {} do not open with this seal key", directory.beat_keys().len()),
             "restore the seal.key that belongs to this database, or renew tokens with `pulsemx account rotate`",
         )
+    }
+}
+
+/// Whom no alert reaches.
+async fn alerts(store: &SqliteStore, directory: &Directory) -> Finding {
+    const WHAT: &str = "alerts";
+    let channels = match store.load_alerts().await {
+        Ok(rows) => shown(&rows, directory, |_| true),
+        Err(error) => return Finding::broken(WHAT, error.to_string(), "look into the log"),
+    };
+    let (unreached, failing) = (unreached(&channels), channels.iter().filter(|channel| channel.is_failing()).count());
+    if !unreached.is_empty() {
+        let words = format!("nothing reaches {}: all their channels fail", unreached.join(", "));
+        return Finding::warning(
+            WHAT,
+            words,
+            "see `pulsemx alert list`, mend the channel, try `pulsemx alert test ID`",
+        );
+    }
+    match failing {
+        0 if channels.is_empty() => Finding::fine(WHAT, "no channels; the log alone tells"),
+        0 => Finding::fine(WHAT, format!("{} channels, none fails", channels.len())),
+        _ => {
+            let words = format!("{failing} of {} channels fail; others reach the same people", channels.len());
+            Finding::warning(WHAT, words, "see `pulsemx alert list`")
+        }
     }
 }
 

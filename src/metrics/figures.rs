@@ -198,6 +198,8 @@ mod tests {
                 postmaster: 0,
                 held_bytes: 4_096,
                 delivering: 1,
+                alerts_failing: 0,
+                alerts_unreached: Vec::new(),
                 smtp: Some(CountersShown { sessions: 20, stored: 12, refused, ..CountersShown::default() }),
             },
             beats: heartbeat::server::Counters { received: 100, replied: 99, forged: 1, ..Default::default() },

@@ -18,7 +18,7 @@ use super::room_settings::{
     checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
 };
 use super::voucher::{self, VoucherRooms};
-use super::{greeter, listen, maintain};
+use super::{alerting, greeter, listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
@@ -253,6 +253,7 @@ struct Shared {
     updates: Arc<Updates>,
     dns: Option<Arc<Dns>>,
     recipients: Arc<Recipients>,
+    alerts: Arc<alert::Alerts>,
 }
 
 impl Shared {
@@ -309,6 +310,7 @@ impl Shared {
             updates: Arc::clone(&self.store) as _,
             names: Arc::clone(&self.store) as _,
             recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
+            alerts: Arc::clone(&self.store) as _,
             directory: self.directory.clone(),
             hostname: config.hostname.clone(),
             running: Some(Running {
@@ -317,6 +319,7 @@ impl Shared {
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),
                 recipients: Arc::clone(&self.recipients),
+                alerts: Arc::clone(&self.alerts),
                 liveness: liveness_settings(config),
                 keeper,
                 reloads,
@@ -360,7 +363,8 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     acquaint(&deliveries, &updates, &pages);
     dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
     let recipients = start_recipients(&store, &stops).await?;
-    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients };
+    let alerts = alerting::start(config, &store, (&seal, &directory), smtp_all.clone(), stops.rooms.clone()).await?;
+    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients, alerts };
     let checks = start_checks(config, &shared, &stops);
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
@@ -376,12 +380,15 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
     let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()) as _);
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, &smtp_server, reloads);
-    let Shared { store, spool, lines, directory, readiness, updates, recipients, .. } = shared;
-    tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, told, stops.rooms.clone()));
+    let Shared { store, spool, lines, directory, readiness, updates, recipients, alerts, .. } = shared;
+    let raiser = alerting::Raiser::new(alerts.outbox(), directory.clone(), config.spool_per_account);
+    let watched = (alarms, alerts.outbox());
+    tokio::spawn(alert::driver::run(Arc::clone(&lines), watched, directory, told, stops.rooms.clone()));
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
     let keeping = maintain::Keeping::of(config);
     let essentials = Essentials::watched(&store, (&beats, &liveness), &readiness, &stops.rooms);
-    tokio::spawn(maintain::run(spool, store, keeper, (updates, recipients), keeping, stops.rooms.clone()));
+    let rooms = (updates, recipients, raiser);
+    tokio::spawn(maintain::run(spool, store, keeper, rooms, keeping, stops.rooms.clone()));
     readiness.ready("control");
     figures::serve(sockets.metrics, (&desk, &essentials, &lines, &readiness), &stops.rooms)?;
     Ok(RunningServer {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::alerting::Raiser;
 use super::keeper::Keeper;
 use crate::base::{AccountId, Clock, Moment, WallTime};
 use crate::config::Config;
@@ -46,11 +47,11 @@ impl Keeping {
 }
 
 /// Rounds until the shutdown. What is old goes only once the clock has proven itself.
-pub async fn run(
+pub(super) async fn run(
     spool: Arc<dyn SpoolStore>,
     log: Arc<dyn TransitionLog>,
     keeper: Arc<Keeper>,
-    (updates, recipients): (Arc<Updates>, Arc<Recipients>),
+    (updates, recipients, mut raiser): (Arc<Updates>, Arc<Recipients>, Raiser),
     keeping: Keeping,
     shutdown: CancellationToken,
 ) {
@@ -58,8 +59,9 @@ pub async fn run(
     let mut steady = Steady::new(Clock.monotonic(), Clock.wall());
     loop {
         if steady.handle_look(Clock.monotonic(), Clock.wall()) {
-            remove_what_is_old(&*spool, &*log, &keeper, (&updates, &recipients), keeping, &mut warned).await;
+            remove_what_is_old(&*spool, &*log, &keeper, (&updates, &recipients), keeping, (&raiser, &mut warned)).await;
         }
+        raiser.look_at_storage(&*spool);
         if let Err(error) = keeper.reload().await {
             tracing::error!(%error, "accounts not read again");
         }
@@ -76,9 +78,9 @@ async fn remove_what_is_old(
     keeper: &Keeper,
     (updates, recipients): (&Updates, &Recipients),
     keeping: Keeping,
-    warned: &mut Warned,
+    (raiser, warned): (&Raiser, &mut Warned),
 ) {
-    expire(spool, keeping, warned).await;
+    expire(spool, keeping, raiser, warned).await;
     match spool.purge_delivered(Clock.wall() - keeping.delivered).await {
         Ok(0) => {}
         Ok(purged) => tracing::info!(purged, "envelopes of delivered mail removed"),
@@ -130,7 +132,7 @@ impl Steady {
 /// Which share of its waiting time each account was warned at. In memory: a restart repeats a warning.
 type Warned = BTreeMap<AccountId, u32>;
 
-async fn expire(spool: &dyn SpoolStore, keeping: Keeping, warned: &mut Warned) {
+async fn expire(spool: &dyn SpoolStore, keeping: Keeping, raiser: &Raiser, warned: &mut Warned) {
     let now = Clock.wall();
     let terms = ExpiryTerms {
         accepted_before: now - keeping.waiting,
@@ -146,28 +148,41 @@ async fn expire(spool: &dyn SpoolStore, keeping: Keeping, warned: &mut Warned) {
                 removed,
                 "mail that waited too long went to quarantine, and from there"
             );
+            raiser.expired(expired, removed);
         }
         Err(error) => tracing::error!(%error, "mail that waited too long was not put aside"),
     }
     match spool.oldest_waiting().await {
-        Ok(oldest) => warn(&oldest, keeping.waiting, now, warned),
+        Ok(oldest) => {
+            for (oldest, percent) in warn(&oldest, keeping.waiting, now, warned) {
+                raiser.expiring(oldest, percent, oldest.accepted_at + keeping.waiting);
+            }
+        }
         Err(error) => tracing::error!(%error, "the oldest mail is not known"),
     }
 }
 
 /// Speaks of each share once; forgets accounts whose oldest mail is young again.
-fn warn(oldest: &[OldestWaiting], limit: Duration, now: WallTime, warned: &mut Warned) {
-    let mut still = Warned::new();
-    for OldestWaiting { account, accepted_at } in oldest {
+fn warn<'a>(
+    oldest: &'a [OldestWaiting],
+    limit: Duration,
+    now: WallTime,
+    warned: &mut Warned,
+) -> Vec<(&'a OldestWaiting, u32)> {
+    let (mut still, mut spoken_of) = (Warned::new(), Vec::new());
+    for one in oldest {
+        let OldestWaiting { account, accepted_at } = one;
         let waited = (now - *accepted_at).to_std().unwrap_or_default();
         let Some(percent) = reached(waited, limit) else { continue };
         if warned.get(account).is_none_or(|before| *before < percent) {
             let days = waited.as_secs() / 86_400;
             tracing::warn!(alert = "expiring", %account, percent, days, "the oldest mail of an account comes to the end of its time");
+            spoken_of.push((one, percent));
         }
         still.insert(*account, percent);
     }
     *warned = still;
+    spoken_of
 }
 
 fn reached(waited: Duration, limit: Duration) -> Option<u32> {
@@ -208,11 +223,13 @@ mod tests {
         let limit = Duration::from_secs(1000);
         let oldest = |age| [OldestWaiting { account: AccountId(1), accepted_at: now - Duration::from_secs(age) }];
         let mut warned = Warned::new();
-        warn(&oldest(600), limit, now, &mut warned);
-        assert_eq!(warned.get(&AccountId(1)), Some(&50));
-        warn(&oldest(960), limit, now, &mut warned);
-        assert_eq!(warned.get(&AccountId(1)), Some(&95));
-        warn(&oldest(10), limit, now, &mut warned);
-        assert!(warned.is_empty());
+        let mut spoken = |age| -> Vec<u32> {
+            let oldest = oldest(age);
+            warn(&oldest, limit, now, &mut warned).into_iter().map(|(_, percent)| percent).collect()
+        };
+        assert_eq!(
+            [spoken(600), spoken(700), spoken(960), spoken(10), spoken(500)],
+            [vec![50], vec![], vec![95], vec![], vec![50]]
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Joins the rooms, starts them in order and stops them in the opposite one. The only place that knows them all.
 
+mod alerting;
 pub mod assemble;
 pub mod data_dir;
 mod figures;

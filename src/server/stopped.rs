@@ -33,6 +33,7 @@ pub async fn answer(config: &Config, request: Request) -> Result<Reply, CommandE
         updates: Arc::clone(&store) as _,
         names: Arc::clone(&store) as _,
         recipients: Arc::clone(&store) as _,
+        alerts: Arc::clone(&store) as _,
         log: store as _,
         directory: DirectoryHandle::new(directory),
         hostname: config.hostname.clone(),

@@ -12,6 +12,7 @@
 mod support;
 
 mod activation;
+mod alerts;
 mod beat_over_http;
 mod broken_primary;
 mod commands;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::TimeZone;
 use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount};
+use pulsemx::alert::AlertStore;
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::dns::NameStore;
 use pulsemx::liveness::TransitionLog;
@@ -22,11 +23,27 @@ use pulsemx::update::UpdateStore;
 use pulsemx::verdict::VerdictStore;
 
 pub(crate) trait Everything:
-    AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore + RefusalStore
+    AccountStore
+    + TransitionLog
+    + SpoolStore
+    + UpdateStore
+    + RecipientStore
+    + VerdictStore
+    + NameStore
+    + RefusalStore
+    + AlertStore
 {
 }
 impl<
-    T: AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore + RefusalStore,
+    T: AccountStore
+        + TransitionLog
+        + SpoolStore
+        + UpdateStore
+        + RecipientStore
+        + VerdictStore
+        + NameStore
+        + RefusalStore
+        + AlertStore,
 > Everything for T
 {
 }

@@ -9,6 +9,7 @@
 )]
 
 mod accounts;
+mod alerts;
 mod crash;
 mod days;
 mod engine;

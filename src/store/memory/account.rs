@@ -174,6 +174,7 @@ impl Tables {
         self.accounts.remove(&id);
         self.prune_updates();
         self.prune_names();
+        self.prune_alerts();
         self.forget_recipients(id, None);
         self.note(change, Some(id), format!("account.remove {name}"));
         Ok(())

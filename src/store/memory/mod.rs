@@ -3,6 +3,7 @@
 //! Nothing survives the value. Everything is under one lock, so each call is one step.
 
 mod account;
+mod alert;
 mod name;
 mod recipient;
 mod refusal;
@@ -67,6 +68,7 @@ struct Tables {
     lines: HashMap<EndpointId, Line>,
     days: BTreeMap<(AccountId, chrono::NaiveDate), DayRow>,
     updates: crate::update::UpdateRows,
+    alerts: crate::alert::AlertRows,
     fronts: BTreeMap<EndpointId, crate::dns::front::Front>,
     /// With their changes, newest first.
     zones: BTreeMap<DomainName, (crate::dns::store::StoredZone, Vec<crate::dns::store::ZoneChange>)>,

@@ -26,8 +26,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0010_names.sql"),
     include_str!("../../../migrations/0011_told.sql"),
     include_str!("../../../migrations/0012_flush.sql"),
-    include_str!("../../../migrations/0014_door.sql"),
-    include_str!("../../../migrations/0020_refused.sql"),
+    include_str!("../../../migrations/0013_door.sql"),
+    include_str!("../../../migrations/0014_refused.sql"),
+    include_str!("../../../migrations/0015_alerts.sql"),
 ];
 
 /// The schema that `steps` lead to.

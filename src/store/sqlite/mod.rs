@@ -12,6 +12,7 @@
 
 mod account;
 mod account_read;
+mod alert;
 mod checkpoint;
 mod day;
 mod error;
@@ -75,7 +76,7 @@ impl Settings {
     }
 }
 
-/// The store on disk. Implements the traits of the account, liveness, spool, update, verdict and dns rooms.
+/// The store on disk. Implements the traits of the account, liveness, spool, update, verdict, dns and alert rooms.
 ///
 /// Reads need a tokio runtime around them (they run on its blocking threads); writes do not.
 pub struct SqliteStore {

@@ -1,0 +1,3 @@
+//! The task that keeps the outbox on the disk and sends.
+
+pub mod driver;

@@ -1,0 +1,3 @@
+//! HTTP and programs.
+
+pub(super) mod driver;
