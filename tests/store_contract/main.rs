@@ -18,6 +18,7 @@ mod model;
 mod names;
 mod on_disk;
 mod recipients;
+mod search;
 mod transitions;
 mod updates;
 mod verdicts;
