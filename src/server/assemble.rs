@@ -7,6 +7,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{self, DataDirError};
+use super::figures;
 use super::health::Essentials;
 use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
@@ -129,6 +130,7 @@ struct Sockets {
     smtp: Vec<tokio::net::TcpListener>,
     web: Vec<std::net::TcpListener>,
     update: Vec<std::net::TcpListener>,
+    metrics: Vec<std::net::TcpListener>,
     names: NameSockets,
 }
 
@@ -143,6 +145,7 @@ impl Sockets {
             smtp: smtp.map_err(|e| StartError::Listen(e.to_string()))?,
             web: inherited.web,
             update: inherited.update,
+            metrics: bind_http(&config.metrics_listen, "metrics", "metrics.listen")?,
             names: NameSockets::bind(config)?,
         };
         if open.heartbeat.is_empty() {
@@ -368,8 +371,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let web_rooms = shared.web_rooms(beat_rooms.clone());
     let mut web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
-    let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()));
-    let reloads = reloads.map(|reloader| reloader as _);
+    let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()) as _);
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, &smtp_server, reloads);
     let Shared { store, spool, lines, directory, readiness, updates, recipients, .. } = shared;
     tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, told, stops.rooms.clone()));
@@ -378,6 +380,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let essentials = Essentials::watched(&store, (&beats, &liveness), &readiness, &stops.rooms);
     tokio::spawn(maintain::run(spool, store, keeper, (updates, recipients), keeping, stops.rooms.clone()));
     readiness.ready("control");
+    figures::serve(sockets.metrics, (&desk, &essentials, &lines, &readiness), &stops.rooms)?;
     Ok(RunningServer {
         smtp_all,
         heartbeat_all: beats.addresses(),

@@ -11,7 +11,7 @@ texts! {
     way_mx_title: "Zwei MX-Einträge bei Ihrem DNS-Anbieter", "Two MX records at your DNS provider";
     way_mx_text: "Der erste MX zeigt auf Ihren dynamischen Namen, der zweite auf uns. Fällt Ihr Server aus, gehen Absender von selbst zum zweiten.", "The first MX points at your dynamic name, the second one at us. When your server drops out, senders go to the second by themselves.";
     way_name_title: "Nur ein dynamischer Name", "A dynamic name alone";
-    way_name_text: "Für Adressen direkt unter dem Namen unten braucht es keinen Eintrag: Der Name hat seine MX schon.", "Addresses right below the name further down need no record: the name has its MX already.";
+    way_name_text: "Für Adressen direkt unter Ihrem dynamischen Namen braucht es keinen Eintrag: Der Name hat seine MX schon.", "Addresses right below your dynamic name need no record: the name has its MX already.";
     dynamic_names: "Dynamische Namen", "Dynamic names";
     name_points: "zeigt auf", "points at";
     name_parked: "zeigt auf uns, bis Ihr Server antwortet", "points at us until your server answers";

@@ -20,6 +20,8 @@ mod flush_after_return;
 mod full_disk;
 mod goodbye_and_restart;
 mod joining;
+mod machines;
+mod metrics;
 mod own_outage;
 mod recipients;
 mod refused_mail_is_kept;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::account::{Change, DirectoryHandle};
+use crate::account::{Change, DirectoryHandle, Manners};
 use crate::base::{AccountId, Clock, EndpointId, Moment, WallTime};
 use crate::delivery::alarm::Alarm;
 use crate::delivery::driver::{BeatSource, PinKeeper, RecipientWitness};
@@ -314,6 +314,17 @@ impl Common {
             Err(error) => {
                 tracing::error!(%account, %endpoint, reason = %error, "a key could not be pinned, tried with the next mail");
             }
+        }
+    }
+
+    /// What a server offers. Written only where it changed.
+    pub async fn learn_manners(&self, account: AccountId, endpoint: EndpointId, manners: Manners) {
+        let known = self.directory.load().endpoint(endpoint).and_then(|known| known.manners);
+        let Some(pins) = self.pins.get().filter(|_| known != Some(manners)) else { return };
+        match pins.set_manners(endpoint, manners).await {
+            Ok(()) => tracing::info!(%account, %endpoint, ?manners, "what the primary offers is noted"),
+            // Heard again with the next connection.
+            Err(error) => tracing::warn!(%account, %endpoint, reason = %error, "what the primary offers is not noted"),
         }
     }
 
