@@ -64,6 +64,7 @@
     set('[data-class]', e => { e.className = data[e.dataset.class]; });
     set('[data-badge]', e => { e.className = `badge tone-${data[e.dataset.badge]}`; });
     set('[data-href]', e => e.setAttribute('href', e.dataset.href + data.id));
+    set('[data-value]', e => { e.value = data[e.dataset.value]; });
     set('[data-icon]', e => e.setAttribute('href', `#i-${data[e.dataset.icon]}`));
     set('[data-opt]', e => { e.hidden = !data[e.dataset.opt]; });
     set('[data-since]', e => { const at = data[e.dataset.since]; if (at) e.dataset.ms = at; });
@@ -131,6 +132,15 @@
     root.dataset.theme = link.dataset.look;
     fetch(link.href);
   }));
+  all('[data-copy]').forEach(button => {
+    const label = button.textContent;
+    button.hidden = !navigator.clipboard;
+    button.addEventListener('click', async () => {
+      await navigator.clipboard.writeText(button.parentElement.querySelector('input').value);
+      put(button, button.dataset.done);
+      setTimeout(() => put(button, label), 2000);
+    });
+  });
   /* A demo button needs no new page: the stream brings what it did. */
   all('form[data-quiet]').forEach(form => form.addEventListener('submit', event => {
     event.preventDefault();

@@ -169,6 +169,8 @@ pub trait AccountStore: Send + Sync {
     async fn end_session(&self, secret_hash: [u8; 32]) -> Result<(), AccountError>;
     /// Writes an audit row for something that changes nothing here.
     async fn note(&self, what: String, change: Change) -> Result<(), AccountError>;
+    /// The same about one account: who looked at it, who took a copy of a message.
+    async fn note_of(&self, account: AccountId, what: String, change: Change) -> Result<(), AccountError>;
     /// The newest audit rows, of one account or of all.
     async fn audit(&self, account: Option<AccountId>, limit: u32) -> Result<Vec<AuditEntry>, AccountError>;
 }

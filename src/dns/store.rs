@@ -72,6 +72,10 @@ pub trait NameStore: Send + Sync {
     async fn set_fronts(&self, fronts: Vec<(EndpointId, Front)>) -> Result<(), NameError>;
     /// Every zone. One with a record that cannot be read is left out and logged.
     async fn load_zones(&self) -> Result<Vec<StoredZone>, NameError>;
+    /// The zones of one account, by name.
+    async fn zones_of(&self, account: AccountId) -> Result<Vec<StoredZone>, NameError> {
+        Ok(self.load_zones().await?.into_iter().filter(|zone| zone.account == account).collect())
+    }
     /// Keeps a zone in place of the one of that name, and notes the change; durable when it returns.
     async fn put_zone(&self, zone: StoredZone, change: ZoneChange) -> Result<(), NameError>;
     /// Forgets a zone and its changes.

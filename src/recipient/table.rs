@@ -205,6 +205,12 @@ impl Table {
         Some((known.entries, known.list_at?))
     }
 
+    /// Names of an account of which its server said something.
+    #[must_use]
+    pub fn learned_of(&self, account: AccountId) -> usize {
+        self.learned.get(&account).copied().unwrap_or(0)
+    }
+
     /// What a customer settled for a domain.
     #[must_use]
     pub fn policy(&self, account: AccountId, domain: &DomainName) -> Policy {

@@ -46,7 +46,7 @@ use crate::verdict::driver::CheckRooms;
 use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
-use crate::web::{BeatRooms, TokenDesk};
+use crate::web::{BeatRooms, NameRooms, TokenDesk};
 use crate::{alert, delivery, smtp, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
@@ -289,6 +289,7 @@ impl Shared {
             beats: Some(beats),
             updates: Some(Arc::clone(&self.updates)),
             recipients: Some(Arc::clone(&self.recipients)),
+            names: Some(NameRooms { store: Arc::clone(&self.store) as _, dns: self.dns.clone() }),
         }
     }
 

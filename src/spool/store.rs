@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::hold::{DotNote, Expiry, ExpiryTerms, Hold, OldestWaiting, Ruling};
 use super::message::{Claimed, NewMessage};
+use super::search::{self, SearchPage, SearchQuery};
 use super::state::{DeliveryReply, Outcome, RecipientState};
 use crate::account::Change;
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
@@ -138,12 +139,29 @@ pub enum StateFilter {
     Held,
     /// With a waiting recipient.
     Waiting,
+    /// With a recipient that a person keeps back.
+    KeptBack,
     /// With a recipient in quarantine.
     Refused,
     /// Delivered to all.
     Delivered,
     /// All.
     Any,
+}
+
+impl StateFilter {
+    /// Whether a recipient in this state is one of those meant.
+    #[must_use]
+    pub const fn is_of(self, state: RecipientState) -> bool {
+        match self {
+            Self::Held => !matches!(state, RecipientState::Delivered),
+            Self::Waiting => state.is_waiting(),
+            Self::KeptBack => matches!(state, RecipientState::Held),
+            Self::Refused => state.is_quarantined(),
+            Self::Delivered => matches!(state, RecipientState::Delivered),
+            Self::Any => true,
+        }
+    }
 }
 
 /// Where the next page begins.
@@ -307,6 +325,11 @@ pub trait SpoolStore: Send + Sync {
     }
     /// Rows for people.
     async fn list(&self, query: ListQuery) -> Result<ListPage, SpoolError>;
+    /// Rows of one account for people who look for something. Looks at [`LOOKED_AT_MAX`](search::LOOKED_AT_MAX)
+    /// recipients at most and says where to go on.
+    async fn search(&self, query: SearchQuery) -> Result<SearchPage, SpoolError> {
+        search::by_list(self, query).await
+    }
     /// One message.
     async fn show(&self, id: SpoolId) -> Result<Option<MessageDetail>, SpoolError>;
     /// Queues queued, refused and expired recipients for now, with an audit row. Returns how many. Claimed ones and

@@ -25,14 +25,15 @@ use tokio_util::sync::CancellationToken;
 use super::beat::{self, BeatDoor, BeatRooms};
 use super::crowd::Crowd;
 use super::crowd::driver::Counting;
+use super::domain_pages::NameRooms;
 use super::handlers::{self, Kept};
 use super::live::driver::{Hub, Seat};
 use super::readiness::Readiness;
-use super::request::{App, AskResult, Door, hardened};
+use super::request::{App, AskResult, Door, Shown, hardened};
 use super::session::Scheme;
 use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
 use super::words::Locale;
-use super::{spool_view, update};
+use super::{domain_pages, log_page, spool_desk, spool_pages, spool_view, update};
 use crate::account::{Account, AccountStore, DirectoryHandle};
 use crate::base::{AccountId, Clock, Moment};
 use crate::delivery::view::Flushes;
@@ -76,6 +77,8 @@ pub struct WebRooms {
     pub updates: Option<Arc<Updates>>,
     /// Who lives in the domains; absent where nobody uploads lists.
     pub recipients: Option<Arc<Recipients>>,
+    /// Names and zones; absent where no page shows them.
+    pub names: Option<NameRooms>,
 }
 
 /// Why the pages are not served.
@@ -250,10 +253,15 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
         .route("/events", get(handlers::shortcut))
         .route("/a/{name}", get(handlers::status))
         .route("/a/{name}/events", get(stream))
-        .route("/a/{name}/spool", get(handlers::spool))
+        .route("/a/{name}/spool", get(spool_pages::list))
         .route("/a/{name}/retry", post(handlers::retry_all))
-        .route("/a/{name}/spool/{id}", get(handlers::message))
+        .route("/a/{name}/spool/{id}", get(spool_pages::message))
         .route("/a/{name}/spool/{id}/retry", post(handlers::retry_one))
+        .route("/a/{name}/spool/do", post(spool_desk::act))
+        .route("/a/{name}/spool/{id}/eml", get(spool_desk::download))
+        .route("/a/{name}/domains", get(domain_pages::domains))
+        .route("/a/{name}/zones/{apex}", get(domain_pages::zone))
+        .route("/a/{name}/log", get(log_page::log))
         .route("/a/{name}/demo/{id}", post(handlers::demo))
         .route("/sign-in/{secret}", get(handlers::sign_in_page).post(handlers::sign_in_redeem))
         .route("/sign-out", post(handlers::sign_out))
@@ -313,6 +321,10 @@ async fn events(
 ) -> Result<Response, Response> {
     let visit = door.visit(&headers, ask).await?;
     let (viewer, account) = door.account(&visit, &name)?;
+    // A list of envelopes is looked at here as well.
+    if visit.ask.filter.is_some() {
+        door.seen(&visit, &viewer, account.id, Shown::Spool).await?;
+    }
     let Some(seat) = door.app.hub.seat(account.id) else {
         tracing::warn!(account = %account.name, "too many open pages");
         return Ok((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "60")]).into_response());

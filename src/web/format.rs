@@ -32,6 +32,11 @@ pub(super) fn day(at: WallTime, locale: Locale) -> Stamp {
     stamp(at, "day", text)
 }
 
+/// A day with its year, `24 Nov 2026`, of UTC.
+pub(super) fn date(at: WallTime, locale: Locale) -> String {
+    format!("{}{} {} {}", at.day(), locale.pick(".", ""), locale.month(at.month()), at.year())
+}
+
 fn stamp(at: WallTime, form: &'static str, text: String) -> Stamp {
     Stamp { ms: at.timestamp_millis(), form, iso: at.format("%Y-%m-%dT%H:%M:%SZ").to_string(), text }
 }
@@ -117,6 +122,20 @@ pub(super) fn visible(text: &str) -> String {
             c => c,
         })
         .collect()
+}
+
+/// Text as the value of a query (RFC 3986 §2.3, §2.1): everything but letters, digits and `-._~` as octets.
+pub(super) fn query_value(text: &str) -> String {
+    let mut value = String::with_capacity(text.len());
+    for octet in text.bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
+            value.push(char::from(octet));
+        } else {
+            value.push('%');
+            value.push_str(&data_encoding::HEXUPPER.encode(&[octet]));
+        }
+    }
+    value
 }
 
 /// A raw header field for the eye: encoded words (RFC 2047 §2) in UTF-8, ASCII and Latin-1 are read, others stay.
@@ -220,6 +239,7 @@ mod tests {
         assert_eq!(clock(at).text, "03:08:05 UTC");
         assert_eq!(day(at, Locale::De).text, "4. Nov. 03:08 UTC");
         assert_eq!(day(at, Locale::En).text, "4 Nov 03:08 UTC");
+        assert_eq!((date(at, Locale::De).as_str(), date(at, Locale::En).as_str()), ("4. Nov. 2026", "4 Nov 2026"));
         assert_eq!(day(at, Locale::En).iso, "2026-11-04T03:08:05Z");
     }
 
@@ -227,6 +247,12 @@ mod tests {
     fn characters_that_deceive_the_eye_become_visible() {
         assert_eq!(visible("a\u{202e}exe.gpj\0\r\n\u{200b}"), "a\u{fffd}exe.gpj\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
         assert_eq!(visible("Grüße <b>日本</b>"), "Grüße <b>日本</b>");
+    }
+
+    #[test]
+    fn a_query_value_means_itself_and_nothing_else() {
+        assert_eq!(query_value("a-b.c_d~9"), "a-b.c_d~9");
+        assert_eq!(query_value("ö@x&y=\"+ #%"), "%C3%B6%40x%26y%3D%22%2B%20%23%25");
     }
 
     #[test]

@@ -10,10 +10,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::pages::{
-    AccountLine, AccountsTemplate, DemoCard, MessageTemplate, SignInTemplate, SpoolTemplate, StatusTemplate, StepMark,
-};
-use super::request::{AskResult, Button, Door, Visit, see_other};
+use super::pages::{AccountLine, AccountsTemplate, DemoCard, SignInTemplate, StatusTemplate, StepMark};
+use super::request::{AskResult, Button, Door, Shown, Visit, see_other};
 use super::settings::{HISTORY_ROWS, SPOOL_ROWS};
 use super::spool_view::{self, SpoolLine};
 use super::view::{self, StatusFacts, StatusPage};
@@ -22,13 +20,13 @@ use super::{assets, days, format, session, sign_in};
 use crate::account::{Account, AccountError, AccountStatus, Change};
 use crate::base::{AccountId, SpoolId, WallTime};
 use crate::liveness::HistoryRow;
-use crate::spool::{ListCursor, ListQuery, MessageRow, RetrySelection, StateFilter, Usage};
+use crate::spool::{ListQuery, MessageRow, RetrySelection, StateFilter, Usage};
 
 /// Accounts on the first page, at most.
 const ACCOUNTS_SHOWN_MAX: usize = 2_000;
 
-type Posted = Result<Form<Button>, FormRejection>;
-type Answer = Result<Response, Response>;
+pub(super) type Posted = Result<Form<Button>, FormRejection>;
+pub(super) type Answer = Result<Response, Response>;
 
 /// What a status page needs from the disk.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +60,7 @@ struct StoryLine {
 }
 
 /// Changes whenever a list of held mail may look different.
-fn fingerprint(usage: Usage, is_delivering: bool) -> String {
+pub(super) fn fingerprint(usage: Usage, is_delivering: bool) -> String {
     format!("{}-{}-{}-{is_delivering}", usage.waiting, usage.refused, usage.octets)
 }
 
@@ -219,79 +217,9 @@ pub(super) async fn status(
     headers: HeaderMap,
 ) -> Answer {
     let visit = door.visit(&headers, ask).await?;
-    let (_, account) = door.account(&visit, &name)?;
+    let (viewer, account) = door.account(&visit, &name)?;
+    door.seen(&visit, &viewer, account.id, Shown::Status).await?;
     door.status_answer(&visit, &account).await
-}
-
-/// `/a/{name}/spool`
-pub(super) async fn spool(
-    State(door): State<Door>,
-    Path(name): Path<String>,
-    ask: AskResult,
-    headers: HeaderMap,
-) -> Answer {
-    let visit = door.visit(&headers, ask).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
-    let (l, rooms) = (visit.locale, &door.app.rooms);
-    let (word, filter) = spool_view::filter(visit.ask.filter.as_deref().unwrap_or_default());
-    let after = visit.ask.after.as_deref().and_then(|id| SpoolId::from_str(id).ok());
-    let query = ListQuery { account: Some(account.id), filter, after: after.map(ListCursor), limit: SPOOL_ROWS };
-    let list = rooms.spool.list(query).await.map_err(|error| door.failed(&visit, &error))?;
-    let (usage, now) = (rooms.spool.usage(account.id), door.app.clock.wall());
-    let sees_header = viewer.sees_header(account.id);
-    let mut shell = door.shell(&visit, format!("{}: {}", l.spool(), account.name));
-    shell.account = account.name.to_string();
-    shell.section = "spool";
-    (shell.held, shell.held_count) = (usage.waiting, format::count(usage.waiting, l));
-    shell.query = after.map_or_else(|| format!("filter={word}&"), |id| format!("filter={word}&after={id}&"));
-    let (tone, icon) = spool_view::heading(usage);
-    let template = SpoolTemplate {
-        shell,
-        tone,
-        icon,
-        headline: l.spool_headline(usage.waiting),
-        filters: spool_view::filter_links(word, usage, l),
-        filter: word,
-        lines: list.rows.iter().map(|row| spool_view::line(row, sees_header, now, l)).collect(),
-        sees_header,
-        empty: if filter == StateFilter::Held { l.spool_empty_held() } else { l.spool_empty() },
-        next: list.next.map(|cursor| cursor.0.to_string()),
-        is_first: after.is_none(),
-        was_retried: visit.ask.retried.is_some(),
-        may_retry: viewer.may_retry(account.id) && usage.waiting + usage.refused > 0,
-        fingerprint: fingerprint(usage, rooms.flushes.view(account.id).is_delivering),
-    };
-    Ok(door.page(&visit, StatusCode::OK, &template))
-}
-
-/// `/a/{name}/spool/{id}`
-pub(super) async fn message(
-    State(door): State<Door>,
-    Path((name, id)): Path<(String, String)>,
-    ask: AskResult,
-    headers: HeaderMap,
-) -> Answer {
-    let visit = door.visit(&headers, ask).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
-    let (l, rooms) = (visit.locale, &door.app.rooms);
-    let id = SpoolId::from_str(&id).map_err(|_| door.not_found(&visit))?;
-    let found = rooms.spool.show(id).await.map_err(|error| door.failed(&visit, &error))?;
-    let Some(mut detail) = found else { return Err(door.not_found(&visit)) };
-    let of_all = detail.row.recipients.len();
-    detail.row.recipients.retain(|recipient| recipient.account == account.id);
-    if detail.row.recipients.is_empty() {
-        return Err(door.not_found(&visit));
-    }
-    // A retry is of the whole message: not for one account where another one shares it.
-    let may_retry = viewer.may_retry(account.id) && of_all == detail.row.recipients.len();
-    let page = spool_view::message(&detail, viewer.sees_header(account.id), may_retry, door.app.clock.wall(), l);
-    let mut shell = door.shell(&visit, format!("{} {id}: {}", l.message(), account.name));
-    shell.account = account.name.to_string();
-    shell.section = "spool";
-    shell.held = rooms.spool.usage(account.id).waiting;
-    shell.held_count = format::count(shell.held, l);
-    let was_retried = visit.ask.retried.is_some();
-    Ok(door.page(&visit, StatusCode::OK, &MessageTemplate { shell, page, was_retried }))
 }
 
 /// `POST /a/{name}/retry`: everything of the account.

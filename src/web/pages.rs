@@ -3,8 +3,10 @@
 use askama::Template;
 
 use super::days::Calendar;
+use super::format::Stamp;
 use super::settings::DemoButton;
 use super::spool_view::{FilterLink, MessagePage, SpoolLine};
+use super::trace_view::TraceStep;
 use super::view::StatusPage;
 use super::words::Locale;
 
@@ -93,12 +95,107 @@ pub(super) struct SpoolTemplate {
     pub(super) lines: Vec<SpoolLine>,
     pub(super) sees_header: bool,
     pub(super) empty: &'static str,
+    /// Where the next page begins.
     pub(super) next: Option<String>,
+    /// The search stopped before the page was full.
+    pub(super) is_cut: bool,
+    /// The beginning of a list that an open page keeps up to date.
     pub(super) is_first: bool,
+    pub(super) has_before: bool,
+    /// The search as a query, for the links of the filters.
+    pub(super) keep: String,
+    pub(super) search: SearchForm,
+    pub(super) may_act: bool,
     pub(super) may_retry: bool,
-    pub(super) was_retried: bool,
+    /// What the last button did; empty for nothing.
+    pub(super) said: String,
     /// `delivered`, `waiting` and `refused` as one word: the script compares it with what the stream says.
     pub(super) fingerprint: String,
+}
+
+/// What a search asks for.
+#[derive(Debug)]
+pub(super) struct SearchForm {
+    pub(super) typed: String,
+    /// Word, label, whether it is the chosen one.
+    pub(super) ages: Vec<(&'static str, &'static str, bool)>,
+    pub(super) is_narrowed: bool,
+}
+
+/// Asks before messages are deleted.
+#[derive(Template, Debug)]
+#[template(path = "confirm.html")]
+pub(super) struct ConfirmTemplate {
+    pub(super) shell: Shell,
+    pub(super) filter: &'static str,
+    pub(super) lines: Vec<SpoolLine>,
+}
+
+/// Where a dynamic name points.
+#[derive(Debug)]
+pub(super) struct NameLine {
+    pub(super) host: String,
+    pub(super) tone: &'static str,
+    pub(super) points: String,
+}
+
+/// A record that a domain needs.
+#[derive(Debug)]
+pub(super) struct WantedRecord {
+    pub(super) owner: String,
+    pub(super) data: String,
+    pub(super) tone: &'static str,
+    pub(super) verdict: &'static str,
+}
+
+/// A domain.
+#[derive(Debug)]
+pub(super) struct DomainCard {
+    pub(super) name: String,
+    pub(super) records: Vec<WantedRecord>,
+    pub(super) listed: String,
+    /// What becomes of recipients that are not listed; empty without a list.
+    pub(super) unknown: &'static str,
+}
+
+/// A zone that we serve.
+#[derive(Debug)]
+pub(super) struct ZoneCard {
+    pub(super) apex: String,
+    pub(super) summary: String,
+    pub(super) text: String,
+}
+
+/// The domains of an account.
+#[derive(Template, Debug)]
+#[template(path = "domains.html")]
+pub(super) struct DomainsTemplate {
+    pub(super) shell: Shell,
+    pub(super) names: Vec<NameLine>,
+    pub(super) cards: Vec<DomainCard>,
+    pub(super) zones: Vec<ZoneCard>,
+    /// Empty where nothing was learned.
+    pub(super) learned: String,
+}
+
+/// An entry of the log.
+#[derive(Debug)]
+pub(super) struct LogLine {
+    pub(super) at: Stamp,
+    pub(super) who: String,
+    pub(super) what: String,
+    pub(super) object: String,
+    /// Somebody looked and changed nothing.
+    pub(super) is_look: bool,
+}
+
+/// Who did what.
+#[derive(Template, Debug)]
+#[template(path = "log.html")]
+pub(super) struct LogTemplate {
+    pub(super) shell: Shell,
+    pub(super) lines: Vec<LogLine>,
+    pub(super) is_full: bool,
 }
 
 /// One message.
@@ -107,7 +204,12 @@ pub(super) struct SpoolTemplate {
 pub(super) struct MessageTemplate {
     pub(super) shell: Shell,
     pub(super) page: MessagePage,
-    pub(super) was_retried: bool,
+    pub(super) steps: Vec<TraceStep>,
+    pub(super) may_download: bool,
+    /// Another account has a part in it, so that nothing can be done here.
+    pub(super) is_shared: bool,
+    /// What the last button did; empty for nothing.
+    pub(super) said: String,
 }
 
 /// The page of a sign-in link: one button.

@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 
-use super::assets;
 use super::beat::limit::Limits;
 use super::driver::WebRooms;
 use super::live::driver::Hub;
@@ -18,8 +17,9 @@ use super::session::{self, Provenance, Scheme};
 use super::settings::Settings;
 use super::sign_in;
 use super::words::Locale;
-use crate::account::{Account, AccountError, Membership, Person, Role};
-use crate::base::{AccountId, Clock};
+use super::{assets, format};
+use crate::account::{Account, AccountError, Change, Membership, Person, Role};
+use crate::base::{AccountId, Clock, SpoolId};
 
 /// Everything the handlers share.
 pub(super) struct App {
@@ -46,6 +46,13 @@ pub(super) struct Ask {
     pub(super) filter: Option<String>,
     pub(super) after: Option<String>,
     pub(super) retried: Option<String>,
+    /// Words of a search.
+    pub(super) q: Option<String>,
+    /// Time of acceptance.
+    pub(super) age: Option<String>,
+    /// What was done, and to how many.
+    pub(super) done: Option<String>,
+    pub(super) n: Option<String>,
 }
 
 /// A query that cannot be read asks for nothing.
@@ -55,7 +62,7 @@ pub(super) type AskResult = Result<Query<Ask>, axum::extract::rejection::QueryRe
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Button {
     #[serde(default)]
-    csrf: String,
+    pub(super) csrf: String,
 }
 
 /// A signed-in person.
@@ -80,9 +87,24 @@ impl Viewer {
         self.role(account).is_some()
     }
 
+    /// Whether this is the operator looking into the account of others.
+    pub(super) fn is_foreign_to(&self, account: AccountId) -> bool {
+        self.person.is_operator && self.role(account).is_none()
+    }
+
     pub(super) fn may_retry(&self, account: AccountId) -> bool {
         self.role(account) >= Some(Role::Technician)
     }
+}
+
+/// What an operator saw of the account of others.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shown {
+    Status,
+    Spool,
+    Message(SpoolId),
+    Log,
+    Domains,
 }
 
 /// One visit with the reader's language and look.
@@ -209,6 +231,43 @@ impl Door {
             query: String::new(),
             asks_again: false,
         }
+    }
+
+    /// What surrounds a page of an account.
+    pub(super) fn account_shell(&self, visit: &Visit, account: &Account, title: &str, section: &'static str) -> Shell {
+        let mut shell = self.shell(visit, format!("{title}: {}", account.name));
+        shell.account = account.name.to_string();
+        shell.section = section;
+        shell.held = self.app.rooms.spool.usage(account.id).waiting;
+        shell.held_count = format::count(shell.held, visit.locale);
+        shell
+    }
+
+    /// Writes into the account's audit log that the operator looked, before anything is shown. The customer's own
+    /// people leave no trace by looking.
+    ///
+    /// # Errors
+    /// The page to answer with: what cannot be noted is not shown.
+    pub(super) async fn seen(
+        &self,
+        visit: &Visit,
+        viewer: &Viewer,
+        account: AccountId,
+        shown: Shown,
+    ) -> Result<(), Response> {
+        if !viewer.is_foreign_to(account) {
+            return Ok(());
+        }
+        let what = match shown {
+            Shown::Status => "look.status".to_owned(),
+            Shown::Spool => "look.spool".to_owned(),
+            Shown::Message(id) => format!("look.message {id}"),
+            Shown::Log => "look.log".to_owned(),
+            Shown::Domains => "look.domains".to_owned(),
+        };
+        let change = Change { at: self.app.clock.wall(), who: viewer.person.name.clone() };
+        let noted = self.app.rooms.accounts.note_of(account, what, change).await;
+        noted.map_err(|error| self.failed(visit, &error))
     }
 
     /// A finished page.

@@ -8,9 +8,10 @@ use crate::base::WallTime;
 use crate::spool::{MessageDetail, MessageRow, RecipientRow, RecipientState, StateFilter, Usage};
 
 /// The filters as links, in order, with their word in the address.
-pub(super) const FILTERS: [(&str, StateFilter); 4] = [
+pub(super) const FILTERS: [(&str, StateFilter); 5] = [
     ("held", StateFilter::Held),
     ("waiting", StateFilter::Waiting),
+    ("kept", StateFilter::KeptBack),
     ("refused", StateFilter::Refused),
     ("delivered", StateFilter::Delivered),
 ];
@@ -43,6 +44,7 @@ pub(super) fn filter_links(current: &str, usage: Usage, locale: Locale) -> Vec<F
             let (label, count) = match filter {
                 StateFilter::Held | StateFilter::Any => (locale.filter_held(), Some(usage.waiting + usage.refused)),
                 StateFilter::Waiting => (locale.filter_waiting(), Some(usage.waiting)),
+                StateFilter::KeptBack => (locale.filter_kept(), None),
                 StateFilter::Refused => (locale.filter_refused(), Some(usage.refused)),
                 StateFilter::Delivered => (locale.filter_delivered(), None),
             };
@@ -74,11 +76,16 @@ pub(super) struct SpoolLine {
     pub(super) attempts: String,
 }
 
+/// Colour and icon of a recipient's state.
+pub(super) const fn look(state: RecipientState) -> (&'static str, &'static str) {
+    (tone(state), icon(state))
+}
+
 const fn icon(state: RecipientState) -> &'static str {
     match state {
         RecipientState::Queued => "wait",
         RecipientState::Claimed => "info",
-        RecipientState::Held => "wait",
+        RecipientState::Held => "pause",
         RecipientState::Delivered => "ok",
         RecipientState::Refused | RecipientState::Expired => "bad",
     }
@@ -89,7 +96,7 @@ const fn tone(state: RecipientState) -> &'static str {
     match state {
         RecipientState::Queued => "warn",
         RecipientState::Claimed => "info",
-        RecipientState::Held => "warn",
+        RecipientState::Held => "info",
         RecipientState::Delivered => "ok",
         RecipientState::Refused | RecipientState::Expired => "bad",
     }
@@ -108,7 +115,8 @@ fn leading(recipients: &[RecipientRow]) -> Option<&RecipientRow> {
     order.into_iter().find_map(|state| recipients.iter().find(|r| r.state == state))
 }
 
-fn reply(row: &RecipientRow, locale: Locale) -> String {
+/// The last reply of the primary, in one line; empty for none.
+pub(super) fn reply(row: &RecipientRow, locale: Locale) -> String {
     match &row.last_reply {
         None => String::new(),
         Some(reply) => {
@@ -173,7 +181,10 @@ pub(super) struct MessagePage {
     pub(super) trace: String,
     pub(super) smtputf8: bool,
     pub(super) recipients: Vec<RecipientLine>,
-    pub(super) may_retry: bool,
+    /// Words of the buttons that would change something.
+    pub(super) deeds: Vec<(&'static str, &'static str)>,
+    /// Something of it is still to be delivered, so its content is here.
+    pub(super) is_here: bool,
 }
 
 /// What only the customer sees.
@@ -188,7 +199,7 @@ pub(super) struct MessageHeader {
 pub(super) fn message(
     detail: &MessageDetail,
     sees_header: bool,
-    may_retry: bool,
+    may_act: bool,
     now: WallTime,
     locale: Locale,
 ) -> MessagePage {
@@ -207,8 +218,15 @@ pub(super) fn message(
             reply: reply(r, locale),
         })
         .collect();
-    let is_retryable =
-        row.recipients.iter().any(|r| matches!(r.state, RecipientState::Queued | RecipientState::Refused));
+    let any = |is_meant: fn(RecipientState) -> bool| row.recipients.iter().any(|r| is_meant(r.state));
+    let is_here = any(|state| state != RecipientState::Delivered);
+    let deeds = [
+        ("retry", locale.retry(), any(|s| s == RecipientState::Queued || s.is_quarantined())),
+        ("release", locale.act_release(), any(|s| s == RecipientState::Held)),
+        ("hold", locale.act_hold(), any(|s| s == RecipientState::Queued)),
+        ("delete", locale.act_delete(), any(|s| !matches!(s, RecipientState::Delivered | RecipientState::Claimed))),
+    ];
+    let deeds = deeds.into_iter().filter(|(.., is_useful)| may_act && *is_useful);
     let trace = String::from_utf8_lossy(&detail.trace);
     MessagePage {
         line: line(row, sees_header, now, locale),
@@ -223,6 +241,7 @@ pub(super) fn message(
         trace: trace.lines().map(format::visible).collect::<Vec<_>>().join("\n"),
         smtputf8: row.smtputf8,
         recipients,
-        may_retry: may_retry && is_retryable,
+        deeds: deeds.map(|(word, label, _)| (word, label)).collect(),
+        is_here,
     }
 }

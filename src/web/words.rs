@@ -57,14 +57,16 @@ impl Locale {
     }
 }
 
-/// Fixed texts.
+/// Fixed texts, here and in the other files of sentences.
 macro_rules! texts {
     ($($name:ident: $de:literal, $en:literal;)*) => {
-        impl Locale {
+        impl $crate::web::words::Locale {
             $(pub(super) const fn $name(self) -> &'static str { self.pick($de, $en) })*
         }
     };
 }
+
+pub(super) use texts;
 
 texts! {
     skip: "Zum Inhalt springen", "Skip to content";

@@ -1,13 +1,15 @@
 // Opens the pages named on the command line in Chromium and says what is wrong with them.
 // Usage: node check.mjs CHROMIUM OUT_FOLDER SHOTS_JSON. Speaks the DevTools protocol over a pipe, so nothing has to be installed.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const [chromium, out, shotsJson] = process.argv.slice(2);
 const shots = JSON.parse(shotsJson);
 mkdirSync(out, { recursive: true });
+// Path of axe.min.js: with it every page is also checked for what keeps people out (WCAG 2.2 AA and best practice).
+const axe = process.env.PULSEMX_AXE ? readFileSync(process.env.PULSEMX_AXE, 'utf8') : '';
 const profile = mkdtempSync(join(tmpdir(), 'pulsemx-browser-'));
 const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--hide-scrollbars', `--user-data-dir=${profile}`, '--remote-debugging-pipe', 'about:blank'];
@@ -72,6 +74,11 @@ async function photograph(shot) {
   }
   const small = await page.evaluate(`JSON.stringify([...document.querySelectorAll('a,button,summary')].filter(e => { const r = e.getBoundingClientRect(); return r.width > 2 && r.height > 0 && r.height < (getComputedStyle(e).display === 'inline' ? 15 : 24); }).map(e => e.textContent.trim().slice(0, 20) + ' ' + e.getBoundingClientRect().height))`);
   if (small !== '[]') page.wrong(`targets too small: ${small}`);
+  if (axe) {
+    await page.evaluate(`${axe};0`);
+    const { result } = await page.to('Runtime.evaluate', { awaitPromise: true, returnByValue: true, expression: `axe.run(document, { resultTypes: ['violations'] }).then(r => r.violations.flatMap(v => v.nodes.map(n => v.id + ': ' + n.target.join(' '))))` });
+    for (const finding of result.value ?? ['axe did not run']) page.wrong(`axe ${finding}`);
+  }
   const height = Math.min(4000, await page.evaluate('document.documentElement.scrollHeight'));
   const { data } = await page.to('Page.captureScreenshot', { format: 'png', captureBeyondViewport: true, clip: { x: 0, y: 0, width: shot.width, height, scale: 1 } });
   writeFileSync(join(out, `${shot.name}.png`), Buffer.from(data, 'base64'));

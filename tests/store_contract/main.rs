@@ -20,6 +20,7 @@ mod names;
 mod on_disk;
 mod recipients;
 mod refusals;
+mod search;
 mod transitions;
 mod updates;
 mod verdicts;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pulsemx::liveness::{LineEvent, LineState};
+use pulsemx::spool::RecipientState;
 use pulsemx::web::{DemoButton, DemoControls, Settings, sign_in};
 use serde_json::{Value, json};
 
@@ -62,6 +63,7 @@ async fn sites() -> Vec<(&'static str, Site)> {
     suspect.spool.messages.lock().unwrap().drain(..11);
     *suspect.log.rows.lock().unwrap() = fakes::history(None);
     let offline = Site::busy().await;
+    offline.spool.messages.lock().unwrap()[2].row.recipients[0].state = RecipientState::Held;
     let delivering = Site::busy().await;
     *delivering.lines.line.lock().unwrap() = Some(line(LineState::Returning, 1));
     delivering.spool.messages.lock().unwrap().drain(1..7);
@@ -74,6 +76,8 @@ async fn sites() -> Vec<(&'static str, Site)> {
     trouble.flushes.view.lock().unwrap().last_problem = Some(fakes::HOSTILE.to_owned());
     let demo = Site::with(Settings { demo_controls: Some(story()), ..Settings::default() }).await;
     demo.go_offline();
+    let lines = "@ 300 IN MX 10 firma.dyn.example.\nt 300 IN TXT \"<script>alert(1)</script>\"";
+    *demo.names.zones.lock().unwrap() = vec![fakes::zone(FIRMA, "firma.example", lines)];
     vec![
         ("new", new),
         ("online", online),
@@ -140,6 +144,18 @@ fn shots(sites: &[(&'static str, Site)]) -> Vec<Value> {
             width,
             dark,
         ));
+        for (page, path) in [
+            ("spool-found", "/a/firma/spool?q=kunde&age=day&done=hold&n=2"),
+            ("spool-kept", "/a/firma/spool?filter=kept"),
+            ("log", "/a/firma/log"),
+            ("domains", "/a/firma/domains"),
+            ("domains-zone", "/a/firma/domains"),
+        ] {
+            let site = if page == "domains-zone" { &sites[6].1 } else { site };
+            let cookie = site.signed_in(OWNER);
+            let url = format!("{}{path}{}lang={lang}", site.origin, if path.contains('?') { '&' } else { '?' });
+            all.push(shot(format!("{page}-{lang}-{width}-{look}"), url, &cookie, width, dark));
+        }
         let operator = site.signed_in(OPERATOR);
         all.push(shot(format!("accounts-{width}-{look}"), at("/"), &operator, width, dark));
         let secret = sign_in::new_secret().unwrap().0;

@@ -13,6 +13,9 @@ use pulsemx::account::{
 };
 use pulsemx::base::{AccountId, Clock, DomainName, EndpointId, Moment, PersonId, SpoolId, SpoolIds, WallTime};
 use pulsemx::delivery::view::{FlushSummary, FlushView, Flushes};
+use pulsemx::dns::front::Front;
+use pulsemx::dns::owner::Owner;
+use pulsemx::dns::{NameError, NameStore, StoredZone, ZoneChange, zone_file};
 use pulsemx::liveness::day;
 use pulsemx::liveness::{
     AddressChange, Cause, HistoryRow, LineEvent, LineState, LineView, Lines, LogError, Transition, TransitionLog,
@@ -74,6 +77,8 @@ pub fn directory() -> Directory {
 pub struct FakeAccounts {
     pub links: Mutex<HashMap<[u8; 32], (PersonId, WallTime)>>,
     pub sessions: Mutex<HashMap<[u8; 32], (PersonId, WallTime)>>,
+    /// Newest first.
+    pub audit: Mutex<Vec<AuditEntry>>,
 }
 
 #[async_trait]
@@ -151,8 +156,14 @@ impl AccountStore for FakeAccounts {
     async fn note(&self, _: String, _: Change) -> Result<(), AccountError> {
         unused()
     }
-    async fn audit(&self, _: Option<AccountId>, _: u32) -> Result<Vec<AuditEntry>, AccountError> {
-        unused()
+    async fn note_of(&self, account: AccountId, what: String, change: Change) -> Result<(), AccountError> {
+        let entry = AuditEntry { at: change.at, who: change.who, account: Some(account), what };
+        self.audit.lock().unwrap().insert(0, entry);
+        Ok(())
+    }
+    async fn audit(&self, account: Option<AccountId>, limit: u32) -> Result<Vec<AuditEntry>, AccountError> {
+        let rows = self.audit.lock().unwrap().clone();
+        Ok(rows.into_iter().filter(|row| row.account == account).take(limit as usize).collect())
     }
 }
 
@@ -230,14 +241,18 @@ pub struct FakeSpool {
     pub messages: Mutex<Vec<MessageDetail>>,
     pub retried: Mutex<Vec<String>>,
     pub is_broken: Mutex<bool>,
+    pub ruled: Mutex<Vec<String>>,
+    /// Pieces of content of every message. Only a download reads them: without them a reader panics.
+    pub content: Mutex<Option<Vec<Bytes>>>,
 }
 
 fn fits(row: &MessageRow, filter: StateFilter) -> bool {
     let any = |state: RecipientState| row.recipients.iter().any(|r| r.state == state);
-    let waiting = any(RecipientState::Queued) || any(RecipientState::Claimed);
+    let waiting = any(RecipientState::Queued) || any(RecipientState::Claimed) || any(RecipientState::Held);
     match filter {
         StateFilter::Held => waiting || any(RecipientState::Refused),
         StateFilter::Waiting => waiting,
+        StateFilter::KeptBack => any(RecipientState::Held),
         StateFilter::Refused => any(RecipientState::Refused),
         StateFilter::Delivered => row.recipients.iter().all(|r| r.state == RecipientState::Delivered),
         StateFilter::Any => true,
@@ -270,8 +285,9 @@ impl SpoolStore for FakeSpool {
     async fn make_due(&self, _: AccountId, _: WallTime) -> Result<u64, SpoolError> {
         unused()
     }
-    async fn body_chunk(&self, _: SpoolId, _: u32) -> Result<Bytes, SpoolError> {
-        panic!("no page reads content")
+    async fn body_chunk(&self, id: SpoolId, ordinal: u32) -> Result<Bytes, SpoolError> {
+        let pieces = self.content.lock().unwrap().clone().expect("no page reads content");
+        pieces.get(ordinal as usize).cloned().ok_or(SpoolError::ChunkMissing(id))
     }
     async fn list(&self, query: ListQuery) -> Result<ListPage, SpoolError> {
         if *self.is_broken.lock().unwrap() {
@@ -311,8 +327,9 @@ impl SpoolStore for FakeSpool {
     async fn tally(&self, _: AccountId) -> Result<Tally, SpoolError> {
         unused()
     }
-    async fn rule(&self, _: SpoolId, _: Ruling, _: Change) -> Result<u64, SpoolError> {
-        Ok(0)
+    async fn rule(&self, id: SpoolId, ruling: Ruling, change: Change) -> Result<u64, SpoolError> {
+        self.ruled.lock().unwrap().push(format!("{} {id} by {}", ruling.as_str(), change.who));
+        Ok(1)
     }
     async fn holds(&self) -> Result<Vec<(AccountId, Hold)>, SpoolError> {
         Ok(Vec::new())
@@ -335,6 +352,44 @@ impl SpoolStore for FakeSpool {
     async fn purge_delivered(&self, _: WallTime) -> Result<u64, SpoolError> {
         unused()
     }
+}
+
+/// Zones as a customer would write them.
+#[derive(Default)]
+pub struct FakeNames {
+    pub zones: Mutex<Vec<StoredZone>>,
+}
+
+#[async_trait]
+impl NameStore for FakeNames {
+    async fn load_fronts(&self) -> Result<Vec<(EndpointId, Front)>, NameError> {
+        unused()
+    }
+    async fn set_fronts(&self, _: Vec<(EndpointId, Front)>) -> Result<(), NameError> {
+        unused()
+    }
+    async fn load_zones(&self) -> Result<Vec<StoredZone>, NameError> {
+        Ok(self.zones.lock().unwrap().clone())
+    }
+    async fn put_zone(&self, _: StoredZone, _: ZoneChange) -> Result<(), NameError> {
+        unused()
+    }
+    async fn remove_zone(&self, _: AccountId, _: DomainName, _: Change) -> Result<(), NameError> {
+        unused()
+    }
+    async fn zone_changes(&self, _: DomainName, _: u32) -> Result<Vec<ZoneChange>, NameError> {
+        unused()
+    }
+}
+
+/// A zone with these lines besides SOA and NS.
+pub fn zone(account: AccountId, apex: &str, lines: &str) -> StoredZone {
+    let apex = DomainName::parse(apex).unwrap();
+    let text = format!(
+        "@ 300 IN SOA ns.pulse.example. ops.pulse.example. 7 14400 3600 1209600 300\n@ 300 IN NS ns.pulse.example.\n{lines}\n"
+    );
+    let records = zone_file::read(&text, &Owner::of_domain(&apex)).unwrap();
+    StoredZone { apex, account, serial: 7, records }
 }
 
 /// A line in `state`; for OFFLINE and SUSPECT the last beat lies `silent` seconds back.
@@ -452,6 +507,24 @@ pub fn busy_spool() -> Vec<MessageDetail> {
     odd.last_attempt_at = Some(ago(50));
     odd.last_reply = Some(DeliveryReply { code: Some(451), text: HOSTILE.to_owned() });
     all
+}
+
+/// What people and the operator did to firma, newest first; one row is of a verb that has no words yet.
+pub fn audit(held: SpoolId) -> Vec<AuditEntry> {
+    let row = |seconds, who: &str, what: String| AuditEntry {
+        at: ago(seconds),
+        who: who.to_owned(),
+        account: Some(FIRMA),
+        what,
+    };
+    vec![
+        row(20, "operator", format!("look.message {held}")),
+        row(45, "Eva Chefin", format!("queue.release {held}")),
+        row(50, "Eva Chefin", format!("queue.hold {held}")),
+        row(400, HOSTILE, format!("odd.verb {HOSTILE}")),
+        row(90_000, "operator", "domain.add firma.example".to_owned()),
+        row(90_001, "operator", "account.add firma".to_owned()),
+    ]
 }
 
 /// Two months with a few outages, one time without data and an address that changes now and then.

@@ -13,6 +13,7 @@
 #[cfg(feature = "peers")]
 mod browser;
 mod fakes;
+mod held;
 mod site;
 
 use std::sync::Arc;
@@ -37,6 +38,9 @@ async fn every_page(site: &Site) -> Vec<(String, Reply)> {
         "/a/firma/spool",
         "/a/firma/spool?filter=refused",
         "/a/firma/spool?filter=delivered",
+        "/a/firma/spool?q=kunde&age=day",
+        "/a/firma/log",
+        "/a/firma/domains",
         "/nowhere",
         "/a/firma/spool/zzz",
     ];
@@ -101,7 +105,7 @@ async fn without_a_session_no_page_shows_anything() {
     let site = Site::busy().await;
     let id = site.spool.messages.lock().unwrap()[1].row.id;
     let message = format!("/a/firma/spool/{id}");
-    for path in ["/", "/spool", "/events", "/a/firma", "/a/firma/spool", "/a/firma/events", &message] {
+    for path in ["/", "/spool", "/events", "/a/firma", "/a/firma/spool", "/a/firma/events", "/a/firma/log", &message] {
         let page = site.get(path, "").await;
         assert_eq!(page.status, 401, "{path}");
         assert!(page.body.contains("pulsemx account link"), "{path}");
@@ -129,7 +133,9 @@ async fn an_account_of_others_looks_like_no_account_at_all() {
     let cookie = site.signed_in(OWNER);
     let nowhere = site.get("/a/nobody", &cookie).await;
     assert_eq!(nowhere.status, 404);
-    for path in ["/a/praxis-beispiel", "/a/praxis-beispiel/spool", "/a/praxis-beispiel/events"] {
+    for path in
+        ["/a/praxis-beispiel", "/a/praxis-beispiel/spool", "/a/praxis-beispiel/events", "/a/praxis-beispiel/log"]
+    {
         let page = site.get(path, &cookie).await;
         assert_eq!((page.status, &page.body), (404, &nowhere.body), "{path}");
     }
@@ -204,7 +210,8 @@ async fn a_message_shared_with_another_account_is_not_retried_for_both() {
     };
     let cookie = site.signed_in(OWNER);
     let page = site.get(&format!("/a/firma/spool/{id}"), &cookie).await;
-    assert!(!page.body.contains("geheim") && !page.body.contains("/retry\""));
+    assert!(!page.body.contains("geheim") && !page.body.contains("/spool/do\""));
+    assert!(page.body.contains("another account") || page.body.contains("anderes Konto"));
     let body = format!("csrf={}", site.token(&cookie).await);
     assert_eq!(site.post(&format!("/a/firma/spool/{id}/retry"), &cookie, &body).await.status, 404);
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use pulsemx::account::{AccountStore, Change, DirectoryHandle, SignInLink};
 use pulsemx::base::{AccountId, PersonId};
 use pulsemx::liveness::LineState;
-use pulsemx::web::{Readiness, Settings, WebError, WebRooms, WebServer, sign_in};
+use pulsemx::web::{NameRooms, Readiness, Settings, WebError, WebRooms, WebServer, sign_in};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::fakes::{self, FakeAccounts, FakeFlushes, FakeLines, FakeLog, FakeSpool};
+use crate::fakes::{self, FakeAccounts, FakeFlushes, FakeLines, FakeLog, FakeNames, FakeSpool};
 
 pub struct Site {
     pub origin: String,
@@ -21,6 +21,7 @@ pub struct Site {
     pub lines: Arc<FakeLines>,
     pub log: Arc<FakeLog>,
     pub spool: Arc<FakeSpool>,
+    pub names: Arc<FakeNames>,
     pub flushes: Arc<FakeFlushes>,
     pub stored: broadcast::Sender<AccountId>,
     pub readiness: Arc<Readiness>,
@@ -66,7 +67,9 @@ impl Site {
 
     pub fn go_offline(&self) {
         *self.lines.line.lock().unwrap() = Some(fakes::line(LineState::Offline, 74));
-        *self.spool.messages.lock().unwrap() = fakes::busy_spool();
+        let messages = fakes::busy_spool();
+        *self.accounts.audit.lock().unwrap() = fakes::audit(messages[4].row.id);
+        *self.spool.messages.lock().unwrap() = messages;
         *self.log.rows.lock().unwrap() = fakes::history(Some(69));
         *self.log.days.lock().unwrap() = fakes::days();
         *self.flushes.view.lock().unwrap() = fakes::flushed();
@@ -86,11 +89,13 @@ impl Site {
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> Result<Self, WebError> {
         let (accounts, lines, log, spool, flushes) = fakes::fakes();
+        let names: Arc<FakeNames> = Arc::default();
         let readiness = Arc::new(Readiness::new(&["store"]));
         let stored = broadcast::channel(64).0;
         let rooms = WebRooms {
             updates: None,
             recipients: None,
+            names: Some(NameRooms { store: names.clone(), dns: None }),
             directory: DirectoryHandle::new(fakes::directory()),
             accounts: accounts.clone(),
             lines: lines.clone(),
@@ -106,7 +111,7 @@ impl Site {
         let server = WebServer::start(settings, vec![listener], rooms, tls, &shutdown)?;
         let address = server.addresses()[0];
         let origin = format!("http://{address}");
-        Ok(Self { origin, accounts, lines, log, spool, flushes, stored, readiness, shutdown, server, address })
+        Ok(Self { origin, accounts, lines, log, spool, names, flushes, stored, readiness, shutdown, server, address })
     }
 
     /// The cookie of a new session.

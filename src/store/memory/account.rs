@@ -380,6 +380,11 @@ impl AccountStore for MemoryStore {
         Ok(())
     }
 
+    async fn note_of(&self, account: AccountId, what: String, change: Change) -> Changed<()> {
+        self.tables().note(&change, Some(account), what);
+        Ok(())
+    }
+
     async fn audit(&self, account: Option<AccountId>, limit: u32) -> Changed<Vec<AuditEntry>> {
         let tables = self.tables();
         let rows = tables.audit.iter().rev().filter(|row| account.is_none() || row.account == account);

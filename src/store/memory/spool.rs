@@ -31,6 +31,7 @@ impl Stored {
         match filter {
             StateFilter::Held => states.any(|state| state != RecipientState::Delivered),
             StateFilter::Waiting => states.any(RecipientState::is_waiting),
+            StateFilter::KeptBack => states.any(|state| state == RecipientState::Held),
             StateFilter::Refused => states.any(RecipientState::is_quarantined),
             StateFilter::Delivered => states.all(|state| state == RecipientState::Delivered),
             StateFilter::Any => true,

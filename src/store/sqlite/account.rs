@@ -428,6 +428,10 @@ impl AccountStore for SqliteStore {
         self.write(Terms::SYNCED, move |work| Ok(audit(work.connection, &change, None, &what)?)).await
     }
 
+    async fn note_of(&self, account: AccountId, what: String, change: Change) -> Changed<()> {
+        self.write(Terms::SYNCED, move |work| Ok(audit(work.connection, &change, Some(account), &what)?)).await
+    }
+
     async fn audit(&self, account: Option<AccountId>, limit: u32) -> Changed<Vec<AuditEntry>> {
         self.read(move |db| Ok(account_read::audit_rows(db, account, limit)?)).await
     }

@@ -29,6 +29,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0013_door.sql"),
     include_str!("../../../migrations/0014_refused.sql"),
     include_str!("../../../migrations/0015_alerts.sql"),
+    include_str!("../../../migrations/0016_search.sql"),
 ];
 
 /// The schema that `steps` lead to.

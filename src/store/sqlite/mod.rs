@@ -34,6 +34,7 @@ mod spool_intake;
 mod spool_list;
 mod spool_report;
 mod spool_rule;
+mod spool_search;
 mod transition;
 mod update;
 mod usage;

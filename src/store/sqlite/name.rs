@@ -57,9 +57,13 @@ fn record(row: &Row<'_>) -> rusqlite::Result<ZoneRecord> {
 }
 
 /// A zone with one unreadable record is not served at all: half a zone says that the rest does not exist.
-fn zones(db: &Connection) -> Done<Vec<StoredZone>> {
-    let mut heads = db.prepare_cached("SELECT name, account, serial FROM zone ORDER BY name")?;
-    let heads = heads.query_map([], |row| {
+/// Those of one account or all.
+fn zones(db: &Connection, account: Option<AccountId>) -> Done<Vec<StoredZone>> {
+    let mut heads = db.prepare_cached(match account {
+        Some(_) => "SELECT name, account, serial FROM zone WHERE account = ?1 ORDER BY name",
+        None => "SELECT name, account, serial FROM zone WHERE ?1 IS NULL ORDER BY name",
+    })?;
+    let heads = heads.query_map([account.map(|account| account.0)], |row| {
         Ok((row::parsed(row, 0, DomainName::parse)?, AccountId(row.get(1)?), row.get::<_, u32>(2)?))
     })?;
     let mut records =
@@ -158,7 +162,10 @@ impl NameStore for SqliteStore {
     }
 
     async fn load_zones(&self) -> Done<Vec<StoredZone>> {
-        self.read(zones).await
+        self.read(|db| zones(db, None)).await
+    }
+    async fn zones_of(&self, account: AccountId) -> Done<Vec<StoredZone>> {
+        self.read(move |db| zones(db, Some(account))).await
     }
 
     async fn put_zone(&self, zone: StoredZone, change: ZoneChange) -> Done<()> {

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::job::{Durability, Terms};
-use super::{SqliteStore, spool_claim, spool_intake, spool_list, spool_report, spool_rule};
+use super::{SqliteStore, spool_claim, spool_intake, spool_list, spool_report, spool_rule, spool_search};
 use crate::account::Change;
 use crate::base::{AccountId, SpoolId, WallTime};
 use crate::spool::{
     ClaimQuery, Claimed, CommitError, DotNote, Expiry, ExpiryTerms, Hold, IntakeStatus, ListPage, ListQuery,
-    MessageDetail, NewMessage, OldestWaiting, Outcome, Recovered, Report, RetrySelection, Ruling, SpoolError,
-    SpoolStore, Tally, Usage,
+    MessageDetail, NewMessage, OldestWaiting, Outcome, Recovered, Report, RetrySelection, Ruling, SearchPage,
+    SearchQuery, SpoolError, SpoolStore, Tally, Usage,
 };
 
 #[async_trait]
@@ -120,6 +120,10 @@ impl SpoolStore for SqliteStore {
 
     async fn list(&self, query: ListQuery) -> Result<ListPage, SpoolError> {
         self.read(move |db| Ok(spool_list::list(db, &query)?)).await
+    }
+
+    async fn search(&self, query: SearchQuery) -> Result<SearchPage, SpoolError> {
+        self.read(move |db| Ok(spool_search::search(db, &query)?)).await
     }
 
     async fn show(&self, id: SpoolId) -> Result<Option<MessageDetail>, SpoolError> {

@@ -36,12 +36,16 @@ const fn of_account(filter: StateFilter) -> &'static str {
              ORDER BY message LIMIT ?3"
         }
         StateFilter::Waiting => {
-            "SELECT DISTINCT message FROM recipient WHERE account = ?1 AND state <> 'delivered'
+            "SELECT DISTINCT message FROM recipient WHERE account = ?1
                 AND state IN ('queued', 'claimed', 'held') AND message > ?2 ORDER BY message LIMIT ?3"
         }
         StateFilter::Refused => {
-            "SELECT DISTINCT message FROM recipient WHERE account = ?1 AND state <> 'delivered'
+            "SELECT DISTINCT message FROM recipient WHERE account = ?1
                 AND state IN ('refused', 'expired') AND message > ?2 ORDER BY message LIMIT ?3"
+        }
+        StateFilter::KeptBack => {
+            "SELECT DISTINCT message FROM recipient WHERE account = ?1 AND state = 'held' AND message > ?2
+             ORDER BY message LIMIT ?3"
         }
         StateFilter::Delivered => {
             "SELECT DISTINCT message FROM recipient AS d WHERE account = ?1 AND state = 'delivered' AND message > ?2
@@ -72,6 +76,10 @@ const fn of_all(filter: StateFilter) -> &'static str {
             "SELECT id FROM message AS m WHERE delivered_at IS NULL AND id > ?2 AND ?1 IS NULL
                 AND EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND state IN ('refused', 'expired'))
              ORDER BY id LIMIT ?3"
+        }
+        StateFilter::KeptBack => {
+            "SELECT id FROM message AS m WHERE delivered_at IS NULL AND id > ?2 AND ?1 IS NULL
+                AND EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND state = 'held') ORDER BY id LIMIT ?3"
         }
         StateFilter::Delivered => {
             "SELECT id FROM message WHERE delivered_at IS NOT NULL AND id > ?2 AND ?1 IS NULL ORDER BY id LIMIT ?3"

@@ -1,0 +1,193 @@
+//! `/a/{name}/domains`: which records each domain needs, which of them stand in zones of ours, who lives there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use hickory_proto::rr::{RData, RecordType};
+
+use super::format;
+use super::handlers::Answer;
+use super::pages::{DomainCard, DomainsTemplate, NameLine, WantedRecord, ZoneCard};
+use super::request::{AskResult, Door, Shown, Visit};
+use super::words::Locale;
+use crate::account::{Account, Endpoint};
+use crate::base::DomainName;
+use crate::dns::owner::Owner;
+use crate::dns::zone::ZoneRecord;
+use crate::dns::{Dns, NameStore, StoredZone, zone_file};
+
+/// Records of a zone that the page shows; the download has all.
+const RECORDS_SHOWN_MAX: usize = 300;
+/// Preference of the customer's first server and of us.
+const PREFERENCES: (u16, u16) = (10, 20);
+
+/// Where names point and what stands in zones.
+#[derive(Clone)]
+pub struct NameRooms {
+    /// The zones as stored.
+    pub store: Arc<dyn NameStore>,
+    /// The name server; absent where none runs.
+    pub dns: Option<Arc<Dns>>,
+}
+
+impl Door {
+    async fn zones(&self, visit: &Visit, account: &Account) -> Result<Vec<StoredZone>, axum::response::Response> {
+        let Some(names) = &self.app.rooms.names else { return Ok(Vec::new()) };
+        names.store.zones_of(account.id).await.map_err(|error| self.failed(visit, &error))
+    }
+
+    fn dns(&self) -> Option<&Dns> {
+        self.app.rooms.names.as_ref().and_then(|names| names.dns.as_deref())
+    }
+
+    /// As the world sees it now: with the serial of dynamic changes and the addresses of names that follow a server.
+    fn zone_text(&self, zone: &StoredZone) -> String {
+        let mut records = zone.records.clone();
+        let serial = self.dns().and_then(|dns| dns.serial(&zone.apex)).unwrap_or(zone.serial);
+        for record in &mut records {
+            if let RData::SOA(soa) = &mut record.data {
+                soa.serial = serial;
+            }
+        }
+        let dynamic = self.dns().map(|dns| dns.dynamic_in(&zone.apex)).unwrap_or_default();
+        let is_followed = |record: &ZoneRecord| {
+            matches!(record.data.record_type(), RecordType::A | RecordType::AAAA)
+                && dynamic.iter().any(|(name, _)| *name == record.owner)
+        };
+        records.retain(|record| !is_followed(record));
+        let followed: Vec<ZoneRecord> = dynamic.iter().flat_map(|(_, records)| records.clone()).collect();
+        zone_file::write(&Owner::of_domain(&zone.apex), &records, &followed)
+    }
+
+    fn name_line(&self, endpoint: &Endpoint, l: Locale) -> NameLine {
+        let front = self.dns().map(|dns| dns.front(endpoint.id));
+        let (tone, points) = match front {
+            None | Some(None) => ("none", l.name_elsewhere().to_owned()),
+            Some(Some(front)) if front.is_parked() => ("warn", l.name_parked().to_owned()),
+            Some(Some(front)) => {
+                let all = [front.v4.map(|a| a.to_string()), front.v6.map(|a| a.to_string())];
+                ("ok", format!("{} {}", l.name_points(), all.into_iter().flatten().collect::<Vec<_>>().join(", ")))
+            }
+        };
+        NameLine { host: endpoint.host.to_string(), tone, points }
+    }
+
+    fn domain_card(
+        &self,
+        account: &Account,
+        name: &DomainName,
+        hosts: &[String],
+        zones: &[StoredZone],
+        l: Locale,
+    ) -> DomainCard {
+        let owner = Owner::of_domain(name);
+        let zone = zones.iter().find(|zone| owner.is_within(&Owner::of_domain(&zone.apex)));
+        let found: Vec<String> = zone
+            .map(|zone| zone.records.iter().filter(|r| r.owner == owner).filter_map(exchange).collect())
+            .unwrap_or_default();
+        let (first, ours) = PREFERENCES;
+        let own = (first..).zip(hosts.iter().cloned());
+        let records = own
+            .chain([(ours, self.app.settings.hostname.clone())])
+            .map(|(preference, target)| {
+                let (tone, verdict) = match zone {
+                    None => ("none", l.record_foreign()),
+                    Some(_) if found.contains(&target.to_ascii_lowercase()) => ("ok", l.record_found()),
+                    Some(_) => ("bad", l.record_missing()),
+                };
+                WantedRecord { owner: name.to_string(), data: format!("{preference} {target}."), tone, verdict }
+            })
+            .collect();
+        let recipients = self.app.rooms.recipients.as_ref();
+        let listed = recipients.and_then(|r| r.list_of(account.id, name));
+        DomainCard {
+            name: name.to_string(),
+            records,
+            listed: listed
+                .map(|(n, at)| l.recipients_listed(n, &format::date(at, l)))
+                .unwrap_or_else(|| l.recipients_none().to_owned()),
+            unknown: listed
+                .and_then(|_| recipients.map(|r| l.unknown_recipient(r.policy(account.id, name).unknown)))
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// Where an MX record leads, in lower case without the last dot.
+fn exchange(record: &ZoneRecord) -> Option<String> {
+    if let RData::MX(mx) = &record.data {
+        return Some(mx.exchange.to_ascii().trim_end_matches('.').to_ascii_lowercase());
+    }
+    None
+}
+
+/// `/a/{name}/domains`
+pub(super) async fn domains(
+    State(door): State<Door>,
+    Path(name): Path<String>,
+    ask: AskResult,
+    headers: HeaderMap,
+) -> Answer {
+    let visit = door.visit(&headers, ask).await?;
+    let (viewer, account) = door.account(&visit, &name)?;
+    door.seen(&visit, &viewer, account.id, Shown::Domains).await?;
+    let l = visit.locale;
+    let zones = door.zones(&visit, &account).await?;
+    let directory = door.app.rooms.directory.load();
+    let endpoints = directory.endpoints_of(account.id);
+    let hosts: BTreeMap<_, String> = endpoints.iter().map(|e| (e.id, e.host.to_string())).collect();
+    let is_host = |name: &DomainName| endpoints.iter().any(|endpoint| endpoint.host == *name);
+    let mut cards = Vec::new();
+    for served in directory.domains_of(account.id).into_iter().filter(|served| !is_host(&served.name)) {
+        let targets: Vec<String> = served.endpoints.iter().filter_map(|id| hosts.get(id).cloned()).collect();
+        cards.push(door.domain_card(&account, &served.name, &targets, &zones, l));
+    }
+    let learned = door.app.rooms.recipients.as_ref().map_or(0, |r| r.book().read().learned_of(account.id));
+    let zones = zones
+        .iter()
+        .map(|zone| {
+            let text = door.zone_text(zone);
+            let mut lines = text.lines();
+            let shown: Vec<&str> = lines.by_ref().take(RECORDS_SHOWN_MAX).collect();
+            let rest = if lines.next().is_some() { "\n…" } else { "" };
+            let serial = door.dns().and_then(|dns| dns.serial(&zone.apex)).unwrap_or(zone.serial);
+            ZoneCard {
+                apex: zone.apex.to_string(),
+                summary: l.zone_serial(serial, zone.records.len()),
+                text: format!("{}{rest}", shown.join("\n")),
+            }
+        })
+        .collect();
+    let template = DomainsTemplate {
+        shell: door.account_shell(&visit, &account, l.domains(), "domains"),
+        names: endpoints.iter().map(|endpoint| door.name_line(endpoint, l)).collect(),
+        cards,
+        zones,
+        learned: if learned == 0 { String::new() } else { l.recipients_learned(learned) },
+    };
+    Ok(door.page(&visit, StatusCode::OK, &template))
+}
+
+/// `/a/{name}/zones/{apex}`: a zone file.
+pub(super) async fn zone(
+    State(door): State<Door>,
+    Path((name, apex)): Path<(String, String)>,
+    ask: AskResult,
+    headers: HeaderMap,
+) -> Answer {
+    let visit = door.visit(&headers, ask).await?;
+    let (viewer, account) = door.account(&visit, &name)?;
+    door.seen(&visit, &viewer, account.id, Shown::Domains).await?;
+    let zones = door.zones(&visit, &account).await?;
+    let apex = DomainName::parse(&apex).map_err(|_| door.not_found(&visit))?;
+    let zone = zones.iter().find(|zone| zone.apex == apex).ok_or_else(|| door.not_found(&visit))?;
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (CONTENT_DISPOSITION, format!("attachment; filename=\"{apex}.zone\"")),
+    ];
+    Ok((headers, door.zone_text(zone)).into_response())
+}
