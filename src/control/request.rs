@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 
 use super::mail_request::MailRequest;
+use super::transfer_request::TransferRequest;
 use crate::account::AccountName;
 use crate::base::DomainName;
 use crate::recipient::Unknown;
@@ -139,6 +140,8 @@ pub enum Request {
     Updates(UpdateRequest),
     /// About customers' zones.
     Zones(ZoneRequest),
+    /// About secondaries and shared keys.
+    Transfers(TransferRequest),
     /// About recipients.
     Recipients(RecipientRequest),
 }
@@ -375,6 +378,7 @@ impl Request {
             Self::Mail(request) => request.only_looks(),
             Self::Updates(request) => request.only_looks(),
             Self::Zones(request) => request.only_looks(),
+            Self::Transfers(request) => request.only_looks(),
             Self::Recipients(request) => matches!(request, RecipientRequest::List { .. }),
         }
     }

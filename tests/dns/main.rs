@@ -13,6 +13,7 @@ mod support;
 
 mod ask;
 mod states;
+mod transfers;
 mod transport;
 mod updates;
 mod zones;

@@ -1,5 +1,5 @@
 //! Scenarios with real programs: Postfix, swaks and smtp-source as senders, Postfix and smtp-sink as primary, ddclient,
-//! inadyn and curl as routers, dig, kdig and named-checkzone for names, strace to count syncs, Chromium to read the page, systemd to check the units. `tests/all peers` installs them.
+//! inadyn and curl as routers, dig, kdig, named-checkzone, Knot and NSD for names, strace to count syncs, Chromium to read the page, systemd to check the units. `tests/all peers` installs them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +15,7 @@ mod support;
 mod peers {
     mod names;
     mod postfix_primary;
+    mod secondaries;
     mod senders;
     mod sink;
     mod syncs;

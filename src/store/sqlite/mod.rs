@@ -26,6 +26,7 @@ mod recipient;
 mod retired;
 mod room;
 mod row;
+mod secondary;
 mod spool;
 mod spool_claim;
 mod spool_intake;
