@@ -197,6 +197,7 @@ mod tests {
                 refused: 4,
                 held_bytes: 4_096,
                 delivering: 1,
+                postmaster: 0,
                 smtp: Some(CountersShown { sessions: 20, stored: 12, refused, ..CountersShown::default() }),
             },
             beats: heartbeat::server::Counters { received: 100, replied: 99, forged: 1, ..Default::default() },
