@@ -6,6 +6,7 @@ use super::alert_request::AlertCommand;
 use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
 use super::recipient_arguments::RecipientCommand;
 use super::request::{QueueFilter, Request};
+use super::transfer_request::TsigCommand;
 use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
 use super::zone_arguments::ZoneCommand;
 use crate::account::AccountName;
@@ -38,6 +39,9 @@ pub enum OperatorCommand {
     /// Serve, change and check zones of customers
     #[command(subcommand)]
     Zone(ZoneCommand),
+    /// Make, list and forget keys that other name servers sign with
+    #[command(subcommand)]
+    Tsig(TsigCommand),
     /// Lists of who lives in an account's domains, and what happens to strangers
     #[command(subcommand)]
     Recipient(RecipientCommand),
@@ -234,7 +238,8 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::State(StateCommand::Release) => Self::StateRelease,
             OperatorCommand::Token(command) => Self::Updates(command.into()),
             OperatorCommand::Host(command) => Self::Updates(command.into()),
-            OperatorCommand::Zone(command) => Self::Zones(command.into()),
+            OperatorCommand::Zone(command) => command.into(),
+            OperatorCommand::Tsig(command) => Self::Transfers(command.into()),
             OperatorCommand::Updates(set) => Self::Updates(set.into()),
             OperatorCommand::Recipient(command) => Self::Recipients(command.into()),
             OperatorCommand::Alert(command) => Self::Alerts(command.into()),

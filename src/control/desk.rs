@@ -165,6 +165,7 @@ impl Desk {
             Request::Mail(request) => self.carry_out_mail(request, now).await,
             Request::Updates(request) => self.carry_out_update(request, now).await,
             Request::Zones(request) => self.carry_out_zone(request, now).await,
+            Request::Transfers(request) => self.carry_out_transfer(request, now).await,
             Request::Recipients(request) => self.carry_out_recipients(request, now).await,
             Request::Alerts(request) => self.carry_out_alert(request, now).await,
         }

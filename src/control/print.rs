@@ -6,7 +6,7 @@ use super::reply::{
     AccountShown, FamilyShown, MessageDetailShown, MessageShown, PinShown, QueueShown, RecipientsShown, Reply,
     StateShown, StatusShown, TokenShown, TraceShown,
 };
-use super::{alert_print, update_print, zone_print};
+use super::{alert_print, transfer_print, update_print, zone_print};
 use crate::account::AccountStatus;
 use crate::base::WallTime;
 
@@ -44,6 +44,9 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::Hosts(shown) => update_print::hosts(shown, now),
         Reply::Zones(shown) => zone_print::zones(shown),
         Reply::Zone(shown) => zone_print::zone(shown),
+        Reply::Secondaries(shown) => transfer_print::secondaries(shown),
+        Reply::NewKey(shown) => transfer_print::new_key(shown),
+        Reply::Keys(shown) => transfer_print::keys(shown),
         Reply::ZoneText { text, .. } => text.clone(),
         Reply::ZoneChecked { is_good, findings } => zone_print::checked(*is_good, findings),
         Reply::Recipients(shown) => recipients(shown, now),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::transfer_reply::{KeyShown, NewKeyShown, SecondaryShown};
 use crate::account::{AccountName, AccountStatus};
 use crate::alert::office::ChannelShown;
 use crate::base::{DomainName, WallTime};
@@ -542,6 +543,12 @@ pub enum Reply {
     Zones(Vec<ZoneShown>),
     /// To `zone show`.
     Zone(Box<ZoneShown>),
+    /// To `zone secondary list`.
+    Secondaries(Vec<SecondaryShown>),
+    /// To `tsig new`.
+    NewKey(NewKeyShown),
+    /// To `tsig list`.
+    Keys(Vec<KeyShown>),
     /// To `zone export`.
     ZoneText {
         /// Which.
@@ -605,6 +612,9 @@ impl Reply {
             Self::Hosts(shown) => serde_json::to_string(&serde_json::json!({ "hosts": shown })),
             Self::Zones(shown) => serde_json::to_string(&serde_json::json!({ "zones": shown })),
             Self::Zone(shown) => serde_json::to_string(shown),
+            Self::Secondaries(shown) => serde_json::to_string(&serde_json::json!({ "secondaries": shown })),
+            Self::NewKey(shown) => serde_json::to_string(shown),
+            Self::Keys(shown) => serde_json::to_string(&serde_json::json!({ "keys": shown })),
             Self::ZoneText { zone, text } => serde_json::to_string(&serde_json::json!({ "zone": zone, "text": text })),
             Self::ZoneChecked { is_good, findings } => {
                 serde_json::to_string(&serde_json::json!({ "good": is_good, "findings": findings }))
@@ -635,6 +645,9 @@ impl Reply {
             | Self::UpdateTokens(_)
             | Self::Zones(_)
             | Self::Zone(_)
+            | Self::Secondaries(_)
+            | Self::NewKey(_)
+            | Self::Keys(_)
             | Self::ZoneText { .. }
             | Self::ZoneChecked { .. }
             | Self::Recipients(_)

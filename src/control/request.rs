@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert_request::AlertRequest;
 use super::mail_request::MailRequest;
+use super::transfer_request::TransferRequest;
 use crate::account::AccountName;
 use crate::base::DomainName;
 use crate::recipient::Unknown;
@@ -145,6 +146,8 @@ pub enum Request {
     Updates(UpdateRequest),
     /// About customers' zones.
     Zones(ZoneRequest),
+    /// About secondaries and shared keys.
+    Transfers(TransferRequest),
     /// About recipients.
     Recipients(RecipientRequest),
     /// About channels of alerts.
@@ -384,6 +387,7 @@ impl Request {
             Self::Mail(request) => request.only_looks(),
             Self::Updates(request) => request.only_looks(),
             Self::Zones(request) => request.only_looks(),
+            Self::Transfers(request) => request.only_looks(),
             Self::Recipients(request) => matches!(request, RecipientRequest::List { .. }),
             Self::Alerts(request) => matches!(request, AlertRequest::List { .. }),
         }

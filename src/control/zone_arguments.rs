@@ -2,7 +2,8 @@
 
 use clap::Subcommand;
 
-use super::request::ZoneRequest;
+use super::request::{Request, ZoneRequest};
+use super::transfer_request::SecondaryCommand;
 use super::zone_text::{ZoneText, driver};
 use crate::account::AccountName;
 use crate::base::DomainName;
@@ -70,6 +71,9 @@ pub enum ZoneCommand {
         #[arg(value_parser = driver::read)]
         file: Option<ZoneText>,
     },
+    /// Name servers elsewhere that follow a zone
+    #[command(subcommand)]
+    Secondary(SecondaryCommand),
     /// Serve a zone no more
     Rm {
         /// The account
@@ -79,19 +83,22 @@ pub enum ZoneCommand {
     },
 }
 
-impl From<ZoneCommand> for ZoneRequest {
+impl From<ZoneCommand> for Request {
     fn from(command: ZoneCommand) -> Self {
-        match command {
-            ZoneCommand::Add { account, zone, why } => Self::Add { account, zone, why },
-            ZoneCommand::Import { account, zone, file, why } => Self::Import { account, zone, text: file.0, why },
-            ZoneCommand::Export { zone } => Self::Export { zone },
-            ZoneCommand::Set { zone, name, record_type, data, ttl, why } => {
-                Self::Set { zone, name, record_type, data, ttl, why }
+        Self::Zones(match command {
+            ZoneCommand::Add { account, zone, why } => ZoneRequest::Add { account, zone, why },
+            ZoneCommand::Import { account, zone, file, why } => {
+                ZoneRequest::Import { account, zone, text: file.0, why }
             }
-            ZoneCommand::Show { zone } => Self::Show { zone },
-            ZoneCommand::List => Self::List,
-            ZoneCommand::Check { zone, file } => Self::Check { zone, text: file.map(|file| file.0) },
-            ZoneCommand::Rm { account, zone } => Self::Remove { account, zone },
-        }
+            ZoneCommand::Export { zone } => ZoneRequest::Export { zone },
+            ZoneCommand::Set { zone, name, record_type, data, ttl, why } => {
+                ZoneRequest::Set { zone, name, record_type, data, ttl, why }
+            }
+            ZoneCommand::Show { zone } => ZoneRequest::Show { zone },
+            ZoneCommand::List => ZoneRequest::List,
+            ZoneCommand::Check { zone, file } => ZoneRequest::Check { zone, text: file.map(|file| file.0) },
+            ZoneCommand::Rm { account, zone } => ZoneRequest::Remove { account, zone },
+            ZoneCommand::Secondary(command) => return Self::Transfers(command.into()),
+        })
     }
 }

@@ -106,7 +106,7 @@ impl Desk {
         }
     }
 
-    fn dns(&self) -> Result<Arc<Dns>, CommandError> {
+    pub(super) fn dns(&self) -> Result<Arc<Dns>, CommandError> {
         let absent = || CommandError::new("this server serves no names; set dns.zone in its configuration");
         self.running()?.dns.clone().ok_or_else(absent)
     }

@@ -16,7 +16,7 @@ const STREAM_OCTETS_MAX: usize = 65_535;
 /// Names that one answer follows from alias to alias, at most.
 const ALIASES_MAX: usize = 8;
 /// Preference of a dynamic name in its own MX set.
-const OWN_PREFERENCE: u16 = 10;
+pub const OWN_PREFERENCE: u16 = 10;
 
 const A: u16 = 1;
 const NS: u16 = 2;
@@ -25,8 +25,10 @@ const SOA: u16 = 6;
 const MX: u16 = 15;
 const AAAA: u16 = 28;
 const DS: u16 = 43;
-const IXFR: u16 = 251;
-const AXFR: u16 = 252;
+/// A transfer of what changed.
+pub(super) const IXFR: u16 = 251;
+/// A transfer of the whole zone.
+pub(super) const AXFR: u16 = 252;
 const ANY: u16 = 255;
 const CLASS_IN: u16 = 1;
 const CLASS_ANY: u16 = 255;
@@ -348,6 +350,14 @@ impl<'a> Writer<'a> {
         if let Some(place) = self.out.get_mut(self.start..self.start + HEADER_OCTETS) {
             place.copy_from_slice(header.as_flattened());
         }
+    }
+}
+
+/// Appends OPT without options to an answer that has no additional records, and counts it.
+pub(super) fn push_plain_opt(answer: &mut Vec<u8>) {
+    push_opt(answer, 0, false, None);
+    if let Some(count) = answer.get_mut(HEADER_OCTETS - 1) {
+        *count += 1;
     }
 }
 

@@ -6,17 +6,24 @@ use std::net::{IpAddr, SocketAddr};
 use hickory_proto::rr::RData;
 use hickory_proto::rr::rdata::{HINFO, MX};
 
+use super::answer::OWN_PREFERENCE;
 use super::front::{Front, FrontMachine, NameEvent};
 use super::names::{Kind, NO_ZONE, Names, Row};
 use super::owner::{Owner, suffixes};
 use super::records::{RecordError, RecordSet, address_data};
 use super::settings::{Settings, v4_of, v6_of};
+use super::transfer::Snapshot;
 use super::zone::{Found, Node, Zone, ZoneRecord, next_serial};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::delivery::target::{TargetRules, check_target};
 
 /// Preference of our own name in the MX set of a dynamic name; the name itself has 10.
 const BACKUP_PREFERENCE: u16 = 20;
+
+/// Numbers of types (RFC 1035 §3.2.2, RFC 3596 §2.1).
+const A: u16 = 1;
+const MX_NUMBER: u16 = 15;
+const AAAA: u16 = 28;
 
 /// What a question for everything is answered with (RFC 8482 §4.2).
 const ANY_WORD: &str = concat!("RFC", "8482");
@@ -215,6 +222,50 @@ impl Catalog {
         }
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
+    }
+
+    /// A zone as it is now, for a secondary; how many records it has if these are more than `records_max`. Absent if it is
+    /// not served here.
+    #[must_use]
+    pub fn snapshot(&self, apex: &Owner, records_max: usize) -> Option<Result<Snapshot, usize>> {
+        let place = *self.by_apex.get(apex)?;
+        let zone = self.zone_at(place)?;
+        let rows = || self.names.rows().map(|(_, row)| row).filter(|row| row.zone == place);
+        let standing: usize =
+            zone.nodes().flat_map(|(_, node)| node.sets()).map(|(_, set)| usize::from(set.count())).sum();
+        let at_least = standing + rows().count();
+        if at_least > records_max {
+            return Some(Err(at_least));
+        }
+        let mut records = Vec::with_capacity(at_least);
+        let mut push = |owner: &Owner, set: &RecordSet| {
+            records.extend(set.records().map(|record| [owner.octets(), record].concat()));
+        };
+        for (owner, node) in zone.nodes() {
+            let is_dynamic = self.names.place_of(owner.octets()).is_some();
+            let sets = node.sets().filter(|(kind, _)| !(is_dynamic && matches!(*kind, A | AAAA)));
+            sets.for_each(|(_, set)| push(owner, set));
+        }
+        for row in rows() {
+            let front = row.front();
+            if front.is_parked() && !row.is_further() {
+                push(&row.owner, &self.shared.parked_v4);
+                push(&row.owner, &self.shared.parked_v6);
+            } else {
+                let addresses = front.v4.map(IpAddr::V4).into_iter().chain(front.v6.map(IpAddr::V6));
+                push(&row.owner, &RecordSet::of_addresses(self.shared.ttl, addresses));
+            }
+            let has_own_mx = zone.node(row.owner.octets()).is_some_and(|node| node.set(MX_NUMBER).is_some());
+            if !row.is_further() && !has_own_mx {
+                let own = RData::MX(MX::new(OWN_PREFERENCE, row.owner.to_name()));
+                push(&row.owner, &RecordSet::new(self.shared.ttl, [&own]).unwrap_or_default());
+                if row.has_backup {
+                    push(&row.owner, &self.shared.backup_mx);
+                }
+            }
+        }
+        let soa = zone.soa().records().map(|record| [apex.octets(), record].concat()).next()?;
+        Some(Ok(Snapshot { serial: zone.serial(), soa, records }))
     }
 
     /// Whether an address may be published: never one that is not public, and never our own mail server's.

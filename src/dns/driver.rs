@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -11,20 +11,19 @@ use tokio::sync::{Notify, broadcast};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Terms, respond, respond_code, respond_slip};
 use super::catalog::{Catalog, Told};
-use super::cookie::CookieKey;
+use super::desk::Desk;
 use super::front::{Front, FrontMachine, NameEvent};
-use super::limit::{Limiter, Permit};
+use super::notify;
 use super::owner::Owner;
-use super::query::{self, Unreadable};
 use super::records::RecordError;
+use super::secondary::Access;
 use super::settings::Settings;
 use super::store::{NameError, NameStore, StoredZone};
 use super::tcp::driver::Streams;
 use super::udp;
 use super::zone::{Zone, ZoneRecord};
-use crate::account::{Directory, DirectoryHandle, Endpoint};
+use crate::account::{Directory, DirectoryHandle, Endpoint, SealKey};
 use crate::base::{AccountId, Clock, DomainName, EndpointId, Moment, WallTime};
 use crate::liveness::{HistoryRow, LineEvent, LineState, LineView, Lines};
 use crate::update::{HostName, Names, NamesChanged, Policy};
@@ -69,71 +68,6 @@ pub struct Sockets {
     pub tls: Vec<TcpListener>,
 }
 
-/// Answers questions. Shared by all sockets.
-pub struct Desk {
-    catalog: RwLock<Catalog>,
-    cookies: CookieKey,
-    limiter: Limiter,
-    exempt: Vec<ipnet::IpNet>,
-}
-
-impl Desk {
-    /// The catalog as it is, for a batch of questions.
-    pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
-        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Appends the answer to a datagram, if it gets one.
-    pub fn answer_datagram(
-        &self,
-        catalog: &Catalog,
-        octets: &[u8],
-        peer: IpAddr,
-        (now, wall): (Moment, WallTime),
-        out: &mut Vec<u8>,
-    ) {
-        let read = query::read(octets);
-        let cookie = read.as_ref().ok().and_then(|query| query.edns).and_then(|edns| edns.cookie);
-        let is_known = cookie.is_some_and(|cookie| self.cookies.is_ours(&cookie, peer, wall));
-        let permit = if is_known || self.is_exempt(peer) { Permit::Send } else { self.limiter.take(peer, now) };
-        match (read, permit) {
-            (Err(Unreadable::Silent), _) | (_, Permit::Drop) => {}
-            (Err(Unreadable::Coded { code, question_octets, has_edns }), Permit::Send) => {
-                respond_code(octets, code, question_octets, has_edns, out);
-            }
-            (Err(Unreadable::Coded { .. }), Permit::Slip) => {}
-            (Ok(query), permit) => {
-                let cookie = cookie.map(|cookie| self.cookies.answer(&cookie, peer, wall));
-                let terms = Terms { is_stream: false, cookie };
-                if permit == Permit::Send {
-                    respond(catalog, octets, &query, terms, out);
-                } else {
-                    respond_slip(octets, &query, terms, out);
-                }
-            }
-        }
-    }
-
-    /// Appends the answer to a question over a stream, where a handshake has proven the asker's address.
-    pub fn answer_stream(&self, octets: &[u8], peer: IpAddr, wall: WallTime, out: &mut Vec<u8>) {
-        match query::read(octets) {
-            Err(Unreadable::Silent) => {}
-            Err(Unreadable::Coded { code, question_octets, has_edns }) => {
-                respond_code(octets, code, question_octets, has_edns, out);
-            }
-            Ok(query) => {
-                let cookie = query.edns.and_then(|edns| edns.cookie);
-                let cookie = cookie.map(|cookie| self.cookies.answer(&cookie, peer, wall));
-                respond(&self.catalog(), octets, &query, Terms { is_stream: true, cookie }, out);
-            }
-        }
-    }
-
-    fn is_exempt(&self, peer: IpAddr) -> bool {
-        !self.exempt.is_empty() && self.exempt.iter().any(|network| network.contains(&peer.to_canonical()))
-    }
-}
-
 /// The running name server.
 pub struct Dns {
     desk: Arc<Desk>,
@@ -166,19 +100,15 @@ impl Dns {
         settings: Settings,
         sockets: Sockets,
         directory: DirectoryHandle,
-        (lines, store): (Arc<dyn Lines>, Arc<dyn NameStore>),
+        (lines, store, seal): (Arc<dyn Lines>, Arc<dyn NameStore>, SealKey),
         tls: Option<TlsAcceptor>,
         shutdown: &CancellationToken,
     ) -> Result<Arc<Self>, StartError> {
         let clock = Clock;
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(|error| std::io::Error::other(error.to_string()))?;
-        let desk = Arc::new(Desk {
-            cookies: CookieKey::new(secret),
-            limiter: Limiter::new(settings.answers_per_second),
-            exempt: settings.exempt_networks.clone(),
-            catalog: RwLock::new(Catalog::new(settings, clock.wall())?),
-        });
+        let access = Access::load(&*store, &seal).await?;
+        let desk = Arc::new(Desk::new(settings, access, secret, clock.wall())?);
         // Events from here on are not missed: what is read below is at least as new.
         let events = lines.subscribe();
         let kept: HashMap<EndpointId, Front> = store.load_fronts().await?.into_iter().collect();
@@ -203,6 +133,7 @@ impl Dns {
         dns.reload();
         tokio::spawn(Arc::clone(&dns).follow(events, shutdown.clone()));
         tokio::spawn(Arc::clone(&dns).keep_fronts(shutdown.clone()));
+        tokio::spawn(notify::driver::serve(Arc::clone(&desk), shutdown.clone()));
         for socket in sockets.udp {
             udp::driver::serve(socket, Arc::clone(&desk), shutdown.clone())?;
         }
@@ -242,6 +173,7 @@ impl Dns {
         let mut catalog = self.write();
         for apex in &orphans {
             catalog.remove_zone(apex);
+            self.desk.forget_zone(apex);
         }
         for place in gone {
             catalog.remove(place);
@@ -278,7 +210,14 @@ impl Dns {
 
     /// Serves a zone no more.
     pub fn remove_zone(&self, apex: &DomainName) {
-        self.write().remove_zone(&Owner::of_domain(apex));
+        let apex = Owner::of_domain(apex);
+        self.write().remove_zone(&apex);
+        self.desk.forget_zone(&apex);
+    }
+
+    /// Who may follow a zone has changed.
+    pub fn change_access(&self, change: impl FnOnce(&mut Access)) {
+        self.desk.change_access(change);
     }
 
     /// The serial that a zone shows now, dynamic changes included.
@@ -379,7 +318,7 @@ impl Dns {
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Catalog> {
-        self.desk.catalog.write().unwrap_or_else(PoisonError::into_inner)
+        self.desk.write()
     }
 
     /// Keeps what names point at, so that a restart changes nothing.

@@ -25,6 +25,8 @@ pub enum Code {
     NotImp = 4,
     /// Not our zone, or not for you.
     Refused = 5,
+    /// A signature that is not believed (RFC 8945 §5.2).
+    NotAuth = 9,
     /// An EDNS version that nobody speaks (RFC 6891 §9).
     BadVers = 16,
 }
@@ -193,7 +195,7 @@ fn read_edns(octets: &[u8], additionals: u16, query: &mut Query) -> Result<(), U
             return Err(fault(Code::FormErr, false));
         };
         let length = usize::from(u16::from_be_bytes([length_high, length_low]));
-        // Signed questions are TSIG's, which are not answered here; a second OPT is against RFC 6891 §6.1.1.
+        // Signed questions are read elsewhere (`special`); a second OPT is against RFC 6891 §6.1.1.
         if u16::from_be_bytes([type_high, type_low]) != OPT || query.edns.is_some() {
             return Err(fault(Code::FormErr, false));
         }

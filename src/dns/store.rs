@@ -1,5 +1,7 @@
 //! What the room asks of a storage engine: where names pointed, and the zones of customers.
 
+use std::net::SocketAddr;
+
 use async_trait::async_trait;
 
 use super::front::Front;
@@ -11,6 +13,10 @@ use crate::base::{AccountId, DomainName, EndpointId, WallTime};
 pub const RECORDS_PER_ZONE_MAX: usize = 10_000;
 /// Zones of one account, at most.
 pub const ZONES_PER_ACCOUNT_MAX: usize = 100;
+/// Shared keys, at most.
+pub const KEYS_MAX: usize = 10_000;
+/// Servers that follow one zone, at most.
+pub const SECONDARIES_PER_ZONE_MAX: usize = 20;
 /// Changes of one zone that are kept; the oldest go first.
 pub const CHANGES_PER_ZONE_MAX: usize = 200;
 
@@ -42,6 +48,28 @@ pub struct ZoneChange {
     pub what: String,
 }
 
+/// A shared key, as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredKey {
+    /// Its name, which both sides have to give it.
+    pub name: DomainName,
+    /// Sealed with the key beside the database.
+    pub sealed_secret: Vec<u8>,
+    /// When it was made.
+    pub created_at: WallTime,
+}
+
+/// A server that follows a zone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredSecondary {
+    /// Which.
+    pub zone: DomainName,
+    /// Where it is told of changes.
+    pub address: SocketAddr,
+    /// What it signs with.
+    pub key: Option<DomainName>,
+}
+
 /// Why a change did not happen. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum NameError {
@@ -57,6 +85,21 @@ pub enum NameError {
     /// The account has enough.
     #[error("this account has {0} zones already; remove one first")]
     Full(usize),
+    /// There is one of that name.
+    #[error("there is a key '{0}' already; remove it first")]
+    KeyTaken(DomainName),
+    /// No such key.
+    #[error("there is no key '{0}'; see `pulsemx tsig list`")]
+    NoKey(DomainName),
+    /// A secondary signs with it.
+    #[error("a secondary of '{1}' uses the key '{0}'; see `pulsemx zone secondary list`")]
+    KeyUsed(DomainName, DomainName),
+    /// There are enough.
+    #[error("there are {0} {1} already; remove one first")]
+    Enough(usize, &'static str),
+    /// No such secondary.
+    #[error("'{0}' has no secondary {1}; see `pulsemx zone secondary list`")]
+    NoSecondary(DomainName, SocketAddr),
     /// The engine failed.
     #[error("the store of names failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -80,6 +123,18 @@ pub trait NameStore: Send + Sync {
     async fn put_zone(&self, zone: StoredZone, change: ZoneChange) -> Result<(), NameError>;
     /// Forgets a zone and its changes.
     async fn remove_zone(&self, account: AccountId, apex: DomainName, change: Change) -> Result<(), NameError>;
+    /// All shared keys, by name.
+    async fn load_keys(&self) -> Result<Vec<StoredKey>, NameError>;
+    /// Keeps a new key.
+    async fn add_key(&self, key: StoredKey, change: Change) -> Result<(), NameError>;
+    /// Forgets a key that no secondary uses.
+    async fn remove_key(&self, name: DomainName, change: Change) -> Result<(), NameError>;
+    /// All servers that follow a zone, by zone and address. They go with their zone.
+    async fn load_secondaries(&self) -> Result<Vec<StoredSecondary>, NameError>;
+    /// Keeps a secondary, or gives it another key.
+    async fn put_secondary(&self, secondary: StoredSecondary, change: Change) -> Result<(), NameError>;
+    /// Forgets a secondary.
+    async fn remove_secondary(&self, zone: DomainName, address: SocketAddr, change: Change) -> Result<(), NameError>;
     /// The newest changes of a zone, newest first.
     async fn zone_changes(&self, apex: DomainName, limit: u32) -> Result<Vec<ZoneChange>, NameError>;
 }

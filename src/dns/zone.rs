@@ -34,6 +34,11 @@ impl Node {
         self.sets.iter().find(|(known, _)| *known == record_type).map(|(_, set)| set)
     }
 
+    /// All records, by their type.
+    pub fn sets(&self) -> impl Iterator<Item = (u16, &RecordSet)> {
+        self.sets.iter().map(|(record_type, set)| (*record_type, set))
+    }
+
     /// Whether there is no record.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -220,6 +225,11 @@ impl Zone {
     #[must_use]
     pub fn node(&self, name: &[u8]) -> Option<&Node> {
         self.nodes.get(name)
+    }
+
+    /// All names with their records, in no order; the SOA record is not among them.
+    pub fn nodes(&self) -> impl Iterator<Item = (&Owner, &Node)> {
+        self.nodes.iter()
     }
 
     /// Looks up a name at or below the apex. `is_dynamic` says whether a name exists by its dynamic part alone.

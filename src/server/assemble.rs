@@ -344,7 +344,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let (liveness, told) = start_liveness(config, &store, watched, &stops);
     let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
     let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
-    let known = (directory.clone(), Arc::clone(&lines), Arc::clone(&store) as _);
+    let known = (directory.clone(), Arc::clone(&lines), Arc::clone(&store) as _, seal.clone());
     let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms).await?;
     let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
     let deliveries = Deliveries::start(mail, directory.clone(), Arc::clone(&lines), Arc::clone(&spool), rooms)?;

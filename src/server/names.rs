@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::assemble::StartError;
 use super::listen;
-use crate::account::DirectoryHandle;
+use crate::account::{DirectoryHandle, SealKey};
 use crate::certificate::CertificateHandle;
 use crate::config::{Config, NamesConfig};
 use crate::dns::driver::Sockets;
@@ -49,7 +49,7 @@ impl NameSockets {
         self,
         config: &Config,
         smtp: Vec<SocketAddr>,
-        (directory, lines, store): (DirectoryHandle, Arc<dyn Lines>, Arc<dyn NameStore>),
+        (directory, lines, store, seal): (DirectoryHandle, Arc<dyn Lines>, Arc<dyn NameStore>, SealKey),
         certificate: &CertificateHandle,
         shutdown: &CancellationToken,
     ) -> Result<(Option<Arc<Dns>>, Vec<SocketAddr>), StartError> {
@@ -61,7 +61,7 @@ impl NameSockets {
         };
         let sockets = Sockets { udp: self.udp, tcp: listeners(self.tcp)?, tls: listeners(self.tls)? };
         let tls = TlsAcceptor::from(certificate.server_config());
-        Dns::start(settings(config, names, smtp), sockets, directory, (lines, store), Some(tls), shutdown)
+        Dns::start(settings(config, names, smtp), sockets, directory, (lines, store, seal), Some(tls), shutdown)
             .await
             .map(|dns| (Some(dns), addresses))
             .map_err(|e| StartError::Listen(e.to_string()))

@@ -14,6 +14,7 @@ mod support;
 mod ask;
 mod families;
 mod states;
+mod transfers;
 mod transport;
 mod updates;
 mod zones;

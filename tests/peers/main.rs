@@ -1,5 +1,5 @@
 //! Scenarios with real programs: Postfix, swaks and smtp-source as senders, Postfix and smtp-sink as primary, ddclient,
-//! inadyn and curl as routers, dig, kdig and named-checkzone for names, strace to count syncs, namespaces with a real router, Chromium to read the page, systemd to check the units. `tests/all peers` installs them.
+//! inadyn and curl as routers, dig, kdig, named-checkzone, Knot and NSD for names, strace to count syncs, namespaces with a real router, Chromium to read the page, systemd to check the units. `tests/all peers` installs them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,6 +16,7 @@ mod peers {
     mod names;
     mod namespaces;
     mod postfix_primary;
+    mod secondaries;
     mod senders;
     mod sink;
     mod syncs;

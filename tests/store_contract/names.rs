@@ -4,8 +4,8 @@ use pulsemx::account::AccountError;
 use pulsemx::base::{AccountId, EndpointId};
 use pulsemx::dns::front::Front;
 use pulsemx::dns::owner::Owner;
-use pulsemx::dns::store::{CHANGES_PER_ZONE_MAX, ZONES_PER_ACCOUNT_MAX};
-use pulsemx::dns::{NameError, StoredZone, ZoneChange, zone_file};
+use pulsemx::dns::store::{CHANGES_PER_ZONE_MAX, SECONDARIES_PER_ZONE_MAX, ZONES_PER_ACCOUNT_MAX};
+use pulsemx::dns::{NameError, StoredKey, StoredSecondary, StoredZone, ZoneChange, zone_file};
 
 use crate::engine::{Engine, account, at, change, for_each_engine, name, new_account};
 
@@ -14,6 +14,8 @@ for_each_engine! {
     a_zone_is_kept_whole_with_its_history,
     a_zone_belongs_to_one_account_and_their_number_is_bounded,
     of_many_changes_the_newest_are_kept,
+    a_key_is_kept_until_nobody_signs_with_it,
+    secondaries_go_with_their_zone_and_are_bounded,
 }
 
 fn front(last: u8) -> Front {
@@ -100,4 +102,64 @@ async fn of_many_changes_the_newest_are_kept(engine: Engine) {
     }
     let kept = engine.store().zone_changes(name("firma.example"), 10_000).await.unwrap();
     assert_eq!((kept.len(), kept[0].serial, kept.last().unwrap().serial), (CHANGES_PER_ZONE_MAX, most + 5, 6));
+}
+
+fn key(text: &str) -> StoredKey {
+    StoredKey { name: name(text), sealed_secret: vec![1, 2, 3], created_at: at(5) }
+}
+
+fn follows(zone: &str, address: &str, key: Option<&str>) -> StoredSecondary {
+    StoredSecondary { zone: name(zone), address: address.parse().unwrap(), key: key.map(name) }
+}
+
+async fn a_key_is_kept_until_nobody_signs_with_it(mut engine: Engine) {
+    engine.store().add_key(key("b.example"), change(1)).await.unwrap();
+    engine.store().add_key(key("a.example"), change(2)).await.unwrap();
+    let taken = engine.store().add_key(key("a.example"), change(3)).await;
+    assert!(matches!(taken, Err(NameError::KeyTaken(_))), "{taken:?}");
+    engine.restart();
+    assert_eq!(engine.store().load_keys().await.unwrap(), [key("a.example"), key("b.example")]);
+    let of = follows("dyn.example", "192.0.2.53:53", Some("a.example"));
+    engine.store().put_secondary(of.clone(), change(4)).await.unwrap();
+    let used = engine.store().remove_key(name("a.example"), change(5)).await;
+    assert!(matches!(used, Err(NameError::KeyUsed(..))), "{used:?}");
+    engine.store().remove_secondary(of.zone, of.address, change(6)).await.unwrap();
+    engine.store().remove_key(name("a.example"), change(7)).await.unwrap();
+    let gone = engine.store().remove_key(name("a.example"), change(8)).await;
+    assert!(matches!(gone, Err(NameError::NoKey(_))), "{gone:?}");
+    let audit = engine.store().audit(None, 9).await.unwrap();
+    assert!(audit.iter().any(|row| row.what == "tsig.remove a.example"), "{audit:?}");
+}
+
+async fn secondaries_go_with_their_zone_and_are_bounded(mut engine: Engine) {
+    let (one, _) = account(engine.store(), "firma", 1).await;
+    engine.store().put_zone(zone("firma.example", one, 1), put(1, 1)).await.unwrap();
+    let unknown =
+        engine.store().put_secondary(follows("firma.example", "[::1]:53", Some("k.example")), change(2)).await;
+    assert!(matches!(unknown, Err(NameError::NoKey(_))), "{unknown:?}");
+    engine.store().add_key(key("k.example"), change(2)).await.unwrap();
+    let mine = follows("firma.example", "[::1]:53", Some("k.example"));
+    let ours = follows("dyn.example", "192.0.2.53:5300", None);
+    for wanted in [follows("firma.example", "[::1]:53", None), mine.clone(), ours.clone()] {
+        engine.store().put_secondary(wanted, change(3)).await.unwrap();
+    }
+    engine.restart();
+    assert_eq!(engine.store().load_secondaries().await.unwrap(), [ours.clone(), mine.clone()]);
+    for n in 1..SECONDARIES_PER_ZONE_MAX {
+        let other = follows("firma.example", &format!("192.0.2.{n}:53"), None);
+        engine.store().put_secondary(other, change(4)).await.unwrap();
+    }
+    let full = engine.store().put_secondary(follows("firma.example", "192.0.2.200:53", None), change(5)).await;
+    assert!(matches!(full, Err(NameError::Enough(..))), "{full:?}");
+    engine.store().put_secondary(mine.clone(), change(5)).await.unwrap();
+    engine.store().remove_zone(one, name("firma.example"), change(6)).await.unwrap();
+    assert_eq!(engine.store().load_secondaries().await.unwrap(), [ours.clone()]);
+    // And with its account.
+    engine.store().put_zone(zone("firma.example", one, 1), put(7, 1)).await.unwrap();
+    engine.store().put_secondary(mine.clone(), change(8)).await.unwrap();
+    engine.store().remove_account(one, change(9)).await.unwrap();
+    engine.restart();
+    assert_eq!(engine.store().load_secondaries().await.unwrap(), [ours.clone()]);
+    let none = engine.store().remove_secondary(mine.zone, mine.address, change(10)).await;
+    assert!(matches!(none, Err(NameError::NoSecondary(..))), "{none:?}");
 }

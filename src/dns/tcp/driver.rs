@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{Clock, network_of};
-use crate::dns::driver::Desk;
+use crate::dns::desk::Desk;
 
 /// Connections at one time; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 1_000;
@@ -28,9 +28,15 @@ const QUESTIONS_MAX: usize = 10_000;
 /// Longest question: with the longest name and a signature none is nearly so long.
 const QUESTION_OCTETS_MAX: usize = 4_096;
 
+/// Transfers that are made at one time; further ones wait.
+const TRANSFERS_MAX: usize = 4;
+/// Octets that are written at once.
+const PART_OCTETS: usize = 65_536;
+
 /// What all connections share.
 pub struct Streams {
     desk: Arc<Desk>,
+    transfers: Semaphore,
     places: Arc<Semaphore>,
     by_network: Mutex<HashMap<IpAddr, u32>>,
 }
@@ -39,7 +45,12 @@ impl Streams {
     /// For all listeners of a server.
     #[must_use]
     pub fn new(desk: Arc<Desk>) -> Arc<Self> {
-        Arc::new(Self { desk, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), by_network: Mutex::default() })
+        Arc::new(Self {
+            desk,
+            transfers: Semaphore::new(TRANSFERS_MAX),
+            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            by_network: Mutex::default(),
+        })
     }
 
     /// Serves a listener until `shutdown`; with `tls` each connection begins with a handshake.
@@ -99,16 +110,36 @@ impl Streams {
                 break;
             }
             answer.clear();
-            answer.extend_from_slice(&[0, 0]);
-            self.desk.answer_stream(&question, peer, Clock.wall(), &mut answer);
-            let Some(length) = u16::try_from(answer.len() - 2).ok().filter(|length| *length > 0) else { break };
-            if let Some(place) = answer.get_mut(..2) {
-                place.copy_from_slice(&length.to_be_bytes());
+            let wall = Clock.wall();
+            if Desk::is_transfer(&question) {
+                // Off the threads on which all others wait.
+                let Ok(_turn) = self.transfers.acquire().await else { break };
+                let (desk, question) = (Arc::clone(&self.desk), question.clone());
+                let made = tokio::task::spawn_blocking(move || {
+                    let mut answer = Vec::new();
+                    desk.answer_stream(&question, peer, wall, &mut answer);
+                    answer
+                });
+                answer = made.await?;
+                write_all(&mut stream, &answer).await?;
+            } else {
+                self.desk.answer_stream(&question, peer, wall, &mut answer);
+                write_all(&mut stream, &answer).await?;
             }
-            timeout(STEP_MAX, stream.write_all(&answer)).await??;
+            if answer.is_empty() {
+                break;
+            }
         }
         timeout(STEP_MAX, stream.shutdown()).await?
     }
+}
+
+/// Ends when the asker takes nothing for [`STEP_MAX`], however long the whole takes.
+async fn write_all(stream: &mut (impl AsyncWrite + Unpin), octets: &[u8]) -> std::io::Result<()> {
+    for part in octets.chunks(PART_OCTETS) {
+        timeout(STEP_MAX, stream.write_all(part)).await??;
+    }
+    timeout(STEP_MAX, stream.flush()).await?
 }
 
 /// One question; false at the end, and for a length that no question has.

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::base::Clock;
 use crate::base::batch::driver::{self as base_batch, BATCH, send_all};
 use crate::dns::answer::UDP_OCTETS_MAX;
-use crate::dns::driver::{BindError, Desk};
+use crate::dns::desk::Desk;
+use crate::dns::driver::BindError;
 
 /// Room for a question; a longer one is no question of a resolver, and is seen to be cut.
 const BUFFER_OCTETS: usize = 1_232;

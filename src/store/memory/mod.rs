@@ -72,6 +72,9 @@ struct Tables {
     fronts: BTreeMap<EndpointId, crate::dns::front::Front>,
     /// With their changes, newest first.
     zones: BTreeMap<DomainName, (crate::dns::store::StoredZone, Vec<crate::dns::store::ZoneChange>)>,
+    tsig_keys: BTreeMap<DomainName, crate::dns::store::StoredKey>,
+    /// With the key that each signs with.
+    secondaries: BTreeMap<(DomainName, std::net::SocketAddr), Option<DomainName>>,
     messages: BTreeMap<SpoolId, Stored>,
     chunks: BTreeMap<(SpoolId, u32), Bytes>,
     counters: HashMap<AccountId, Counter>,

@@ -1,12 +1,17 @@
 //! Names and zones, in memory.
 
+use std::net::SocketAddr;
+
 use async_trait::async_trait;
 
 use super::{MemoryStore, Tables};
 use crate::account::Change;
 use crate::base::{AccountId, DomainName, EndpointId};
 use crate::dns::front::Front;
-use crate::dns::store::{CHANGES_PER_ZONE_MAX, NameError, NameStore, StoredZone, ZONES_PER_ACCOUNT_MAX, ZoneChange};
+use crate::dns::store::{
+    CHANGES_PER_ZONE_MAX, KEYS_MAX, NameError, NameStore, SECONDARIES_PER_ZONE_MAX, StoredKey, StoredSecondary,
+    StoredZone, ZONES_PER_ACCOUNT_MAX, ZoneChange,
+};
 
 type Done<T> = Result<T, NameError>;
 
@@ -15,7 +20,14 @@ impl Tables {
     pub(super) fn prune_names(&mut self) {
         let (accounts, endpoints) = (&self.accounts, &self.endpoints);
         self.fronts.retain(|endpoint, _| endpoints.contains_key(endpoint));
-        self.zones.retain(|_, (zone, _)| accounts.contains_key(&zone.account));
+        let gone: Vec<DomainName> = (self.zones.iter())
+            .filter(|(_, (zone, _))| !accounts.contains_key(&zone.account))
+            .map(|(apex, _)| apex.clone())
+            .collect();
+        for apex in gone {
+            self.zones.remove(&apex);
+            self.secondaries.retain(|(zone, _), _| *zone != apex);
+        }
     }
 }
 
@@ -67,7 +79,74 @@ impl NameStore for MemoryStore {
             return Err(NameError::NoZone(apex));
         }
         tables.zones.remove(&apex);
+        tables.secondaries.retain(|(zone, _), _| *zone != apex);
         tables.note(&change, Some(account), format!("zone.remove {apex}"));
+        Ok(())
+    }
+
+    async fn load_keys(&self) -> Done<Vec<StoredKey>> {
+        Ok(self.tables().tsig_keys.values().cloned().collect())
+    }
+
+    async fn add_key(&self, key: StoredKey, change: Change) -> Done<()> {
+        let mut tables = self.tables();
+        if tables.tsig_keys.contains_key(&key.name) {
+            return Err(NameError::KeyTaken(key.name));
+        }
+        if tables.tsig_keys.len() >= KEYS_MAX {
+            return Err(NameError::Enough(KEYS_MAX, "keys"));
+        }
+        tables.note(&change, None, format!("tsig.new {}", key.name));
+        tables.tsig_keys.insert(key.name.clone(), key);
+        Ok(())
+    }
+
+    async fn remove_key(&self, name: DomainName, change: Change) -> Done<()> {
+        let mut tables = self.tables();
+        let user = tables.secondaries.iter().find(|(_, key)| key.as_ref() == Some(&name)).map(|((zone, _), _)| zone);
+        if let Some(zone) = user {
+            return Err(NameError::KeyUsed(name, zone.clone()));
+        }
+        if tables.tsig_keys.remove(&name).is_none() {
+            return Err(NameError::NoKey(name));
+        }
+        tables.note(&change, None, format!("tsig.remove {name}"));
+        Ok(())
+    }
+
+    async fn load_secondaries(&self) -> Done<Vec<StoredSecondary>> {
+        let tables = self.tables();
+        let shown = |((zone, address), key): (&(DomainName, SocketAddr), &Option<DomainName>)| StoredSecondary {
+            zone: zone.clone(),
+            address: *address,
+            key: key.clone(),
+        };
+        Ok(tables.secondaries.iter().map(shown).collect())
+    }
+
+    async fn put_secondary(&self, secondary: StoredSecondary, change: Change) -> Done<()> {
+        let mut tables = self.tables();
+        if let Some(key) = secondary.key.as_ref().filter(|key| !tables.tsig_keys.contains_key(*key)) {
+            return Err(NameError::NoKey(key.clone()));
+        }
+        let place = (secondary.zone.clone(), secondary.address);
+        let count = tables.secondaries.keys().filter(|(zone, _)| *zone == secondary.zone).count();
+        if count >= SECONDARIES_PER_ZONE_MAX && !tables.secondaries.contains_key(&place) {
+            return Err(NameError::Enough(SECONDARIES_PER_ZONE_MAX, "secondaries"));
+        }
+        let account = tables.zones.get(&secondary.zone).map(|(zone, _)| zone.account);
+        tables.note(&change, account, format!("zone.secondary.put {} {}", secondary.zone, secondary.address));
+        tables.secondaries.insert(place, secondary.key);
+        Ok(())
+    }
+
+    async fn remove_secondary(&self, zone: DomainName, address: SocketAddr, change: Change) -> Done<()> {
+        let mut tables = self.tables();
+        if tables.secondaries.remove(&(zone.clone(), address)).is_none() {
+            return Err(NameError::NoSecondary(zone, address));
+        }
+        let account = tables.zones.get(&zone).map(|(zone, _)| zone.account);
+        tables.note(&change, account, format!("zone.secondary.remove {zone} {address}"));
         Ok(())
     }
 

@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0014_refused.sql"),
     include_str!("../../../migrations/0015_alerts.sql"),
     include_str!("../../../migrations/0016_search.sql"),
+    include_str!("../../../migrations/0017_secondaries.sql"),
 ];
 
 /// The schema that `steps` lead to.

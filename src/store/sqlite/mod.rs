@@ -28,6 +28,7 @@ mod refusal;
 mod retired;
 mod room;
 mod row;
+mod secondary;
 mod spool;
 mod spool_claim;
 mod spool_intake;

@@ -1,5 +1,7 @@
 //! The SQL of names and zones.
 
+use std::net::SocketAddr;
+
 use async_trait::async_trait;
 use hickory_proto::rr::{RData, RecordType};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -9,15 +11,19 @@ use super::account::audit;
 use super::error::WriteFailure;
 use super::job::Terms;
 use super::row::{self, parsed_optional, readable};
+use super::secondary::{add_key, keys, put_secondary, remove_key, remove_secondary, secondaries};
 use crate::account::Change;
 use crate::base::{AccountId, DomainName, EndpointId};
 use crate::dns::front::Front;
 use crate::dns::owner::Owner;
 use crate::dns::records::{data_octets, read_data};
-use crate::dns::store::{CHANGES_PER_ZONE_MAX, NameError, NameStore, StoredZone, ZONES_PER_ACCOUNT_MAX, ZoneChange};
+use crate::dns::store::{
+    CHANGES_PER_ZONE_MAX, NameError, NameStore, StoredKey, StoredSecondary, StoredZone, ZONES_PER_ACCOUNT_MAX,
+    ZoneChange,
+};
 use crate::dns::zone::ZoneRecord;
 
-type Done<T> = Result<T, NameError>;
+pub(super) type Done<T> = Result<T, NameError>;
 
 impl From<rusqlite::Error> for NameError {
     fn from(error: rusqlite::Error) -> Self {
@@ -81,7 +87,7 @@ fn zones(db: &Connection, account: Option<AccountId>) -> Done<Vec<StoredZone>> {
     Ok(all)
 }
 
-fn owner_of(db: &Connection, apex: &DomainName) -> rusqlite::Result<Option<AccountId>> {
+pub(super) fn owner_of(db: &Connection, apex: &DomainName) -> rusqlite::Result<Option<AccountId>> {
     db.query_row("SELECT account FROM zone WHERE name = ?1", [apex.as_str()], |row| row.get(0).map(AccountId))
         .optional()
 }
@@ -183,6 +189,30 @@ impl NameStore for SqliteStore {
             Ok(audit(db, &change, Some(account), &format!("zone.remove {apex}"))?)
         })
         .await
+    }
+
+    async fn load_keys(&self) -> Done<Vec<StoredKey>> {
+        self.read(keys).await
+    }
+
+    async fn add_key(&self, key: StoredKey, change: Change) -> Done<()> {
+        self.write(Terms::SYNCED, move |work| add_key(work.connection, &key, &change)).await
+    }
+
+    async fn remove_key(&self, name: DomainName, change: Change) -> Done<()> {
+        self.write(Terms::SYNCED, move |work| remove_key(work.connection, name, &change)).await
+    }
+
+    async fn load_secondaries(&self) -> Done<Vec<StoredSecondary>> {
+        self.read(secondaries).await
+    }
+
+    async fn put_secondary(&self, secondary: StoredSecondary, change: Change) -> Done<()> {
+        self.write(Terms::SYNCED, move |work| put_secondary(work.connection, secondary, &change)).await
+    }
+
+    async fn remove_secondary(&self, zone: DomainName, address: SocketAddr, change: Change) -> Done<()> {
+        self.write(Terms::SYNCED, move |work| remove_secondary(work.connection, zone, address, &change)).await
     }
 
     async fn zone_changes(&self, apex: DomainName, limit: u32) -> Done<Vec<ZoneChange>> {
