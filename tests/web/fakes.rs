@@ -15,7 +15,7 @@ use pulsemx::base::{AccountId, Clock, DomainName, EndpointId, Moment, PersonId, 
 use pulsemx::delivery::view::{FlushSummary, FlushView, Flushes};
 use pulsemx::dns::front::Front;
 use pulsemx::dns::owner::Owner;
-use pulsemx::dns::{NameError, NameStore, StoredZone, ZoneChange, zone_file};
+use pulsemx::dns::{NameError, NameStore, StoredKey, StoredSecondary, StoredZone, ZoneChange, zone_file};
 use pulsemx::liveness::day;
 use pulsemx::liveness::{
     AddressChange, Cause, HistoryRow, LineEvent, LineState, LineView, Lines, LogError, Transition, TransitionLog,
@@ -375,6 +375,24 @@ impl NameStore for FakeNames {
         unused()
     }
     async fn remove_zone(&self, _: AccountId, _: DomainName, _: Change) -> Result<(), NameError> {
+        unused()
+    }
+    async fn load_keys(&self) -> Result<Vec<StoredKey>, NameError> {
+        unused()
+    }
+    async fn add_key(&self, _: StoredKey, _: Change) -> Result<(), NameError> {
+        unused()
+    }
+    async fn remove_key(&self, _: DomainName, _: Change) -> Result<(), NameError> {
+        unused()
+    }
+    async fn load_secondaries(&self) -> Result<Vec<StoredSecondary>, NameError> {
+        unused()
+    }
+    async fn put_secondary(&self, _: StoredSecondary, _: Change) -> Result<(), NameError> {
+        unused()
+    }
+    async fn remove_secondary(&self, _: DomainName, _: SocketAddr, _: Change) -> Result<(), NameError> {
         unused()
     }
     async fn zone_changes(&self, _: DomainName, _: u32) -> Result<Vec<ZoneChange>, NameError> {
