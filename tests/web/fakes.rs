@@ -1,7 +1,7 @@
 //! The other rooms as plain tables in memory, set by the test and asked by the pages.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
