@@ -42,6 +42,7 @@ fn mail(ids: &SpoolIds, account: AccountId, n: i64, at: WallTime) -> NewMessage 
             dsn: RecipientDsn::default(),
         }],
         smtputf8: false,
+        requires_tls: false,
         body: BodyType::EightBitMime,
         dsn: MessageDsn::default(),
         trace: Bytes::from(vec![b'x'; 300]),

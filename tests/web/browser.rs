@@ -93,6 +93,25 @@ fn shot(name: String, url: String, cookie: &str, width: u32, dark: bool) -> Valu
     json!({ "name": name, "url": url, "cookie": cookie, "width": width, "dark": dark, "zone": "Europe/Berlin" })
 }
 
+/// The pages beside status and message, in one look.
+fn page_shots(site: &Site, with_zone: &Site, lang: &str, width: u32, dark: bool) -> Vec<Value> {
+    let look = if dark { "dark" } else { "light" };
+    let mut all = Vec::new();
+    for (page, path) in [
+        ("spool-found", "/a/firma/spool?q=kunde&age=day&done=hold&n=2"),
+        ("spool-kept", "/a/firma/spool?filter=kept"),
+        ("log", "/a/firma/log"),
+        ("domains", "/a/firma/domains"),
+        ("domains-zone", "/a/firma/domains"),
+    ] {
+        let site = if page == "domains-zone" { with_zone } else { site };
+        let cookie = site.signed_in(OWNER);
+        let url = format!("{}{path}{}lang={lang}", site.origin, if path.contains('?') { '&' } else { '?' });
+        all.push(shot(format!("{page}-{lang}-{width}-{look}"), url, &cookie, width, dark));
+    }
+    all
+}
+
 fn shots(sites: &[(&'static str, Site)]) -> Vec<Value> {
     // The gate looks at each page on a desktop and a telephone; who asks for pictures gets every look.
     let step = if std::env::var_os("PULSEMX_SHOTS").is_some() { 1 } else { 3 };
@@ -144,18 +163,7 @@ fn shots(sites: &[(&'static str, Site)]) -> Vec<Value> {
             width,
             dark,
         ));
-        for (page, path) in [
-            ("spool-found", "/a/firma/spool?q=kunde&age=day&done=hold&n=2"),
-            ("spool-kept", "/a/firma/spool?filter=kept"),
-            ("log", "/a/firma/log"),
-            ("domains", "/a/firma/domains"),
-            ("domains-zone", "/a/firma/domains"),
-        ] {
-            let site = if page == "domains-zone" { &sites[6].1 } else { site };
-            let cookie = site.signed_in(OWNER);
-            let url = format!("{}{path}{}lang={lang}", site.origin, if path.contains('?') { '&' } else { '?' });
-            all.push(shot(format!("{page}-{lang}-{width}-{look}"), url, &cookie, width, dark));
-        }
+        all.extend(page_shots(site, &sites[6].1, lang, width, dark));
         let operator = site.signed_in(OPERATOR);
         all.push(shot(format!("accounts-{width}-{look}"), at("/"), &operator, width, dark));
         let secret = sign_in::new_secret().unwrap().0;
