@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::model::{Account, AccountName, BeatKeyRecord, Domain, Endpoint};
+use super::preference::Preferences;
 use crate::base::{AccountId, DomainName, EndpointId, WallTime};
 
 /// A snapshot of every account. Immutable; a change makes a new one.
@@ -18,7 +19,12 @@ pub struct Directory {
     beat_keys: Vec<BeatKeyRecord>,
     by_locator: HashMap<[u8; 8], usize>,
     kept: HashMap<DomainName, Kept>,
+    preferences: HashMap<AccountId, Preferences>,
 }
+
+/// Of an account that chose nothing.
+static NO_PREFERENCES: Preferences =
+    Preferences { alert_address: None, is_trusted: false, proxy_header: false, route: None, rewrite: None };
 
 /// Why no mail is taken for a name although we know it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +75,7 @@ impl Directory {
             by_locator: beat_keys.iter().enumerate().map(|(place, key)| (key.locator, place)).collect(),
             beat_keys,
             kept: HashMap::new(),
+            preferences: HashMap::new(),
         }
     }
 
@@ -77,6 +84,19 @@ impl Directory {
     pub fn with_kept(mut self, kept: HashMap<DomainName, Kept>) -> Self {
         self.kept = kept;
         self
+    }
+
+    /// Adds what accounts chose.
+    #[must_use]
+    pub fn with_preferences(mut self, preferences: HashMap<AccountId, Preferences>) -> Self {
+        self.preferences = preferences;
+        self
+    }
+
+    /// What an account chose; every default for one that chose nothing.
+    #[must_use]
+    pub fn preferences(&self, account: AccountId) -> &Preferences {
+        self.preferences.get(&account).unwrap_or(&NO_PREFERENCES)
     }
 
     /// Why no mail is taken for a name that is not [`served`](Self::served) although we know it.

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
+use super::post_request::{AccountAlert, PostRequest, ReportCommand};
 use super::recipient_arguments::RecipientCommand;
 use super::request::{QueueFilter, Request};
 use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
@@ -40,6 +41,9 @@ pub enum OperatorCommand {
     /// Lists of who lives in an account's domains, and what happens to strangers
     #[command(subcommand)]
     Recipient(RecipientCommand),
+    /// Write reports
+    #[command(subcommand)]
+    Report(ReportCommand),
     /// Settle what updates of an account mean
     Updates(UpdatesSet),
     /// Read certificates and the settings of port 25 again, without dropping a connection
@@ -99,6 +103,8 @@ pub enum AccountCommand {
     /// Look at, accept and forget the key by which the mail server proves itself
     #[command(subcommand)]
     Pin(PinCommand),
+    /// Where a daily digest goes while mail is in quarantine
+    Alert(AccountAlert),
     /// Count: accepted = delivered + deleted + expired + waiting + refused
     Proof {
         /// The account
@@ -173,6 +179,17 @@ pub enum QueueCommand {
         /// Spool id
         id: String,
     },
+    /// Show everything that happened to one message: attempts with replies, TLS and proof, and what its sender was told
+    Trace {
+        /// Spool id
+        id: String,
+    },
+    /// List mail of our own: reports to senders, digests to customers
+    Outgoing {
+        /// The newest so many
+        #[arg(long, default_value_t = LIST_LIMIT, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
     /// Keep mail back: one message, or all of an account
     Hold(QueueHold),
     /// Deliver what is kept back: one message (refused and expired ones as well), or end the hold of an account
@@ -211,6 +228,9 @@ impl From<OperatorCommand> for Request {
                 Self::QueueList { account, filter: state, after, limit }
             }
             OperatorCommand::Queue(QueueCommand::Show { id }) => Self::QueueShow { id },
+            OperatorCommand::Queue(QueueCommand::Trace { id }) => Self::Post(PostRequest::Trace { id }),
+            OperatorCommand::Queue(QueueCommand::Outgoing { limit }) => Self::Post(PostRequest::Outgoing { limit }),
+            OperatorCommand::Report(command) => command.into(),
             OperatorCommand::Queue(QueueCommand::Hold(command)) => command.into(),
             OperatorCommand::Queue(QueueCommand::Release(command)) => command.into(),
             OperatorCommand::Queue(QueueCommand::Fail { id }) => mail_request::fail(id),
@@ -244,6 +264,7 @@ impl From<AccountCommand> for Request {
             AccountCommand::Link { name } => Self::AccountLink { name },
             AccountCommand::Join { name } => Self::AccountJoin { name },
             AccountCommand::Pin(command) => command.into(),
+            AccountCommand::Alert(command) => command.into(),
             AccountCommand::Proof { name } => Self::AccountProof { name },
         }
     }

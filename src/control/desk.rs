@@ -19,6 +19,7 @@ use crate::delivery::Flushes;
 use crate::dns::{Dns, NameStore};
 use crate::liveness::guard::Fault;
 use crate::liveness::{self, LineState, Lines, TransitionLog};
+use crate::outbound::OutboundStore;
 use crate::recipient::{RecipientStore, Recipients};
 use crate::smtp::Counters;
 use crate::spool::{
@@ -78,6 +79,8 @@ pub struct Desk {
     pub accounts: Arc<dyn AccountStore>,
     /// Mail.
     pub spool: Arc<dyn SpoolStore>,
+    /// What is told of it, and mail of our own.
+    pub post: Arc<dyn OutboundStore>,
     /// What was found of its senders.
     pub verdicts: Arc<dyn VerdictStore>,
     /// History.
@@ -153,6 +156,7 @@ impl Desk {
             Request::StateRelease => self.release(now).await,
             Request::Status => self.status().await,
             Request::Mail(request) => self.carry_out_mail(request, now).await,
+            Request::Post(request) => self.carry_out_post(request, now).await,
             Request::Updates(request) => self.carry_out_update(request, now).await,
             Request::Zones(request) => self.carry_out_zone(request, now).await,
             Request::Recipients(request) => self.carry_out_recipients(request, now).await,

@@ -6,7 +6,7 @@ use super::reply::{
     AccountShown, MessageDetailShown, MessageShown, PinShown, QueueShown, RecipientsShown, Reply, StateShown,
     StatusShown, TokenShown,
 };
-use super::{update_print, zone_print};
+use super::{post_reply, update_print, zone_print};
 use crate::account::AccountStatus;
 use crate::base::WallTime;
 
@@ -45,6 +45,9 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::Zone(shown) => zone_print::zone(shown),
         Reply::ZoneText { text, .. } => text.clone(),
         Reply::ZoneChecked { is_good, findings } => zone_print::checked(*is_good, findings),
+        Reply::Trace(shown) => post_reply::trace(shown),
+        Reply::Outgoing(shown) => post_reply::outgoing(shown),
+        Reply::Outage(shown) => post_reply::outage(shown),
         Reply::Recipients(shown) => recipients(shown, now),
         Reply::Done { message, .. } => format!("{message}\n"),
     }

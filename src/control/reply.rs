@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::post_reply::{OutageShown, OutgoingShown, TraceShown};
 use crate::account::{AccountName, AccountStatus};
 use crate::base::{DomainName, WallTime};
 use crate::liveness::LineState;
@@ -476,6 +477,12 @@ pub enum Reply {
         /// What was found, the worst first.
         findings: Vec<String>,
     },
+    /// To `queue trace`.
+    Trace(Box<TraceShown>),
+    /// To `queue outgoing`.
+    Outgoing(Vec<OutgoingShown>),
+    /// To `report outage`.
+    Outage(Box<OutageShown>),
     /// To `recipient list`.
     Recipients(RecipientsShown),
     /// To commands with nothing to show.
@@ -504,6 +511,9 @@ impl Reply {
             Self::Pin(shown) => serde_json::to_string(shown),
             Self::Queue(shown) => serde_json::to_string(shown),
             Self::Message(shown) => serde_json::to_string(shown),
+            Self::Trace(shown) => serde_json::to_string(shown),
+            Self::Outgoing(shown) => serde_json::to_string(&serde_json::json!({ "mails": shown })),
+            Self::Outage(shown) => serde_json::to_string(shown),
             Self::Recipients(shown) => serde_json::to_string(shown),
             Self::Retried { recipients } => serde_json::to_string(&serde_json::json!({ "recipients": recipients })),
             Self::State(shown) => serde_json::to_string(shown),
@@ -545,6 +555,9 @@ impl Reply {
             | Self::ZoneText { .. }
             | Self::ZoneChecked { .. }
             | Self::Recipients(_)
+            | Self::Trace(_)
+            | Self::Outgoing(_)
+            | Self::Outage(_)
             | Self::Hosts(_) => &[],
         }
     }

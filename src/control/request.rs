@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 
 use super::mail_request::MailRequest;
+use super::post_request::PostRequest;
 use crate::account::AccountName;
 use crate::base::DomainName;
 use crate::recipient::Unknown;
@@ -135,6 +136,8 @@ pub enum Request {
     Status,
     /// About mail that is kept.
     Mail(MailRequest),
+    /// About what became of mail, and mail of our own.
+    Post(PostRequest),
     /// About updates from devices.
     Updates(UpdateRequest),
     /// About customers' zones.
@@ -373,6 +376,7 @@ impl Request {
             | Self::Reload
             | Self::StateRelease => false,
             Self::Mail(request) => request.only_looks(),
+            Self::Post(request) => request.only_looks(),
             Self::Updates(request) => request.only_looks(),
             Self::Zones(request) => request.only_looks(),
             Self::Recipients(request) => matches!(request, RecipientRequest::List { .. }),

@@ -16,7 +16,7 @@ use super::reload::Reloader;
 use super::room_settings::{
     checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
 };
-use super::{greeter, listen, maintain};
+use super::{greeter, listen, maintain, post_office};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
@@ -75,6 +75,9 @@ pub enum StartError {
     /// The certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// Mail of our own.
+    #[error("{0}")]
+    Outbound(String),
     /// The control socket.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -297,6 +300,7 @@ impl Shared {
         Arc::new(Desk {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
+            post: Arc::clone(&self.store) as _,
             verdicts: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
@@ -356,19 +360,19 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let recipients = start_recipients(&store, &stops).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients };
     let checks = start_checks(config, &shared, &stops);
+    let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
+    open_post_office(config, &shared, smtp_all.clone(), &public_url, &stops)?;
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
     let keeper = start_keeper(config, &shared, &seal, Arc::clone(&liveness), &beats, shared.dns.clone());
     introduce(&deliveries, &keeper, &shared.recipients);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
-    let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());
     let mut web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
-    let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()));
-    let reloads = reloads.map(|reloader| reloader as _);
+    let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()) as _);
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, &smtp_server, reloads);
     let Shared { store, spool, lines, directory, readiness, updates, recipients, .. } = shared;
     tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, told, stops.rooms.clone()));
@@ -392,6 +396,17 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
         essentials,
         socket_path: config.control_socket(),
     })
+}
+
+fn open_post_office(
+    config: &Config,
+    shared: &Shared,
+    own_addresses: Vec<SocketAddr>,
+    page: &str,
+    stops: &Stops,
+) -> Result<(), StartError> {
+    let rooms = (Arc::clone(&shared.store), shared.directory.clone());
+    post_office::start(config, own_addresses, rooms, page, &stops.rooms).map_err(StartError::Outbound)
 }
 
 fn start_keeper(

@@ -28,6 +28,7 @@ pub async fn answer(config: &Config, request: Request) -> Result<Reply, CommandE
     let desk = Desk {
         accounts: Arc::clone(&store) as _,
         spool: Arc::clone(&store) as _,
+        post: Arc::clone(&store) as _,
         verdicts: Arc::clone(&store) as _,
         updates: Arc::clone(&store) as _,
         names: Arc::clone(&store) as _,

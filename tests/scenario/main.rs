@@ -23,6 +23,7 @@ mod joining;
 mod own_outage;
 mod recipients;
 mod refused_mail_is_kept;
+mod reports;
 mod silence;
 mod udp_is_blocked;
 mod updates;

@@ -10,6 +10,7 @@ use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount};
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::dns::NameStore;
 use pulsemx::liveness::TransitionLog;
+use pulsemx::outbound::OutboundStore;
 use pulsemx::recipient::RecipientStore;
 use pulsemx::spool::{
     BodyType, ClaimOrder, ClaimQuery, Claimed, DeliveryReply, HeaderSummary, MessageDsn, NewMessage, NewRecipient,
@@ -21,11 +22,12 @@ use pulsemx::update::UpdateStore;
 use pulsemx::verdict::VerdictStore;
 
 pub(crate) trait Everything:
-    AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore
+    AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore + OutboundStore
 {
 }
-impl<T: AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore> Everything
-    for T
+impl<
+    T: AccountStore + TransitionLog + SpoolStore + UpdateStore + RecipientStore + VerdictStore + NameStore + OutboundStore,
+> Everything for T
 {
 }
 
@@ -195,7 +197,7 @@ pub(crate) fn deferred(second: i64) -> Outcome {
 }
 
 pub(crate) async fn report(store: &dyn Everything, number: i64, outcomes: &[(u32, Outcome)], second: i64) {
-    store.report(vec![Report { id: id(number), outcomes: outcomes.to_vec() }], at(second)).await.unwrap();
+    store.report(vec![Report { id: id(number), outcomes: outcomes.to_vec(), via: None }], at(second)).await.unwrap();
 }
 
 pub(crate) async fn assert_balanced(store: &dyn Everything, account: AccountId) {

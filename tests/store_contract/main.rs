@@ -17,6 +17,7 @@ mod messages;
 mod model;
 mod names;
 mod on_disk;
+mod outbound;
 mod recipients;
 mod transitions;
 mod updates;

@@ -4,6 +4,7 @@
 
 mod account;
 mod name;
+mod notice;
 mod recipient;
 mod spool;
 mod spool_rule;
@@ -82,6 +83,8 @@ struct Tables {
     last_claim: u64,
     retired: BTreeMap<DomainName, Retired>,
     recipients: Recipients,
+    notices: notice::Notices,
+    preferences: BTreeMap<AccountId, crate::account::Preferences>,
 }
 
 /// What is known of recipients.

@@ -1,6 +1,6 @@
 //! One connection of a flush: opens it, checks who answers, carries messages until none is left or it has to end.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,7 +21,7 @@ use crate::delivery::outcome::{Verdict, is_greylisting};
 use crate::delivery::route::Leg;
 use crate::delivery::schedule::BEAT_RECHECK;
 use crate::delivery::tls::TlsFacts;
-use crate::spool::{DotNote, Outcome, Report};
+use crate::spool::{DotNote, Outcome, Report, Via};
 
 /// What all connections to one server have in common.
 pub(super) struct Serving {
@@ -79,6 +79,8 @@ struct LaneLog {
     number: u64,
     peer: std::net::SocketAddr,
     pending: Mutex<Vec<Report>>,
+    /// What is known of the connection, once the server has greeted.
+    via: OnceLock<Via>,
 }
 
 impl Drop for LaneLog {
@@ -92,7 +94,10 @@ impl LaneLog {
         std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn push(&self, reports: Vec<Report>) {
+    fn push(&self, mut reports: Vec<Report>) {
+        for report in &mut reports {
+            report.via = self.via.get().cloned();
+        }
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).extend(reports);
     }
 
@@ -130,6 +135,7 @@ impl Lane {
             number,
             peer: serving.leg.target,
             pending: Mutex::default(),
+            via: OnceLock::new(),
         };
         Self { serving, contact, is_first, number, greeted_at: None, to_pin: None, delivered: 0, octets: 0, log }
     }
@@ -182,6 +188,10 @@ impl Lane {
         };
         let tls = opened.tls.as_ref().map(TlsFacts::summary);
         let proof = proof.words();
+        let offers_dsn = opened.offered.dsn;
+        let via = Via { peer: leg.target, tls: tls.clone(), proof: proof.to_owned(), offers_dsn };
+        // Set once: a connection is greeted once.
+        let _ = self.log.via.set(via);
         tracing::info!(account = %account, peer = %leg.target, lane = self.number, tls = tls.as_deref(), proof, "the primary greeted us");
         common.edit_view(*account, |view| {
             view.last_tls = tls;
