@@ -23,8 +23,7 @@ pub struct Directory {
 }
 
 /// Of an account that chose nothing.
-static NO_PREFERENCES: Preferences =
-    Preferences { alert_address: None, is_trusted: false, proxy_header: false, route: None, rewrite: None };
+static NO_PREFERENCES: Preferences = Preferences { alert_address: None, trust: None, detour: None, rewrite: None };
 
 /// Why no mail is taken for a name although we know it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -16,6 +16,6 @@ pub use model::{
     Account, AccountName, AccountNameError, AccountStatus, BeatKeyRecord, Domain, Endpoint, LEAVING_FOR, Membership,
     Person, Role, SUSPENDED_TAKES_MAIL_FOR,
 };
-pub use preference::{Preferences, Rewrite, Route, RouteError};
+pub use preference::{Detour, Preferences, Rewrite, Route, RouteError};
 pub use seal::{SealError, SealKey};
 pub use store::{AccountError, AccountStore, AuditEntry, Change, NewAccount, SignInLink, WebSession};

@@ -14,21 +14,38 @@ pub struct Preferences {
     /// Where the digest of the quarantine goes; outside the account's own domains, as it has to arrive when they do not.
     #[serde(with = "mailbox_text", skip_serializing_if = "Option::is_none")]
     pub alert_address: Option<Mailbox>,
-    /// The primary was set up to trust us: it gets `Authentication-Results`, and a seal where a key is configured.
-    pub is_trusted: bool,
-    /// Each connection to the primary begins with a PROXY header that names the sender.
-    pub proxy_header: bool,
+    /// The primary was set up to trust us: under this authserv-id it gets `Authentication-Results`, and a seal where a key
+    /// is configured. Chosen by chance, so that no sender can forge it (RFC 8601 §5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust: Option<DomainName>,
     /// Mail goes there instead of to the address of the heartbeat.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub route: Option<Route>,
+    pub detour: Option<Detour>,
     /// The domain of forward-paths is replaced on delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
 }
 
-/// Another place for an account's mail.
+/// Another server for an account's mail, by the operator's word.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+pub struct Detour {
+    /// Exactly this address: no name is asked for at delivery.
+    pub address: std::net::SocketAddr,
+    /// The name that its certificate has to show.
+    pub host: Option<DomainName>,
+}
+
+/// Which domain of a forward-path becomes which.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rewrite {
+    /// As mail is taken.
+    pub from: DomainName,
+    /// As the primary is told.
+    pub to: DomainName,
+}
+
+/// A host and its port, as people write them.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Route {
     /// A name, or an address.
     pub host: String,
@@ -68,28 +85,6 @@ impl fmt::Display for Route {
     }
 }
 
-impl TryFrom<String> for Route {
-    type Error = RouteError;
-    fn try_from(text: String) -> Result<Self, RouteError> {
-        text.parse()
-    }
-}
-
-impl From<Route> for String {
-    fn from(route: Route) -> Self {
-        route.to_string()
-    }
-}
-
-/// Which domain of a forward-path becomes which.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Rewrite {
-    /// As mail is taken.
-    pub from: DomainName,
-    /// As the primary is told.
-    pub to: DomainName,
-}
-
 mod mailbox_text {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -116,9 +111,8 @@ mod tests {
     fn choices_are_read_as_they_were_written() {
         let chosen = Preferences {
             alert_address: Some(Mailbox::parse("chef@privat.example", false).unwrap()),
-            is_trusted: true,
-            proxy_header: true,
-            route: Some("[2001:db8::7]:2525".parse().unwrap()),
+            trust: DomainName::parse("x.mx2.example").ok(),
+            detour: Some(Detour { address: "[2001:db8::7]:2525".parse().unwrap(), host: None }),
             rewrite: Some(Rewrite {
                 from: DomainName::parse("firma.dyn.example").unwrap(),
                 to: DomainName::parse("firma.example").unwrap(),
@@ -127,7 +121,7 @@ mod tests {
         let text = serde_json::to_string(&chosen).unwrap();
         assert_eq!(serde_json::from_str::<Preferences>(&text).unwrap(), chosen);
         assert_eq!(serde_json::from_str::<Preferences>("{}").unwrap(), Preferences::default());
-        assert!(serde_json::from_str::<Preferences>("{\"route\":\"x\"}").is_err());
+        assert!(serde_json::from_str::<Preferences>("{\"trust\":\"a b\"}").is_err());
     }
 
     #[test]

@@ -167,7 +167,7 @@ mod tests {
             "user = \"u\"",
             "user = \"u\"\npassword_file = \"/etc/p\"",
             "dkim_key = \"/etc/k\"",
-            "dkim_key = \"/etc/k\"\ndkim_domain = \"a b\"\ndkim_selector = \"s\"",
+            "dkim_domain = \"box.example\"\ndkim_selector = \"s\"",
         ] {
             assert!(check(&format!("{from}{bad}")).is_err(), "{bad}");
         }

@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
-use super::post_request::{AccountAlert, PostRequest, ReportCommand};
+use super::post_request::{
+    AccountAlert, AccountRewrite, AccountRoute, AccountTrust, PostRequest, ReportCommand, TrustText,
+};
 use super::recipient_arguments::RecipientCommand;
 use super::request::{QueueFilter, Request};
 use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
@@ -44,6 +46,8 @@ pub enum OperatorCommand {
     /// Write reports
     #[command(subcommand)]
     Report(ReportCommand),
+    /// Print what makes a customer's mail program trust us, so that it judges the sender and not us
+    Trust(TrustText),
     /// Settle what updates of an account mean
     Updates(UpdatesSet),
     /// Read certificates and the settings of port 25 again, without dropping a connection
@@ -105,6 +109,12 @@ pub enum AccountCommand {
     Pin(PinCommand),
     /// Where a daily digest goes while mail is in quarantine
     Alert(AccountAlert),
+    /// Say that the primary was set up to trust us (`pulsemx trust`): it gets Authentication-Results and an ARC seal
+    Trust(AccountTrust),
+    /// Send an account's mail to another server, by your word and without heartbeats, until that is taken back
+    Route(AccountRoute),
+    /// Replace the domain of recipients on delivery; the content is never touched
+    Rewrite(AccountRewrite),
     /// Count: accepted = delivered + deleted + expired + waiting + refused
     Proof {
         /// The account
@@ -231,6 +241,7 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Queue(QueueCommand::Trace { id }) => Self::Post(PostRequest::Trace { id }),
             OperatorCommand::Queue(QueueCommand::Outgoing { limit }) => Self::Post(PostRequest::Outgoing { limit }),
             OperatorCommand::Report(command) => command.into(),
+            OperatorCommand::Trust(command) => command.into(),
             OperatorCommand::Queue(QueueCommand::Hold(command)) => command.into(),
             OperatorCommand::Queue(QueueCommand::Release(command)) => command.into(),
             OperatorCommand::Queue(QueueCommand::Fail { id }) => mail_request::fail(id),
@@ -265,6 +276,9 @@ impl From<AccountCommand> for Request {
             AccountCommand::Join { name } => Self::AccountJoin { name },
             AccountCommand::Pin(command) => command.into(),
             AccountCommand::Alert(command) => command.into(),
+            AccountCommand::Trust(command) => command.into(),
+            AccountCommand::Route(command) => command.into(),
+            AccountCommand::Rewrite(command) => command.into(),
             AccountCommand::Proof { name } => Self::AccountProof { name },
         }
     }

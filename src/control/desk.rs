@@ -1,6 +1,7 @@
 //! Carries out an operator's command, on a running server or on the stored state of a stopped one.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -95,6 +96,8 @@ pub struct Desk {
     pub directory: DirectoryHandle,
     /// Our public name.
     pub hostname: DomainName,
+    /// Our public addresses, as far as the configuration names them.
+    pub public_addresses: Vec<IpAddr>,
     /// Absent when the database of a stopped server is read.
     pub running: Option<Running>,
 }

@@ -18,6 +18,7 @@ pub mod recipient_arguments;
 mod recipient_desk;
 pub mod reply;
 pub mod request;
+pub mod trust_text;
 pub mod update_arguments;
 mod update_desk;
 mod update_print;

@@ -1,14 +1,20 @@
 //! Carries out the commands about what became of mail, mail of our own, and how an account's mail is handed on.
 
+use std::net::SocketAddr;
+
 use super::desk::{Desk, find, reload, spool_id};
 use super::post_reply::{OutageRowShown, OutageShown, OutgoingShown, StepShown, TraceShown};
 use super::post_request::PostRequest;
 use super::reply::{CommandError, Reply};
-use crate::account::{AccountName, Preferences};
-use crate::base::{AccountId, Mailbox, SpoolId, WallTime};
+use super::trust_text::{Told, configuration};
+use crate::account::{AccountName, Detour, Preferences, Rewrite};
+use crate::base::{AccountId, DomainName, Mailbox, SpoolId, WallTime};
+use crate::delivery::target::{TargetRules, check_target};
 use crate::liveness::{HistoryRow, LineState};
 use crate::outbound::model::OutgoingRow;
 use crate::spool::{DeliveryReply, ListCursor, ListQuery, RecipientState, StateFilter};
+use crate::update::TokenKind;
+use crate::update::token::new_token;
 
 /// Recipients of one outage report.
 const OUTAGE_ROWS_MAX: usize = 10_000;
@@ -16,6 +22,8 @@ const OUTAGE_ROWS_MAX: usize = 10_000;
 const PAGE: u32 = 1_000;
 /// Changes of the line in which the last outage is looked for.
 const HISTORY_ROWS: u32 = 500;
+/// Characters of chance in an authserv-id: 80 bits.
+const AUTHSERV_CHARS: usize = 16;
 /// Mails of our own about one message.
 const MAILS_MAX: u32 = 100;
 
@@ -41,6 +49,19 @@ impl Desk {
             }
             PostRequest::Outage { account, since, until } => self.outage(account, since, until).await,
             PostRequest::AlertAddress { account, address } => self.set_alert_address(&account, address, now).await,
+            PostRequest::Trust { account, is_on } => self.set_trust(&account, is_on, now).await,
+            PostRequest::Route { account, address, host } => self.set_route(&account, address, host, now).await,
+            PostRequest::Rewrite { account, domains } => self.set_rewrite(&account, domains, now).await,
+            PostRequest::TrustText { program, account, addresses } => {
+                let directory = self.directory.load();
+                let authserv = match &account {
+                    Some(name) => directory.preferences(find(&directory, name)?.id).trust.clone(),
+                    None => None,
+                };
+                let addresses = if addresses.is_empty() { self.public_addresses.clone() } else { addresses };
+                let told = Told { hostname: &self.hostname, addresses: &addresses, authserv: authserv.as_ref() };
+                Ok(Reply::Text { text: configuration(program, told) })
+            }
         }
     }
 
@@ -222,5 +243,75 @@ impl Desk {
             format!("digests of mail that {name}'s server refused go to {mailbox}"),
         );
         self.change_preferences(name, words, now, |chosen| chosen.alert_address = Some(mailbox)).await
+    }
+
+    async fn set_trust(&self, name: &AccountName, is_on: bool, now: WallTime) -> Result<Reply, CommandError> {
+        if !is_on {
+            let words =
+                (format!("account.trust {name} off"), format!("the server of {name} gets our trace line alone"));
+            return self.change_preferences(name, words, now, |chosen| chosen.trust = None).await;
+        }
+        let (secret, _) = new_token(TokenKind::Ping).map_err(|error| CommandError::new(error.to_string()))?;
+        let label: String = secret.chars().skip(4).take(AUTHSERV_CHARS).collect();
+        let authserv = DomainName::parse(&format!("a{label}.{}", self.hostname))
+            .map_err(|error| CommandError::new(format!("no authserv-id can be made: {error}")))?;
+        let words = (
+            format!("account.trust {name} on"),
+            format!(
+                "the server of {name} gets Authentication-Results of {authserv}; `pulsemx trust PROGRAM --account {name}` prints what it has to be told"
+            ),
+        );
+        self.change_preferences(name, words, now, |chosen| chosen.trust = Some(authserv)).await
+    }
+
+    async fn set_route(
+        &self,
+        name: &AccountName,
+        address: Option<SocketAddr>,
+        host: Option<DomainName>,
+        now: WallTime,
+    ) -> Result<Reply, CommandError> {
+        let Some(address) = address else {
+            let words =
+                (format!("account.route {name} off"), format!("mail of {name} goes where its heartbeats come from"));
+            return self.change_preferences(name, words, now, |chosen| chosen.detour = None).await;
+        };
+        // Loopback and our own address are looked at by delivery, which knows them.
+        check_target(address, TargetRules { allow_loopback: true, own_addresses: &[] })
+            .map_err(|error| CommandError::new(format!("no mail may go there: {error}")))?;
+        let words = (
+            format!(
+                "account.route {name} {address}{}",
+                host.as_ref().map(|host| format!(" {host}")).unwrap_or_default()
+            ),
+            format!(
+                "all mail of {name} goes to {address} by your word, heartbeats or not, until `pulsemx account route {name} --off`"
+            ),
+        );
+        self.change_preferences(name, words, now, |chosen| chosen.detour = Some(Detour { address, host })).await
+    }
+
+    async fn set_rewrite(
+        &self,
+        name: &AccountName,
+        domains: Option<(DomainName, DomainName)>,
+        now: WallTime,
+    ) -> Result<Reply, CommandError> {
+        let Some((from, to)) = domains else {
+            let words = (format!("account.rewrite {name} off"), format!("recipients of {name} stay as they are"));
+            return self.change_preferences(name, words, now, |chosen| chosen.rewrite = None).await;
+        };
+        let directory = self.directory.load();
+        let account = find(&directory, name)?.id;
+        if directory.served(&from).is_none_or(|served| served.account.id != account) {
+            return Err(CommandError::new(format!(
+                "no mail for {from} is taken for {name}; see `pulsemx account show {name}`"
+            )));
+        }
+        let words = (
+            format!("account.rewrite {name} {from} {to}"),
+            format!("mail for {from} is delivered to the same names at {to}"),
+        );
+        self.change_preferences(name, words, now, |chosen| chosen.rewrite = Some(Rewrite { from, to })).await
     }
 }

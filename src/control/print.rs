@@ -45,6 +45,7 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::Zone(shown) => zone_print::zone(shown),
         Reply::ZoneText { text, .. } => text.clone(),
         Reply::ZoneChecked { is_good, findings } => zone_print::checked(*is_good, findings),
+        Reply::Text { text } => text.clone(),
         Reply::Trace(shown) => post_reply::trace(shown),
         Reply::Outgoing(shown) => post_reply::outgoing(shown),
         Reply::Outage(shown) => post_reply::outage(shown),

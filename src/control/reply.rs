@@ -483,6 +483,11 @@ pub enum Reply {
     Outgoing(Vec<OutgoingShown>),
     /// To `report outage`.
     Outage(Box<OutageShown>),
+    /// To `trust`.
+    Text {
+        /// Lines to be put into a configuration.
+        text: String,
+    },
     /// To `recipient list`.
     Recipients(RecipientsShown),
     /// To commands with nothing to show.
@@ -511,6 +516,7 @@ impl Reply {
             Self::Pin(shown) => serde_json::to_string(shown),
             Self::Queue(shown) => serde_json::to_string(shown),
             Self::Message(shown) => serde_json::to_string(shown),
+            Self::Text { text } => serde_json::to_string(&serde_json::json!({ "text": text })),
             Self::Trace(shown) => serde_json::to_string(shown),
             Self::Outgoing(shown) => serde_json::to_string(&serde_json::json!({ "mails": shown })),
             Self::Outage(shown) => serde_json::to_string(shown),
@@ -556,6 +562,7 @@ impl Reply {
             | Self::ZoneChecked { .. }
             | Self::Recipients(_)
             | Self::Trace(_)
+            | Self::Text { .. }
             | Self::Outgoing(_)
             | Self::Outage(_)
             | Self::Hosts(_) => &[],

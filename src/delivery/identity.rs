@@ -27,6 +27,8 @@ pub enum Proof {
         /// Absent without TLS.
         key: Option<KeyDigest>,
     },
+    /// The operator's word that mail is to go there.
+    Operator,
 }
 
 impl Proof {
@@ -37,6 +39,7 @@ impl Proof {
             Self::Pin => "its pinned key",
             Self::Name { .. } => "a certificate for its name",
             Self::Beat { .. } => "its heartbeats alone",
+            Self::Operator => "the operator's word",
         }
     }
 }
@@ -102,6 +105,12 @@ pub fn judge(pin: Option<KeyDigest>, tls: Option<&TlsFacts>, has_beats: bool) ->
         None if !has_beats => Err(Doubt { expected: None, shown }),
         None => Ok(Proof::Beat { key: shown }),
     }
+}
+
+/// What speaks for a server that the operator named: nothing of it is learned.
+#[must_use]
+pub fn judge_detour(tls: Option<&TlsFacts>) -> Proof {
+    if tls.is_some_and(|facts| facts.is_name_valid) { Proof::Name { moves_pin_to: None } } else { Proof::Operator }
 }
 
 #[cfg(test)]

@@ -18,10 +18,13 @@ pub mod model;
 pub mod route;
 #[cfg(test)]
 mod sample;
+pub mod seal;
 pub mod sending;
 pub mod settings;
 pub mod sign;
 pub mod store;
+pub mod vouch;
+pub mod vouching;
 
 pub use driver::{PostOffice, Rooms, StartError};
 pub use settings::{Settings, SmartHost};

@@ -19,6 +19,12 @@ const SIGNED: [&str; 8] =
 #[error("no RSA or Ed25519 key in PEM: {0}")]
 pub struct KeyError(String);
 
+impl KeyError {
+    pub(super) const fn new(why: String) -> Self {
+        Self(why)
+    }
+}
+
 enum Key {
     Rsa(DkimSigner<RsaKey<Sha256>, Done>),
     Ed25519(DkimSigner<Ed25519Key, Done>),

@@ -14,7 +14,7 @@ use super::names::NameSockets;
 use super::postroom::{Postroom, WaitingCounts, introduce};
 use super::reload::Reloader;
 use super::room_settings::{
-    checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
+    checks_settings, delivery_settings, liveness_settings, origin_of, public_addresses, smtp_settings, update_settings,
 };
 use super::{greeter, listen, maintain, post_office};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
@@ -308,6 +308,7 @@ impl Shared {
             recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
             directory: self.directory.clone(),
             hostname: config.hostname.clone(),
+            public_addresses: public_addresses(config),
             running: Some(Running {
                 lines: Arc::clone(&self.lines),
                 dns: self.dns.clone(),
@@ -361,7 +362,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients };
     let checks = start_checks(config, &shared, &stops);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
-    open_post_office(config, &shared, smtp_all.clone(), &public_url, &stops)?;
+    open_post_office(config, &shared, (smtp_all.clone(), &deliveries), &public_url, &stops)?;
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
@@ -401,10 +402,11 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
 fn open_post_office(
     config: &Config,
     shared: &Shared,
-    own_addresses: Vec<SocketAddr>,
+    (own_addresses, deliveries): (Vec<SocketAddr>, &Arc<Deliveries>),
     page: &str,
     stops: &Stops,
 ) -> Result<(), StartError> {
+    post_office::vouch(config, &shared.store, deliveries).map_err(StartError::Outbound)?;
     let rooms = (Arc::clone(&shared.store), shared.directory.clone());
     post_office::start(config, own_addresses, rooms, page, &stops.rooms).map_err(StartError::Outbound)
 }

@@ -9,7 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::room_settings::{checks_settings, delivery_settings};
 use crate::account::DirectoryHandle;
 use crate::config::{Config, SigningConfig, SmartHostConfig};
+use crate::delivery::driver::Deliveries;
+use crate::outbound::seal::Sealer;
 use crate::outbound::sign::Signer;
+use crate::outbound::vouching::Vouching;
 use crate::outbound::{PostOffice, Rooms, Settings, SmartHost};
 use crate::store::sqlite::SqliteStore;
 
@@ -45,6 +48,24 @@ pub(super) fn start(
     let rooms = Rooms { store: Arc::clone(&store) as _, spool: store as _, directory };
     let office = PostOffice::new(settings, rooms, &checks_settings(config)).map_err(|error| error.to_string())?;
     tokio::spawn(office.run(shutdown.clone()));
+    Ok(())
+}
+
+/// Lets delivery vouch for senders towards primaries that trust us.
+///
+/// # Errors
+/// A sentence with what to set.
+pub(super) fn vouch(config: &Config, store: &Arc<SqliteStore>, deliveries: &Deliveries) -> Result<(), String> {
+    let sealer = match &config.signing {
+        None => None,
+        Some(signing) => {
+            let pem = read(&signing.key, "outbound.dkim_key")?;
+            let sealer = Sealer::new(&pem, &signing.domain, &signing.selector);
+            Some(sealer.map_err(|error| format!("outbound.dkim_key: {error}"))?)
+        }
+    };
+    let (verdicts, spool) = (Arc::clone(store) as _, Arc::clone(store) as _);
+    deliveries.vouch_by(Arc::new(Vouching { verdicts, spool, checks: checks_settings(config), sealer }));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::room_settings::public_addresses;
 use crate::account::{AccountStore, DirectoryHandle};
 use crate::base::Clock;
 use crate::config::Config;
@@ -36,6 +37,7 @@ pub async fn answer(config: &Config, request: Request) -> Result<Reply, CommandE
         log: store as _,
         directory: DirectoryHandle::new(directory),
         hostname: config.hostname.clone(),
+        public_addresses: public_addresses(config),
         running: None,
     };
     desk.carry_out(request, Clock.wall()).await

@@ -15,6 +15,8 @@ mod support;
 #[allow(dead_code, reason = "senders are not checked here")]
 mod dns;
 
+mod seal;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +66,7 @@ async fn send(settings: Settings, zone: Zone, to: &str) -> OutgoingRow {
         smtputf8: false,
         content: Bytes::from_static(b"Subject: x\r\n\r\n.dot\r\n"),
     };
-    store.enqueue(mail, chrono::Utc::now()).await.unwrap();
+    store.enqueue(mail, pulsemx::base::Clock.wall()).await.unwrap();
     let rooms =
         Rooms { store: Arc::new(store.clone()), spool: Arc::new(store.clone()), directory: DirectoryHandle::default() };
     let shutdown = CancellationToken::new();

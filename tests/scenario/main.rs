@@ -19,6 +19,7 @@ mod crash;
 mod flush_after_return;
 mod full_disk;
 mod goodbye_and_restart;
+mod handing_on;
 mod joining;
 mod own_outage;
 mod recipients;

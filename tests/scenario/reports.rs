@@ -29,7 +29,8 @@ fn restart_with(server: &mut Server, verdicts: &[(&str, Verdict)]) {
     runtime.block_on(async {
         let store = SqliteStore::open(Settings::at(server.data().join("pulsemx.db"))).unwrap();
         for (id, verdict) in verdicts {
-            let is_saved = store.save_verdict(id.parse().unwrap(), verdict.clone(), chrono::Utc::now()).await.unwrap();
+            let is_saved =
+                store.save_verdict(id.parse().unwrap(), verdict.clone(), pulsemx::base::Clock.wall()).await.unwrap();
             assert!(is_saved, "{id}");
         }
         store.close();

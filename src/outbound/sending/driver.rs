@@ -127,6 +127,7 @@ impl Sending<'_> {
             pin: None,
             domains: Vec::new(),
             takes_mail: true,
+            is_detour: false,
         };
         let greeting = settings.timeouts.greeting;
         Opening { settings, leg: &leg, tls: self.tls, is_plain, greeting }.run().await

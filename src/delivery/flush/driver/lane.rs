@@ -14,7 +14,7 @@ use crate::delivery::board::Common;
 use crate::delivery::connection::{Attempt, Connection, Ledger, Offer};
 use crate::delivery::flush::contact::{Contact, FirstContact};
 use crate::delivery::flush::patience::LegEnd;
-use crate::delivery::identity::{KeyDigest, Proof, judge};
+use crate::delivery::identity::{KeyDigest, Proof, judge, judge_detour};
 use crate::delivery::opening::{OpenFailure, Opened, Opening};
 use crate::delivery::order::{MESSAGES_PER_CONNECTION_MAX, TURN_OCTETS_MAX};
 use crate::delivery::outcome::{Verdict, is_greylisting};
@@ -168,8 +168,12 @@ impl Lane {
             opened = opening.run() => opened.map_err(LegEnd::NotOpened)?,
         };
         let has_beats = serving.common.has_beats(serving.leg.endpoint);
-        let proof = judge(serving.leg.pin, opened.tls.as_ref(), has_beats)
-            .map_err(|doubt| LegEnd::NotOpened(OpenFailure::Stranger(doubt)))?;
+        let proof = if serving.leg.is_detour {
+            judge_detour(opened.tls.as_ref())
+        } else {
+            judge(serving.leg.pin, opened.tls.as_ref(), has_beats)
+                .map_err(|doubt| LegEnd::NotOpened(OpenFailure::Stranger(doubt)))?
+        };
         // Called only once nothing more can fail before MAIL.
         self.greeted(&opened, proof);
         Ok(opened)
@@ -178,9 +182,11 @@ impl Lane {
     fn greeted(&mut self, opened: &Opened, proof: Proof) {
         let Serving { common, account, leg, .. } = &*self.serving;
         self.greeted_at = Some(Clock.monotonic());
-        common.lines.primary_greeted(leg.endpoint, leg.target.ip());
+        if !leg.is_detour {
+            common.lines.primary_greeted(leg.endpoint, leg.target.ip());
+        }
         self.to_pin = match proof {
-            Proof::Pin => None,
+            Proof::Pin | Proof::Operator => None,
             Proof::Name { moves_pin_to } => {
                 moves_pin_to.map(|key| (key, "a certificate for its name vouches for the key"))
             }
@@ -307,7 +313,8 @@ impl Lane {
         let may_go_on = || common.may_send(&serving.leg).is_ok();
         let gone = until_gone(&serving);
         let Ready { message, head } = ready;
-        let offer = Offer { message: &message, head: head.as_ref() };
+        let dressed = common.dress(serving.account, &message).await;
+        let offer = Offer { message: dressed.as_ref().unwrap_or(&message), head: head.as_ref() };
         let attempt = connection.deliver(offer, common.spool.as_ref(), &self.log, &may_go_on, gone).await;
         drop(head);
         if attempt.is_spool_failed && attempt.verdicts.is_empty() {
