@@ -24,6 +24,7 @@ const ROOMS: &[&str] = &[
     "store",
     "web",
     "control",
+    "metrics",
     "doctor",
     "config",
     "server",

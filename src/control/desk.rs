@@ -13,7 +13,7 @@ use super::reply::{
 use super::request::{QueueFilter, Request};
 use crate::account::{
     Account, AccountError, AccountName, AccountStatus, AccountStore, Change, Directory, DirectoryHandle, LEAVING_FOR,
-    SealKey,
+    OPERATOR, SealKey,
 };
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
 use crate::delivery::Flushes;
@@ -229,7 +229,8 @@ impl Desk {
         limit: u32,
     ) -> Result<Reply, CommandError> {
         let directory = self.directory.load();
-        let account = account.map(|name| find(&directory, name).map(|a| a.id)).transpose()?;
+        let mail_of = |name: &AccountName| directory.mail_of(name.as_str()).ok_or_else(|| unknown_account(name));
+        let account = account.map(mail_of).transpose()?;
         let filter = match filter {
             QueueFilter::Held => StateFilter::Held,
             QueueFilter::Waiting => StateFilter::Waiting,
@@ -351,6 +352,7 @@ impl Desk {
             refused: all.iter().map(|a| a.refused).sum(),
             held_bytes: all.iter().map(|a| a.held_bytes).sum(),
             delivering: len(all.iter().filter(|a| a.delivering).count()),
+            postmaster: self.spool.usage(OPERATOR).waiting,
             smtp: self.running.as_ref().map(|running| running.smtp.shown()),
         }))
     }

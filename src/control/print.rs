@@ -344,6 +344,10 @@ fn status(s: &StatusShown, now: WallTime) -> String {
         ("held", format!("{} messages, {} refused, {}", s.held, s.refused, size(s.held_bytes))),
         ("delivering", format!("to {} accounts", s.delivering)),
     ];
+    if s.postmaster > 0 {
+        let text = format!("{} messages kept; see `pulsemx queue list --account operator`", s.postmaster);
+        lines.push(("postmaster", text));
+    }
     if let Some(smtp) = &s.smtp {
         let mut text = format!("{} sessions, {} messages stored", smtp.sessions, smtp.stored);
         for (reason, count) in &smtp.refused {

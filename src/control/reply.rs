@@ -360,6 +360,9 @@ pub struct StatusShown {
     pub held_bytes: u64,
     /// Accounts being delivered to.
     pub delivering: u64,
+    /// Messages kept for the postmaster of this host.
+    #[serde(default)]
+    pub postmaster: u64,
     /// What the SMTP door has done since the start; none when no server runs.
     #[serde(default)]
     pub smtp: Option<CountersShown>,

@@ -43,6 +43,7 @@ mod tests {
             accepted_at: WallTime::UNIX_EPOCH,
             reverse_path: ReversePath::Null,
             smtputf8: false,
+            requires_tls: false,
             body: BodyType::SevenBit,
             dsn: MessageDsn::default(),
             trace: bytes::Bytes::new(),

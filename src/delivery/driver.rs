@@ -24,7 +24,7 @@ use super::settings::Settings;
 use super::target::check_target;
 use super::tls::ClientTls;
 use super::view::{FlushView, Flushes};
-use crate::account::{AccountError, Change, DirectoryHandle};
+use crate::account::{AccountError, Change, DirectoryHandle, Manners};
 use crate::base::{AccountId, EndpointId, Mailbox};
 use crate::liveness::{LineEvent, LineState, Lines};
 use crate::spool::{Hold, SpoolStore};
@@ -43,6 +43,8 @@ const ALARMS_QUEUED: usize = 256;
 pub trait PinKeeper: Send + Sync {
     /// Pins a key, or forgets the pinned one. When it returns, the directory in memory has it.
     async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Result<(), AccountError>;
+    /// Keeps what a server offers; the same of the directory.
+    async fn set_manners(&self, endpoint: EndpointId, manners: Manners) -> Result<(), AccountError>;
 }
 
 /// Whoever wants to know which mailboxes a primary has.

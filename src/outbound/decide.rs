@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::model::{Case, CaseRecipient};
-use crate::account::Directory;
+use crate::account::{Directory, OPERATOR};
 use crate::base::{ReversePath, WallTime};
 use crate::spool::{DeliveryReply, NoticeKind, Notify, RecipientState};
 use crate::verdict::{SenderCircumstances, authenticates_sender};
@@ -183,6 +183,10 @@ fn of_recipient(kind: NoticeKind, recipient: &CaseRecipient) -> Option<Silence> 
     };
     if !is_asked {
         return Some(Silence::NotAsked);
+    }
+    if recipient.account == OPERATOR {
+        // Kept for the operator, who reads it here.
+        return Some(Silence::Ours);
     }
     if kind != NoticeKind::Failed || recipient.state == RecipientState::Expired {
         return None;

@@ -23,6 +23,7 @@ fn directory() -> Directory {
         address_v4: None,
         address_v6: None,
         pin: None,
+        manners: None,
     };
     let domain = |name: &str| Domain {
         name: DomainName::parse(name).unwrap(),

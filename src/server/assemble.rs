@@ -7,6 +7,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{self, DataDirError};
+use super::figures;
 use super::health::Essentials;
 use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
@@ -132,6 +133,7 @@ struct Sockets {
     smtp: Vec<tokio::net::TcpListener>,
     web: Vec<std::net::TcpListener>,
     update: Vec<std::net::TcpListener>,
+    metrics: Vec<std::net::TcpListener>,
     names: NameSockets,
 }
 
@@ -146,6 +148,7 @@ impl Sockets {
             smtp: smtp.map_err(|e| StartError::Listen(e.to_string()))?,
             web: inherited.web,
             update: inherited.update,
+            metrics: bind_http(&config.metrics_listen, "metrics", "metrics.listen")?,
             names: NameSockets::bind(config)?,
         };
         if open.heartbeat.is_empty() {
@@ -382,6 +385,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let essentials = Essentials::watched(&store, (&beats, &liveness), &readiness, &stops.rooms);
     tokio::spawn(maintain::run(spool, store, keeper, (updates, recipients), keeping, stops.rooms.clone()));
     readiness.ready("control");
+    figures::serve(sockets.metrics, (&desk, &essentials, &lines, &readiness), &stops.rooms)?;
     Ok(RunningServer {
         smtp_all,
         heartbeat_all: beats.addresses(),

@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod data_dir;
+mod figures;
 mod files;
 mod greeter;
 mod health;

@@ -21,6 +21,7 @@ fn message(octets: usize) -> Claimed {
         accepted_at: WallTime::UNIX_EPOCH,
         reverse_path: ReversePath::parse("a@sender.example", false).unwrap(),
         smtputf8: false,
+        requires_tls: false,
         body: BodyType::SevenBit,
         dsn: MessageDsn::default(),
         trace: Bytes::new(),

@@ -21,6 +21,8 @@ mod full_disk;
 mod goodbye_and_restart;
 mod handing_on;
 mod joining;
+mod machines;
+mod metrics;
 mod own_outage;
 mod recipients;
 mod refused_mail_is_kept;

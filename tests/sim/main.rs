@@ -18,6 +18,7 @@ mod flood;
 mod fuzz;
 mod keys;
 mod loopback;
+mod machines;
 mod masses;
 mod movement;
 mod outage;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::account::{Change, DirectoryHandle};
+use crate::account::{Change, DirectoryHandle, Manners};
 use crate::base::{AccountId, Clock, EndpointId, Moment, WallTime};
 use crate::delivery::alarm::Alarm;
 use crate::delivery::dress::{Voucher, rewritten};
@@ -318,6 +318,17 @@ impl Common {
             Err(error) => {
                 tracing::error!(%account, %endpoint, reason = %error, "a key could not be pinned, tried with the next mail");
             }
+        }
+    }
+
+    /// What a server offers. Written only where it changed.
+    pub async fn learn_manners(&self, account: AccountId, endpoint: EndpointId, manners: Manners) {
+        let known = self.directory.load().endpoint(endpoint).and_then(|known| known.manners);
+        let Some(pins) = self.pins.get().filter(|_| known != Some(manners)) else { return };
+        match pins.set_manners(endpoint, manners).await {
+            Ok(()) => tracing::info!(%account, %endpoint, ?manners, "what the primary offers is noted"),
+            // Heard again with the next connection.
+            Err(error) => tracing::warn!(%account, %endpoint, reason = %error, "what the primary offers is not noted"),
         }
     }
 

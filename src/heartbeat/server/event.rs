@@ -160,6 +160,7 @@ mod tests {
             address_v4: Some("192.0.2.1".parse().unwrap()),
             address_v6: None,
             pin: None,
+            manners: None,
         };
         let opened = OpenedBeatKey::open(&record, &endpoint, &seal).unwrap();
         let token = Token::parse(&new.text).unwrap();

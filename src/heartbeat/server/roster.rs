@@ -178,7 +178,7 @@ impl Roster {
     pub(super) fn end_other_path(&mut self, (first, number): PathName, now: Moment) {
         let other = if number == 0 { self.second_of.get(&first).copied() } else { Some(first) };
         if let Some(other) = other {
-            self.with(other, now, Path::handle_goodbye_elsewhere);
+            self.with(other, now, |path| path.handle_goodbye_elsewhere(now));
         }
     }
 

@@ -208,6 +208,7 @@ fn claimed(outgoing: &Outgoing) -> Claimed {
         accepted_at: outgoing.made_at,
         reverse_path: ReversePath::Null,
         smtputf8: outgoing.mail.smtputf8,
+        requires_tls: false,
         body: if content.is_ascii() { BodyType::SevenBit } else { BodyType::EightBitMime },
         dsn: MessageDsn::default(),
         trace: Bytes::new(),

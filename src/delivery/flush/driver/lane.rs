@@ -161,7 +161,7 @@ impl Lane {
             is_plain: serving.is_plain,
             greeting: serving.greeting,
         };
-        let opened = tokio::select! {
+        let mut opened = tokio::select! {
             // The line may have changed while this account waited for a place.
             biased;
             why = until_closed(&serving) => return Err(LegEnd::Stopped(why)),
@@ -174,6 +174,7 @@ impl Lane {
             judge(serving.leg.pin, opened.tls.as_ref(), has_beats)
                 .map_err(|doubt| LegEnd::NotOpened(OpenFailure::Stranger(doubt)))?
         };
+        opened.is_key_proven = opened.tls.is_some() && matches!(proof, Proof::Pin | Proof::Name { .. });
         // Called only once nothing more can fail before MAIL.
         self.greeted(&opened, proof);
         Ok(opened)
@@ -214,6 +215,9 @@ impl Lane {
         let Serving { common, account, leg, .. } = &*serving;
         let is_one_by_one = common.is_one_by_one(*account, leg.endpoint);
         let settings = &common.settings;
+        if !leg.is_detour {
+            common.learn_manners(*account, leg.endpoint, opened.offered.manners()).await;
+        }
         let begun = Connection::begin(opened, &settings.hostname, settings.timeouts, is_one_by_one).await;
         let mut connection = match begun {
             Ok(connection) => connection,

@@ -90,8 +90,8 @@ impl Packed {
         place_of: impl FnOnce(Locator) -> Option<u32>,
     ) -> bool {
         // Named one by one, so that a new field cannot be forgotten here.
-        let Path { state, stored: Stored { v4, v6 }, replaced } = path;
-        if !replaced.is_empty() {
+        let Path { state, stored: Stored { v4, v6 }, replaced, left } = path;
+        if !replaced.is_empty() || left.is_some() {
             return false;
         }
         let mut flags = flag(HAS_V4, v4.is_some()) | flag(HAS_V6, v6.is_some());
