@@ -14,6 +14,7 @@
 //! | [`verdict`] | what the DNS says of a sender: SPF, DKIM, DMARC, ARC |
 //! | [`smtp`] | the SMTP session: what we say to a sender and when a message is ours |
 //! | [`delivery`] | where a stored message goes, in what order, when again, what a reply means |
+//! | [`outbound`] | what a sender is told of his mail, and how mail of our own leaves |
 //! | [`update`] | what routers and other devices may set, and whether an account without beats is there |
 //! | [`dns`] | what a name answers now: dynamic names, customers' zones |
 //! | [`alert`] | what a person has to be told, and when |
@@ -65,6 +66,8 @@ pub mod doctor;
 pub mod liveness;
 #[cfg(feature = "server")]
 pub mod metrics;
+#[cfg(feature = "server")]
+pub mod outbound;
 #[cfg(feature = "server")]
 pub mod recipient;
 #[cfg(feature = "server")]

@@ -17,6 +17,7 @@ const ROOMS: &[&str] = &[
     "verdict",
     "smtp",
     "delivery",
+    "outbound",
     "update",
     "dns",
     "alert",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::model::{Account, AccountName, BeatKeyRecord, Domain, Endpoint, Manners, OPERATOR, OPERATOR_NAME};
+use super::preference::Preferences;
 use crate::base::{AccountId, DomainName, EndpointId, WallTime};
 
 /// A snapshot of every account. Immutable; a change makes a new one.
@@ -18,8 +19,12 @@ pub struct Directory {
     beat_keys: Vec<BeatKeyRecord>,
     by_locator: HashMap<[u8; 8], usize>,
     kept: HashMap<DomainName, Kept>,
+    preferences: HashMap<AccountId, Preferences>,
     primary_octets_max: Option<u64>,
 }
+
+/// Of an account that chose nothing.
+static NO_PREFERENCES: Preferences = Preferences { alert_address: None, trust: None, detour: None, rewrite: None };
 
 /// Why no mail is taken for a name although we know it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +76,7 @@ impl Directory {
             by_locator: beat_keys.iter().enumerate().map(|(place, key)| (key.locator, place)).collect(),
             beat_keys,
             kept: HashMap::new(),
+            preferences: HashMap::new(),
             primary_octets_max,
         }
     }
@@ -109,6 +115,19 @@ impl Directory {
     pub fn with_kept(mut self, kept: HashMap<DomainName, Kept>) -> Self {
         self.kept = kept;
         self
+    }
+
+    /// Adds what accounts chose.
+    #[must_use]
+    pub fn with_preferences(mut self, preferences: HashMap<AccountId, Preferences>) -> Self {
+        self.preferences = preferences;
+        self
+    }
+
+    /// What an account chose; every default for one that chose nothing.
+    #[must_use]
+    pub fn preferences(&self, account: AccountId) -> &Preferences {
+        self.preferences.get(&account).unwrap_or(&NO_PREFERENCES)
     }
 
     /// Why no mail is taken for a name that is not [`served`](Self::served) although we know it.

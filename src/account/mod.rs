@@ -7,6 +7,7 @@
 
 pub mod directory;
 pub mod model;
+pub mod preference;
 pub mod seal;
 pub mod store;
 
@@ -15,5 +16,6 @@ pub use model::{
     Account, AccountName, AccountNameError, AccountStatus, BeatKeyRecord, Domain, Endpoint, LEAVING_FOR, Manners,
     Membership, OPERATOR, OPERATOR_NAME, Person, Role, SUSPENDED_TAKES_MAIL_FOR,
 };
+pub use preference::{Detour, Preferences, Rewrite, Route, RouteError};
 pub use seal::{SealError, SealKey};
 pub use store::{AccountError, AccountStore, AuditEntry, Change, NewAccount, SignInLink, WebSession};

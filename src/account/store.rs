@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::directory::Directory;
 use super::model::{AccountName, AccountStatus, BeatKeyRecord, Manners, Membership, Person, Role};
+use super::preference::Preferences;
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 
 /// Why a change of accounts did not happen. Nothing was written.
@@ -137,6 +138,14 @@ pub trait AccountStore: Send + Sync {
     ) -> Result<(), AccountError>;
     /// Pins the key by which a mail server proves itself, or forgets it.
     async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Result<(), AccountError>;
+    /// Replaces what an account chose for its mail; `what` says in the audit row what is different.
+    async fn set_preferences(
+        &self,
+        account: AccountId,
+        preferences: Preferences,
+        what: String,
+        change: Change,
+    ) -> Result<(), AccountError>;
     /// Keeps what a mail server offers. Nobody's doing, so it leaves no audit row.
     async fn set_manners(&self, endpoint: EndpointId, manners: Manners) -> Result<(), AccountError>;
     /// The person of that name, made if missing. One who exists with other rights is an error.

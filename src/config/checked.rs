@@ -8,6 +8,7 @@ use super::file::{ConfigError, Written, parse_network, texts};
 use super::names::{Besides, NamesConfig};
 use super::options::{OPTIONS, Since};
 use crate::alert::ConfiguredChannel;
+use super::outbound::{OutboundConfig, SigningConfig};
 use crate::base::{ByteCount, DomainName, Mailbox, parse_duration};
 
 /// Longest time from the last beat to neutralisation that we promise, for the ordinary rhythm of 5 s.
@@ -99,6 +100,12 @@ pub struct Config {
     pub delivery_connections: usize,
     /// `delivery.allow_loopback_targets`.
     pub delivery_allow_loopback_targets: bool,
+    /// The section `outbound`, if mail of our own leaves.
+    pub outbound: Option<OutboundConfig>,
+    /// What it, and seals, are signed with.
+    pub signing: Option<SigningConfig>,
+    /// `spool.warn_sender_after`.
+    pub warn_sender_after: Option<Duration>,
     /// The section `dns`, if names are served.
     pub names: Option<NamesConfig>,
     /// `web.listen`.
@@ -228,6 +235,9 @@ impl Config {
             delivery_per_account: read.number("delivery.per_account")?,
             delivery_connections: read.number("delivery.connections")?,
             delivery_allow_loopback_targets: allow_loopback,
+            outbound: OutboundConfig::check(&read, read.flag("checks.enabled")?, &mut warnings)?,
+            signing: super::outbound::signing(&read)?,
+            warn_sender_after: super::outbound::warn_sender_after(&read)?,
             names,
             web_listen: read.addresses("web.listen")?,
             web_update_listen: update_listen(&read, &mut warnings)?,

@@ -6,8 +6,10 @@ pub mod example;
 pub mod file;
 pub mod names;
 pub mod options;
+pub mod outbound;
 
 pub use checked::{Config, TlsFiles};
 pub use file::{ConfigError, Written};
 pub use names::NamesConfig;
 pub use options::{Kind, OPTIONS, OptionSpec, Since};
+pub use outbound::{OutboundConfig, SigningConfig, SmartHostConfig};

@@ -4,6 +4,9 @@ use clap::{Args, Subcommand};
 
 use super::alert_request::AlertCommand;
 use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
+use super::post_request::{
+    AccountAlert, AccountRewrite, AccountRoute, AccountTrust, PostRequest, ReportCommand, TrustText,
+};
 use super::recipient_arguments::RecipientCommand;
 use super::request::{QueueFilter, Request};
 use super::transfer_request::TsigCommand;
@@ -48,6 +51,11 @@ pub enum OperatorCommand {
     /// Tell accounts and the operator of trouble: by webhook, ntfy, Gotify, Matrix, Telegram, mail
     #[command(subcommand)]
     Alert(AlertCommand),
+    /// Write reports
+    #[command(subcommand)]
+    Report(ReportCommand),
+    /// Print what makes a customer's mail program trust us, so that it judges the sender and not us
+    Trust(TrustText),
     /// Settle what updates of an account mean
     Updates(UpdatesSet),
     /// Read certificates and the settings of port 25 again, without dropping a connection
@@ -107,6 +115,14 @@ pub enum AccountCommand {
     /// Look at, accept and forget the key by which the mail server proves itself
     #[command(subcommand)]
     Pin(PinCommand),
+    /// Where a daily digest goes while mail is in quarantine
+    Alert(AccountAlert),
+    /// Say that the primary was set up to trust us (`pulsemx trust`): it gets Authentication-Results and an ARC seal
+    Trust(AccountTrust),
+    /// Send an account's mail to another server, by your word and without heartbeats, until that is taken back
+    Route(AccountRoute),
+    /// Replace the domain of recipients on delivery; the content is never touched
+    Rewrite(AccountRewrite),
     /// Count: accepted = delivered + deleted + expired + waiting + refused
     Proof {
         /// The account
@@ -181,10 +197,17 @@ pub enum QueueCommand {
         /// Spool id
         id: String,
     },
-    /// Show what became of mail from or to an address in the last week, refused recipients included; or one message
+    /// Show what became of mail from or to an address in the last week, refused recipients included; or everything that
+    /// happened to one message: attempts with replies, TLS and proof, and what its sender was told
     Trace {
         /// Address or spool id
         what: String,
+    },
+    /// List mail of our own: reports to senders, digests to customers
+    Outgoing {
+        /// The newest so many
+        #[arg(long, default_value_t = LIST_LIMIT, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
     },
     /// Keep mail back: one message, or all of an account
     Hold(QueueHold),
@@ -227,7 +250,10 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Queue(QueueCommand::Trace { what }) if what.contains('@') || what.is_empty() => {
                 Self::QueueTrace { address: what }
             }
-            OperatorCommand::Queue(QueueCommand::Trace { what }) => Self::QueueShow { id: what },
+            OperatorCommand::Queue(QueueCommand::Trace { what }) => Self::Post(PostRequest::Trace { id: what }),
+            OperatorCommand::Queue(QueueCommand::Outgoing { limit }) => Self::Post(PostRequest::Outgoing { limit }),
+            OperatorCommand::Report(command) => command.into(),
+            OperatorCommand::Trust(command) => command.into(),
             OperatorCommand::Queue(QueueCommand::Hold(command)) => command.into(),
             OperatorCommand::Queue(QueueCommand::Release(command)) => command.into(),
             OperatorCommand::Queue(QueueCommand::Fail { id }) => mail_request::fail(id),
@@ -263,6 +289,10 @@ impl From<AccountCommand> for Request {
             AccountCommand::Link { name } => Self::AccountLink { name },
             AccountCommand::Join { name } => Self::AccountJoin { name },
             AccountCommand::Pin(command) => command.into(),
+            AccountCommand::Alert(command) => command.into(),
+            AccountCommand::Trust(command) => command.into(),
+            AccountCommand::Route(command) => command.into(),
+            AccountCommand::Rewrite(command) => command.into(),
             AccountCommand::Proof { name } => Self::AccountProof { name },
         }
     }

@@ -1,6 +1,7 @@
 //! Carries out an operator's command, on a running server or on the stored state of a stopped one.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,6 +22,7 @@ use crate::delivery::Flushes;
 use crate::dns::{Dns, NameStore};
 use crate::liveness::guard::Fault;
 use crate::liveness::{self, LineState, Lines, TransitionLog};
+use crate::outbound::OutboundStore;
 use crate::recipient::{RecipientStore, Recipients};
 use crate::smtp::Counters;
 use crate::smtp::refusals::RefusalStore;
@@ -83,6 +85,8 @@ pub struct Desk {
     pub accounts: Arc<dyn AccountStore>,
     /// Mail.
     pub spool: Arc<dyn SpoolStore>,
+    /// What is told of it, and mail of our own.
+    pub post: Arc<dyn OutboundStore>,
     /// What was found of its senders.
     pub verdicts: Arc<dyn VerdictStore>,
     /// Recipients refused at the door.
@@ -101,6 +105,8 @@ pub struct Desk {
     pub directory: DirectoryHandle,
     /// Our public name.
     pub hostname: DomainName,
+    /// Our public addresses, as far as the configuration names them.
+    pub public_addresses: Vec<IpAddr>,
     /// Absent when the database of a stopped server is read.
     pub running: Option<Running>,
 }
@@ -163,6 +169,7 @@ impl Desk {
             Request::StateRelease => self.release(now).await,
             Request::Status => self.status().await,
             Request::Mail(request) => self.carry_out_mail(request, now).await,
+            Request::Post(request) => self.carry_out_post(request, now).await,
             Request::Updates(request) => self.carry_out_update(request, now).await,
             Request::Zones(request) => self.carry_out_zone(request, now).await,
             Request::Transfers(request) => self.carry_out_transfer(request, now).await,

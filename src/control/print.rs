@@ -6,7 +6,7 @@ use super::reply::{
     AccountShown, FamilyShown, MessageDetailShown, MessageShown, PinShown, QueueShown, RecipientsShown, Reply,
     StateShown, StatusShown, TokenShown, TraceShown,
 };
-use super::{alert_print, transfer_print, update_print, zone_print};
+use super::{alert_print, post_reply, transfer_print, update_print, zone_print};
 use crate::account::AccountStatus;
 use crate::base::WallTime;
 
@@ -49,6 +49,10 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::Keys(shown) => transfer_print::keys(shown),
         Reply::ZoneText { text, .. } => text.clone(),
         Reply::ZoneChecked { is_good, findings } => zone_print::checked(*is_good, findings),
+        Reply::Text { text } => text.clone(),
+        Reply::MessageTrace(shown) => post_reply::trace(shown),
+        Reply::Outgoing(shown) => post_reply::outgoing(shown),
+        Reply::Outage(shown) => post_reply::outage(shown),
         Reply::Recipients(shown) => recipients(shown, now),
         Reply::Alerts(shown) => alert_print::channels(shown, now),
         Reply::AlertAdded { id, key } => alert_print::added(*id, key.as_deref()),

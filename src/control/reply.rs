@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::post_reply::{MessageTraceShown, OutageShown, OutgoingShown};
 use super::transfer_reply::{KeyShown, NewKeyShown, SecondaryShown};
 use crate::account::{AccountName, AccountStatus};
 use crate::alert::office::ChannelShown;
@@ -563,6 +564,17 @@ pub enum Reply {
         /// What was found, the worst first.
         findings: Vec<String>,
     },
+    /// To `queue trace`.
+    MessageTrace(Box<MessageTraceShown>),
+    /// To `queue outgoing`.
+    Outgoing(Vec<OutgoingShown>),
+    /// To `report outage`.
+    Outage(Box<OutageShown>),
+    /// To `trust`.
+    Text {
+        /// Lines to be put into a configuration.
+        text: String,
+    },
     /// To `recipient list`.
     Recipients(RecipientsShown),
     /// To `alert list`.
@@ -601,6 +613,10 @@ impl Reply {
             Self::Queue(shown) => serde_json::to_string(shown),
             Self::Trace(shown) => serde_json::to_string(shown),
             Self::Message(shown) => serde_json::to_string(shown),
+            Self::Text { text } => serde_json::to_string(&serde_json::json!({ "text": text })),
+            Self::MessageTrace(shown) => serde_json::to_string(shown),
+            Self::Outgoing(shown) => serde_json::to_string(&serde_json::json!({ "mails": shown })),
+            Self::Outage(shown) => serde_json::to_string(shown),
             Self::Recipients(shown) => serde_json::to_string(shown),
             Self::Alerts(shown) => serde_json::to_string(&serde_json::json!({ "channels": shown })),
             Self::AlertAdded { id, key } => serde_json::to_string(&serde_json::json!({ "id": id, "key": key })),
@@ -653,6 +669,10 @@ impl Reply {
             | Self::Recipients(_)
             | Self::Alerts(_)
             | Self::AlertAdded { .. }
+            | Self::MessageTrace(_)
+            | Self::Text { .. }
+            | Self::Outgoing(_)
+            | Self::Outage(_)
             | Self::Hosts(_) => &[],
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::alert_request::AlertRequest;
 use super::mail_request::MailRequest;
 use super::transfer_request::TransferRequest;
+use super::post_request::PostRequest;
 use crate::account::AccountName;
 use crate::base::DomainName;
 use crate::recipient::Unknown;
@@ -142,6 +143,8 @@ pub enum Request {
     Status,
     /// About mail that is kept.
     Mail(MailRequest),
+    /// About what became of mail, and mail of our own.
+    Post(PostRequest),
     /// About updates from devices.
     Updates(UpdateRequest),
     /// About customers' zones.
@@ -385,6 +388,7 @@ impl Request {
             | Self::Reload
             | Self::StateRelease => false,
             Self::Mail(request) => request.only_looks(),
+            Self::Post(request) => request.only_looks(),
             Self::Updates(request) => request.only_looks(),
             Self::Zones(request) => request.only_looks(),
             Self::Transfers(request) => request.only_looks(),

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::alarm::Alarm;
 use super::board::Common;
+use super::dress::Voucher;
 use super::flush::{Wake, Worker};
 use super::identity::KeyDigest;
 use super::opening::Opening;
@@ -104,6 +105,7 @@ impl Deliveries {
             is_ready: AtomicBool::new(false),
             pins: OnceLock::new(),
             witness: OnceLock::new(),
+            voucher: OnceLock::new(),
             beats: OnceLock::new(),
             vouched: Mutex::default(),
             alarms: broadcast::channel(ALARMS_QUEUED).0,
@@ -143,6 +145,12 @@ impl Deliveries {
         let _ = self.common.witness.set(witness);
     }
 
+    /// Who vouches for senders towards primaries that trust us.
+    pub fn vouch_by(&self, voucher: Arc<dyn Voucher>) {
+        // Set once, at the start.
+        let _ = self.common.voucher.set(voucher);
+    }
+
     /// Who knows where heartbeats come from.
     pub fn ask_for_beats(&self, source: Arc<dyn BeatSource>) {
         // Set once, at the start.
@@ -156,7 +164,15 @@ impl Deliveries {
         let Ok(target) = check_target(SocketAddr::new(address, known.smtp_port), settings.target_rules()) else {
             return false;
         };
-        let leg = Leg { endpoint, host: known.host, target, pin: known.pin, domains: Vec::new(), takes_mail: false };
+        let leg = Leg {
+            endpoint,
+            host: known.host,
+            target,
+            pin: known.pin,
+            domains: Vec::new(),
+            takes_mail: false,
+            is_detour: false,
+        };
         let greeting = settings.timeouts.greeting;
         let opening = Opening { settings, leg: &leg, tls: &self.common.tls, is_plain: false, greeting };
         let Ok(opened) = opening.run().await else { return false };

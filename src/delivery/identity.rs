@@ -33,6 +33,8 @@ pub enum Proof {
         /// Absent without TLS.
         key: Option<KeyDigest>,
     },
+    /// The operator's word that mail is to go there.
+    Operator,
 }
 
 impl Proof {
@@ -44,6 +46,7 @@ impl Proof {
             Self::Name { .. } => "a certificate for its name",
             Self::Client { .. } => "the signed word of its client for the key",
             Self::Beat { .. } => "its heartbeats alone",
+            Self::Operator => "the operator's word",
         }
     }
 }
@@ -126,6 +129,12 @@ pub fn judge_vouched(
         (Err(_) | Ok(Proof::Beat { .. }), Some(key)) => Ok(Proof::Client { key }),
         (judged, _) => judged,
     }
+}
+
+/// What speaks for a server that the operator named: nothing of it is learned.
+#[must_use]
+pub fn judge_detour(tls: Option<&TlsFacts>) -> Proof {
+    if tls.is_some_and(|facts| facts.is_name_valid) { Proof::Name { moves_pin_to: None } } else { Proof::Operator }
 }
 
 #[cfg(test)]

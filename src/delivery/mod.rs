@@ -10,6 +10,7 @@ pub mod board;
 pub mod connection;
 pub mod content;
 pub mod dialogue;
+pub mod dress;
 pub mod driver;
 pub mod flush;
 pub mod handing;

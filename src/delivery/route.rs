@@ -28,6 +28,8 @@ pub struct Leg {
     pub domains: Vec<DomainName>,
     /// Whether any mail goes there now; otherwise the server is only called when it returns.
     pub takes_mail: bool,
+    /// The operator sends the account's mail there: no heartbeat vouches for it, and nothing is learned from it.
+    pub is_detour: bool,
 }
 
 /// Why no mail goes to a server now.
@@ -115,6 +117,9 @@ pub fn check_conversation(directory: &Directory, leg: &Leg, line: Option<&LineVi
     if directory.endpoint(leg.endpoint).is_none() {
         return Err(Closed::Unknown);
     }
+    if leg.is_detour {
+        return Ok(());
+    }
     let line = line.ok_or(Closed::NotDeliverable)?;
     match line.state {
         LineState::Online | LineState::Returning | LineState::Suspect => {}
@@ -138,6 +143,13 @@ pub fn check_line(
     now: Moment,
 ) -> Result<(), Closed> {
     let endpoint = directory.endpoint(leg.endpoint).ok_or(Closed::Unknown)?;
+    if let Some(detour) = directory.preferences(endpoint.account).detour.as_ref() {
+        let target = check_target(detour.address, rules)?;
+        return if leg.is_detour && target == leg.target { Ok(()) } else { Err(Closed::AddressChanged) };
+    }
+    if leg.is_detour {
+        return Err(Closed::AddressChanged);
+    }
     let target = locate(endpoint, line, rules, now)?;
     if target == leg.target { Ok(()) } else { Err(Closed::AddressChanged) }
 }
@@ -163,6 +175,21 @@ pub fn routes(
 ) -> Routes {
     let mut routes = Routes::default();
     let endpoints = directory.endpoints_of(account);
+    if let (Some(detour), Some(first)) = (&directory.preferences(account).detour, endpoints.first()) {
+        match check_target(detour.address, rules) {
+            Ok(target) => routes.legs.push(Leg {
+                endpoint: first.id,
+                host: detour.host.clone().unwrap_or_else(|| first.host.clone()),
+                target,
+                pin: None,
+                domains: Vec::new(),
+                takes_mail: true,
+                is_detour: true,
+            }),
+            Err(error) => routes.closed.push((first.id, Closed::Target(error))),
+        }
+        return routes;
+    }
     for endpoint in &endpoints {
         match locate(endpoint, line(endpoint.id).as_ref(), rules, now) {
             Ok(target) => routes.legs.push(Leg {
@@ -172,6 +199,7 @@ pub fn routes(
                 pin: endpoint.pin,
                 domains: Vec::new(),
                 takes_mail: endpoints.len() == 1,
+                is_detour: false,
             }),
             Err(closed) => routes.closed.push((endpoint.id, closed)),
         }
@@ -252,6 +280,7 @@ mod tests {
             pin: None,
             domains: Vec::new(),
             takes_mail: true,
+            is_detour: false,
         };
         check_connection(directory, &leg, Some(line), RULES, now())
     }

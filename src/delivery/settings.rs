@@ -77,6 +77,8 @@ pub struct Settings {
     pub allow_loopback_targets: bool,
     /// Where we listen for SMTP: never a target.
     pub own_addresses: Vec<SocketAddr>,
+    /// A server that calls itself by our name may be another one: a mail server beside us that sends our mail on.
+    pub may_bear_our_name: bool,
     /// Waits.
     pub timeouts: Timeouts,
     /// When a deferred message or a failed connection is tried again.
@@ -99,6 +101,7 @@ impl Settings {
             hostname,
             allow_loopback_targets: false,
             own_addresses: Vec::new(),
+            may_bear_our_name: false,
             timeouts: Timeouts::default(),
             retry: RetryTimes::default(),
             connections_max: CONNECTIONS_MAX,

@@ -15,10 +15,10 @@ use super::names::NameSockets;
 use super::postroom::{Postroom, WaitingCounts, acquaint, introduce};
 use super::reload::Reloader;
 use super::room_settings::{
-    checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
+    checks_settings, delivery_settings, liveness_settings, origin_of, public_addresses, smtp_settings, update_settings,
 };
 use super::voucher::{self, VoucherRooms};
-use super::{alerting, greeter, listen, maintain};
+use super::{alerting, greeter, listen, maintain, post_office};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
@@ -78,6 +78,9 @@ pub enum StartError {
     /// The certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// Mail of our own.
+    #[error("{0}")]
+    Outbound(String),
     /// The control socket.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -305,6 +308,7 @@ impl Shared {
         Arc::new(Desk {
             accounts: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
+            post: Arc::clone(&self.store) as _,
             verdicts: Arc::clone(&self.store) as _,
             refusals: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
@@ -314,6 +318,7 @@ impl Shared {
             alerts: Arc::clone(&self.store) as _,
             directory: self.directory.clone(),
             hostname: config.hostname.clone(),
+            public_addresses: public_addresses(config),
             running: Some(Running {
                 lines: Arc::clone(&self.lines),
                 dns: self.dns.clone(),
@@ -367,6 +372,8 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let alerts = alerting::start(config, &store, (&seal, &directory), smtp_all.clone(), stops.rooms.clone()).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients, alerts };
     let checks = start_checks(config, &shared, &stops);
+    let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
+    open_post_office(config, &shared, (smtp_all.clone(), &deliveries), &public_url, &stops)?;
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
@@ -374,7 +381,6 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     introduce(&deliveries, &keeper, &shared.recipients);
     start_voucher(&shared, &deliveries, &beats, &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
-    let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());
     let mut web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
@@ -417,6 +423,18 @@ fn start_voucher(shared: &Shared, deliveries: &Arc<Deliveries>, beats: &Arc<Beat
         spool: Arc::clone(&shared.spool),
     };
     tokio::spawn(voucher::run(rooms, beats.key_reports(), stops.rooms.clone()));
+}
+
+fn open_post_office(
+    config: &Config,
+    shared: &Shared,
+    (own_addresses, deliveries): (Vec<SocketAddr>, &Arc<Deliveries>),
+    page: &str,
+    stops: &Stops,
+) -> Result<(), StartError> {
+    post_office::vouch(config, &shared.store, deliveries).map_err(StartError::Outbound)?;
+    let rooms = (Arc::clone(&shared.store), shared.directory.clone());
+    post_office::start(config, own_addresses, rooms, page, &stops.rooms).map_err(StartError::Outbound)
 }
 
 fn start_keeper(

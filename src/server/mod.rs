@@ -12,6 +12,7 @@ pub mod keeper;
 pub mod listen;
 pub mod maintain;
 mod names;
+mod post_office;
 mod postroom;
 pub mod reload;
 mod room_settings;

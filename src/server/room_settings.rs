@@ -1,6 +1,6 @@
 //! What the configuration says to each room.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Config;
 use crate::delivery::AfterRefusal;
@@ -65,6 +65,12 @@ pub(super) fn checks_settings(config: &Config) -> verdict::Settings {
         exempt_networks: config.checks_exempt_networks.clone(),
         forwarders: config.smtp_forwarders.clone(),
     }
+}
+
+/// The addresses at which we are known, as far as the configuration names them.
+pub(super) fn public_addresses(config: &Config) -> Vec<IpAddr> {
+    let listened = || config.smtp_listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect();
+    config.names.as_ref().map(|names| names.own.clone()).filter(|own| !own.is_empty()).unwrap_or_else(listened)
 }
 
 /// `https://mx2.example.net` of `https://mx2.example.net/mail`.

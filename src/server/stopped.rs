@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::room_settings::public_addresses;
 use crate::account::{AccountStore, DirectoryHandle};
 use crate::base::Clock;
 use crate::config::Config;
@@ -28,6 +29,7 @@ pub async fn answer(config: &Config, request: Request) -> Result<Reply, CommandE
     let desk = Desk {
         accounts: Arc::clone(&store) as _,
         spool: Arc::clone(&store) as _,
+        post: Arc::clone(&store) as _,
         verdicts: Arc::clone(&store) as _,
         refusals: Arc::clone(&store) as _,
         updates: Arc::clone(&store) as _,
@@ -37,6 +39,7 @@ pub async fn answer(config: &Config, request: Request) -> Result<Reply, CommandE
         log: store as _,
         directory: DirectoryHandle::new(directory),
         hostname: config.hostname.clone(),
+        public_addresses: public_addresses(config),
         running: None,
     };
     desk.carry_out(request, Clock.wall()).await

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::hold::{DotNote, Expiry, ExpiryTerms, Hold, OldestWaiting, Ruling};
 use super::message::{Claimed, NewMessage};
 use super::search::{self, SearchPage, SearchQuery};
+use super::notice::{Trace, Via};
 use super::state::{DeliveryReply, Outcome, RecipientState};
 use crate::account::Change;
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
@@ -93,6 +94,8 @@ pub struct Report {
     /// By ordinal; recipients of the same claim that are not named count as [`Outcome::Returned`]. A report that names
     /// nobody ends no claim: another account may have one on the same message.
     pub outcomes: Vec<(u32, Outcome)>,
+    /// Over which connection, where there was one.
+    pub via: Option<Via>,
 }
 
 /// What an account holds. Kept in memory by the engine: cheap to ask, exact within one commit.
@@ -287,7 +290,8 @@ pub trait SpoolStore: Send + Sync {
     /// its class that waits, so that it holds nothing up.
     async fn claim(&self, query: ClaimQuery) -> Result<Vec<Claimed>, SpoolError>;
     /// Ends claims and notes that the final dots of others may be sent now. One transaction. Content goes with the
-    /// last delivered recipient; a delivered recipient is known to be good from now on, a refused one no longer.
+    /// last delivered recipient; a delivered recipient is known to be good from now on, a refused one no longer. What
+    /// there is to tell a sender is noted in the same step ([`notice_of`](super::notice::notice_of)), each once.
     async fn settle(&self, reports: Vec<Report>, notes: Vec<DotNote>, now: WallTime) -> Result<(), SpoolError>;
     /// Ends claims. All outcomes of one call are one transaction.
     async fn report(&self, reports: Vec<Report>, now: WallTime) -> Result<(), SpoolError> {
@@ -332,6 +336,10 @@ pub trait SpoolStore: Send + Sync {
     }
     /// One message.
     async fn show(&self, id: SpoolId) -> Result<Option<MessageDetail>, SpoolError>;
+    /// The attempts and notices of one message.
+    async fn trace(&self, _id: SpoolId) -> Result<Trace, SpoolError> {
+        Ok(Trace::default())
+    }
     /// Queues queued, refused and expired recipients for now, with an audit row. Returns how many. Claimed ones and
     /// those that a person keeps back are left alone.
     async fn retry(&self, selection: RetrySelection, change: Change) -> Result<u64, SpoolError>;

@@ -11,6 +11,7 @@ use pulsemx::alert::AlertStore;
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::dns::NameStore;
 use pulsemx::liveness::TransitionLog;
+use pulsemx::outbound::OutboundStore;
 use pulsemx::recipient::RecipientStore;
 use pulsemx::smtp::refusals::RefusalStore;
 use pulsemx::spool::{
@@ -32,6 +33,7 @@ pub(crate) trait Everything:
     + NameStore
     + RefusalStore
     + AlertStore
+    + OutboundStore
 {
 }
 impl<
@@ -43,7 +45,8 @@ impl<
         + VerdictStore
         + NameStore
         + RefusalStore
-        + AlertStore,
+        + AlertStore
+        + OutboundStore,
 > Everything for T
 {
 }
@@ -215,7 +218,7 @@ pub(crate) fn deferred(second: i64) -> Outcome {
 }
 
 pub(crate) async fn report(store: &dyn Everything, number: i64, outcomes: &[(u32, Outcome)], second: i64) {
-    store.report(vec![Report { id: id(number), outcomes: outcomes.to_vec() }], at(second)).await.unwrap();
+    store.report(vec![Report { id: id(number), outcomes: outcomes.to_vec(), via: None }], at(second)).await.unwrap();
 }
 
 pub(crate) async fn assert_balanced(store: &dyn Everything, account: AccountId) {

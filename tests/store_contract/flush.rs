@@ -39,7 +39,7 @@ async fn commit(engine: &Engine, mail: NewMessage) {
 }
 
 async fn report(engine: &Engine, second: i64, outcomes: &[(u32, Outcome)], now: i64) {
-    let report = Report { id: spool_id(second), outcomes: outcomes.to_vec() };
+    let report = Report { id: spool_id(second), outcomes: outcomes.to_vec(), via: None };
     engine.store().report(vec![report], at(now)).await.unwrap();
 }
 
@@ -196,9 +196,9 @@ async fn a_note_without_an_outcome_is_told_after_a_crash_and_no_other(mut engine
         at: at(5),
     };
     engine.store().settle(Vec::new(), vec![note(1, 1), note(2, 2)], at(5)).await.unwrap();
-    let done = Report { id: spool_id(1), outcomes: vec![(0, delivered())] };
+    let done = Report { id: spool_id(1), outcomes: vec![(0, delivered())], via: None };
     engine.store().settle(vec![done], vec![note(1, 3)], at(6)).await.unwrap();
-    let done = Report { id: spool_id(2), outcomes: vec![(0, delivered())] };
+    let done = Report { id: spool_id(2), outcomes: vec![(0, delivered())], via: None };
     engine.store().settle(vec![done], Vec::new(), at(6)).await.unwrap();
     engine.restart();
     let recovered = engine.store().recover().await.unwrap();

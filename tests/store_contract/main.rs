@@ -18,6 +18,7 @@ mod messages;
 mod model;
 mod names;
 mod on_disk;
+mod outbound;
 mod recipients;
 mod refusals;
 mod search;

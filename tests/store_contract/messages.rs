@@ -444,7 +444,7 @@ async fn lists_show_states_and_pages(engine: Engine) {
     store.claim(ClaimQuery { messages_max: 3, ..query(firma, 3) }).await.unwrap();
     let outcomes = [delivered(), refused(), deferred(99)];
     for (number, outcome) in (1..).zip(outcomes) {
-        store.report(vec![Report { id: id(number), outcomes: vec![(0, outcome)] }], at(9)).await.unwrap();
+        store.report(vec![Report { id: id(number), outcomes: vec![(0, outcome)], via: None }], at(9)).await.unwrap();
     }
     let listed = async |account, filter| {
         let page = store.list(ListQuery { account, filter, after: None, limit: 100 }).await.unwrap();

@@ -122,7 +122,7 @@ async fn take(engine: &mut Engine, step: &Step, now: i64, accounts: [AccountId; 
         }
         Step::Report { number, outcomes } => {
             let outcomes = outcomes.iter().map(|(ordinal, which)| (*ordinal, outcome(*which, now))).collect();
-            format!("{:?}", store.report(vec![Report { id: id(*number), outcomes }], at(now)).await.is_ok())
+            format!("{:?}", store.report(vec![Report { id: id(*number), outcomes, via: None }], at(now)).await.is_ok())
         }
         Step::MakeDue { of_other } => format!("{}", store.make_due(of(*of_other), at(now)).await.unwrap()),
         Step::RetryAccount { of_other } => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mail_auth::hickory_resolver::proto::op::{Message, ResponseCode};
-use mail_auth::hickory_resolver::proto::rr::rdata::{A, AAAA, PTR, TXT};
+use mail_auth::hickory_resolver::proto::rr::rdata::{A, AAAA, MX, PTR, TXT};
 use mail_auth::hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 
@@ -26,6 +26,13 @@ impl Zone {
             IpAddr::V4(v4) => RData::A(A(v4)),
             IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
         };
+        self.0.entry(name.to_owned()).or_default().push(data);
+        self
+    }
+
+    #[allow(dead_code, reason = "tests of outgoing mail use it")]
+    pub(crate) fn mx(mut self, name: &str, preference: u16, host: &str) -> Self {
+        let data = RData::MX(MX::new(preference, Name::from_ascii(host).unwrap()));
         self.0.entry(name.to_owned()).or_default().push(data);
         self
     }

@@ -110,6 +110,15 @@ impl AccountStore for FakeAccounts {
     async fn rotate_key(&self, _: BeatKeyRecord, _: WallTime, _: Change) -> Result<(), AccountError> {
         unused()
     }
+    async fn set_preferences(
+        &self,
+        _: AccountId,
+        _: pulsemx::account::Preferences,
+        _: String,
+        _: Change,
+    ) -> Result<(), AccountError> {
+        unused()
+    }
     async fn ensure_person(&self, _: &str, _: bool, _: Change) -> Result<PersonId, AccountError> {
         unused()
     }

@@ -4,12 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{Change, DirectoryHandle, Manners};
 use crate::base::{AccountId, Clock, EndpointId, Moment, WallTime};
 use crate::delivery::alarm::Alarm;
+use crate::delivery::dress::{Voucher, rewritten};
 use crate::delivery::driver::{BeatSource, PinKeeper, RecipientWitness};
 use crate::delivery::flush::{Breaker, Fare, Verdicts, Wake};
 use crate::delivery::identity::{Doubt, KeyDigest, Proof, fingerprint, judge_vouched};
@@ -20,7 +22,7 @@ use crate::delivery::settings::{AfterRefusal, Settings};
 use crate::delivery::tls::{ClientTls, TlsFacts};
 use crate::delivery::view::{FlushView, StrangeKey};
 use crate::liveness::Lines;
-use crate::spool::{Hold, HoldKind, SpoolStore};
+use crate::spool::{Claimed, Hold, HoldKind, SpoolStore};
 
 /// Who made the changes that delivery makes by itself, for the audit log.
 const ACTOR: &str = "delivery";
@@ -49,6 +51,8 @@ pub struct Common {
     pub pins: OnceLock<Arc<dyn PinKeeper>>,
     /// Is told what primaries say of mailboxes, if anybody wants to know.
     pub witness: OnceLock<Arc<dyn RecipientWitness>>,
+    /// Vouches for senders towards primaries that trust us, if anybody does.
+    pub voucher: OnceLock<Arc<dyn Voucher>>,
     /// Tells whether heartbeats come from a server; all are taken to have them until it is known.
     pub beats: OnceLock<Arc<dyn BeatSource>>,
     /// Keys that clients vouched for since the start and that are not pinned.
@@ -359,6 +363,21 @@ impl Common {
     pub fn tell(&self, alarm: Alarm) {
         // Nobody listens in tests of other things.
         let _ = self.alarms.send(alarm);
+    }
+
+    /// The message as this primary is to get it, where that is not just as it was taken.
+    pub async fn dress(&self, account: AccountId, message: &Claimed) -> Option<Claimed> {
+        let directory = self.directory.load();
+        let chosen = directory.preferences(account);
+        let dressed = chosen.rewrite.as_ref().and_then(|rewrite| rewritten(message, rewrite));
+        let (Some(authserv), Some(voucher)) = (&chosen.trust, self.voucher.get()) else { return dressed };
+        let lines = voucher.lines(message, authserv).await;
+        if lines.is_empty() {
+            return dressed;
+        }
+        let mut dressed = dressed.unwrap_or_else(|| message.clone());
+        dressed.trace = Bytes::from([lines.as_slice(), &dressed.trace].concat());
+        Some(dressed)
     }
 
     /// The check before each MAIL.

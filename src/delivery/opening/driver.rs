@@ -109,7 +109,7 @@ impl Opening<'_> {
     /// A server that calls itself by our name is ourselves: a loop.
     fn check_name(&self, reply: &Reply) -> Result<(), OpenFailure> {
         let name = reply.lines.first().and_then(|line| line.split(' ').next()).unwrap_or_default();
-        if name.eq_ignore_ascii_case(self.settings.hostname.as_str()) {
+        if !self.settings.may_bear_our_name && name.eq_ignore_ascii_case(self.settings.hostname.as_str()) {
             return Err(OpenFailure::Identity(format!("it calls itself {name}, which is our own name")));
         }
         Ok(())

@@ -6,7 +6,7 @@ use super::{MemoryStore, Retired, Tables, misuse};
 use crate::account::store::owner_names;
 use crate::account::{
     Account, AccountError, AccountStatus, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, Domain, Endpoint,
-    Kept, LEAVING_FOR, Manners, Membership, NewAccount, Person, Role, SignInLink, WebSession,
+    Kept, LEAVING_FOR, Manners, Membership, NewAccount, Person, Preferences, Role, SignInLink, WebSession,
 };
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 use crate::spool::RecipientState;
@@ -212,7 +212,8 @@ impl AccountStore for MemoryStore {
             tables.domains.values().cloned().collect(),
             tables.beat_keys.iter().filter(is_valid).cloned().collect(),
         )
-        .with_kept(tables.retired.iter().map(kept).collect()))
+        .with_kept(tables.retired.iter().map(kept).collect())
+        .with_preferences(tables.preferences.iter().map(|(id, chosen)| (*id, chosen.clone())).collect()))
     }
 
     async fn create_account(&self, new: NewAccount, change: Change) -> Changed<(AccountId, EndpointId)> {
@@ -301,6 +302,22 @@ impl AccountStore for MemoryStore {
         let account = known.account;
         let key = pin.map_or_else(|| "none".to_owned(), |key| data_encoding::HEXLOWER.encode(&key));
         tables.note(&change, Some(account), format!("endpoint.pin {endpoint} {key}"));
+        Ok(())
+    }
+
+    async fn set_preferences(
+        &self,
+        account: AccountId,
+        preferences: Preferences,
+        what: String,
+        change: Change,
+    ) -> Changed<()> {
+        let mut tables = self.tables();
+        if !tables.accounts.contains_key(&account) {
+            return Err(AccountError::NoAccount);
+        }
+        tables.preferences.insert(account, preferences);
+        tables.note(&change, Some(account), what);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 mod account;
 mod alert;
 mod name;
+mod notice;
 mod recipient;
 mod refusal;
 mod spool;
@@ -89,6 +90,8 @@ struct Tables {
     last_claim: u64,
     retired: BTreeMap<DomainName, Retired>,
     recipients: Recipients,
+    notices: notice::Notices,
+    preferences: BTreeMap<AccountId, crate::account::Preferences>,
 }
 
 /// What is known of recipients.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::notice::Changed;
 use super::{Held, MemoryStore, Stored, Tables, misuse};
 use crate::account::{Change, OPERATOR};
 use crate::base::{AccountId, SpoolId, WallTime};
@@ -12,7 +13,7 @@ use crate::spool::{
     CANARY_ROWS_MAX, CHUNK_OCTETS_MAX, ClaimOrder, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DotNote, Expiry,
     ExpiryTerms, Hold, IntakeStatus, ListCursor, ListPage, ListQuery, MessageDetail, MessageRow, NewMessage,
     OldestWaiting, Outcome, RecipientDsn, RecipientRow, RecipientState, Recovered, Report, RetrySelection, Ruling,
-    SpoolError, SpoolStore, StateFilter, Tally, Usage,
+    SpoolError, SpoolStore, StateFilter, Tally, Trace, Usage,
 };
 
 impl Stored {
@@ -260,7 +261,8 @@ impl Tables {
     }
 
     fn report(&mut self, report: &Report, now: WallTime) {
-        let Some(stored) = self.messages.get_mut(&report.id) else { return };
+        let Tables { messages, notices, .. } = self;
+        let Some(stored) = messages.get_mut(&report.id) else { return };
         let named: HashSet<u32> = report.outcomes.iter().map(|(ordinal, _)| *ordinal).collect();
         let claims: HashSet<u64> = stored
             .of(None)
@@ -271,7 +273,14 @@ impl Tables {
             let Some(held) = stored.recipients.get_mut(*ordinal as usize).filter(|held| !held.is_removed) else {
                 continue;
             };
+            let was = held.state;
             let is_delivered = end(held, outcome, now);
+            if held.state != was {
+                let sent = stored.message.recipients.get(*ordinal as usize);
+                let notify = sent.and_then(|sent| sent.dsn.notify);
+                let changed = Changed { ordinal: *ordinal, number: held.attempts, after: held.state, notify };
+                notices.ended(report.id, &changed, (outcome, report.via.as_ref()), now);
+            }
             let Some(mailbox) = stored.message.recipients.get(*ordinal as usize).map(|sent| &sent.mailbox) else {
                 continue;
             };
@@ -305,7 +314,8 @@ impl Tables {
     fn retry(&mut self, selection: &RetrySelection, change: &Change) -> u64 {
         let mut changed = 0;
         let mut accounts: Vec<AccountId> = Vec::new();
-        for stored in self.messages.values_mut() {
+        let Self { messages, notices, .. } = self;
+        for stored in messages.values_mut() {
             let account = match selection {
                 RetrySelection::Account(account) => Some(*account),
                 RetrySelection::Message(id) if *id == stored.message.id => {
@@ -314,12 +324,13 @@ impl Tables {
                 }
                 RetrySelection::Message(_) => continue,
             };
-            for held in &mut stored.recipients {
+            for (ordinal, held) in (0u32..).zip(&mut stored.recipients) {
                 let is_meant = !held.is_removed && account.is_none_or(|account| account == held.account);
                 if is_meant && (held.state == RecipientState::Queued || held.state.is_quarantined()) {
                     held.state = RecipientState::Queued;
                     held.due_at = change.at;
                     held.ended_at = None;
+                    notices.tried_again(stored.message.id, ordinal);
                     changed += 1;
                 }
             }
@@ -450,6 +461,10 @@ impl SpoolStore for MemoryStore {
         }))
     }
 
+    async fn trace(&self, id: SpoolId) -> Result<Trace, SpoolError> {
+        Ok(self.tables().notices.trace(id))
+    }
+
     async fn retry(&self, selection: RetrySelection, change: Change) -> Result<u64, SpoolError> {
         Ok(self.tables().retry(&selection, &change))
     }
@@ -512,6 +527,8 @@ impl SpoolStore for MemoryStore {
         let mut tables = self.tables();
         let before = tables.messages.len();
         tables.messages.retain(|_, stored| stored.delivered_at.is_none_or(|at| at >= delivered_before));
+        let Tables { messages, notices, .. } = &mut *tables;
+        notices.forget_all_but(|id| messages.contains_key(&id));
         Ok((before - tables.messages.len()) as u64)
     }
 }

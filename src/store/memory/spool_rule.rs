@@ -10,10 +10,11 @@ use crate::spool::{
 impl Tables {
     /// Carries out what a person says about one message.
     pub(super) fn rule(&mut self, id: SpoolId, ruling: Ruling, change: &Change) -> u64 {
-        let Some(stored) = self.messages.get_mut(&id) else { return 0 };
+        let Tables { messages, notices, counters, .. } = self;
+        let Some(stored) = messages.get_mut(&id) else { return 0 };
         let mut accounts: Vec<AccountId> = stored.of(None).map(|(_, held)| held.account).collect();
         let mut changed = 0;
-        for held in stored.recipients.iter_mut().filter(|held| !held.is_removed) {
+        for (ordinal, held) in (0u32..).zip(&mut stored.recipients).filter(|(_, held)| !held.is_removed) {
             let state = held.state;
             let is_meant = match ruling {
                 Ruling::Hold => state == RecipientState::Queued,
@@ -23,7 +24,10 @@ impl Tables {
             };
             if is_meant {
                 changed += 1;
-                carry_out(held, ruling, change.at, self.counters.entry(held.account).or_default());
+                carry_out(held, ruling, change.at, counters.entry(held.account).or_default());
+                if ruling != Ruling::Drop {
+                    notices.ruled(id, ordinal, held.state, change.at);
+                }
             }
         }
         accounts.sort_unstable();
@@ -45,6 +49,8 @@ impl Tables {
         }
         if is_empty {
             self.messages.remove(&id);
+            let Tables { messages, notices, .. } = self;
+            notices.forget_all_but(|id| messages.contains_key(&id));
         }
     }
 
@@ -66,18 +72,20 @@ impl Tables {
         let mut expiry = Expiry::default();
         let old = SpoolId::first_of(terms.accepted_before);
         let mut touched = Vec::new();
-        for (id, stored) in &mut self.messages {
-            for held in stored.recipients.iter_mut().filter(|held| !held.is_removed) {
+        let Self { messages, notices, counters, .. } = self;
+        for (id, stored) in messages {
+            for (ordinal, held) in (0u32..).zip(&mut stored.recipients).filter(|(_, held)| !held.is_removed) {
                 if held.state == RecipientState::Queued && *id < old {
                     held.state = RecipientState::Expired;
                     held.ended_at = Some(now);
                     let words = || DeliveryReply { code: None, text: "not delivered in time".to_owned() };
                     held.last_reply.get_or_insert_with(words);
+                    notices.ruled(*id, ordinal, held.state, now);
                     expiry.expired += 1;
                 }
                 if held.state.is_quarantined() && held.ended_at.is_some_and(|at| at < terms.ended_before) {
                     held.is_removed = true;
-                    self.counters.entry(held.account).or_default().expired += 1;
+                    counters.entry(held.account).or_default().expired += 1;
                     expiry.removed += 1;
                     touched.push(*id);
                 }

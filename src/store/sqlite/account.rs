@@ -9,7 +9,7 @@ use super::{SqliteStore, account_read, recipient, retired, row};
 use crate::account::store::owner_names;
 use crate::account::{
     AccountError, AccountStatus, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, LEAVING_FOR, Manners,
-    Membership, NewAccount, Person, Role, SignInLink, WebSession,
+    Membership, NewAccount, Person, Preferences, Role, SignInLink, WebSession,
 };
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 
@@ -336,6 +336,29 @@ impl AccountStore for SqliteStore {
             let account = account.map(AccountId).ok_or(AccountError::NoAccount)?;
             let key = pin.map_or_else(|| "none".to_owned(), |key| data_encoding::HEXLOWER.encode(&key));
             Ok(audit(db, &change, Some(account), &format!("endpoint.pin {endpoint} {key}"))?)
+        })
+        .await
+    }
+
+    async fn set_preferences(
+        &self,
+        account: AccountId,
+        preferences: Preferences,
+        what: String,
+        change: Change,
+    ) -> Changed<()> {
+        let settings = serde_json::to_string(&preferences).map_err(|error| AccountError::Engine(Box::new(error)))?;
+        self.write(Terms::SYNCED, move |work| {
+            let db = work.connection;
+            if !db.prepare_cached("SELECT 1 FROM account WHERE id = ?1")?.exists([account.0])? {
+                return Err(AccountError::NoAccount);
+            }
+            db.prepare_cached(
+                "INSERT INTO preference (account, settings) VALUES (?1, ?2)
+                 ON CONFLICT (account) DO UPDATE SET settings = excluded.settings",
+            )?
+            .execute(params![account.0, settings])?;
+            Ok(audit(db, &change, Some(account), &what)?)
         })
         .await
     }

@@ -8,7 +8,7 @@ use super::retired;
 use super::row::{self, odd, parsed, parsed_optional, readable};
 use crate::account::{
     Account, AccountName, AccountStatus, AuditEntry, BeatKeyRecord, Directory, Domain, Endpoint, Manners, Membership,
-    Person, Role, WebSession,
+    Person, Preferences, Role, WebSession,
 };
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 
@@ -32,7 +32,15 @@ fn role(word: &str) -> Result<Role, &'static str> {
 pub(super) fn directory(db: &Connection, now: WallTime) -> rusqlite::Result<Directory> {
     let directory = Directory::new(accounts(db)?, endpoints(db)?, domains(db)?, beat_keys(db, now)?);
     let kept = retired::kept(db, &directory)?;
-    Ok(directory.with_kept(kept))
+    Ok(directory.with_kept(kept).with_preferences(preferences(db)?))
+}
+
+fn preferences(db: &Connection) -> rusqlite::Result<HashMap<AccountId, Preferences>> {
+    let mut statement = db.prepare_cached("SELECT account, settings FROM preference")?;
+    let rows = statement.query_map([], |row| {
+        Ok((AccountId(row.get(0)?), parsed(row, 1, |text| serde_json::from_str::<Preferences>(text))?))
+    })?;
+    Ok(readable("preference", rows)?.into_iter().collect())
 }
 
 fn accounts(db: &Connection) -> rusqlite::Result<Vec<Account>> {

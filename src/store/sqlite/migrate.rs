@@ -31,6 +31,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0015_alerts.sql"),
     include_str!("../../../migrations/0016_search.sql"),
     include_str!("../../../migrations/0017_secondaries.sql"),
+    include_str!("../../../migrations/0018_outbound.sql"),
 ];
 
 /// The schema that `steps` lead to.

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::job::{Durability, Terms};
-use super::{SqliteStore, spool_claim, spool_intake, spool_list, spool_report, spool_rule, spool_search};
+use super::{SqliteStore, notice, spool_claim, spool_intake, spool_list, spool_report, spool_rule, spool_search};
 use crate::account::Change;
 use crate::base::{AccountId, SpoolId, WallTime};
 use crate::spool::{
     ClaimQuery, Claimed, CommitError, DotNote, Expiry, ExpiryTerms, Hold, IntakeStatus, ListPage, ListQuery,
     MessageDetail, NewMessage, OldestWaiting, Outcome, Recovered, Report, RetrySelection, Ruling, SearchPage,
-    SearchQuery, SpoolError, SpoolStore, Tally, Usage,
+    SearchQuery, SpoolError, SpoolStore, Tally, Trace, Usage,
 };
 
 #[async_trait]
@@ -128,6 +128,10 @@ impl SpoolStore for SqliteStore {
 
     async fn show(&self, id: SpoolId) -> Result<Option<MessageDetail>, SpoolError> {
         self.read(move |db| Ok(spool_list::message(db, id.as_i64(), None)?)).await
+    }
+
+    async fn trace(&self, id: SpoolId) -> Result<Trace, SpoolError> {
+        self.read(move |db| Ok(notice::trace(db, id)?)).await
     }
 
     async fn retry(&self, selection: RetrySelection, change: Change) -> Result<u64, SpoolError> {

@@ -329,6 +329,7 @@ fn retry_message(
             )?
             .execute(params![message, account.0, row::stored_time(change.at)])?;
         if queued > 0 {
+            super::notice::tried_again(work.connection, message, account)?;
             work.usage.moved(account, octets, before, Standing::Waiting);
         }
         if only.is_none() {

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::job::Work;
 use super::known_good;
+use super::notice;
 use super::row::{self, parsed};
 use super::spool_intake::delete_chunks;
 use super::usage::Standing;
@@ -45,7 +46,10 @@ pub(super) fn report(work: &mut Work<'_>, report: &Report, now: WallTime) -> Res
     let mut delivered: BTreeMap<AccountId, i64> = BTreeMap::new();
     for (ordinal, outcome) in &report.outcomes {
         let Some(held) = recipients.iter_mut().find(|held| held.ordinal == *ordinal) else { continue };
-        if end(db, message, held, outcome, now)? {
+        let was = held.state;
+        let is_delivered = end(db, message, held, outcome, now)?;
+        notice::ended(db, message, held.ordinal, (was, held.state), (outcome, report.via.as_ref()), now)?;
+        if is_delivered {
             *delivered.entry(held.account).or_default() += 1;
         }
     }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::account::audit;
 use super::job::Work;
 use super::known_good;
+use super::notice;
 use super::row::{self, parsed, readable};
 use super::spool_intake::delete_chunks;
 use super::spool_report::{Held, recipients, standings};
@@ -167,6 +168,7 @@ fn set_states(
         )?
         .execute(params![whole.id, held.ordinal, to.as_str(), due_at, ended_at, words])?;
         held.state = to;
+        notice::ruled(db, whole.id, held.ordinal, to, now)?;
         changed += 1;
     }
     Ok(changed)
@@ -204,6 +206,7 @@ fn set_expired(db: &Connection, whole: &mut Whole, now: WallTime) -> rusqlite::R
         )?
         .execute(params![whole.id, held.ordinal, row::stored_time(now), EXPIRED])?;
         held.state = RecipientState::Expired;
+        notice::ruled(db, whole.id, held.ordinal, held.state, now)?;
         changed += 1;
     }
     Ok(changed)

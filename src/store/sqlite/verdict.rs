@@ -23,7 +23,7 @@ fn save(db: &Connection, id: SpoolId, findings: &str, at: WallTime) -> rusqlite:
     Ok(changed > 0)
 }
 
-fn verdict(db: &Connection, id: SpoolId) -> rusqlite::Result<Option<Verdict>> {
+pub(super) fn verdict(db: &Connection, id: SpoolId) -> rusqlite::Result<Option<Verdict>> {
     let row = db
         .prepare_cached("SELECT findings FROM verdict WHERE message = ?1")?
         .query_row([id.as_i64()], |row| parsed(row, 0, |text| serde_json::from_str(text)))

@@ -57,22 +57,7 @@ impl Resolver {
     /// # Errors
     /// [`ResolverError`] when `/etc/resolv.conf` is to be used and cannot be.
     pub fn new(settings: &Settings, hostname: DomainName) -> Result<Self, ResolverError> {
-        let (config, mut options) = if settings.resolvers.is_empty() {
-            let (read, options) = read_system_conf()?;
-            // Names asked here are always whole: no search list is to lead elsewhere.
-            (ResolverConfig::from_name_servers(read.name_servers().to_vec()), options)
-        } else {
-            let servers = settings.resolvers.iter().map(server).collect();
-            (ResolverConfig::from_name_servers(servers), ResolverOpts::default())
-        };
-        options.timeout = settings.question_timeout;
-        options.attempts = TRIES;
-        options.cache_size = CACHED_ANSWERS_MAX;
-        options.use_hosts_file = ResolveHosts::Never;
-        options.positive_max_ttl = Some(ANSWER_KEPT);
-        options.negative_max_ttl = Some(ABSENCE_KEPT);
-        options.case_randomization = true;
-        let asker = MessageAuthenticator::new(config, options)?;
+        let asker = asker(settings)?;
         Ok(Self {
             asker,
             hostname,
@@ -215,6 +200,29 @@ impl Resolver {
             Err(_) => DmarcFinding { finding: Finding::TempError, ..DmarcFinding::default() },
         };
     }
+}
+
+/// What asks: the operator's resolvers, or those of the system.
+///
+/// # Errors
+/// [`ResolverError`] when `/etc/resolv.conf` is to be used and cannot be.
+pub fn asker(settings: &Settings) -> Result<MessageAuthenticator, ResolverError> {
+    let (config, mut options) = if settings.resolvers.is_empty() {
+        let (read, options) = read_system_conf()?;
+        // Names asked here are always whole: no search list is to lead elsewhere.
+        (ResolverConfig::from_name_servers(read.name_servers().to_vec()), options)
+    } else {
+        let servers = settings.resolvers.iter().map(server).collect();
+        (ResolverConfig::from_name_servers(servers), ResolverOpts::default())
+    };
+    options.timeout = settings.question_timeout;
+    options.attempts = TRIES;
+    options.cache_size = CACHED_ANSWERS_MAX;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.positive_max_ttl = Some(ANSWER_KEPT);
+    options.negative_max_ttl = Some(ABSENCE_KEPT);
+    options.case_randomization = true;
+    Ok(MessageAuthenticator::new(config, options)?)
 }
 
 /// Whether an answer of a list says "listed": some address in 127.0.0.0/8, but none of those with which lists say that they

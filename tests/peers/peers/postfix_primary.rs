@@ -15,7 +15,8 @@ struct Postfix {
 
 impl Postfix {
     /// Takes mail for firma.example into one mailbox file per user, and knows only the users `chef` and `info`.
-    fn start(ip: &str) -> Self {
+    /// `trust`: what `pulsemx trust postfix` prints.
+    fn start(ip: &str, trust: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("pulsemx-postfix").tempdir().unwrap();
         let port = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap().port();
         let at = |name: &str| folder.path().join(name);
@@ -29,7 +30,7 @@ impl Postfix {
              inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmydestination =\nmynetworks = 127.0.0.0/8\nalias_maps =\n\
              virtual_mailbox_domains = firma.example\nvirtual_mailbox_base = {m}\nvirtual_mailbox_maps = inline:{{chef@firma.example=chef, info@firma.example=info}}\n\
              virtual_uid_maps = static:65534\nvirtual_gid_maps = static:65534\nvirtual_minimum_uid = 100\n\
-             maillog_file = {l}\nmaillog_file_prefixes = {f}\nsmtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_recipient_restrictions = permit_mynetworks, reject\nsmtpd_relay_restrictions = reject_unauth_destination\n",
+             maillog_file = {l}\nmaillog_file_prefixes = {f}\n{trust}smtpd_recipient_restrictions = permit_mynetworks, reject\nsmtpd_relay_restrictions = reject_unauth_destination\n",
             q = at("queue").display(),
             d = at("data").display(),
             m = at("mail").display(),
@@ -91,7 +92,10 @@ impl Drop for Postfix {
 #[test]
 fn held_mail_ends_in_the_mailboxes_of_a_real_postfix_and_its_refusals_are_kept() {
     let server = Server::start("1s", "[spool]\nafter_5xx = \"judge\"");
-    let postfix = Postfix::start("127.0.13.3");
+    let postfix = {
+        let trust = server.command(&["trust", "postfix", "--address", "127.0.13.3", "--address", "127.0.0.1"]);
+        Postfix::start("127.0.13.3", trust["text"].as_str().unwrap())
+    };
     let token = server.add_account("firma", postfix.port);
     let mut sender = Sender::connect(server.smtp).unwrap();
     for at in 0..25 {

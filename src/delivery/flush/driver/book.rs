@@ -209,7 +209,7 @@ impl Book {
             // The claim has to be named to be ended.
             outcomes.extend(message.recipients.iter().map(|recipient| (recipient.ordinal, Outcome::Returned)));
         }
-        Report { id: message.id, outcomes }
+        Report { id: message.id, outcomes, via: None }
     }
 
     /// Passes on what the primary said of a mailbox. A refusal that is not believed yet says nothing.
@@ -245,6 +245,7 @@ impl Book {
         self.pages().unreported.extend(messages.into_iter().map(|message| Report {
             id: message.id,
             outcomes: message.recipients.iter().map(|recipient| (recipient.ordinal, outcome.clone())).collect(),
+            via: None,
         }));
     }
 

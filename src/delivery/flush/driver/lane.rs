@@ -1,6 +1,6 @@
 //! One connection of a flush: opens it, checks who answers, carries messages until none is left or it has to end.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,14 +14,14 @@ use crate::delivery::board::Common;
 use crate::delivery::connection::{Attempt, Connection, Ledger, Offer};
 use crate::delivery::flush::contact::{Contact, FirstContact};
 use crate::delivery::flush::patience::LegEnd;
-use crate::delivery::identity::{KeyDigest, Proof};
+use crate::delivery::identity::{KeyDigest, Proof, judge_detour};
 use crate::delivery::opening::{OpenFailure, Opened, Opening};
 use crate::delivery::order::{MESSAGES_PER_CONNECTION_MAX, TURN_OCTETS_MAX};
 use crate::delivery::outcome::{Verdict, is_greylisting};
 use crate::delivery::route::Leg;
 use crate::delivery::schedule::BEAT_RECHECK;
 use crate::delivery::tls::TlsFacts;
-use crate::spool::{DotNote, Outcome, Report};
+use crate::spool::{DotNote, Outcome, Report, Via};
 
 /// What all connections to one server have in common.
 pub(super) struct Serving {
@@ -79,6 +79,8 @@ struct LaneLog {
     number: u64,
     peer: std::net::SocketAddr,
     pending: Mutex<Vec<Report>>,
+    /// What is known of the connection, once the server has greeted.
+    via: OnceLock<Via>,
 }
 
 impl Drop for LaneLog {
@@ -92,7 +94,10 @@ impl LaneLog {
         std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn push(&self, reports: Vec<Report>) {
+    fn push(&self, mut reports: Vec<Report>) {
+        for report in &mut reports {
+            report.via = self.via.get().cloned();
+        }
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).extend(reports);
     }
 
@@ -130,6 +135,7 @@ impl Lane {
             number,
             peer: serving.leg.target,
             pending: Mutex::default(),
+            via: OnceLock::new(),
         };
         Self { serving, contact, is_first, number, greeted_at: None, to_pin: None, delivered: 0, octets: 0, log }
     }
@@ -161,9 +167,14 @@ impl Lane {
             why = until_closed(&serving) => return Err(LegEnd::Stopped(why)),
             opened = opening.run() => opened.map_err(LegEnd::NotOpened)?,
         };
-        let judged = serving.common.judge(&serving.leg, opened.tls.as_ref());
-        let proof = judged.map_err(|doubt| LegEnd::NotOpened(OpenFailure::Stranger(doubt)))?;
-        opened.is_key_proven = opened.tls.is_some() && !matches!(proof, Proof::Beat { .. });
+        let proof = if serving.leg.is_detour {
+            judge_detour(opened.tls.as_ref())
+        } else {
+            let judged = serving.common.judge(&serving.leg, opened.tls.as_ref());
+            judged.map_err(|doubt| LegEnd::NotOpened(OpenFailure::Stranger(doubt)))?
+        };
+        let is_key_proven = !matches!(proof, Proof::Beat { .. } | Proof::Operator);
+        opened.is_key_proven = opened.tls.is_some() && is_key_proven;
         // Called only once nothing more can fail before MAIL.
         self.greeted(&opened, proof);
         Ok(opened)
@@ -172,9 +183,11 @@ impl Lane {
     fn greeted(&mut self, opened: &Opened, proof: Proof) {
         let Serving { common, account, leg, .. } = &*self.serving;
         self.greeted_at = Some(Clock.monotonic());
-        common.lines.primary_greeted(leg.endpoint, leg.target.ip());
+        if !leg.is_detour {
+            common.lines.primary_greeted(leg.endpoint, leg.target.ip());
+        }
         self.to_pin = match proof {
-            Proof::Pin => None,
+            Proof::Pin | Proof::Operator => None,
             Proof::Name { moves_pin_to } => {
                 moves_pin_to.map(|key| (key, "a certificate for its name vouches for the key"))
             }
@@ -183,6 +196,10 @@ impl Lane {
         };
         let tls = opened.tls.as_ref().map(TlsFacts::summary);
         let proof = proof.words();
+        let offers_dsn = opened.offered.dsn;
+        let via = Via { peer: leg.target, tls: tls.clone(), proof: proof.to_owned(), offers_dsn };
+        // Set once: a connection is greeted once.
+        let _ = self.log.via.set(via);
         tracing::info!(account = %account, peer = %leg.target, lane = self.number, tls = tls.as_deref(), proof, "the primary greeted us");
         common.edit_view(*account, |view| {
             view.last_tls = tls;
@@ -199,7 +216,9 @@ impl Lane {
         let Serving { common, account, leg, .. } = &*serving;
         let is_one_by_one = common.is_one_by_one(*account, leg.endpoint);
         let settings = &common.settings;
-        common.learn_manners(*account, leg.endpoint, opened.offered.manners()).await;
+        if !leg.is_detour {
+            common.learn_manners(*account, leg.endpoint, opened.offered.manners()).await;
+        }
         let begun = Connection::begin(opened, &settings.hostname, settings.timeouts, is_one_by_one).await;
         let mut connection = match begun {
             Ok(connection) => connection,
@@ -299,7 +318,8 @@ impl Lane {
         let may_go_on = || common.may_send(&serving.leg).is_ok();
         let gone = until_gone(&serving);
         let Ready { message, head } = ready;
-        let offer = Offer { message: &message, head: head.as_ref() };
+        let dressed = common.dress(serving.account, &message).await;
+        let offer = Offer { message: dressed.as_ref().unwrap_or(&message), head: head.as_ref() };
         let attempt = connection.deliver(offer, common.spool.as_ref(), &self.log, &may_go_on, gone).await;
         drop(head);
         if attempt.is_spool_failed && attempt.verdicts.is_empty() {

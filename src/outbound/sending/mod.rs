@@ -1,0 +1,5 @@
+//! Hands one mail to the next server.
+
+pub mod driver;
+
+pub use driver::Sending;
