@@ -39,11 +39,12 @@ const FROM: &str = "SELECT r.message, r.account, r.state, r.mailbox, m.reverse_p
 
 fn sources(query: &SearchQuery) -> &'static [&'static str] {
     match (&query.words, query.filter) {
+        // Rare states are looked through whole rather than all mail of an address.
+        (_, StateFilter::Refused) => &[QUARANTINED],
+        (_, StateFilter::KeptBack) => &[KEPT_BACK],
         (Some(Words::Address(_)), _) => &[TO, FROM],
         (_, StateFilter::Held) => &[HELD],
         (_, StateFilter::Waiting) => &[WAITING],
-        (_, StateFilter::Refused) => &[QUARANTINED],
-        (_, StateFilter::KeptBack) => &[KEPT_BACK],
         (_, StateFilter::Delivered) => &[DELIVERED],
         (_, StateFilter::Any) => &[HELD, DELIVERED],
     }
@@ -59,8 +60,10 @@ fn look(db: &Connection, sql: &str, query: &SearchQuery, limit: usize) -> rusqli
     let (above, below) = query.range();
     let mut statement = db.prepare_cached(sql)?;
     let mut rows = match &query.words {
-        Some(Words::Address(whole)) => statement.query(params![query.account.0, above, below, whole])?,
-        Some(Words::Part(_)) | None => statement.query(params![query.account.0, above, below])?,
+        Some(Words::Address(whole)) if statement.parameter_count() == 4 => {
+            statement.query(params![query.account.0, above, below, whole])?
+        }
+        Some(_) | None => statement.query(params![query.account.0, above, below])?,
     };
     let mut found = Found { ids: Vec::new(), end: None };
     let (mut looked_at, mut last) = (0, None);
@@ -87,8 +90,8 @@ fn is_meant(db: &Connection, row: &Row<'_>, id: i64, query: &SearchQuery) -> rus
     // What cannot be read is left out of lists; the integrity check tells of it.
     let Ok(state) = parsed(row, 2, str::parse::<RecipientState>) else { return Ok(false) };
     let is_named = match &query.words {
-        None | Some(Words::Address(_)) => true,
-        Some(words @ Words::Part(_)) => {
+        None => true,
+        Some(words) => {
             words.matches(row.get_ref(3)?.as_str().unwrap_or_default())
                 || words.matches(row.get_ref(4)?.as_str().unwrap_or_default())
         }
