@@ -176,6 +176,9 @@ fn account(a: &AccountShown, now: WallTime) -> String {
         AccountStatus::Suspended => rows.insert(1, ("contract", format!("suspended since {}", time(a.status_since)))),
         AccountStatus::Leaving => rows.insert(1, ("contract", format!("leaving since {}", time(a.status_since)))),
     }
+    if let Some(mode) = a.online_mode {
+        rows.push(("while online", mode.to_string()));
+    }
     if let Some(loss) = a.loss_percent {
         rows.push(("packet loss", format!("{loss:.1} %")));
     }

@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod settings;
 pub mod stream;
 pub mod target;
+pub mod through;
 pub mod tls;
 pub mod view;
 pub mod wire;

@@ -7,6 +7,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::schedule::RetryTimes;
 use super::target::TargetRules;
+use crate::account::OnlineMode;
 use crate::base::DomainName;
 
 /// Connections to primaries at one time, over all accounts: each costs two file handles' worth of kernel buffers and
@@ -87,6 +88,8 @@ pub struct Settings {
     pub lanes_max: usize,
     /// What a refusal just after a return leads to.
     pub after_refusal: AfterRefusal,
+    /// What happens to mail while the primary is there, for accounts that say nothing else.
+    pub online_mode: OnlineMode,
     /// Authorities besides the public ones whose word for a name is taken.
     pub authorities: Vec<CertificateDer<'static>>,
 }
@@ -104,6 +107,7 @@ impl Settings {
             connections_max: CONNECTIONS_MAX,
             lanes_max: LANES_MAX,
             after_refusal: AfterRefusal::default(),
+            online_mode: OnlineMode::default(),
             authorities: Vec::new(),
         }
     }

@@ -761,6 +761,7 @@ pub(crate) fn directory_with(port: u16, status: AccountStatus, pin: Option<[u8; 
         name: "firma".parse().unwrap(),
         status,
         status_since: WallTime::UNIX_EPOCH,
+        online_mode: None,
         created_at: WallTime::UNIX_EPOCH,
     };
     let endpoint = Endpoint {

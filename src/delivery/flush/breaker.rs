@@ -64,6 +64,12 @@ impl Breaker {
         self.is_open
     }
 
+    /// Whether some recipient was accepted since the return.
+    #[must_use]
+    pub const fn has_accepted(&self) -> bool {
+        self.has_accepted
+    }
+
     /// The line returned: what the server said before says nothing of it now. Whether it is open stays: a primary
     /// that is broken is so after a return as well.
     pub fn handle_return(&mut self) {

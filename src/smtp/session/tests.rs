@@ -39,6 +39,7 @@ impl Village {
             name: format!("a{id}").parse().unwrap(),
             status: AccountStatus::Active,
             status_since: wall(),
+            online_mode: None,
             created_at: wall(),
         };
         let domain =

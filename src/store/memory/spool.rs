@@ -9,10 +9,10 @@ use super::{Held, MemoryStore, Stored, Tables, misuse};
 use crate::account::Change;
 use crate::base::{AccountId, SpoolId, WallTime};
 use crate::spool::{
-    CANARY_ROWS_MAX, CHUNK_OCTETS_MAX, ClaimOrder, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DotNote, Expiry,
-    ExpiryTerms, Hold, IntakeStatus, ListCursor, ListPage, ListQuery, MessageDetail, MessageRow, NewMessage,
-    OldestWaiting, Outcome, RecipientDsn, RecipientRow, RecipientState, Recovered, Report, RetrySelection, Ruling,
-    SpoolError, SpoolStore, StateFilter, Tally, Usage,
+    CANARY_ROWS_MAX, CHUNK_OCTETS_MAX, ClaimOrder, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DeliveryReply,
+    DotNote, Expiry, ExpiryTerms, Hold, IntakeStatus, ListCursor, ListPage, ListQuery, MessageDetail, MessageRow,
+    NewMessage, OldestWaiting, Outcome, RecipientDsn, RecipientRow, RecipientState, Recovered, Report, RetrySelection,
+    Ruling, SpoolError, SpoolStore, StateFilter, Tally, Usage,
 };
 
 impl Stored {
@@ -176,6 +176,16 @@ impl Tables {
 
     fn pieces(&self, id: SpoolId) -> impl Iterator<Item = (&(SpoolId, u32), &Bytes)> {
         self.chunks.range((id, 0)..=(id, u32::MAX))
+    }
+
+    /// All recipients of a new message, by one claim.
+    fn claim_all(&mut self, id: SpoolId) {
+        self.last_claim += 1;
+        for held in self.messages.get_mut(&id).into_iter().flat_map(|stored| &mut stored.recipients) {
+            if held.state == RecipientState::Queued {
+                (held.state, held.claim) = (RecipientState::Claimed, self.last_claim);
+            }
+        }
     }
 
     fn claim(&mut self, query: &ClaimQuery) -> Vec<Claimed> {
@@ -363,6 +373,26 @@ impl SpoolStore for MemoryStore {
 
     async fn intake_commit(&self, message: NewMessage) -> Result<(), CommitError> {
         self.tables().commit(message).map_err(|sentence| CommitError::NotStored(misuse(sentence)))
+    }
+
+    async fn intake_awaited(&self, message: NewMessage, note: DotNote) -> Result<(), CommitError> {
+        let mut tables = self.tables();
+        let id = message.id;
+        tables.commit(message).map_err(|what| CommitError::NotStored(misuse(what)))?;
+        tables.claim_all(id);
+        tables.dot_notes.insert(note.lane, note);
+        Ok(())
+    }
+
+    async fn record_passed(&self, message: NewMessage, reply: DeliveryReply, now: WallTime) -> Result<(), SpoolError> {
+        let mut tables = self.tables();
+        let (id, recipients) = (message.id, message.recipients.len());
+        tables.commit(message).map_err(|what| SpoolError::Engine(misuse(what)))?;
+        tables.claim_all(id);
+        let outcome = Outcome::Delivered { reply };
+        let outcomes = (0u32..).zip(std::iter::repeat_n(outcome, recipients)).collect();
+        tables.report(&Report { id, outcomes }, now);
+        Ok(())
     }
 
     async fn intake_abandon(&self, id: SpoolId) -> Result<(), SpoolError> {

@@ -30,6 +30,7 @@ mod spool;
 mod spool_claim;
 mod spool_intake;
 mod spool_list;
+mod spool_passed;
 mod spool_report;
 mod spool_rule;
 mod transition;

@@ -59,6 +59,7 @@ impl Server {
             certificate: Some(certificate),
             ids: Arc::new(SpoolIds::default()),
             checks: None,
+            primaries: None,
         };
         let server = SmtpServer::start(settings, vec![listener], rooms, shutdown.clone());
         Self { address, spool, shutdown, server: Some(server), data }

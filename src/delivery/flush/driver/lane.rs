@@ -173,13 +173,7 @@ impl Lane {
         let Serving { common, account, leg, .. } = &*self.serving;
         self.greeted_at = Some(Clock.monotonic());
         common.lines.primary_greeted(leg.endpoint, leg.target.ip());
-        self.to_pin = match proof {
-            Proof::Pin => None,
-            Proof::Name { moves_pin_to } => {
-                moves_pin_to.map(|key| (key, "a certificate for its name vouches for the key"))
-            }
-            Proof::Beat { key } => key.map(|key| (key, "the first delivery is proof enough for the key")),
-        };
+        self.to_pin = proof.to_pin();
         let tls = opened.tls.as_ref().map(TlsFacts::summary);
         let proof = proof.words();
         tracing::info!(account = %account, peer = %leg.target, lane = self.number, tls = tls.as_deref(), proof, "the primary greeted us");
