@@ -126,7 +126,7 @@ impl Crossing {
 
     /// A recipient comes.
     #[must_use]
-    pub fn next(&mut self) -> Step {
+    pub fn handle_recipient(&mut self) -> Step {
         match &self.course {
             Course::Open if self.is_one_by_one && self.accepted > 0 => Step::Say(self.handle_lost()),
             Course::New => Step::Begin,

@@ -10,7 +10,7 @@ const AS_US: Facts = Facts { is_handed_on: false, ..KNOWN };
 
 fn open(recipients: usize) -> Crossing {
     let mut crossing = Crossing::new(false);
-    assert_eq!(crossing.next(), Step::Begin);
+    assert_eq!(crossing.handle_recipient(), Step::Begin);
     assert_eq!(crossing.handle_mail(&reply(250, "ok"), KNOWN), None);
     for _ in 0..recipients {
         assert!(matches!(crossing.handle_rcpt(&reply(250, "2.1.5 ok"), KNOWN), Words::Taken(_)));
@@ -61,10 +61,10 @@ fn a_refused_sender_is_refused_only_by_a_server_that_took_others() {
     let mut crossing = Crossing::new(false);
     assert_eq!(crossing.handle_mail(&no, Facts { is_well: false, ..KNOWN }), Some(Words::Ours));
     assert!(crossing.is_over());
-    assert_eq!(crossing.next(), Step::Say(Words::Ours));
+    assert_eq!(crossing.handle_recipient(), Step::Say(Words::Ours));
     let mut crossing = Crossing::new(false);
     assert_eq!(crossing.handle_mail(&no, KNOWN), Some(Words::Refused(no.clone())));
-    assert_eq!(crossing.next(), Step::Say(Words::Refused(no)));
+    assert_eq!(crossing.handle_recipient(), Step::Say(Words::Refused(no)));
     let login = reply(530, "5.7.0 STARTTLS first");
     assert_eq!(Crossing::new(false).handle_mail(&login, KNOWN), Some(Words::Ours));
     assert_eq!(open(0).handle_rcpt(&login, KNOWN), Words::Ours);
@@ -83,7 +83,7 @@ fn a_refusal_that_is_not_believed_yet_is_stored() {
 fn one_recipient_to_be_stored_has_the_whole_message_stored_and_the_others_are_still_asked() {
     let mut crossing = open(1);
     assert_eq!(crossing.handle_rcpt(&reply(452, "4.2.2 full"), KNOWN), Words::Ours);
-    assert_eq!(crossing.next(), Step::Ask);
+    assert_eq!(crossing.handle_recipient(), Step::Ask);
     assert!(matches!(crossing.handle_rcpt(&reply(550, "5.1.1 no"), KNOWN), Words::Refused(_)));
     assert!(!crossing.sends_content(1));
 }
@@ -96,7 +96,7 @@ fn a_server_that_judges_several_recipients_together_gets_them_one_by_one() {
     let mut crossing = Crossing::new(true);
     assert_eq!(crossing.handle_mail(&reply(250, "ok"), KNOWN), None);
     let _ = crossing.handle_rcpt(&reply(250, "ok"), KNOWN);
-    assert_eq!(crossing.next(), Step::Say(Words::Ours));
+    assert_eq!(crossing.handle_recipient(), Step::Say(Words::Ours));
     assert!(!crossing.sends_content(1));
 }
 
@@ -148,7 +148,7 @@ proptest! {
         let mut crossing = Crossing::new(one_by_one);
         let (mut ours, mut theirs) = (0, 0);
         for (rcpt, rcpt_facts) in &rcpts {
-            let said = match crossing.next() {
+            let said = match crossing.handle_recipient() {
                 Step::Begin => match crossing.handle_mail(&mail, facts) {
                     None => crossing.handle_rcpt(rcpt, *rcpt_facts),
                     Some(said) => said,

@@ -42,7 +42,7 @@ pub(super) struct Carrier {
     introduction: Introduction,
     requests: mpsc::Receiver<Request>,
     crossing: Crossing,
-    line: Option<Line>,
+    line: Option<Box<Line>>,
     /// A server that is being called.
     opening: Option<EndpointId>,
 }
@@ -118,7 +118,7 @@ impl Carrier {
 
     async fn ask(&mut self, recipient: &NewRecipient) -> Result<Answer, Failed> {
         let account = recipient.account;
-        let step = self.crossing.next();
+        let step = self.crossing.handle_recipient();
         if let Step::Say(said) = step {
             return Ok(answer(said));
         }
@@ -272,14 +272,14 @@ impl Carrier {
     }
 
     /// A new connection to a server that has proven itself.
-    async fn open(&mut self, leg: &Leg, account: AccountId) -> Result<Line, Failed> {
+    async fn open(&mut self, leg: &Leg, account: AccountId) -> Result<Box<Line>, Failed> {
         self.opening = Some(leg.endpoint);
         let line = self.open_line(leg, account).await;
         self.opening = None;
         line
     }
 
-    async fn open_line(&self, leg: &Leg, account: AccountId) -> Result<Line, Failed> {
+    async fn open_line(&self, leg: &Leg, account: AccountId) -> Result<Box<Line>, Failed> {
         let through = &self.passages.0.through;
         let place = through.take_place(account).ok_or(Failed)?;
         let permit = self.common.spare_place().ok_or(Failed)?;
@@ -301,7 +301,7 @@ impl Carrier {
             Failed
         })?;
         through.handle_verified(leg.endpoint);
-        Ok(Line { connection, leg: leg.clone(), to_pin, count: 0, is_reused: false, permit, place })
+        Ok(Box::new(Line { connection, leg: leg.clone(), to_pin, count: 0, is_reused: false, permit, place }))
     }
 
     /// Somebody else answers, or nobody: never the fate of this mail. The flush that follows holds and retries.
@@ -354,7 +354,7 @@ impl Carrier {
         }
     }
 
-    fn keep(&self, line: Line) {
+    fn keep(&self, line: Box<Line>) {
         let through = Arc::clone(&self.passages.0.through);
         let shutdown = self.common.shutdown.clone();
         match through.pool.put(line) {
@@ -382,23 +382,23 @@ impl Carrier {
             return self.give_back().await;
         };
         let left = self.crossing.left();
-        let Line { mut connection, leg, to_pin, count, is_reused, permit, place } = line;
+        let Line { mut connection, leg, to_pin, count, is_reused, permit, place } = *line;
         let whole = claimed(&message);
         let pieces =
             Ahead { spool: Arc::clone(&self.common.spool), ahead: message.chunks_ahead, tail: message.tail.clone() };
         let dot_sent = connection.dot_sent();
         let is_handed_on = connection.is_client_handed_on();
-        let (passed, awaiting) = {
+        let passed = {
             let sending = connection.pass_content(&whole, &pieces);
             tokio::pin!(sending);
             let gone = until_gone(&self.common, Some(leg.clone()));
             tokio::select! {
-                passed = &mut sending => (Some(passed), None),
+                passed = &mut sending => Some(passed),
                 // Nothing is lost: the sender's copy is stored, and where the dot was sent its reply is awaited.
                 () = wait_for_either(gone, sleep(left)) => {
                     self.passages.0.through.handle_failure(leg.endpoint);
                     if !dot_sent.load(Ordering::Acquire) {
-                        (None, None)
+                        None
                     } else {
                         let waiting = Awaiting::new(&self.common, &leg, message.id);
                         let _ = answer.send(Handed::Store(message.clone(), Some(waiting.note.clone())));
@@ -413,7 +413,6 @@ impl Carrier {
                 }
             }
         };
-        let _: Option<()> = awaiting;
         let Some(passed) = passed else {
             let _ = answer.send(Handed::Store(message, None));
             return;
@@ -456,14 +455,14 @@ impl Carrier {
                 if let (Some(message), Some(account)) = (record, account) {
                     self.taken(account, *message, &said, &line).await;
                 }
-                self.line = Some(Line { to_pin: line.to_pin.filter(|_| !is_taken), ..line });
+                self.line = Some(Box::new(Line { to_pin: line.to_pin.filter(|_| !is_taken), ..line }));
             }
             End::Store { is_one_by_one } => {
                 if let Some(account) = account.filter(|_| is_one_by_one) {
                     self.common.set_one_by_one(account, line.leg.endpoint);
                 }
                 let _ = answer.send(Handed::Store(message, None));
-                self.line = Some(line);
+                self.line = Some(Box::new(line));
             }
         }
         self.give_back().await;

@@ -44,12 +44,12 @@ pub(super) struct Pool(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     last: u64,
-    lines: Vec<(u64, Line)>,
+    lines: Vec<(u64, Box<Line>)>,
 }
 
 impl Pool {
     /// One to exactly this server, known by exactly this key.
-    pub(super) fn take(&self, leg: &Leg) -> Option<Line> {
+    pub(super) fn take(&self, leg: &Leg) -> Option<Box<Line>> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = waiting.lines.iter().rposition(|(_, line)| line.leg == *leg)?;
         let (_, mut line) = waiting.lines.swap_remove(place);
@@ -58,7 +58,7 @@ impl Pool {
     }
 
     /// Keeps one; its number, or itself if there are enough.
-    pub(super) fn put(&self, line: Line) -> Result<u64, Line> {
+    pub(super) fn put(&self, line: Box<Line>) -> Result<u64, Box<Line>> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = waiting.lines.iter().filter(|(_, known)| known.leg.endpoint == line.leg.endpoint).count();
         if waiting.lines.len() >= IDLE_CONNECTIONS_MAX || own >= IDLE_PER_SERVER_MAX || line.count >= MESSAGES_MAX {
@@ -71,7 +71,7 @@ impl Pool {
     }
 
     /// Its time is over, unless a sender had it.
-    pub(super) fn expire(&self, number: u64) -> Option<Line> {
+    pub(super) fn expire(&self, number: u64) -> Option<Box<Line>> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = waiting.lines.iter().position(|(known, _)| *known == number)?;
         Some(waiting.lines.swap_remove(place).1)
