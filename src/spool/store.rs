@@ -283,7 +283,7 @@ pub trait SpoolStore: Send + Sync {
     /// its class that waits, so that it holds nothing up.
     async fn claim(&self, query: ClaimQuery) -> Result<Vec<Claimed>, SpoolError>;
     /// Ends claims and notes that the final dots of others may be sent now. One transaction. Content goes with the
-    /// last delivered recipient; a delivered recipient is known to be good from now on, a refused one no longer.
+    /// last delivered recipient.
     async fn settle(&self, reports: Vec<Report>, notes: Vec<DotNote>, now: WallTime) -> Result<(), SpoolError>;
     /// Ends claims. All outcomes of one call are one transaction.
     async fn report(&self, reports: Vec<Report>, now: WallTime) -> Result<(), SpoolError> {

@@ -399,6 +399,7 @@ impl Spool {
                 ordinal,
                 mailbox: Mailbox::parse(to, true).unwrap(),
                 attempts: 0,
+                refusals: 0,
                 dsn: RecipientDsn::default(),
                 is_known_good: false,
             })

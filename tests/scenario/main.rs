@@ -24,5 +24,6 @@ mod own_outage;
 mod recipients;
 mod refused_mail_is_kept;
 mod silence;
+mod through;
 mod udp_is_blocked;
 mod updates;

@@ -143,7 +143,6 @@ impl Tables {
         self.messages.retain(|_, stored| stored.recipients.iter().any(|recipient| !recipient.is_removed));
         self.counters.remove(&id);
         self.holds.remove(&id);
-        self.known_good.retain(|(account, _), _| *account != id);
         let members: Vec<PersonId> = self.memberships.keys().filter(|(_, a)| *a == id).map(|(p, _)| *p).collect();
         self.memberships.retain(|(_, account), _| *account != id);
         for person in members {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::{Held, MemoryStore, Stored, Tables, misuse};
 use crate::account::Change;
 use crate::base::{AccountId, SpoolId, WallTime};
+use crate::recipient::model::comparable;
 use crate::spool::{
     CANARY_ROWS_MAX, CHUNK_OCTETS_MAX, ClaimOrder, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DeliveryReply,
     DotNote, Expiry, ExpiryTerms, Hold, IntakeStatus, ListCursor, ListPage, ListQuery, MessageDetail, MessageRow,
@@ -89,11 +90,6 @@ impl Stored {
     }
 }
 
-/// As a mailbox is remembered.
-fn known(account: AccountId, mailbox: &crate::base::Mailbox) -> (AccountId, String) {
-    (account, mailbox.to_string().to_ascii_lowercase())
-}
-
 /// Ends one claim. True when the recipient was delivered by it, for the first time.
 fn end(held: &mut Held, outcome: &Outcome, now: WallTime) -> bool {
     let is_claimed = held.state == RecipientState::Claimed;
@@ -121,6 +117,7 @@ fn end(held: &mut Held, outcome: &Outcome, now: WallTime) -> bool {
     };
     held.state = state;
     held.attempts += 1;
+    held.refusals += u32::from(reply.code.is_some_and(|code| code >= 500));
     held.last_reply = Some(reply.clone());
     held.last_attempt_at = Some(now);
     held.ended_at = state.is_quarantined().then_some(now);
@@ -163,6 +160,7 @@ impl Tables {
                 state: RecipientState::Queued,
                 due_at: WallTime::UNIX_EPOCH,
                 attempts: 0,
+                refusals: 0,
                 claim: 0,
                 last_reply: None,
                 last_attempt_at: None,
@@ -176,6 +174,13 @@ impl Tables {
 
     fn pieces(&self, id: SpoolId) -> impl Iterator<Item = (&(SpoolId, u32), &Bytes)> {
         self.chunks.range((id, 0)..=(id, u32::MAX))
+    }
+
+    /// Whether the account's server took mail for it before.
+    fn is_known_good(&self, account: AccountId, mailbox: &crate::base::Mailbox) -> bool {
+        let Some(domain) = mailbox.domain() else { return false };
+        let key = (account, domain.clone(), comparable(&mailbox.local_part));
+        self.recipients.learned.get(&key).is_some_and(|learned| learned.is_accepted)
     }
 
     /// All recipients of a new message, by one claim.
@@ -245,8 +250,9 @@ impl Tables {
                     ordinal,
                     mailbox: mailbox.clone(),
                     attempts: held.attempts,
+                    refusals: held.refusals,
                     dsn: stored.dsn(ordinal),
-                    is_known_good: self.known_good.contains_key(&known(query.account, mailbox)),
+                    is_known_good: self.is_known_good(query.account, mailbox),
                 };
                 due.push((rank, *id, recipient));
             }
@@ -279,15 +285,8 @@ impl Tables {
                 continue;
             };
             let is_delivered = end(held, outcome, now);
-            let Some(mailbox) = stored.message.recipients.get(*ordinal as usize).map(|sent| &sent.mailbox) else {
-                continue;
-            };
-            let key = known(held.account, mailbox);
             if is_delivered {
                 self.counters.entry(held.account).or_default().delivered += 1;
-                self.known_good.insert(key, now);
-            } else if held.state == RecipientState::Refused {
-                self.known_good.remove(&key);
             }
         }
         for (ordinal, held) in (0u32..).zip(&mut stored.recipients) {

@@ -17,7 +17,6 @@ mod day;
 mod error;
 mod integrity;
 mod job;
-mod known_good;
 mod migrate;
 mod name;
 mod open;

@@ -5,7 +5,7 @@ use rusqlite::params;
 
 use super::job::Work;
 use super::spool_intake::{commit, count_accepted, delete_chunks, insert_message, insert_recipients};
-use super::{known_good, row, spool_report};
+use super::{row, spool_report};
 use crate::base::WallTime;
 use crate::spool::{CommitError, DeliveryReply, DotNote, NewMessage, SpoolError};
 
@@ -41,9 +41,6 @@ pub(super) fn record(
         .execute(params![id, row::stored_time(now)])?;
     delete_chunks(db, id)?;
     work.ahead.forget(id);
-    for ordinal in 0..message.recipients.len() {
-        known_good::learn(db, id, u32::try_from(ordinal).unwrap_or(u32::MAX), now)?;
-    }
     for (account, recipients) in count_accepted(db, message)? {
         db.prepare_cached("UPDATE tally SET delivered = delivered + ?2 WHERE account = ?1")?
             .execute(params![account.0, recipients])?;

@@ -1,3 +1,5 @@
+//! Every kind of reply at every place, and what the sender reads.
+
 use super::*;
 use proptest::prelude::*;
 
