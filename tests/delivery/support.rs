@@ -797,10 +797,21 @@ impl World {
         manner: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static,
         edit: impl FnOnce(&mut Settings, &Primary),
     ) -> Self {
+        Self::with_spool(identity, manner, edit, |_| {}).await
+    }
+
+    /// With something in the spool before delivery starts.
+    pub(crate) async fn with_spool(
+        identity: Identity,
+        manner: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static,
+        edit: impl FnOnce(&mut Settings, &Primary),
+        prepare: impl FnOnce(&Spool),
+    ) -> Self {
         let bell = Bell::default();
         let at = "127.0.0.1:0".parse().unwrap();
         let primary = Primary::start_with(at, bell.clone(), Arc::new(manner), identity).await;
         let spool = Arc::new(Spool { bell: bell.clone(), ..Spool::default() });
+        prepare(&spool);
         let lines = Arc::new(FakeLines::new(bell.clone()));
         let directory = DirectoryHandle::new(directory(primary.address.port(), AccountStatus::Active));
         let shutdown = CancellationToken::new();

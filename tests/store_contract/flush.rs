@@ -9,8 +9,8 @@ use pulsemx::spool::{
 };
 
 use crate::engine::{
-    Engine, account, assert_balanced, at, change, claim, delivered, for_each_engine, message, numbers, query, refused,
-    reply, spool_id,
+    Engine, account, assert_balanced, at, change, claim, delivered, for_each_engine, message, numbers, query, reply,
+    spool_id,
 };
 
 for_each_engine! {

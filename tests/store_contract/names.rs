@@ -1,6 +1,5 @@
 //! What names point at, and customers' zones.
 
-use pulsemx::account::AccountError;
 use pulsemx::base::{AccountId, EndpointId};
 use pulsemx::dns::front::Front;
 use pulsemx::dns::owner::Owner;
