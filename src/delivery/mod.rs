@@ -30,5 +30,5 @@ pub mod wire;
 pub use alarm::Alarm;
 pub use driver::{Deliveries, PinKeeper, RecipientWitness};
 pub use schedule::RetryTimes;
-pub use settings::{AfterRefusal, Settings, Timeouts};
+pub use settings::{AfterRefusal, Passing, Settings, Timeouts};
 pub use view::{FlushSummary, FlushView, Flushes, StrangeKey};

@@ -210,7 +210,7 @@ async fn a_server_that_refuses_all_for_one_gets_them_one_by_one() {
 }
 
 /// The customer's list names everybody.
-struct Listed;
+pub(crate) struct Listed;
 
 impl RecipientWitness for Listed {
     fn handle_recipient(&self, _: AccountId, _: &Mailbox, _: bool) {}

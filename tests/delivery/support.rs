@@ -345,6 +345,8 @@ pub(crate) struct Spool {
     pub(crate) hold: Mutex<Option<Hold>>,
     /// Ids of the messages whose dots were noted, in order.
     pub(crate) notes: Mutex<Vec<SpoolId>>,
+    /// Messages that the primary took while their sender waited.
+    pub(crate) passed: Mutex<Vec<SpoolId>>,
     pieces_alive: Arc<AtomicUsize>,
     pub(crate) pieces_alive_max: AtomicUsize,
 }
@@ -428,6 +430,14 @@ impl Spool {
         id
     }
 
+    /// A message of the door, stored.
+    pub(crate) fn take_in(&self, message: &NewMessage) -> SpoolId {
+        let to: Vec<String> = message.recipients.iter().map(|recipient| recipient.mailbox.to_string()).collect();
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        let from = message.reverse_path.to_string();
+        self.store(&Mail { id: message.id.as_i64(), from: &from, to: &to, content: &message.tail.concat() })
+    }
+
     pub(crate) fn edit(&self, id: SpoolId, edit: impl FnOnce(&mut Claimed)) {
         edit(&mut self.held.lock().unwrap().get_mut(&id).unwrap().message);
     }
@@ -486,6 +496,19 @@ impl SpoolStore for Spool {
     }
     async fn intake_abandon(&self, _: SpoolId) -> Result<(), SpoolError> {
         unreachable!("delivery takes no mail in")
+    }
+    async fn intake_awaited(&self, message: NewMessage, note: DotNote) -> Result<(), CommitError> {
+        let id = self.take_in(&message);
+        for (state, _, _) in &mut self.held.lock().unwrap().get_mut(&id).unwrap().states {
+            *state = RecipientState::Claimed;
+        }
+        self.notes.lock().unwrap().push(note.message);
+        Ok(())
+    }
+    async fn record_passed(&self, message: NewMessage, _: DeliveryReply, _: WallTime) -> Result<(), SpoolError> {
+        self.passed.lock().unwrap().push(message.id);
+        self.bell.ring();
+        Ok(())
     }
     async fn intake_status(&self, _: SpoolId) -> Result<IntakeStatus, SpoolError> {
         unreachable!("delivery takes no mail in")
@@ -586,7 +609,9 @@ impl SpoolStore for Spool {
         Ok(0)
     }
     fn usage(&self, _: AccountId) -> Usage {
-        Usage::default()
+        let is_waiting = |held: &&Held| held.states.iter().any(|(state, _, _)| state.is_waiting());
+        let waiting = self.held.lock().unwrap().values().filter(is_waiting).count() as u64;
+        Usage { waiting, ..Usage::default() }
     }
     async fn tally(&self, _: AccountId) -> Result<Tally, SpoolError> {
         Ok(Tally::default())

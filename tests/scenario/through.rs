@@ -1,4 +1,5 @@
 //! The primary is there: it is asked while the sender waits, and whatever goes wrong on the way is stored.
+#![expect(clippy::wildcard_enum_match_arm, reason = "what a test does not name is answered politely")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

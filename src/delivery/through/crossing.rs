@@ -82,6 +82,7 @@ pub struct Crossing {
     /// At most one recipient in a transaction.
     is_one_by_one: bool,
     spent: Duration,
+    budget: Duration,
 }
 
 /// What is to be done for a recipient.
@@ -96,10 +97,17 @@ pub enum Step {
 }
 
 impl Crossing {
-    /// Nothing was said yet. `is_one_by_one`: the server judges several recipients together.
+    /// Nothing was said yet. `budget`: see [`BUDGET`].
     #[must_use]
-    pub const fn new(is_one_by_one: bool) -> Self {
-        Self { course: Course::New, accepted: 0, must_store: false, is_one_by_one, spent: Duration::ZERO }
+    pub const fn new(budget: Duration) -> Self {
+        Self {
+            course: Course::New,
+            accepted: 0,
+            must_store: false,
+            is_one_by_one: false,
+            spent: Duration::ZERO,
+            budget,
+        }
     }
 
     /// The server judges several recipients together.
@@ -116,7 +124,7 @@ impl Crossing {
     /// What of the budget is left.
     #[must_use]
     pub const fn left(&self) -> Duration {
-        BUDGET.saturating_sub(self.spent)
+        self.budget.saturating_sub(self.spent)
     }
 
     /// The primary took so long.

@@ -10,8 +10,14 @@ fn reply(code: u16, text: &str) -> Reply {
 const KNOWN: Facts = Facts { is_handed_on: true, is_well: true, is_believed: true };
 const AS_US: Facts = Facts { is_handed_on: false, ..KNOWN };
 
+fn new(is_one_by_one: bool) -> Crossing {
+    let mut crossing = Crossing::new(BUDGET);
+    crossing.set_one_by_one(is_one_by_one);
+    crossing
+}
+
 fn open(recipients: usize) -> Crossing {
-    let mut crossing = Crossing::new(false);
+    let mut crossing = new(false);
     assert_eq!(crossing.handle_recipient(), Step::Begin);
     assert_eq!(crossing.handle_mail(&reply(250, "ok"), KNOWN), None);
     for _ in 0..recipients {
@@ -60,15 +66,15 @@ fn a_deferral_is_passed_on_only_where_the_primary_knows_the_sender_and_judges_hi
 #[test]
 fn a_refused_sender_is_refused_only_by_a_server_that_took_others() {
     let no = reply(550, "5.7.1 not from there");
-    let mut crossing = Crossing::new(false);
+    let mut crossing = new(false);
     assert_eq!(crossing.handle_mail(&no, Facts { is_well: false, ..KNOWN }), Some(Words::Ours));
     assert!(crossing.is_over());
     assert_eq!(crossing.handle_recipient(), Step::Say(Words::Ours));
-    let mut crossing = Crossing::new(false);
+    let mut crossing = new(false);
     assert_eq!(crossing.handle_mail(&no, KNOWN), Some(Words::Refused(no.clone())));
     assert_eq!(crossing.handle_recipient(), Step::Say(Words::Refused(no)));
     let login = reply(530, "5.7.0 STARTTLS first");
-    assert_eq!(Crossing::new(false).handle_mail(&login, KNOWN), Some(Words::Ours));
+    assert_eq!(new(false).handle_mail(&login, KNOWN), Some(Words::Ours));
     assert_eq!(open(0).handle_rcpt(&login, KNOWN), Words::Ours);
     assert!(matches!(open(1).handle_final(&login, Stage::Data, KNOWN), End::Store { .. }));
 }
@@ -95,7 +101,7 @@ fn a_server_that_judges_several_recipients_together_gets_them_one_by_one() {
     let said = reply(550, "5.1.10 recipient not found");
     assert_eq!(open(2).handle_final(&said, Stage::Final, KNOWN), End::Store { is_one_by_one: true });
     assert_eq!(open(1).handle_final(&said, Stage::Final, KNOWN), End::Passed(said));
-    let mut crossing = Crossing::new(true);
+    let mut crossing = new(true);
     assert_eq!(crossing.handle_mail(&reply(250, "ok"), KNOWN), None);
     let _ = crossing.handle_rcpt(&reply(250, "ok"), KNOWN);
     assert_eq!(crossing.handle_recipient(), Step::Say(Words::Ours));
@@ -147,7 +153,7 @@ proptest! {
         mail in any_reply(), rcpts in proptest::collection::vec((any_reply(), any_facts()), 1..6),
         last in any_reply(), facts in any_facts(), is_data in any::<bool>(), one_by_one in any::<bool>()
     ) {
-        let mut crossing = Crossing::new(one_by_one);
+        let mut crossing = new(one_by_one);
         let (mut ours, mut theirs) = (0, 0);
         for (rcpt, rcpt_facts) in &rcpts {
             let said = match crossing.handle_recipient() {

@@ -21,7 +21,7 @@ use crate::delivery::opening::{OpenFailure, Opened, Opening};
 use crate::delivery::outcome::{Stage, Verdict, judge as judge_reply};
 use crate::delivery::route::Leg;
 use crate::delivery::schedule::BEAT_RECHECK;
-use crate::delivery::through::crossing::{Crossing, Facts, SENDER_MAX, Step, Words};
+use crate::delivery::through::crossing::{Crossing, Facts, Step, Words};
 use crate::delivery::tls::TlsFacts;
 use crate::delivery::wire::Reply;
 use crate::smtp::reply;
@@ -53,7 +53,8 @@ struct Failed;
 impl Carrier {
     pub(super) fn new(passages: Passages, introduction: Introduction, requests: mpsc::Receiver<Request>) -> Self {
         let common = Arc::clone(&passages.0.common);
-        Self { passages, common, introduction, requests, crossing: Crossing::new(false), line: None, opening: None }
+        let crossing = Crossing::new(common.settings.passing.budget);
+        Self { passages, common, introduction, requests, crossing, line: None, opening: None }
     }
 
     /// Until the sender's session lets go.
@@ -64,7 +65,7 @@ impl Carrier {
             let request = tokio::select! {
                 request = self.requests.recv() => request,
                 // A slow sender does not hold the primary's session.
-                () = sleep(SENDER_MAX), if is_open => {
+                () = sleep(self.common.settings.passing.sender), if is_open => {
                     self.crossing.handle_lost();
                     self.give_back().await;
                     continue;
