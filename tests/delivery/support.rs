@@ -72,6 +72,8 @@ pub(crate) enum Heard {
 /// What it does.
 pub(crate) enum Act {
     Say(Vec<u8>),
+    /// Once the test rings.
+    SayAfter(Arc<Notify>, Vec<u8>),
     SayAndClose(Vec<u8>),
     StartTls,
     Nothing,
@@ -253,6 +255,10 @@ impl Talk {
 async fn do_act<S: AsyncWrite + Unpin>(stream: &mut S, act: Act) -> Option<bool> {
     match act {
         Act::Say(octets) => stream.write_all(&octets).await.ok()?,
+        Act::SayAfter(ring, octets) => {
+            ring.notified().await;
+            stream.write_all(&octets).await.ok()?;
+        }
         Act::SayAndClose(octets) => {
             stream.write_all(&octets).await.ok()?;
             stream.flush().await.ok()?;

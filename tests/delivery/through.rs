@@ -1,7 +1,6 @@
 //! Senders who wait while the primary is asked: what it must not cost them, and what becomes of a reply that comes late.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,24 +15,22 @@ use pulsemx::spool::{
     BodyType, HeaderSummary, MessageDsn, NewMessage, NewRecipient, RecipientDsn, RecipientState, SpoolStore,
 };
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 
 use crate::support::{ACCOUNT, Act, Heard, TRACE, World, new_identity, polite, say};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test]
 async fn a_reply_that_comes_too_late_for_the_sender_decides_about_the_stored_copy() {
     let outcomes: [(&str, RecipientState); 3] =
         [("250 2.0.0 taken", Delivered), ("554 5.7.1 spam", Refused), ("451 4.3.0 later", Queued)];
     for (late, state) in outcomes {
-        let says = Arc::new(AtomicBool::new(false));
-        let in_manner = Arc::clone(&says);
-        let world = online(move |_, heard| {
-            if matches!(heard, Heard::Content) {
-                while !in_manner.load(Ordering::SeqCst) {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                return say(late);
+        let ring = Arc::new(Notify::new());
+        let in_manner = Arc::clone(&ring);
+        let world = online(move |connection, heard| match heard {
+            Heard::Content if connection == 0 => {
+                Act::SayAfter(Arc::clone(&in_manner), format!("{late}\r\n").into_bytes())
             }
-            polite(heard, &[])
+            heard => polite(heard, &[]),
         })
         .await;
         let mut passage = begin(&world);
@@ -47,7 +44,7 @@ async fn a_reply_that_comes_too_late_for_the_sender_decides_about_the_stored_cop
         // Whoever looks for work now finds none: the message is in the hands of the one who waits.
         world.deliveries.mail_stored(&[ACCOUNT]);
         passage.stored(true);
-        says.store(true, Ordering::SeqCst);
+        ring.notify_one();
         // What is deferred is tried again at once in these tests.
         let is_so = || world.spool.states(id) == [state] || (state == Queued && world.spool.attempts(id) > 0);
         world.bell.until(late, is_so).await;
@@ -172,7 +169,10 @@ async fn a_sender_is_sent_to_a_primary_whose_port_is_open_for_others() {
 
 async fn online(manner: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static) -> World {
     let passing = Passing { budget: Duration::from_millis(400), sender: Duration::from_secs(10) };
-    let world = World::with(manner, |settings, _| settings.passing = passing).await;
+    let world = World::with(manner, |settings, _| {
+        (settings.passing, settings.lanes_max) = (passing, 4);
+    })
+    .await;
     world.lines.become_state(LineState::Online, world.primary.address.ip());
     world
 }
