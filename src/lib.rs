@@ -20,6 +20,7 @@
 //! | [`store`] | the storage engines behind the rooms' own traits |
 //! | [`web`] | the customer's pages and the health of the service for machines |
 //! | [`control`] | the operator's commands over a Unix socket |
+//! | [`metrics`] | figures for Prometheus |
 //! | [`doctor`] | what is wrong with this installation and how to mend it |
 //! | [`config`] | the configuration file as written and as used |
 //! | [`server`] | joins the rooms; starts and stops them in order |
@@ -62,6 +63,8 @@ pub mod dns;
 pub mod doctor;
 #[cfg(feature = "server")]
 pub mod liveness;
+#[cfg(feature = "server")]
+pub mod metrics;
 #[cfg(feature = "server")]
 pub mod recipient;
 #[cfg(feature = "server")]

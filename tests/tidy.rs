@@ -23,6 +23,7 @@ const ROOMS: &[&str] = &[
     "store",
     "web",
     "control",
+    "metrics",
     "doctor",
     "config",
     "server",

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::model::{Account, AccountName, BeatKeyRecord, Domain, Endpoint};
+use super::model::{Account, AccountName, BeatKeyRecord, Domain, Endpoint, Manners, OPERATOR, OPERATOR_NAME};
 use crate::base::{AccountId, DomainName, EndpointId, WallTime};
 
 /// A snapshot of every account. Immutable; a change makes a new one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Directory {
     accounts: HashMap<AccountId, Account>,
     by_name: HashMap<AccountName, AccountId>,
@@ -18,6 +18,7 @@ pub struct Directory {
     beat_keys: Vec<BeatKeyRecord>,
     by_locator: HashMap<[u8; 8], usize>,
     kept: HashMap<DomainName, Kept>,
+    primary_octets_max: Option<u64>,
 }
 
 /// Why no mail is taken for a name although we know it.
@@ -60,6 +61,7 @@ impl Directory {
                 Domain { name: endpoint.host.clone(), account: endpoint.account, endpoints: vec![endpoint.id] },
             );
         }
+        let primary_octets_max = largest_taken(endpoints.iter());
         served.extend(domains.into_iter().map(|domain| (domain.name.clone(), domain)));
         Self {
             by_name: accounts.iter().map(|a| (a.name.clone(), a.id)).collect(),
@@ -69,7 +71,37 @@ impl Directory {
             by_locator: beat_keys.iter().enumerate().map(|(place, key)| (key.locator, place)).collect(),
             beat_keys,
             kept: HashMap::new(),
+            primary_octets_max,
         }
+    }
+
+    /// The same with what one server offers now.
+    #[must_use]
+    pub fn with_manners(mut self, endpoint: EndpointId, manners: Manners) -> Self {
+        if let Some(known) = self.endpoints.get_mut(&endpoint) {
+            known.manners = Some(manners);
+        }
+        self.primary_octets_max = largest_taken(self.endpoints.values());
+        self
+    }
+
+    /// Largest message that any primary takes, octets; absent where one takes any size or was never heard.
+    #[must_use]
+    pub const fn primary_octets_max(&self) -> Option<u64> {
+        self.primary_octets_max
+    }
+
+    /// The same of some of them.
+    #[must_use]
+    pub fn octets_max_of(&self, endpoints: &[EndpointId]) -> Option<u64> {
+        largest_taken(endpoints.iter().filter_map(|id| self.endpoint(*id)))
+    }
+
+    /// Whether all of these servers are known not to take mail that needs SMTPUTF8.
+    #[must_use]
+    pub fn none_takes_smtputf8(&self, endpoints: &[EndpointId]) -> bool {
+        let refuses = |endpoint: &Endpoint| endpoint.manners.is_some_and(|manners| !manners.smtputf8);
+        !endpoints.is_empty() && endpoints.iter().all(|id| self.endpoint(*id).is_some_and(refuses))
     }
 
     /// Adds the names that are known but not served. One that is served after all stays served.
@@ -106,6 +138,14 @@ impl Directory {
     #[must_use]
     pub fn account_named(&self, name: &str) -> Option<&Account> {
         self.accounts.get(self.by_name.get(name)?)
+    }
+
+    /// The account whose kept mail a person means by that name: [`OPERATOR_NAME`] is the operator's own, unless a customer
+    /// is called so.
+    #[must_use]
+    pub fn mail_of(&self, name: &str) -> Option<AccountId> {
+        let own = (name == OPERATOR_NAME).then_some(OPERATOR);
+        self.account_named(name).map(|account| account.id).or(own)
     }
 
     /// An endpoint by its row.
@@ -157,6 +197,13 @@ impl Directory {
     pub fn beat_key(&self, locator: &[u8; 8]) -> Option<&BeatKeyRecord> {
         self.beat_keys.get(*self.by_locator.get(locator)?)
     }
+}
+
+/// The largest limit, if each has one.
+fn largest_taken<'a>(mut endpoints: impl Iterator<Item = &'a Endpoint>) -> Option<u64> {
+    let limit = |endpoint: &Endpoint| endpoint.manners.and_then(|manners| manners.octets_max);
+    let first = limit(endpoints.next()?)?;
+    endpoints.try_fold(first, |largest, endpoint| Some(largest.max(limit(endpoint)?)))
 }
 
 /// The current [`Directory`], shared by all rooms; replaced whole after a change.

@@ -12,8 +12,8 @@ pub mod store;
 
 pub use directory::{Directory, DirectoryHandle, Kept, ServedDomain};
 pub use model::{
-    Account, AccountName, AccountNameError, AccountStatus, BeatKeyRecord, Domain, Endpoint, LEAVING_FOR, Membership,
-    OnlineMode, Person, Role, SUSPENDED_TAKES_MAIL_FOR,
+    Account, AccountName, AccountNameError, AccountStatus, BeatKeyRecord, Domain, Endpoint, LEAVING_FOR, Manners,
+    Membership, OPERATOR, OPERATOR_NAME, OnlineMode, Person, Role, SUSPENDED_TAKES_MAIL_FOR,
 };
 pub use seal::{SealError, SealKey};
 pub use store::{AccountError, AccountStore, AuditEntry, Change, NewAccount, SignInLink, WebSession};

@@ -14,6 +14,11 @@ use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 pub const LEAVING_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// How long new mail is still taken for a suspended account; afterwards senders are put off, never refused.
 pub const SUSPENDED_TAKES_MAIL_FOR: Duration = Duration::from_secs(7 * 86_400);
+/// The operator's own account: it has mail for the postmaster of this host, no server and no domain. No customer ever has
+/// this row; its name in the store is none that a customer may have.
+pub const OPERATOR: AccountId = AccountId(0);
+/// What the operator's account is called in lists and commands.
+pub const OPERATOR_NAME: &str = "operator";
 /// Longest name of an account.
 pub const ACCOUNT_NAME_CHARS_MAX: usize = 63;
 
@@ -162,6 +167,17 @@ pub struct Account {
     pub online_mode: Option<OnlineMode>,
 }
 
+/// What a mail server offered in its newest reply to EHLO, as far as it decides about mail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Manners {
+    /// Largest message it takes, octets with our trace line; absent without a limit (RFC 1870 §3).
+    pub octets_max: Option<u64>,
+    /// RFC 6152 §2.
+    pub eight_bit_mime: bool,
+    /// RFC 6531 §3.1.
+    pub smtputf8: bool,
+}
+
 /// One mail server of an account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Endpoint {
@@ -179,6 +195,8 @@ pub struct Endpoint {
     pub address_v6: Option<Ipv6Addr>,
     /// SHA-256 of the SubjectPublicKeyInfo that its SMTP server showed when it was last trusted.
     pub pin: Option<[u8; 32]>,
+    /// How it spoke last; absent before it was ever heard.
+    pub manners: Option<Manners>,
 }
 
 impl Endpoint {

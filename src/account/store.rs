@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::directory::Directory;
-use super::model::{AccountName, AccountStatus, BeatKeyRecord, Membership, OnlineMode, Person, Role};
+use super::model::{AccountName, AccountStatus, BeatKeyRecord, Manners, Membership, OnlineMode, Person, Role};
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 
 /// Why a change of accounts did not happen. Nothing was written.
@@ -144,6 +144,8 @@ pub trait AccountStore: Send + Sync {
     ) -> Result<(), AccountError>;
     /// Pins the key by which a mail server proves itself, or forgets it.
     async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Result<(), AccountError>;
+    /// Keeps what a mail server offers. Nobody's doing, so it leaves no audit row.
+    async fn set_manners(&self, endpoint: EndpointId, manners: Manners) -> Result<(), AccountError>;
     /// The person of that name, made if missing. One who exists with other rights is an error.
     async fn ensure_person(&self, name: &str, is_operator: bool, change: Change) -> Result<PersonId, AccountError>;
     /// The owner of an account (the first, if several).

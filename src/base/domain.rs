@@ -58,6 +58,14 @@ impl DomainName {
         Ok(Self(ascii))
     }
 
+    /// Whether `text`, which was parsed to this name, is written in ASCII or in U-labels as they are (RFC 5890 §2.3.2.1),
+    /// in any case. Other letters that are mapped to the same name, such as full-width ones, are look-alikes.
+    #[must_use]
+    pub fn is_plainly(&self, text: &str) -> bool {
+        let text = text.strip_suffix('.').unwrap_or(text);
+        text.is_ascii() || to_u_labels(&self.0) == text.to_lowercase()
+    }
+
     /// The normalised text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -68,6 +76,16 @@ impl DomainName {
 #[cfg(feature = "server")]
 fn to_a_labels(text: &str) -> Result<String, DomainNameError> {
     idna::domain_to_ascii(text).map_err(|_| DomainNameError::BadCharacter)
+}
+
+#[cfg(feature = "server")]
+fn to_u_labels(name: &str) -> String {
+    idna::domain_to_unicode(name).0
+}
+
+#[cfg(not(feature = "server"))]
+fn to_u_labels(name: &str) -> String {
+    name.to_owned()
 }
 
 #[cfg(not(feature = "server"))]

@@ -174,10 +174,25 @@ impl Mailbox {
             // IDNA maps some of these away, but the spelling goes out again as it is.
             return Err(MailboxError::Domain(DomainNameError::BadCharacter));
         } else {
-            MailHost::Name(DomainName::parse(domain)?)
+            let name = DomainName::parse(domain)?;
+            if !name.is_plainly(domain) {
+                // The spelling goes out again, and whoever reads it next may see another domain in it.
+                return Err(MailboxError::Domain(DomainNameError::BadCharacter));
+            }
+            MailHost::Name(name)
         };
         let spelling = domain.strip_suffix('.').unwrap_or(domain).to_owned();
         Ok(Self { local_part: LocalPart(local.to_owned()), host, spelling })
+    }
+
+    /// The mailbox that every mail domain has (RFC 5321 §4.5.1).
+    #[must_use]
+    pub fn postmaster(domain: &DomainName) -> Self {
+        Self {
+            local_part: LocalPart("postmaster".to_owned()),
+            spelling: domain.as_str().to_owned(),
+            host: MailHost::Name(domain.clone()),
+        }
     }
 
     /// The domain or literal as the sender wrote it, for the wire.
@@ -279,6 +294,20 @@ mod tests {
         }
         let long = format!("{}@x.example", "a".repeat(255));
         assert_eq!(Mailbox::parse(&long, false), Err(MailboxError::LocalPartTooLong));
+    }
+
+    #[cfg(feature = "server")]
+    #[test]
+    fn letters_that_only_look_like_a_domain_are_refused() {
+        for domain in ["\u{ff46}irma.example", "fir\u{ad}ma.example", "firma\u{3002}example", "fi\u{200d}rma.example"] {
+            assert!(Mailbox::parse(&format!("b@{domain}"), true).is_err(), "{domain}");
+        }
+        for domain in ["bücher.example", "BÜCHER.Example.", "faß.example", "xn--bcher-kva.example"] {
+            assert_eq!(
+                Mailbox::parse(&format!("b@{domain}"), true).unwrap().domain_as_written(),
+                domain.trim_end_matches('.')
+            );
+        }
     }
 
     #[test]

@@ -107,6 +107,8 @@ pub struct Config {
     pub web_listen: Vec<SocketAddr>,
     /// `web.update_listen`.
     pub web_update_listen: Vec<SocketAddr>,
+    /// `metrics.listen`.
+    pub metrics_listen: Vec<SocketAddr>,
     /// `web.public_url`, without a final slash.
     pub web_public_url: Option<String>,
     /// `tls.cert` and `tls.key`.
@@ -230,6 +232,7 @@ impl Config {
             names,
             web_listen: read.addresses("web.listen")?,
             web_update_listen: update_listen(&read, &mut warnings)?,
+            metrics_listen: read.addresses("metrics.listen")?,
             web_public_url: read.text("web.public_url").map(|url| url.trim_end_matches('/').to_owned()),
             tls: tls_files(&read)?,
             log_json: read.text("log.format").as_deref() == Some("json"),
@@ -405,12 +408,10 @@ mod tests {
 
     #[test]
     fn reserved_keys_are_taken_and_said_to_be_without_effect() {
-        let config = check(
-            "hostname = \"a.example\"\n[metrics]\nlisten = \"127.0.0.1:53\"\n[smtp]\nunknown_recipients = \"accept\"",
-        )
-        .unwrap();
+        let config =
+            check("hostname = \"a.example\"\n[tls]\nacme = \"on\"\n[smtp]\nunknown_recipients = \"accept\"").unwrap();
         assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
-        assert!(config.warnings[0].contains("metrics.listen"));
+        assert!(config.warnings[0].contains("tls.acme"));
     }
 
     #[test]

@@ -208,7 +208,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "smtp.postmaster",
         Kind::Mailbox,
         "",
-        "Mailbox in a served domain that gets mail for <Postmaster> and for postmaster at our own name.",
+        "Mailbox in a served domain that gets mail for <Postmaster>, and for postmaster and abuse at our own name; without one it is kept, see `pulsemx queue list --account operator`.",
     ),
     option(
         "smtp.online_mode",
@@ -401,7 +401,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "[]",
         "Where alerts for the operator go. This version writes them to the log.",
     ),
-    reserved("metrics.listen", Kind::Addresses, "\"127.0.0.1:9464\"", "Prometheus metrics."),
+    option(
+        "metrics.listen",
+        Kind::Addresses,
+        "[]",
+        "Figures for Prometheus at /metrics, over plain HTTP, for example \"127.0.0.1:9464\". They name no customer. None: not served.",
+    ),
     option("log.format", Kind::Choice(&["auto", "text", "json"]), "\"auto\"", "Lines for people or JSON. auto: text."),
     option("store.engine", Kind::Choice(&["sqlite"]), "\"sqlite\"", "Storage engine."),
 ];

@@ -12,7 +12,7 @@ use super::reply::{
 use super::request::{QueueFilter, Request};
 use crate::account::{
     Account, AccountError, AccountName, AccountStatus, AccountStore, Change, Directory, DirectoryHandle, LEAVING_FOR,
-    SealKey,
+    OPERATOR, SealKey,
 };
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
 use crate::delivery::Flushes;
@@ -223,7 +223,8 @@ impl Desk {
         limit: u32,
     ) -> Result<Reply, CommandError> {
         let directory = self.directory.load();
-        let account = account.map(|name| find(&directory, name).map(|a| a.id)).transpose()?;
+        let mail_of = |name: &AccountName| directory.mail_of(name.as_str()).ok_or_else(|| unknown_account(name));
+        let account = account.map(mail_of).transpose()?;
         let filter = match filter {
             QueueFilter::Held => StateFilter::Held,
             QueueFilter::Waiting => StateFilter::Waiting,
@@ -345,6 +346,7 @@ impl Desk {
             refused: all.iter().map(|a| a.refused).sum(),
             held_bytes: all.iter().map(|a| a.held_bytes).sum(),
             delivering: len(all.iter().filter(|a| a.delivering).count()),
+            postmaster: self.spool.usage(OPERATOR).waiting,
             smtp: self.running.as_ref().map(|running| running.smtp.shown()),
         }))
     }
@@ -389,6 +391,8 @@ impl Desk {
             .or_else(|| stored.get(&account.id).copied())
             .unwrap_or((LineState::New, None));
         let last_known = endpoint.and_then(|e| e.address_v4.map(Into::into).or(e.address_v6.map(Into::into)));
+        let families = self.running.as_ref().zip(line.as_ref()).map(|(r, line)| r.lines.families(line.endpoint));
+        let families = families.unwrap_or_default();
         AccountShown {
             account: account.name.clone(),
             status: account.status,
@@ -401,6 +405,8 @@ impl Desk {
             host: endpoint.map_or_else(|| self.hostname.clone(), |e| e.host.clone()),
             domains: directory.domains_of(account.id).iter().map(|d| d.name.clone()).collect(),
             loss_percent: line.as_ref().filter(|l| l.last_beat.is_some()).map(|l| l.loss_percent),
+            families: [families.v4, families.v6].into_iter().flatten().map(Into::into).collect(),
+            not_proven: families.not_proven,
             name_held_until: line.as_ref().and_then(|l| l.name_held_until),
             last_beat: line.as_ref().and_then(|l| l.last_beat_at),
             held: usage.waiting,

@@ -15,6 +15,11 @@ pub enum Unsendable {
     /// RFC 6531 §3.5 in the words of `553 5.6.7`.
     #[error("5.6.7 the mail server does not offer SMTPUTF8, which this message needs; the message is kept")]
     NeedsSmtpUtf8,
+    /// RFC 8689 §4.2.1: the sender demands a way that stays proven and encrypted.
+    #[error(
+        "5.7.30 the sender demands TLS (REQUIRETLS), which the mail server does not offer over a connection whose key is proven; the message is kept"
+    )]
+    NeedsRequireTls,
     /// A character that could end the command early.
     #[error("an address of the envelope has a character that cannot be sent safely; the message is kept")]
     UnsafeAddress,
@@ -51,6 +56,9 @@ pub fn script(
     if message.smtputf8 && !offered.smtputf8 {
         return Err(Unsendable::NeedsSmtpUtf8);
     }
+    if message.requires_tls && !offered.require_tls {
+        return Err(Unsendable::NeedsRequireTls);
+    }
     let mut parameters = Vec::new();
     if offered.size.is_some() {
         let trace = u64::try_from(message.trace.len()).unwrap_or(u64::MAX);
@@ -62,6 +70,9 @@ pub fn script(
     }
     if message.smtputf8 {
         parameters.push(MailParameter::SmtpUtfEight);
+    }
+    if message.requires_tls {
+        parameters.push(MailParameter::Other { keyword: "REQUIRETLS".to_owned(), value: None });
     }
     if offered.dsn {
         parameters.extend(mail_dsn(&message.dsn));
@@ -237,6 +248,7 @@ mod tests {
             accepted_at: chrono::DateTime::UNIX_EPOCH,
             reverse_path: ReversePath::parse(reverse_path, true).unwrap(),
             smtputf8,
+            requires_tls: false,
             body: BodyType::EightBitMime,
             dsn: MessageDsn::default(),
             trace: bytes::Bytes::from_static(b"R: x\r\n"),
@@ -296,6 +308,21 @@ mod tests {
         assert_eq!(compose(&utf8, Capabilities::default()), Err(Unsendable::NeedsSmtpUtf8));
         let odd = message("", &["\"a>b\"@firma.example"], false);
         assert_eq!(compose(&odd, Capabilities::default()), Err(Unsendable::UnsafeAddress));
+    }
+
+    #[test]
+    fn mail_that_demands_tls_leaves_with_its_demand_or_stays() {
+        let mut mail = message("a@x.example", &["b@firma.example"], false);
+        mail.requires_tls = true;
+        assert_eq!(
+            compose(&mail, Capabilities { dsn: true, ..Capabilities::default() }),
+            Err(Unsendable::NeedsRequireTls)
+        );
+        assert!(Unsendable::NeedsRequireTls.to_string().starts_with("5.7.30 "));
+        let offered = Capabilities { require_tls: true, ..Capabilities::default() };
+        assert!(compose(&mail, offered).unwrap().starts_with("MAIL FROM:<a@x.example> REQUIRETLS\r\n"));
+        mail.requires_tls = false;
+        assert!(!compose(&mail, offered).unwrap().contains("REQUIRETLS"));
     }
 
     #[test]

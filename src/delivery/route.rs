@@ -237,6 +237,7 @@ mod tests {
                 address_v4: None,
                 address_v6: None,
                 pin: None,
+                manners: None,
             })
             .collect();
         let ids = endpoints.iter().map(|endpoint| endpoint.id).collect();

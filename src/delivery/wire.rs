@@ -4,6 +4,7 @@
 //! reply that cannot be read after the final dot is a duplicate. What comes out is strict enough for any parser.
 
 use super::handing::Attributes;
+use crate::account::Manners;
 
 /// Characters kept of one reply line; RFC 5321 §4.5.3.1.5 allows 512 octets, more is cut.
 pub const REPLY_LINE_CHARS_MAX: usize = 512;
@@ -165,6 +166,8 @@ pub struct Capabilities {
     pub dsn: bool,
     /// RFC 3207 §4.
     pub starttls: bool,
+    /// RFC 8689 §3. Of use only where the server has proven its key over TLS.
+    pub require_tls: bool,
     /// What `XCLIENT` takes (Postfix); nothing where it is not offered.
     pub xclient: Attributes,
     /// What `XFORWARD` takes.
@@ -172,6 +175,16 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// What of it decides whether mail can ever go there.
+    #[must_use]
+    pub fn manners(self) -> Manners {
+        Manners {
+            octets_max: self.size.filter(|limit| *limit > 0),
+            eight_bit_mime: self.eight_bit_mime,
+            smtputf8: self.smtputf8,
+        }
+    }
+
     /// Reads the keywords, in any case; the first line is the server's name.
     #[must_use]
     pub fn parse(reply: &Reply) -> Self {
@@ -186,6 +199,7 @@ impl Capabilities {
                 "SMTPUTF8" => offered.smtputf8 = true,
                 "DSN" => offered.dsn = true,
                 "STARTTLS" => offered.starttls = true,
+                "REQUIRETLS" => offered.require_tls = true,
                 "XCLIENT" => offered.xclient = Attributes::parse(words),
                 "XFORWARD" => offered.xforward = Attributes::parse(words),
                 _ => {}

@@ -126,14 +126,29 @@ pub struct Header {
 /// One entry of an address list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ListedAddress {
-    /// 1 mail host to publish, 2 local address, 3 delegated prefix.
+    /// [`MAIL_HOST`](Self::MAIL_HOST), [`LOCAL`](Self::LOCAL) or [`PREFIX`](Self::PREFIX); others are passed over.
     pub kind: u8,
-    /// Bits of the prefix.
+    /// Bits of the prefix: 32 or 128 for one address.
     pub prefix: u8,
-    /// Where SMTP listens.
+    /// Where SMTP listens; 0 if that is not said.
     pub port: u16,
-    /// The address.
+    /// The address; of a prefix its first.
     pub address: IpAddr,
+}
+
+impl ListedAddress {
+    /// Kind: the mail server's address, to be published once it is proven (docs/PROTOCOL.md §5).
+    pub const MAIL_HOST: u8 = 1;
+    /// Kind: an address of the machine in its own network; shown only.
+    pub const LOCAL: u8 = 2;
+    /// Kind: a network that the provider has delegated to the line.
+    pub const PREFIX: u8 = 3;
+
+    /// One address of this kind.
+    #[must_use]
+    pub const fn one(kind: u8, address: IpAddr, port: u16) -> Self {
+        Self { kind, prefix: if address.is_ipv4() { 32 } else { 128 }, port, address }
+    }
 }
 
 /// What follows the header.
@@ -256,10 +271,22 @@ impl ClientDatagram {
 /// Whether the signature in the octets of an answer is that of the token. Dear: the last check of all.
 #[must_use]
 pub fn move_is_signed(answer: &[u8], public: &[u8; 32]) -> bool {
-    let Some((signed, rest)) = answer.split_at_checked(HEADER_OCTETS + 32) else { return false };
+    is_signed(MOVE_CONTEXT, answer, public)
+}
+
+/// Whether the signature in the octets of a server key is that of the token. As dear, and wanted only if the digest is
+/// not the one that is known.
+#[must_use]
+pub fn server_key_is_signed(server_key: &[u8], public: &[u8; 32]) -> bool {
+    is_signed(SERVER_KEY_CONTEXT, server_key, public)
+}
+
+/// Octets 80 to 143 sign the context and octets 0 to 79.
+fn is_signed(context: &[u8], datagram: &[u8], public: &[u8; 32]) -> bool {
+    let Some((signed, rest)) = datagram.split_at_checked(HEADER_OCTETS + 32) else { return false };
     let Some(signature) = rest.first_chunk::<64>() else { return false };
     let Ok(key) = VerifyingKey::from_bytes(public) else { return false };
-    key.verify_strict(&[MOVE_CONTEXT, signed].concat(), &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
+    key.verify_strict(&[context, signed].concat(), &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
 }
 
 impl Header {

@@ -89,6 +89,27 @@ fn a_signed_answer_is_believed_and_any_flipped_bit_is_not() {
     assert!(!move_is_signed(&answer.encode(&key, None), &public));
 }
 
+#[test]
+fn a_signed_server_key_is_believed_and_neither_a_flipped_bit_nor_an_answer_is() {
+    let datagram = |body| ClientDatagram { header: header(), body };
+    let key = token().client_to_server();
+    let public = token().move_key().verifying_key().to_bytes();
+    let body = ClientBody::ServerKey { digest: [9; 32], signature: [0; 64] };
+    let octets = datagram(body).encode(&key, Some(&token().move_key()));
+    assert_eq!(octets.len(), ANSWER_OCTETS);
+    assert!(server_key_is_signed(&octets, &public) && !move_is_signed(&octets, &public));
+    for bit in 0..octets.len() * 8 {
+        let mut flipped = octets.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(server_key_is_signed(&flipped, &public), bit >= 144 * 8, "bit {bit}");
+    }
+    // An answer of the same token, made to look like a server key, is signed for something else.
+    let body = ClientBody::Answer { cookie: [7; 16], seen: "203.0.113.7".parse().unwrap(), signature: [0; 64] };
+    let mut answer = datagram(body).encode(&key, Some(&token().move_key()));
+    answer[3] = 6;
+    assert!(!server_key_is_signed(&answer, &public));
+}
+
 fn any_address() -> impl Strategy<Value = IpAddr> {
     prop_oneof![
         any::<[u8; 4]>().prop_map(|o| IpAddr::from(o).to_canonical()),

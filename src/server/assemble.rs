@@ -7,15 +7,17 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::data_dir::{self, DataDirError};
+use super::figures;
 use super::health::Essentials;
 use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
 use super::names::NameSockets;
-use super::postroom::{Postroom, WaitingCounts, introduce};
+use super::postroom::{Postroom, WaitingCounts, acquaint, introduce};
 use super::reload::Reloader;
 use super::room_settings::{
     checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
 };
+use super::voucher::{self, VoucherRooms};
 use super::{greeter, listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
@@ -130,6 +132,7 @@ struct Sockets {
     smtp: Vec<tokio::net::TcpListener>,
     web: Vec<std::net::TcpListener>,
     update: Vec<std::net::TcpListener>,
+    metrics: Vec<std::net::TcpListener>,
     names: NameSockets,
 }
 
@@ -144,6 +147,7 @@ impl Sockets {
             smtp: smtp.map_err(|e| StartError::Listen(e.to_string()))?,
             web: inherited.web,
             update: inherited.update,
+            metrics: bind_http(&config.metrics_listen, "metrics", "metrics.listen")?,
             names: NameSockets::bind(config)?,
         };
         if open.heartbeat.is_empty() {
@@ -353,8 +357,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let postroom =
         Arc::new(Postroom { spool: Arc::clone(&spool), flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
-    deliveries.ask_for_beats(Arc::clone(&updates) as _);
-    updates.prove_by(Arc::clone(&deliveries));
+    acquaint(&deliveries, &updates, &pages);
     dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
     let recipients = start_recipients(&store, &stops).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients };
@@ -364,14 +367,14 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     shared.readiness.ready("smtp");
     let keeper = start_keeper(config, &shared, &seal, Arc::clone(&liveness), &beats, shared.dns.clone());
     introduce(&deliveries, &keeper, &shared.recipients);
+    start_voucher(&shared, &deliveries, &beats, &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let web_rooms = shared.web_rooms(beat_rooms.clone());
     let mut web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
-    let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()));
-    let reloads = reloads.map(|reloader| reloader as _);
+    let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()) as _);
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, &smtp_server, reloads);
     let Shared { store, spool, lines, directory, readiness, updates, recipients, .. } = shared;
     tokio::spawn(alert::driver::run(Arc::clone(&lines), alarms, directory, told, stops.rooms.clone()));
@@ -380,6 +383,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let essentials = Essentials::watched(&store, (&beats, &liveness), &readiness, &stops.rooms);
     tokio::spawn(maintain::run(spool, store, keeper, (updates, recipients), keeping, stops.rooms.clone()));
     readiness.ready("control");
+    figures::serve(sockets.metrics, (&desk, &essentials, &lines, &readiness), &stops.rooms)?;
     Ok(RunningServer {
         smtp_all,
         heartbeat_all: beats.addresses(),
@@ -395,6 +399,16 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
         essentials,
         socket_path: config.control_socket(),
     })
+}
+
+fn start_voucher(shared: &Shared, deliveries: &Arc<Deliveries>, beats: &Arc<BeatServer>, stops: &Stops) {
+    let rooms = VoucherRooms {
+        accounts: Arc::clone(&shared.store) as _,
+        directory: shared.directory.clone(),
+        deliveries: Arc::clone(deliveries),
+        spool: Arc::clone(&shared.spool),
+    };
+    tokio::spawn(voucher::run(rooms, beats.key_reports(), stops.rooms.clone()));
 }
 
 fn start_keeper(

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::account::{
     Account, AccountError, AccountStatus, AccountStore, BeatKeyRecord, Change, Directory, DirectoryHandle, LEAVING_FOR,
-    SealKey,
+    Manners, SealKey,
 };
 use crate::base::{Clock, EndpointId, WallTime};
 use crate::control::DirectoryKeeper;
@@ -125,6 +125,15 @@ impl PinKeeper for Keeper {
     async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Result<(), AccountError> {
         self.accounts.set_pin(endpoint, pin, change).await?;
         self.reload().await
+    }
+
+    async fn set_manners(&self, endpoint: EndpointId, manners: Manners) -> Result<(), AccountError> {
+        let _turn = self.turn.lock().await;
+        self.accounts.set_manners(endpoint, manners).await?;
+        // Nothing else of the directory changed, and all servers may be heard for the first time in one hour.
+        let directory = Directory::clone(&self.directory.load()).with_manners(endpoint, manners);
+        self.directory.replace(directory);
+        Ok(())
     }
 }
 

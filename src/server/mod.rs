@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod data_dir;
+mod figures;
 mod files;
 mod greeter;
 mod health;
@@ -15,6 +16,7 @@ pub mod reload;
 mod room_settings;
 pub mod run;
 pub mod stopped;
+mod voucher;
 
 pub use assemble::{Extras, RunningServer, StartError, start};
 pub use run::serve;

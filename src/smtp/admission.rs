@@ -3,8 +3,8 @@
 
 use super::path::ForwardPath;
 use super::reply::{self, Reply};
-use super::settings::{RECIPIENTS_MAX, Settings};
-use crate::account::{Account, AccountStatus, Directory, Kept, SUSPENDED_TAKES_MAIL_FOR, ServedDomain};
+use super::settings::{OPERATOR_OCTETS_MAX, RECIPIENTS_MAX, Settings};
+use crate::account::{Account, AccountStatus, Directory, Kept, OPERATOR, SUSPENDED_TAKES_MAIL_FOR, ServedDomain};
 use crate::base::{AccountId, DomainName, LocalPart, Mailbox, WallTime};
 use crate::recipient::Judgement;
 use crate::spool::{NewRecipient, RecipientDsn, Usage};
@@ -37,8 +37,10 @@ pub fn admit(
 ) -> Result<NewRecipient, Reply> {
     let recipient = match path {
         ForwardPath::Routed(_) => return Err(reply::ROUTED),
-        ForwardPath::Postmaster => operator(around)?,
-        ForwardPath::Mailbox(mailbox) if is_for_the_operator(mailbox, around.settings) => operator(around)?,
+        ForwardPath::Postmaster => operator(None, around)?,
+        ForwardPath::Mailbox(mailbox) if is_for_the_operator(mailbox, around.settings) => {
+            operator(Some(mailbox), around)?
+        }
         ForwardPath::Mailbox(mailbox) => served(mailbox, reply::NOT_SERVED, around)?,
     };
     if accepted.len() >= RECIPIENTS_MAX && !accepted.iter().any(|known| known.is_same_mailbox(&recipient)) {
@@ -54,8 +56,20 @@ pub fn admit(
 #[must_use]
 pub fn has_room(account: AccountId, octets: u64, around: &Surroundings<'_>) -> bool {
     let held = (around.usage)(account).octets;
-    let limit = around.settings.account_octets_max.0.min(around.fair_share.unwrap_or(u64::MAX));
+    let own = if account == OPERATOR { OPERATOR_OCTETS_MAX } else { around.settings.account_octets_max.0 };
+    let limit = own.min(around.fair_share.unwrap_or(u64::MAX));
     held < limit && held.saturating_add(octets) <= limit
+}
+
+/// Why the recipient's own server could never take a message of so many octets, as it spoke when it was last heard. No
+/// limit is known of one that was never heard.
+#[must_use]
+pub fn never_taken(recipient: &NewRecipient, octets: u64, smtputf8: bool, directory: &Directory) -> Option<Reply> {
+    let served = directory.served(recipient.mailbox.domain()?)?;
+    if smtputf8 && directory.none_takes_smtputf8(served.endpoints) {
+        return Some(reply::NO_SMTPUTF8_THERE);
+    }
+    directory.octets_max_of(served.endpoints).filter(|limit| octets > *limit).map(|_| reply::TOO_BIG_THERE)
 }
 
 /// `postmaster@` and `abuse@` our own host name are the operator's, as `<Postmaster>` is (RFC 2142 §4, RFC 2142 §5).
@@ -63,11 +77,14 @@ fn is_for_the_operator(mailbox: &Mailbox, settings: &Settings) -> bool {
     mailbox.domain() == Some(&settings.hostname) && mailbox.local_part.is_role()
 }
 
-/// The mailbox that the operator named. One in a domain that is not served is the operator's mistake: senders come
-/// again until it is mended.
-fn operator(around: &Surroundings<'_>) -> Result<NewRecipient, Reply> {
-    let mailbox = around.settings.postmaster.as_ref().ok_or(reply::NO_POSTMASTER)?;
-    served(mailbox, reply::NO_POSTMASTER, around)
+/// The mailbox that the operator named; without one the mail is kept for him here. One in a domain that is not served is
+/// the operator's mistake: senders come again until it is mended.
+fn operator(named: Option<&Mailbox>, around: &Surroundings<'_>) -> Result<NewRecipient, Reply> {
+    if let Some(mailbox) = &around.settings.postmaster {
+        return served(mailbox, reply::NO_POSTMASTER, around);
+    }
+    let mailbox = named.cloned().unwrap_or_else(|| Mailbox::postmaster(&around.settings.hostname));
+    Ok(NewRecipient { account: OPERATOR, mailbox, dsn: RecipientDsn::default() })
 }
 
 fn served(mailbox: &Mailbox, stranger: Reply, around: &Surroundings<'_>) -> Result<NewRecipient, Reply> {

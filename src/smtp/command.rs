@@ -66,6 +66,8 @@ pub struct MailCommand {
     pub body: BodyType,
     /// `SMTPUTF8` (RFC 6531 §3.4).
     pub smtputf8: bool,
+    /// `REQUIRETLS` (RFC 8689 §3).
+    pub requires_tls: bool,
     /// `RET=` and `ENVID=` (RFC 3461 §4.3, RFC 3461 §4.4).
     pub dsn: MessageDsn,
 }
@@ -174,20 +176,21 @@ fn parameters(rest: &str) -> Result<impl Iterator<Item = (&str, Option<&str>)>, 
 fn mail(rest: &str) -> Result<MailCommand, Reply> {
     let (inner, rest) = path::split(after_keyword(rest, "FROM:")?).map_err(|_| reply::BAD_SENDER)?;
     let reverse_path = path::reverse_path(inner).map_err(|_| reply::BAD_SENDER)?;
-    let (mut declared_octets, mut body, mut smtputf8) = (None, None, false);
+    let (mut declared_octets, mut body, mut smtputf8, mut requires_tls) = (None, None, false, false);
     let mut dsn = MessageDsn::default();
     for (key, value) in parameters(rest)? {
         match (key.to_ascii_uppercase().as_str(), value) {
             ("SIZE", Some(value)) if declared_octets.is_none() => declared_octets = Some(size(value)?),
             ("BODY", Some(value)) if body.is_none() => body = Some(body_type(value)?),
             ("SMTPUTF8", None) if !smtputf8 => smtputf8 = true,
+            ("REQUIRETLS", None) if !requires_tls => requires_tls = true,
             ("RET", Some(value)) if dsn.ret.is_none() => {
                 dsn.ret = Some(value.parse().map_err(|_| reply::BAD_SYNTAX)?);
             }
             ("ENVID", Some(value)) if dsn.envelope_id.is_none() => {
                 dsn.envelope_id = Some(dsn::envelope_id(value)?);
             }
-            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID", _) => return Err(reply::BAD_SYNTAX),
+            ("SIZE" | "BODY" | "SMTPUTF8" | "REQUIRETLS" | "RET" | "ENVID", _) => return Err(reply::BAD_SYNTAX),
             _ => return Err(reply::UNKNOWN_PARAMETER),
         }
     }
@@ -195,7 +198,8 @@ fn mail(rest: &str) -> Result<MailCommand, Reply> {
     if !is_ascii && !smtputf8 {
         return Err(reply::NEEDS_SMTPUTF8);
     }
-    Ok(MailCommand { reverse_path, is_ascii, declared_octets, body: body.unwrap_or_default(), smtputf8, dsn })
+    let body = body.unwrap_or_default();
+    Ok(MailCommand { reverse_path, is_ascii, declared_octets, body, smtputf8, requires_tls, dsn })
 }
 
 /// Up to 20 digits (RFC 1870 §4).
@@ -212,8 +216,11 @@ fn body_type(value: &str) -> Result<BodyType, Reply> {
         Ok(BodyType::SevenBit)
     } else if value.eq_ignore_ascii_case("8BITMIME") {
         Ok(BodyType::EightBitMime)
-    } else {
+    } else if value.is_empty() {
         Err(reply::BAD_SYNTAX)
+    } else {
+        // BINARYMIME is not offered, and nobody has another one.
+        Err(reply::UNKNOWN_PARAMETER)
     }
 }
 

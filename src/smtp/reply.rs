@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
 
+use super::session::Security;
 use super::settings::RECIPIENTS_MAX;
 use crate::base::{DomainName, SpoolId, WallTime};
 
@@ -32,6 +33,8 @@ pub enum Whereabouts {
     Doubtful,
     /// No beat was ever heard.
     NeverSeen,
+    /// It is mail for the postmaster of this host, which no primary gets.
+    Here,
 }
 
 impl Reply {
@@ -82,16 +85,20 @@ pub fn greeting(hostname: &DomainName) -> Reply {
 /// The answer to EHLO: one line for each extension (RFC 5321 §4.1.1.1).
 ///
 /// LIMITS tells what really holds: recipients of a transaction, and no MAILMAX, since a session takes any number of
-/// messages (RFC 9422 §4). REQUIRETLS is not offered: it promises that the next hop proves who it is
-/// (RFC 8689 §4.2.1), and delivery cannot keep that promise yet. BINARYMIME neither: the way out speaks DATA.
+/// messages (RFC 9422 §4). BINARYMIME is not offered: the way out speaks DATA. `tls`: what the way itself allows,
+/// STARTTLS before it and REQUIRETLS under it (RFC 8689 §3).
 #[must_use]
-pub fn ehlo(hostname: &DomainName, message_octets_max: u64, offers_starttls: bool) -> Reply {
-    let starttls = if offers_starttls { "\nSTARTTLS" } else { "" };
+pub fn ehlo(hostname: &DomainName, message_octets_max: u64, tls: &Security) -> Reply {
+    let tls = match tls {
+        Security::Plain { offers_tls: true } => "\nSTARTTLS",
+        Security::Plain { offers_tls: false } => "",
+        Security::Tls { .. } => "\nREQUIRETLS",
+    };
     Reply::with_text(
         250,
         "",
         format!(
-            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\nETRN\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN{starttls}\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={RECIPIENTS_MAX}"
+            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\nETRN\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN{tls}\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={RECIPIENTS_MAX}"
         ),
     )
 }
@@ -114,6 +121,7 @@ pub fn stored(id: SpoolId, domain: &DomainName, further_domains: usize, primary:
         Whereabouts::There => format!("{id} stored, on its way to {domain}{also}"),
         Whereabouts::Doubtful => format!("{id} held for {domain}{also}, primary missed a heartbeat"),
         Whereabouts::NeverSeen => format!("{id} held for {domain}{also}, primary not seen yet"),
+        Whereabouts::Here => format!("{id} kept for the postmaster of {domain}{also}"),
         Whereabouts::Missing { since: None } => format!("{id} held for {domain}{also}, primary offline"),
         Whereabouts::Missing { since: Some(since) } => {
             format!("{id} held for {domain}{also}, primary offline since {}", since.format("%Y-%m-%dT%H:%MZ"))
@@ -154,7 +162,7 @@ pub const UNVERIFIED: Reply =
 pub const DISK_FULL: Reply = Reply::new(452, "4.3.1", "not enough disk space here; try again later");
 /// The account's share of the spool is used up.
 pub const ACCOUNT_FULL: Reply = Reply::new(452, "4.2.2", "too much mail is waiting for this customer; try again later");
-/// `<Postmaster>` without a place to go.
+/// The mailbox named for `<Postmaster>` is in no served domain.
 pub const NO_POSTMASTER: Reply = Reply::new(450, "4.2.1", "postmaster mailbox is not set up; try again later");
 /// More recipients than one transaction takes.
 pub const TOO_MANY_RECIPIENTS: Reply =
@@ -181,8 +189,10 @@ pub const HELP: Reply = Reply::new(
 );
 /// STARTTLS accepted.
 pub const START_TLS: Reply = Reply::new(220, "2.0.0", "ready for TLS");
-/// STARTTLS in a session that has TLS, or without a certificate.
+/// STARTTLS without a certificate.
 pub const NO_TLS: Reply = Reply::new(502, "5.5.1", "STARTTLS is not offered here");
+/// STARTTLS in a session that has TLS (RFC 3207 §4.2: it is not offered again).
+pub const TLS_ALREADY: Reply = Reply::new(503, "5.5.1", "this session has TLS already");
 /// Octets came behind STARTTLS before the handshake: somebody injects (RFC 3207 §6).
 pub const TLS_INJECTION: Reply = Reply::new(554, "5.5.1", "nothing may follow STARTTLS before the handshake");
 
@@ -214,6 +224,8 @@ pub const BAD_OCTETS: Reply = Reply::new(500, "5.5.2", "line has characters that
 pub const BARE_LF_COMMAND: Reply = Reply::new(500, "5.5.2", "lines end with CR and LF, not with LF alone");
 /// An HTTP request.
 pub const NOT_HTTP: Reply = Reply::new(554, "5.5.1", "this is a mail server");
+/// TLS from the first octet on, as on port 465.
+pub const NOT_TLS_YET: Reply = Reply::new(554, "5.5.1", "TLS begins with STARTTLS here");
 /// Parameters of a command that are not as the RFC has them.
 pub const BAD_SYNTAX: Reply = Reply::new(501, "5.5.4", "syntax error in parameters");
 /// Something that is no domain name or address literal after EHLO.
@@ -228,6 +240,12 @@ pub const NEEDS_SMTPUTF8: Reply = Reply::new(553, "5.6.7", "address beyond ASCII
 pub const UNKNOWN_PARAMETER: Reply = Reply::new(555, "5.5.4", "parameter not recognised");
 /// Declared or real size above the limit (RFC 1870 §6.1, §6.3).
 pub const TOO_BIG: Reply = Reply::new(552, "5.3.4", "message is bigger than this host takes");
+
+/// Bigger than the recipient's own server said that it takes: it could only be refused later (RFC 1870 §6.2).
+pub const TOO_BIG_THERE: Reply = Reply::new(552, "5.3.4", "message is bigger than the recipient's own server takes");
+/// The recipient's own server does not know SMTPUTF8 (RFC 6531 §3.5).
+pub const NO_SMTPUTF8_THERE: Reply =
+    Reply::new(553, "5.6.7", "the recipient's own server does not take mail that needs SMTPUTF8");
 
 /// MAIL, RCPT or DATA before EHLO.
 pub const EHLO_FIRST: Reply = Reply::new(503, "5.5.1", "say EHLO first");
@@ -299,10 +317,12 @@ mod tests {
     fn ehlo_lists_starttls_only_where_it_is_offered() {
         let name = DomainName::parse("mx.example").unwrap();
         assert_eq!(
-            wire(&ehlo(&name, 1000, true)),
+            wire(&ehlo(&name, 1000, &Security::Plain { offers_tls: true })),
             "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-ETRN\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250-ENHANCEDSTATUSCODES\r\n250 LIMITS RCPTMAX=1000\r\n"
         );
-        assert!(!wire(&ehlo(&name, 1000, false)).contains("STARTTLS"));
+        assert!(!wire(&ehlo(&name, 1000, &Security::Plain { offers_tls: false })).contains("TLS"));
+        let under_tls = wire(&ehlo(&name, 1000, &Security::Tls { facts: String::new() }));
+        assert!(under_tls.contains("250-REQUIRETLS\r\n") && !under_tls.contains("STARTTLS"));
     }
 
     #[test]

@@ -167,6 +167,7 @@ pub(super) struct Envelope {
     pub(super) declared_octets: Option<u64>,
     pub(super) body: BodyType,
     pub(super) smtputf8: bool,
+    pub(super) requires_tls: bool,
     pub(super) dsn: MessageDsn,
     pub(super) recipients: Vec<NewRecipient>,
 }
@@ -204,6 +205,8 @@ pub(super) struct Receipt {
     pub(super) id: SpoolId,
     pub(super) domain: DomainName,
     pub(super) further_domains: usize,
+    /// For the operator alone.
+    pub(super) is_for_us: bool,
     pub(super) has_pieces_ahead: bool,
 }
 
@@ -220,6 +223,9 @@ pub(super) enum State {
     Handshake,
     Closed,
 }
+
+/// First octet of a TLS handshake (RFC 8446 §5.1).
+const TLS_RECORD: u8 = 0x16;
 
 /// How much of the next line is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -375,7 +381,8 @@ impl Session {
                 self.pace.handle_progress(now);
                 self.counters.stored();
                 self.idle_commands = 0;
-                let primary = whereabouts(&receipt.domain, world);
+                self.errors = 0;
+                let primary = if receipt.is_for_us { Whereabouts::Here } else { whereabouts(&receipt.domain, world) };
                 self.say(&reply::stored(receipt.id, &receipt.domain, receipt.further_domains, primary));
             }
             Committed::NotStored | Committed::Unknown => {
@@ -435,24 +442,33 @@ impl Session {
 
     /// Takes one line off `input` and answers it. False when none is complete.
     fn take_line(&mut self, input: &mut BytesMut, world: &dyn World, now: Moment) -> bool {
+        if matches!(self.state, State::Fresh) && self.line == Line::Ordinary && input.first() == Some(&TLS_RECORD) {
+            // A handshake has LFs in it anywhere, or none: the peer would wait for us as long as we for it.
+            self.close(&reply::NOT_TLS_YET);
+            return true;
+        }
         let Some(end) = memchr::memchr(b'\n', input) else {
             if input.len() > COMMAND_OCTETS_MAX {
+                // A CR at its end may belong to the LF that comes next.
+                let has_cr = input.ends_with(b"\r");
                 self.line = Line::Overlong;
                 input.clear();
+                input.extend_from_slice(if has_cr { b"\r" } else { b"" });
             }
             return false;
         };
         let line = input.split_to(end);
         input.advance(1);
         self.pace.handle_command(now);
-        if std::mem::replace(&mut self.line, Line::Ordinary) == Line::Overlong || line.len() + 1 > COMMAND_OCTETS_MAX {
-            self.refuse(&reply::LINE_TOO_LONG);
-            return true;
-        }
+        let is_overlong = std::mem::replace(&mut self.line, Line::Ordinary) == Line::Overlong;
         let Some(line) = line.strip_suffix(b"\r") else {
             self.close(&reply::BARE_LF_COMMAND);
             return true;
         };
+        if is_overlong || line.len() + 2 > COMMAND_OCTETS_MAX {
+            self.refuse(&reply::LINE_TOO_LONG);
+            return true;
+        }
         match command::parse(line) {
             Ok(command) => self.obey(command, input, world, now),
             Err(reply) => self.refuse(&reply),
@@ -468,7 +484,7 @@ impl Session {
             return;
         }
         match command {
-            Command::Ehlo(name) => self.ehlo(name),
+            Command::Ehlo(name) => self.ehlo(name, world),
             Command::Helo(name) => self.helo(name),
             Command::Mail(mail) => self.mail(mail, world, now),
             Command::Rcpt(rcpt) => self.rcpt(rcpt, world, now),

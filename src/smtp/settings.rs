@@ -41,6 +41,10 @@ pub const TRANSACTIONS_PER_NETWORK_MAX: u32 = 100;
 /// Connections that wait to be taken from the kernel, per listener: a burst is greeted, not refused.
 pub const LISTEN_BACKLOG: i32 = 1024;
 
+/// Octets kept for the operator where he has named no mailbox for the postmaster; beyond, such mail is deferred. His mail
+/// is little, and strangers choose what comes.
+pub const OPERATOR_OCTETS_MAX: u64 = 64 * 1024 * 1024;
+
 /// What an operator may set. Nothing in it can make this a relay or acknowledge before the spool has committed.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -51,8 +55,7 @@ pub struct Settings {
     /// Content one account may have in the spool; beyond it mail is deferred with 452.
     pub account_octets_max: ByteCount,
     /// Where mail for `<Postmaster>`, and for `postmaster@` and `abuse@` our own name, goes (RFC 5321 §4.5.1). Has to be
-    /// in a served domain;
-    /// unset, such mail is deferred with 450 until the operator names somebody.
+    /// in a served domain; unset, such mail is kept here for the operator.
     pub postmaster: Option<Mailbox>,
     /// Sessions at a time; the next is told 421.
     pub sessions_max: u32,

@@ -40,6 +40,8 @@ pub struct Introduction {
     pub body: BodyType,
     /// `SMTPUTF8`.
     pub smtputf8: bool,
+    /// `REQUIRETLS`.
+    pub requires_tls: bool,
     /// `RET` and `ENVID`.
     pub dsn: MessageDsn,
 }
@@ -132,6 +134,7 @@ impl Session {
             declared_octets: envelope.declared_octets,
             body: envelope.body,
             smtputf8: envelope.smtputf8,
+            requires_tls: envelope.requires_tls,
             dsn: envelope.dsn.clone(),
         };
         Some(Question { introduction, recipient })

@@ -70,6 +70,8 @@ pub struct NewMessage {
     pub recipients: Vec<NewRecipient>,
     /// `SMTPUTF8` was asked for (RFC 6531 §3.4).
     pub smtputf8: bool,
+    /// `REQUIRETLS` was asked for: it leaves over proven TLS only (RFC 8689 §4.2.1).
+    pub requires_tls: bool,
     /// `BODY=`.
     pub body: BodyType,
     /// `RET` and `ENVID`.
@@ -122,6 +124,8 @@ pub struct Claimed {
     pub reverse_path: ReversePath,
     /// See [`NewMessage::smtputf8`].
     pub smtputf8: bool,
+    /// See [`NewMessage::requires_tls`].
+    pub requires_tls: bool,
     /// See [`NewMessage::body`].
     pub body: BodyType,
     /// See [`NewMessage::dsn`].

@@ -10,6 +10,7 @@ mod crowd;
 mod days;
 mod drawing;
 pub mod driver;
+mod family;
 mod format;
 mod handlers;
 mod history;

@@ -174,6 +174,7 @@ async fn fill(store: &SqliteStore, accounts: usize, port: u16) -> HashMap<Endpoi
                 reverse_path: ReversePath::parse("a@sender.example", false).unwrap(),
                 recipients: vec![NewRecipient { account, mailbox: mailbox.clone(), dsn: RecipientDsn::default() }],
                 smtputf8: false,
+                requires_tls: false,
                 body: BodyType::SevenBit,
                 dsn: MessageDsn::default(),
                 trace: Bytes::from_static(b"Received: from a by b; now\r\n"),

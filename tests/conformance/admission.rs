@@ -91,6 +91,15 @@ fn a_suspended_customer_keeps_mail_and_a_leaving_one_defers() {
     assert!(peer.ask("RCPT TO:<b@leaving.example>", 450).starts_with("450 4.3.2"));
 }
 
+/// A TLS handshake need not have a line end in it; without a word both sides would wait for the other.
+#[test]
+fn tls_from_the_first_octet_on_is_told_how_it_begins_here() {
+    let mut peer = Server::start().connect();
+    peer.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    assert!(peer.hear(554).contains("STARTTLS"));
+    assert!(peer.is_closed());
+}
+
 #[test]
 fn browsers_and_proxies_are_shown_the_door() {
     let target = Target::start();

@@ -27,5 +27,6 @@ mod rfc3848;
 mod rfc5321;
 mod rfc6152;
 mod rfc6531;
+mod rfc8689;
 mod rfc9422;
 mod support;

@@ -67,7 +67,7 @@ fn what_was_said_before_the_handshake_is_forgotten() {
     peer.ask("DATA", 503);
     peer.ask("MAIL FROM:<a@sender.example>", 503);
     peer.ask("EHLO sender.example", 250);
-    peer.ask("STARTTLS", 502);
+    peer.ask("STARTTLS", 503);
     peer.ask("RCPT TO:<b@firma.example>", 503);
 }
 

@@ -24,3 +24,12 @@ fn a_body_type_that_is_not_offered_is_refused() {
     peer.send("MAIL FROM:<a@sender.example> BODY=BINARYMIME\r\n");
     assert!(peer.hear_any().starts_with('5'));
 }
+
+/// RFC 5321 §4.1.1.11: 555 for what is not known, 501 for what is not written as it should be.
+#[test]
+fn a_body_type_that_nobody_has_is_a_parameter_that_is_not_known() {
+    let mut peer = Server::start().greeted();
+    peer.ask("MAIL FROM:<a@sender.example> BODY=BINARYMIME", 555);
+    peer.ask("MAIL FROM:<a@sender.example> BODY=", 501);
+    peer.ask("MAIL FROM:<a@sender.example> BODY=7BIT BODY=7BIT", 501);
+}

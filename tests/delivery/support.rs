@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pulsemx::account::{Account, AccountError, AccountStatus, Change, Directory, DirectoryHandle, Domain, Endpoint};
+use pulsemx::account::{
+    Account, AccountError, AccountStatus, Change, Directory, DirectoryHandle, Domain, Endpoint, Manners,
+};
 use pulsemx::base::{AccountId, Clock, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::delivery::{
     AfterRefusal, Alarm, Deliveries, FlushView, Flushes, PinKeeper, RetryTimes, Settings, Timeouts,
@@ -422,6 +424,7 @@ impl Spool {
             accepted_at: Clock.wall(),
             reverse_path: ReversePath::parse(mail.from, true).unwrap(),
             smtputf8: false,
+            requires_tls: false,
             body: BodyType::SevenBit,
             dsn: MessageDsn::default(),
             trace: Bytes::from_static(TRACE),
@@ -763,12 +766,15 @@ pub(crate) struct World {
     pub(crate) directory: DirectoryHandle,
     pub(crate) shutdown: CancellationToken,
     pub(crate) bell: Bell,
+    /// What was noted of the primary, oldest first.
+    pub(crate) manners: Arc<Mutex<Vec<Manners>>>,
     alarms: Mutex<broadcast::Receiver<Alarm>>,
 }
 
 /// Keeps pins in the directory alone.
 struct Pins {
     directory: DirectoryHandle,
+    manners: Arc<Mutex<Vec<Manners>>>,
     bell: Bell,
 }
 
@@ -777,6 +783,13 @@ impl PinKeeper for Pins {
     async fn set_pin(&self, _: EndpointId, pin: Option<[u8; 32]>, _: Change) -> Result<(), AccountError> {
         let port = self.directory.load().endpoint(ENDPOINT).unwrap().smtp_port;
         self.directory.replace(directory_with(port, AccountStatus::Active, pin));
+        self.bell.ring();
+        Ok(())
+    }
+
+    async fn set_manners(&self, _: EndpointId, manners: Manners) -> Result<(), AccountError> {
+        self.manners.lock().unwrap().push(manners);
+        self.directory.replace(Directory::clone(&self.directory.load()).with_manners(ENDPOINT, manners));
         self.bell.ring();
         Ok(())
     }
@@ -804,6 +817,7 @@ pub(crate) fn directory_with(port: u16, status: AccountStatus, pin: Option<[u8; 
         address_v4: None,
         address_v6: None,
         pin,
+        manners: None,
     };
     let domain = Domain { name: name("firma.example"), account: ACCOUNT, endpoints: vec![ENDPOINT] };
     Directory::new(vec![account], vec![endpoint], vec![domain], Vec::new())
@@ -861,9 +875,14 @@ impl World {
             shutdown.clone(),
         )
         .unwrap();
-        deliveries.keep_pins(Arc::new(Pins { directory: directory.clone(), bell: bell.clone() }));
+        let manners = Arc::new(Mutex::new(Vec::new()));
+        deliveries.keep_pins(Arc::new(Pins {
+            directory: directory.clone(),
+            manners: manners.clone(),
+            bell: bell.clone(),
+        }));
         let alarms = Mutex::new(deliveries.alarms());
-        let world = Self { primary, spool, lines, deliveries, directory, shutdown, bell, alarms };
+        let world = Self { primary, spool, lines, deliveries, directory, shutdown, bell, manners, alarms };
         world.watch_views();
         // The look at every account at the start is over before the test moves a line.
         for _ in 0..50 {

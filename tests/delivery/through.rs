@@ -189,6 +189,7 @@ fn begin(world: &World) -> Box<dyn Passage> {
         declared_octets: None,
         body: BodyType::SevenBit,
         smtputf8: false,
+        requires_tls: false,
         dsn: MessageDsn::default(),
     })
 }
@@ -205,6 +206,7 @@ fn message(id: i64) -> NewMessage {
         reverse_path: ReversePath::parse("a@b.example", false).unwrap(),
         recipients: vec![recipient("a@firma.example")],
         smtputf8: false,
+        requires_tls: false,
         body: BodyType::SevenBit,
         dsn: MessageDsn::default(),
         trace: Bytes::from_static(TRACE),

@@ -6,11 +6,10 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{PULSEMX_BEAT, Server, now, wait_for};
+use crate::support::{PULSEMX_BEAT, Relay, Server, now, wait_for};
 
 /// A server that speaks HTTPS as `localhost` as well, and the certificate to believe.
 struct Secure {
@@ -37,50 +36,6 @@ impl Secure {
         fs::write(server.config(), text.replace(&web, &both) + &tls).unwrap();
         server.run();
         Self { server, https: format!("https://localhost:{port}/"), ca }
-    }
-}
-
-/// Passes datagrams on between a client and the server, from an address of the client's, while it is told to.
-struct Relay {
-    address: SocketAddr,
-    works: Arc<AtomicBool>,
-}
-
-impl Relay {
-    fn start(own: &str, server: SocketAddr) -> Self {
-        let inner = Arc::new(UdpSocket::bind((own, 0)).unwrap());
-        let outer = Arc::new(UdpSocket::bind((own, 0)).unwrap());
-        outer.connect(server).unwrap();
-        let relay = Self { address: inner.local_addr().unwrap(), works: Arc::new(AtomicBool::new(true)) };
-        let client: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
-        let (works, from, to) = (Arc::clone(&relay.works), Arc::clone(&inner), Arc::clone(&outer));
-        let known = Arc::clone(&client);
-        std::thread::spawn(move || {
-            let mut octets = [0; 512];
-            while let Ok((length, peer)) = from.recv_from(&mut octets) {
-                *known.lock().unwrap() = Some(peer);
-                if works.load(Ordering::SeqCst) {
-                    let _ = to.send(&octets[..length]);
-                }
-            }
-        });
-        let works = Arc::clone(&relay.works);
-        std::thread::spawn(move || {
-            let mut octets = [0; 512];
-            loop {
-                // Fails while the server is away.
-                let Ok(length) = outer.recv(&mut octets) else { continue };
-                let peer = *client.lock().unwrap();
-                if let Some(peer) = peer.filter(|_| works.load(Ordering::SeqCst)) {
-                    let _ = inner.send_to(&octets[..length], peer);
-                }
-            }
-        });
-        relay
-    }
-
-    fn set(&self, works: bool) {
-        self.works.store(works, Ordering::SeqCst);
     }
 }
 

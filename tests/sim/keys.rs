@@ -16,7 +16,7 @@ fn is_heard(world: &World) -> bool {
 fn rotated(world: &mut World, token: &Token) {
     let now = world.moment();
     let client = Client::new(ClientKeys::new(token), ClientSettings::default(), [77; 32], now);
-    world.nodes = vec![Node { client, address: "203.0.113.7:43000".parse().unwrap(), events: Vec::new() }];
+    world.nodes = vec![Node { client, behind: 0, address: "203.0.113.7:43000".parse().unwrap(), events: Vec::new() }];
 }
 
 #[test]

@@ -85,12 +85,13 @@ async fn a_client_goes_online_over_loopback_and_says_goodbye() {
     let server = BeatServer::start(settings, vec![socket], vec![key], liveness.clone(), &shutdown).unwrap();
 
     let options = Options {
-        server: server.addresses()[0].to_string(),
+        servers: vec![server.addresses()[0].to_string()],
         token,
         interval: Some(Duration::from_secs(1)),
         bind: None,
         one_family: false,
         mail: None,
+        delegated: None,
         https: None,
         ca_file: None,
         token_file: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::TimeZone;
 use pulsemx::base::{AccountId, EndpointId, Moment, WallTime};
 use pulsemx::heartbeat::client::{Client, ClientEvent, ClientKeys, ClientSettings};
-use pulsemx::heartbeat::datagram::{ClientBody, ClientDatagram};
+use pulsemx::heartbeat::datagram::{ClientBody, ClientDatagram, ListedAddress};
 use pulsemx::heartbeat::server::path::Source;
 use pulsemx::heartbeat::server::table::BATCH_MAX;
 use pulsemx::heartbeat::server::{BeatEvent, BeatListener, OpenedBeatKey, Received, Settings, Standing, Table};
@@ -61,6 +61,9 @@ impl BeatListener for Watch {
         self.told.lock().unwrap().push(event.clone());
         self.board.lock().unwrap().handle_event(event, wall(event.at))
     }
+    fn handle_addresses(&self, endpoint: EndpointId, list: &[ListedAddress]) {
+        self.board.lock().unwrap().handle_addresses(endpoint, list);
+    }
     fn standing(&self, endpoint: EndpointId) -> Standing {
         self.board.lock().unwrap().standing(endpoint)
     }
@@ -72,6 +75,8 @@ pub(crate) fn wall(now: Moment) -> WallTime {
 
 pub(crate) struct Node {
     pub(crate) client: Client,
+    /// By how many milliseconds its clock is behind: it knows no time but its own.
+    pub(crate) behind: u64,
     pub(crate) address: SocketAddr,
     pub(crate) events: Vec<ClientEvent>,
 }
@@ -107,6 +112,10 @@ pub(crate) struct World {
     pub(crate) is_line_up: bool,
     /// Addresses of clients whose datagrams are lost, both ways.
     pub(crate) cut: Vec<IpAddr>,
+    /// Mappings of a NAT that let nothing through any more, as the server sees them.
+    pub(crate) frozen: Vec<SocketAddr>,
+    /// Longer datagrams of clients are lost.
+    pub(crate) octets_max: usize,
     /// From here so much comes that each datagram of a client stands at the end of a full queue.
     pub(crate) flood: Option<SocketAddr>,
     pub(crate) loss_per_mille: u64,
@@ -143,6 +152,8 @@ impl World {
             token,
             is_line_up: true,
             cut: Vec::new(),
+            frozen: Vec::new(),
+            octets_max: usize::MAX,
             flood: None,
             loss_per_mille: 0,
             latency_ms: (5, 60),
@@ -168,10 +179,22 @@ impl World {
 
     /// One of a client's paths.
     pub(crate) fn add_path(&mut self, address: &str, interval: Option<Duration>, path: u8) {
-        let keys = ClientKeys::new(&self.token);
         let seed = self.dice.octets();
-        let client = Client::new(keys, ClientSettings { interval, path }, seed, self.moment());
-        self.nodes.push(Node { client, address: address.parse().unwrap(), events: Vec::new() });
+        self.add_seeded(address, ClientSettings { interval, path }, seed, 0);
+    }
+
+    /// A client that draws its numbers from this seed and whose clock is so far behind.
+    pub(crate) fn add_seeded(&mut self, address: &str, settings: ClientSettings, seed: [u8; 32], behind: u64) {
+        let now = Moment::from_millis(self.now - behind);
+        let client = Client::new(ClientKeys::new(&self.token), settings, seed, now);
+        self.nodes.push(Node { client, behind, address: address.parse().unwrap(), events: Vec::new() });
+    }
+
+    /// Tells a client something, at the time of its own clock.
+    pub(crate) fn tell(&mut self, place: usize, what: impl FnOnce(&mut Client, Moment)) {
+        let node = &mut self.nodes[place];
+        what(&mut node.client, Moment::from_millis(self.now - node.behind));
+        self.drain_client(place);
     }
 
     /// A world that has been ONLINE for a while.
@@ -349,7 +372,8 @@ impl World {
     /// Goes to the next thing that happens, not beyond `end`; false when that is reached.
     fn step(&mut self, end: u64) -> bool {
         let network = self.network.peek().map(|Reverse(packet)| packet.arrives);
-        let clients = self.nodes.iter().filter_map(|node| node.client.poll_timeout()).map(Moment::as_millis).min();
+        let due = |node: &Node| node.client.poll_timeout().map(|at| at.as_millis() + node.behind);
+        let clients = self.nodes.iter().filter_map(due).min();
         let table = self.table.poll_timeout().map(Moment::as_millis);
         let next = [network, clients, table, Some(self.next_scan)].into_iter().flatten().min().unwrap();
         if next > end {
@@ -366,8 +390,9 @@ impl World {
             self.transmit(out.to, false, out.octets.to_vec());
         }
         for place in 0..self.nodes.len() {
-            if self.nodes[place].client.poll_timeout().is_some_and(|at| at <= moment) {
-                self.nodes[place].client.handle_timeout(moment);
+            let own = Moment::from_millis(self.now - self.nodes[place].behind);
+            if self.nodes[place].client.poll_timeout().is_some_and(|at| at <= own) {
+                self.nodes[place].client.handle_timeout(own);
             }
             self.drain_client(place);
         }
@@ -386,12 +411,12 @@ impl World {
             self.tapped.push(Tapped { sent: self.now, source, octets, is_lost });
         }
         while let Some(event) = self.nodes[place].client.poll_event() {
-            let moment = self.moment();
             let node = &mut self.nodes[place];
+            let own = Moment::from_millis(self.now - node.behind);
             node.events.push(event);
             if event == ClientEvent::NewSocketWanted {
                 node.address.set_port(node.address.port() % 60_000 + 1_024);
-                node.client.handle_new_socket(moment);
+                node.client.handle_new_socket(own);
                 self.drain_client(place);
             }
         }
@@ -399,7 +424,9 @@ impl World {
 
     /// Whether it will arrive.
     fn transmit(&mut self, peer: SocketAddr, is_to_server: bool, octets: Vec<u8>) -> bool {
-        if !self.is_line_up || self.cut.contains(&peer.ip()) || self.dice.chance(self.loss_per_mille) {
+        let is_cut = self.cut.contains(&peer.ip()) || self.frozen.contains(&peer);
+        let is_cut = is_cut || octets.len() > self.octets_max;
+        if !self.is_line_up || is_cut || self.dice.chance(self.loss_per_mille) {
             return false;
         }
         let delay = self.dice.range(self.latency_ms.0, self.latency_ms.1);
@@ -425,9 +452,7 @@ impl World {
                 self.transmit(packet.peer, false, answer);
             }
         } else if let Some(place) = self.nodes.iter().position(|node| node.address == packet.peer) {
-            let moment = self.moment();
-            self.nodes[place].client.handle_datagram(&packet.octets, moment);
-            self.drain_client(place);
+            self.tell(place, |client, now| client.handle_datagram(&packet.octets, now));
         }
     }
 

@@ -1,6 +1,8 @@
 //! Accounts, domains, keys, people.
 
-use pulsemx::account::{AccountError, AccountStatus, BeatKeyRecord, Kept, LEAVING_FOR, OnlineMode, Role, SignInLink};
+use pulsemx::account::{
+    AccountError, AccountStatus, BeatKeyRecord, Kept, LEAVING_FOR, Manners, OnlineMode, Role, SignInLink,
+};
 use pulsemx::base::{AccountId, DomainName, EndpointId};
 use pulsemx::update::{HostName, UpdateError};
 
@@ -10,6 +12,7 @@ use crate::engine::{
 
 for_each_engine! {
     an_account_is_there_with_all_its_parts_after_a_restart,
+    what_a_server_offers_is_there_after_a_restart,
     names_of_accounts_and_domains_are_unique,
     the_host_of_an_account_may_be_listed_as_its_domain,
     a_refused_change_leaves_nothing_behind,
@@ -288,4 +291,18 @@ async fn the_audit_log_is_newest_first(engine: Engine) {
     assert_eq!(what(store.audit(None, 1).await.unwrap()), ["membership.set viewer technician"]);
     let (_, places) = store.person(person).await.unwrap().unwrap();
     assert_eq!(places.iter().map(|place| place.role).collect::<Vec<_>>(), [Role::Technician]);
+}
+
+async fn what_a_server_offers_is_there_after_a_restart(mut engine: Engine) {
+    let (_, endpoint) = account(engine.store(), "firma", 1).await;
+    let known = |directory: pulsemx::account::Directory| directory.endpoint(endpoint).unwrap().manners;
+    assert_eq!(known(engine.store().load_directory(at(2)).await.unwrap()), None);
+    for octets_max in [Some(35_000_000), None] {
+        let manners = Manners { octets_max, eight_bit_mime: true, smtputf8: false };
+        engine.store().set_manners(endpoint, manners).await.unwrap();
+        engine.restart();
+        assert_eq!(known(engine.store().load_directory(at(2)).await.unwrap()), Some(manners));
+    }
+    let nobody = Manners { octets_max: None, eight_bit_mime: false, smtputf8: false };
+    assert!(engine.store().set_manners(EndpointId(4_711), nobody).await.is_err());
 }

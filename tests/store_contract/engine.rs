@@ -140,6 +140,7 @@ pub(crate) fn message(number: i64, recipients: &[(AccountId, &str)]) -> NewMessa
             })
             .collect(),
         smtputf8: false,
+        requires_tls: false,
         body: BodyType::EightBitMime,
         dsn: MessageDsn::default(),
         trace: Bytes::from_static(b"Received: from x by y\r\n"),

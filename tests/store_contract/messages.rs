@@ -1,6 +1,7 @@
 //! The spool: intake, claims, reports, lists.
 
 use bytes::Bytes;
+use pulsemx::account::OPERATOR;
 use pulsemx::base::AccountId;
 use pulsemx::spool::{
     ClaimQuery, CommitError, IntakeStatus, ListQuery, MessageDsn, Notify, Outcome, RecipientDsn, RecipientState,
@@ -37,6 +38,7 @@ for_each_engine! {
     lists_show_states_and_pages,
     envelopes_of_delivered_mail_are_purged_by_age,
     what_a_sender_wants_to_be_told_comes_with_the_claim,
+    mail_for_the_operator_needs_no_account_of_a_customer,
 }
 
 async fn firma(engine: &Engine) -> AccountId {
@@ -60,15 +62,32 @@ async fn what_a_sender_wants_to_be_told_comes_with_the_claim(mut engine: Engine)
         original_recipient: Some("utf-8;jörg@a.example".to_owned()),
     };
     sent.recipients[1].dsn.notify = Some(Notify::Never);
+    sent.requires_tls = true;
     engine.store().intake_commit(sent.clone()).await.unwrap();
     commit(&engine, 8, &[(firma, "a@firma.example")]).await;
     engine.restart();
     let claimed = claim(engine.store(), firma, 9).await;
     assert_eq!(claimed[0].dsn, sent.dsn);
+    assert!(claimed[0].requires_tls && !claimed[1].requires_tls);
     for (claimed, sent) in claimed[0].recipients.iter().zip(&sent.recipients) {
         assert_eq!(claimed.dsn, sent.dsn);
     }
     assert_eq!((claimed[1].dsn.clone(), claimed[1].recipients[0].dsn.clone()), Default::default());
+}
+
+async fn mail_for_the_operator_needs_no_account_of_a_customer(mut engine: Engine) {
+    let firma = firma(&engine).await;
+    commit(&engine, 7, &[(OPERATOR, "postmaster@mx.example"), (firma, "a@firma.example")]).await;
+    engine.restart();
+    let store = engine.store();
+    let query = ListQuery { account: Some(OPERATOR), filter: StateFilter::Held, after: None, limit: 10 };
+    assert_eq!(store.list(query).await.unwrap().rows.len(), 1);
+    assert_eq!(store.usage(OPERATOR).waiting, 1);
+    let directory = store.load_directory(at(1)).await.unwrap();
+    assert!(directory.account(OPERATOR).is_none(), "nobody signs in to it, nothing of it is delivered");
+    assert_eq!(directory.mail_of("operator"), Some(OPERATOR));
+    assert_eq!(directory.mail_of("firma"), Some(firma));
+    assert_balanced(store, OPERATOR).await;
 }
 
 async fn what_was_committed_is_there_after_a_restart(mut engine: Engine) {

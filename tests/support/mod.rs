@@ -1,5 +1,5 @@
 //! What the scenarios share: the real binaries as processes, a blocking sender, a recording mail server, and waiting.
-#![allow(dead_code, unreachable_pub, reason = "each scenario crate uses a part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each scenario crate uses a part")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+mod relay;
+
+pub use relay::Relay;
 
 use data_encoding::BASE64;
 use serde_json::Value;
@@ -303,6 +307,8 @@ pub struct Arrived {
 /// A mail server that records; `answer` may refuse a recipient with a reply of its own.
 pub struct Primary {
     pub address: SocketAddr,
+    /// SHA-256 of the SubjectPublicKeyInfo in its certificate, if it has one.
+    pub key: Option<[u8; 32]>,
     arrived: Arc<Mutex<Vec<Arrived>>>,
     refusal: Arc<Mutex<Option<String>>>,
     open: Arc<std::sync::atomic::AtomicBool>,
@@ -314,7 +320,7 @@ impl<T: Read + Write + Send> Line for T {}
 
 impl Primary {
     pub fn listen(ip: &str, port: u16) -> Self {
-        Self::listen_with(ip, port, None)
+        Self::listen_with(ip, port, None, None)
     }
 
     /// One that offers STARTTLS with a certificate that nobody vouches for.
@@ -327,14 +333,17 @@ impl Primary {
             .with_no_client_auth()
             .with_single_cert(vec![own.cert.der().clone()], key)
             .unwrap();
-        Self::listen_with(ip, port, Some(Arc::new(config)))
+        let key =
+            <sha2::Sha256 as sha2::Digest>::digest(rcgen::PublicKeyData::subject_public_key_info(&own.signing_key));
+        Self::listen_with(ip, port, Some(Arc::new(config)), Some(key.into()))
     }
 
-    fn listen_with(ip: &str, port: u16, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+    fn listen_with(ip: &str, port: u16, tls: Option<Arc<rustls::ServerConfig>>, key: Option<[u8; 32]>) -> Self {
         let ip: IpAddr = ip.parse().unwrap();
         let listener = wait_for("the primary's port", Duration::from_secs(5), || TcpListener::bind((ip, port)).ok());
         let address = listener.local_addr().unwrap();
-        let primary = Self { address, arrived: Arc::default(), refusal: Arc::default(), open: Arc::new(true.into()) };
+        let primary =
+            Self { address, key, arrived: Arc::default(), refusal: Arc::default(), open: Arc::new(true.into()) };
         let (arrived, refusal, open) =
             (Arc::clone(&primary.arrived), Arc::clone(&primary.refusal), Arc::clone(&primary.open));
         std::thread::spawn(move || {

@@ -138,6 +138,7 @@ impl Spool {
             reverse_path,
             recipients: vec![NewRecipient { account: self.account, mailbox, dsn: RecipientDsn::default() }],
             smtputf8: false,
+            requires_tls: false,
             body: BodyType::SevenBit,
             dsn: MessageDsn::default(),
             trace: Bytes::new(),

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pulsemx::account::{
     Account, AccountError, AccountName, AccountStatus, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory,
-    Domain, Endpoint, Membership, NewAccount, Person, Role, SignInLink, WebSession,
+    Domain, Endpoint, Manners, Membership, NewAccount, Person, Role, SignInLink, WebSession,
 };
 use pulsemx::base::{AccountId, Clock, DomainName, EndpointId, Moment, PersonId, SpoolId, SpoolIds, WallTime};
 use pulsemx::delivery::view::{FlushSummary, FlushView, Flushes};
@@ -56,6 +56,7 @@ pub fn directory() -> Directory {
         address_v4: Some("203.0.113.87".parse().unwrap()),
         address_v6: None,
         pin: None,
+        manners: None,
     };
     let domain = |name: &str, account, id| Domain {
         name: DomainName::parse(name).unwrap(),
@@ -105,6 +106,9 @@ impl AccountStore for FakeAccounts {
         unused()
     }
     async fn set_pin(&self, _: EndpointId, _: Option<[u8; 32]>, _: Change) -> Result<(), AccountError> {
+        unused()
+    }
+    async fn set_manners(&self, _: EndpointId, _: Manners) -> Result<(), AccountError> {
         unused()
     }
     async fn rotate_key(&self, _: BeatKeyRecord, _: WallTime, _: Change) -> Result<(), AccountError> {

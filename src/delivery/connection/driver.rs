@@ -90,6 +90,7 @@ pub struct Connection {
     lettre: AsyncSmtpConnection,
     stream: WireStream,
     offered: Capabilities,
+    is_key_proven: bool,
     timeouts: Timeouts,
     needs_rset: bool,
     is_one_by_one: bool,
@@ -143,6 +144,12 @@ impl From<Lost> for Unsaid {
     }
 }
 
+/// Whoever could stand between may offer REQUIRETLS as well: it counts where the key is proven (RFC 8689 §4.2.1).
+const fn usable(mut offered: Capabilities, is_key_proven: bool) -> Capabilities {
+    offered.require_tls &= is_key_proven;
+    offered
+}
+
 impl Connection {
     /// Hands an opened stream to lettre.
     ///
@@ -154,7 +161,7 @@ impl Connection {
         timeouts: Timeouts,
         is_one_by_one: bool,
     ) -> Result<Self, String> {
-        let Opened { stream, offered, tls: _ } = opened;
+        let Opened { stream, offered, tls: _, is_key_proven } = opened;
         stream.begin_presenting();
         let client = ClientId::Domain(hostname.as_str().to_owned());
         let lettre = AsyncSmtpConnection::connect_with_transport(Box::new(stream.clone()), &client)
@@ -164,7 +171,8 @@ impl Connection {
         Ok(Self {
             lettre,
             stream,
-            offered,
+            offered: usable(offered, is_key_proven),
+            is_key_proven,
             timeouts,
             needs_rset: false,
             is_one_by_one,
@@ -348,7 +356,7 @@ impl Connection {
             if reply.class() != 2 {
                 return Err(Unsaid::Refused(words(&reply)));
             }
-            self.offered = Capabilities::parse(&reply);
+            self.offered = usable(Capabilities::parse(&reply), self.is_key_proven);
             self.client = Some(client);
             return Ok(());
         }

@@ -108,6 +108,7 @@ mod tests {
             accepted_at: chrono::DateTime::UNIX_EPOCH,
             reverse_path: ReversePath::parse(sender, false).unwrap(),
             smtputf8: false,
+            requires_tls: false,
             body: BodyType::SevenBit,
             dsn: crate::spool::MessageDsn::default(),
             trace: bytes::Bytes::new(),

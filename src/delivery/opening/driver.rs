@@ -38,6 +38,8 @@ pub struct Opened {
     pub offered: Capabilities,
     /// Set on an encrypted connection.
     pub tls: Option<TlsFacts>,
+    /// The key of that encryption is the server's own, by its pin or by an authority. Set once identity was judged.
+    pub is_key_proven: bool,
 }
 
 impl Opening<'_> {
@@ -54,11 +56,11 @@ impl Opening<'_> {
         self.check_name(&greeting)?;
         let offered = self.hello(&stream).await?;
         if !offered.starttls || self.is_plain {
-            return Ok(Opened { stream, offered, tls: None });
+            return Ok(Opened { stream, offered, tls: None, is_key_proven: false });
         }
         let reply = self.ask(&stream, "STARTTLS", "STARTTLS\r\n").await?;
         if reply.class() != 2 {
-            return Ok(Opened { stream, offered, tls: None });
+            return Ok(Opened { stream, offered, tls: None, is_key_proven: false });
         }
         if stream.has_unread() {
             // Whoever put these octets there would speak to us as if from inside (RFC 3207 §6, CVE-2011-0411).
@@ -66,7 +68,7 @@ impl Opening<'_> {
         }
         let facts = self.encrypt(&stream).await?;
         let offered = self.hello(&stream).await?;
-        Ok(Opened { stream, offered, tls: Some(facts) })
+        Ok(Opened { stream, offered, tls: Some(facts), is_key_proven: false })
     }
 
     async fn connect(&self) -> Result<WireStream, OpenFailure> {

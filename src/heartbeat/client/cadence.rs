@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use super::event::{ClientEvent, ClientKeys, ClientSettings, MailReport};
 use super::fallback::{Fallback, Way};
+use super::news::News;
 use super::random::Random;
-use super::sent::{REPLY_WITHIN, Sent, SentLog};
+use super::sent::{Sent, SentLog};
 use crate::base::Moment;
 use crate::heartbeat::datagram::{
-    self, BootId, COPY_MAX, Challenge, ClientBody, ClientDatagram, ClientFlags, Header, Reason, Reply, ReplyFlags,
-    ReplyState, ServerDatagram, VERSION,
+    self, BootId, COPY_MAX, ClientBody, ClientDatagram, ClientFlags, Header, ListedAddress, VERSION,
 };
+
+mod receive;
 
 /// The interval before the server ordered another.
 pub const INTERVAL_FIRST: Duration = Duration::from_secs(5);
@@ -91,6 +93,9 @@ pub struct Client {
     is_calm: bool,
     has_changed: bool,
     mail: Option<MailReport>,
+    news: News,
+    /// This run is proven at the server, as far as is known: news can be told.
+    is_open: bool,
     checks: VecDeque<Moment>,
     transmits: VecDeque<Vec<u8>>,
     requests: VecDeque<Vec<u8>>,
@@ -133,6 +138,8 @@ impl Client {
             is_calm: false,
             has_changed: false,
             mail: None,
+            news: News::default(),
+            is_open: false,
             checks: VecDeque::new(),
             transmits: VecDeque::new(),
             requests: VecDeque::new(),
@@ -223,24 +230,27 @@ impl Client {
         }
     }
 
-    /// Whether the octets were the server's and for something that was sent this way.
-    fn handle_octets(&mut self, octets: &[u8], way: Way, now: Moment) -> bool {
-        if !self.keys.s2c.vouches_for_server(octets, self.boot, self.keys.locator) {
-            return false;
-        }
-        match ServerDatagram::decode(octets) {
-            Some(ServerDatagram::Reply(reply)) => self.handle_reply(&reply, way, now),
-            Some(ServerDatagram::Challenge(challenge)) => self.handle_challenge(&challenge, way, now),
-            None => false,
-        }
-    }
-
     /// What the local mail server does now; the server hears of a change at once.
     pub fn handle_mail(&mut self, report: MailReport, now: Moment) {
         if self.mail.is_none_or(|before| before.is_ok != report.is_ok) {
             self.send_soon(now);
         }
         self.mail = Some(report);
+    }
+
+    /// The key that the mail server shows now, as SHA-256 of its SubjectPublicKeyInfo; the server hears of another one at
+    /// once.
+    pub fn handle_server_key(&mut self, digest: [u8; 32], now: Moment) {
+        if self.news.set_server_key(digest) && self.is_open {
+            self.send_soon(now);
+        }
+    }
+
+    /// The addresses of the machine and of its mail server; the server hears of a change at once.
+    pub fn handle_addresses(&mut self, addresses: Vec<ListedAddress>, now: Moment) {
+        if self.news.set_addresses(addresses) && self.is_open {
+            self.send_soon(now);
+        }
     }
 
     /// The own interface, route or socket changed.
@@ -273,6 +283,12 @@ impl Client {
         self.send_beat(Way::Udp, copy, now);
     }
 
+    /// Fresh random octets. Good before each [`handle_resume`](Self::handle_resume) and for each
+    /// [`ClientEvent::NewSocketWanted`]: a machine that was restored from a snapshot must not draw again what it drew then.
+    pub fn stir(&mut self, seed: &[u8; 32]) {
+        self.random.stir(seed);
+    }
+
     /// The machine was suspended: nothing that was known before is believed.
     pub fn handle_resume(&mut self, now: Moment) {
         self.renew_boot();
@@ -299,116 +315,6 @@ impl Client {
         self.send_beat(Way::Udp, 0, now);
         if self.fallback.is_carrying() {
             self.send_beat(Way::Https, 0, now);
-        }
-    }
-
-    fn handle_reply(&mut self, reply: &Reply, way: Way, now: Moment) -> bool {
-        let Some(Sent { beat, .. }) = self.sent.take(reply.seq, way, now) else { return false };
-        if self.fallback.handle_reply(way, now) {
-            self.events.push_back(ClientEvent::WayChanged(way));
-        }
-        self.accept_reply(reply, beat, now);
-        true
-    }
-
-    fn accept_reply(&mut self, reply: &Reply, beat: u64, now: Moment) {
-        self.waiting_since = None;
-        self.fallback.handle_window(datagram::from_centiseconds(reply.neutralised_after_cs));
-        self.learn_time(reply.server_time, reply.seq, now);
-        self.last_heard = now;
-        self.unanswered = 0;
-        self.is_calm = reply.flags.has(ReplyFlags::CALM);
-        self.events.push_back(ClientEvent::Replied(*reply));
-        if let Mode::Leaving { .. } = self.mode {
-            if reply.flags.has(ReplyFlags::GOODBYE_DONE) {
-                self.end(true);
-            }
-            return;
-        }
-        if reply.flags.has(ReplyFlags::SUPERSEDED) {
-            self.handle_superseded(reply.state, now);
-            return;
-        }
-        if reply.flags.has(ReplyFlags::MORE) {
-            self.events.push_back(ClientEvent::MoreToFetch);
-        }
-        if reply.endpoint_index != STAY {
-            self.events.push_back(ClientEvent::EndpointOrdered(reply.endpoint_index));
-        }
-        self.mode = Mode::Running;
-        self.has_changed = false;
-        if reply.flags.has(ReplyFlags::PROVEN) {
-            self.proven = Some(reply.observed.ip());
-        }
-        if !self.keeps && reply.interval_cs > 0 {
-            self.interval = datagram::from_centiseconds(reply.interval_cs).clamp(INTERVAL_MIN, INTERVAL_MAX);
-        }
-        let Some(current) = self.beat.as_mut().filter(|current| current.number == beat) else { return };
-        if !current.is_answered {
-            current.is_answered = true;
-            let first_sent = current.first_sent;
-            let next = datagram::from_centiseconds(reply.next_cs).clamp(self.interval * 3 / 5, self.interval);
-            self.next_beat = self.a_little_before(first_sent + next).max(now);
-        }
-    }
-
-    fn handle_superseded(&mut self, state: ReplyState, now: Moment) {
-        self.beat = None;
-        if state == ReplyState::Offline {
-            self.mode = Mode::Running;
-            self.renew_boot();
-            self.next_beat = now;
-            return;
-        }
-        if self.mode != Mode::Superseded {
-            self.mode = Mode::Superseded;
-            self.events.push_back(ClientEvent::Superseded);
-        }
-        self.next_beat = now + SUPERSEDED_EVERY;
-    }
-
-    fn handle_challenge(&mut self, challenge: &Challenge, way: Way, now: Moment) -> bool {
-        if self.mode == Mode::Ended {
-            return false;
-        }
-        let (beat, copy) = if challenge.seq == 0 {
-            let is_proven = self.proven == Some(challenge.observed.ip()) && challenge.path == self.path;
-            let is_ours = challenge.reason == Reason::OldAddress && is_proven;
-            self.checks.retain(|at| now.since(*at) < REPLY_WITHIN);
-            if !is_ours || self.checks.len() >= CHECKS_MAX {
-                return false;
-            }
-            self.checks.push_back(now);
-            (self.beats, 0)
-        } else {
-            let Some(Sent { beat, copy, .. }) = self.sent.take(challenge.seq, way, now) else { return false };
-            self.learn_time(challenge.server_time, challenge.seq, now);
-            self.hear_again(now);
-            (beat, copy)
-        };
-        let mut header = self.header(copy, now);
-        (header.echo, header.hold_ms) = (challenge.server_time, 0);
-        let seen = challenge.observed.ip();
-        let body = ClientBody::Answer { cookie: challenge.cookie, seen, signature: [0; 64] };
-        let signer = challenge.wants_signature.then_some(&self.keys.signer);
-        let octets = ClientDatagram { header, body }.encode(&self.keys.c2s, signer);
-        self.send(octets, way, beat, copy, now);
-        true
-    }
-
-    /// The server was heard: the beat under way gets all its copies, however long the silence was before.
-    fn hear_again(&mut self, now: Moment) {
-        self.last_heard = now;
-        self.waiting_since = None;
-        let has_copies = self.mode == Mode::Running && !self.is_calm && !self.fallback.is_carrying();
-        if let Some(beat) = self.beat.as_mut().filter(|_| has_copies) {
-            beat.copies_left = COPY_MAX.saturating_sub(beat.copy);
-        }
-    }
-
-    fn learn_time(&mut self, server_time: u32, seq: u32, now: Moment) {
-        if self.echo.is_none_or(|echo| seq > echo.seq) {
-            self.echo = Some(Echo { server_time, at: now, seq });
         }
     }
 
@@ -477,14 +383,19 @@ impl Client {
     }
 
     fn send_beat(&mut self, way: Way, copy: u8, now: Moment) {
-        let datagram = ClientDatagram { header: self.header(copy, now), body: ClientBody::Beat };
-        let octets = datagram.encode(&self.keys.c2s, None);
-        self.send(octets, way, self.beats, copy, now);
+        // Copies 1 and 3 carry nothing: a network that lets no long datagrams through must not cost a beat.
+        let may_carry = self.is_open && self.mode == Mode::Running && copy.is_multiple_of(2);
+        let news = if may_carry { self.news.next() } else { None };
+        let (number, body) = news.unwrap_or((0, ClientBody::Beat));
+        let signer = matches!(body, ClientBody::ServerKey { .. }).then(|| self.keys.signer.clone());
+        let datagram = ClientDatagram { header: self.header(copy, now), body };
+        let octets = datagram.encode(&self.keys.c2s, signer.as_ref());
+        self.send(octets, Sent { seq: self.seq, at: now, beat: self.beats, copy, way, news: number });
     }
 
-    fn send(&mut self, octets: Vec<u8>, way: Way, beat: u64, copy: u8, now: Moment) {
-        self.sent.note(Sent { seq: self.seq, at: now, beat, copy, way });
-        match way {
+    fn send(&mut self, octets: Vec<u8>, sent: Sent) {
+        self.sent.note(sent);
+        match sent.way {
             Way::Udp => self.transmits.push_back(octets),
             Way::Https => self.requests.push_back(octets),
         }
@@ -532,6 +443,8 @@ impl Client {
         self.boot = BootId(self.random.next());
         self.seq = 0;
         self.echo = None;
+        self.is_open = false;
+        self.news.tell_again();
         self.sent.forget();
     }
 

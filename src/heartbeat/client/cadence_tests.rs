@@ -1,6 +1,7 @@
 //! The rhythm of a client in virtual time, against a hand-made server.
 
 use super::*;
+use crate::heartbeat::datagram::{Challenge, Reason, Reply, ReplyFlags, ReplyState, ServerDatagram};
 use crate::heartbeat::token::Token;
 
 fn at(millis: u64) -> Moment {

@@ -11,27 +11,24 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::arguments::{BeatCommand, RunArguments};
-use super::cadence::Client;
-use super::event::{ClientEvent, ClientKeys, ClientSettings, MailReport};
+use super::event::{ClientEvent, ClientKeys};
 use super::fallback::Way;
 use super::https::Base;
 use super::https::driver as https;
-use super::mail;
+use super::mail::{self, MailLook};
+use super::news::Surroundings;
 #[cfg(feature = "https")]
 use super::recipients::driver as recipients;
 use super::report::{Report, Reporter};
-use super::route::{Families, Route, RouteEvent};
-use super::second::SecondPath;
+use super::route::{Families, RouteEvent};
+use super::second::{SecondPath, SecondWord};
 use super::service::driver as service;
 #[cfg(feature = "https")]
 use super::setup::driver as setup;
-use super::suspend::SuspendWatch;
-use crate::base::{Clock, Moment};
-use crate::heartbeat::datagram::SHORT_OCTETS;
+use super::uplink::{Uplink, WAIT_MAX};
+use crate::base::Moment;
 use crate::heartbeat::token::{Token, TokenError};
 
-/// How long the client waits for a datagram before it looks at the stop flag again.
-const WAIT_MAX: Duration = Duration::from_millis(100);
 /// Between two tries to renew the token: a file that cannot be written today may be tomorrow.
 const RENEW_EVERY: Duration = Duration::from_secs(86_400);
 
@@ -77,8 +74,8 @@ pub enum ClientError {
 /// What a client needs to run.
 #[derive(Debug)]
 pub struct Options {
-    /// `HOST:PORT` of the heartbeat server.
-    pub server: String,
+    /// `HOST:PORT` of the heartbeat server, and of further ones that know the token as well.
+    pub servers: Vec<String>,
     /// The secret.
     pub token: Token,
     /// A fixed interval.
@@ -87,8 +84,10 @@ pub struct Options {
     pub bind: Option<IpAddr>,
     /// Never a second path over IPv6.
     pub one_family: bool,
-    /// `HOST:PORT` of the local mail server to look at.
+    /// `HOST:PORT` of the mail server to look at.
     pub mail: Option<String>,
+    /// How many bits the IPv6 network has that the provider delegates to this line.
+    pub delegated: Option<u8>,
     /// Where beats go while UDP is silent; nowhere without.
     pub https: Option<Base>,
     /// Certificates that are believed there; those of Mozilla without.
@@ -161,27 +160,21 @@ fn run_until_signal(arguments: &RunArguments) -> ExitCode {
 /// # Errors
 /// [`ClientError::NoRandomness`], [`ClientError::Mail`]. A server that cannot be found or does not answer is no error.
 pub fn run(options: &Options, stop: &AtomicBool, report: impl FnMut(&Report)) -> Result<(), ClientError> {
-    let mut seed = [0u8; 32];
-    getrandom::fill(&mut seed).map_err(|_| ClientError::NoRandomness)?;
     let mail = options.mail.clone().map(mail::watch).transpose().map_err(ClientError::Mail)?;
-    let clock = Clock;
-    let now = clock.monotonic();
-    let settings = ClientSettings { interval: options.interval, path: 0 };
     let second = SecondPath::start(options);
-    let families = if second.is_some() { Families::V4First } else { Families::Any };
+    let uplink = Uplink::new(options, 0, if second.is_some() { Families::V4First } else { Families::Any })?;
+    let mail_port = options.mail.as_deref().and_then(|mail| mail.rsplit_once(':')?.1.parse().ok()).unwrap_or(0);
     let mut running = Running {
-        client: Client::new(ClientKeys::new(&options.token), settings, seed, now),
-        route: Route::new(options.server.clone(), options.bind, families),
         second,
         token: options.token.clone(),
         token_file: options.token_file.clone(),
-        renew_due: now,
+        renew_due: uplink.now(),
+        uplink,
         asker: None,
         https_failure: String::new(),
         mail,
-        clock,
-        suspend: SuspendWatch::new(now, clock.wall()),
-        is_overdue: false,
+        second_own: None,
+        surroundings: Surroundings { mail_port, delegated: options.delegated, ..Surroundings::default() },
         reporter: Reporter::default(),
         report,
     };
@@ -189,7 +182,7 @@ pub fn run(options: &Options, stop: &AtomicBool, report: impl FnMut(&Report)) ->
         let settings = https::Settings { base, ca_file: options.ca_file.clone(), bind: options.bind };
         let asker = https::Asker::start(&settings).map_err(|error| ClientError::Https(error.to_string()))?;
         running.asker = Some(asker);
-        running.client.offer_https();
+        running.uplink.client.offer_https();
     }
     while running.step(stop) {}
     if let Some(second) = running.second {
@@ -199,8 +192,7 @@ pub fn run(options: &Options, stop: &AtomicBool, report: impl FnMut(&Report)) ->
 }
 
 struct Running<F> {
-    client: Client,
-    route: Route,
+    uplink: Uplink,
     second: Option<SecondPath>,
     token: Token,
     token_file: Option<PathBuf>,
@@ -208,11 +200,11 @@ struct Running<F> {
     asker: Option<https::Asker>,
     /// Why the last request failed.
     https_failure: String,
-    mail: Option<Receiver<MailReport>>,
-    clock: Clock,
-    suspend: SuspendWatch,
-    /// A beat was due before there was a socket.
-    is_overdue: bool,
+    mail: Option<Receiver<MailLook>>,
+    /// The own address of the second path.
+    second_own: Option<IpAddr>,
+    /// What was told of the machine's addresses last.
+    surroundings: Surroundings,
     reporter: Reporter,
     report: F,
 }
@@ -220,76 +212,80 @@ struct Running<F> {
 impl<F: FnMut(&Report)> Running<F> {
     /// One turn of the loop; false when the goodbye is over.
     fn step(&mut self, stop: &AtomicBool) -> bool {
-        let now = self.clock.monotonic();
-        self.notice_suspend(now);
+        let now = self.uplink.now();
+        self.uplink.notice_suspend(now);
         if stop.load(Ordering::Relaxed) {
-            self.client.say_goodbye(None, now);
+            // The second path first, so that it does not open while the first takes leave.
             self.second.iter().for_each(SecondPath::say_goodbye);
+            self.uplink.client.say_goodbye(None, now);
         } else {
-            self.follow_route(now);
-            self.follow_second();
-        }
-        if let Some(report) = self.mail.as_ref().and_then(|mail| mail.try_iter().last()) {
-            self.client.handle_mail(report, now);
-            self.second.iter().for_each(|second| second.handle_mail(report));
-            if let Some(report) = self.reporter.handle_mail(report) {
-                (self.report)(&report);
+            if let Some(RouteEvent::Failed(why)) = self.uplink.follow_route(now) {
+                self.say(Report::Unreachable(why));
             }
+            self.follow_second();
+            self.tell_addresses(None, now);
+        }
+        if let Some(look) = self.mail.as_ref().and_then(|mail| mail.try_iter().last()) {
+            self.handle_look(look, now);
         }
         self.take_what_is_done(now);
-        self.client.handle_timeout(now);
+        self.uplink.client.handle_timeout(now);
         self.transmit();
         self.pass_on_events();
-        let Some(due) = self.client.poll_timeout() else { return false };
+        let Some(due) = self.uplink.client.poll_timeout() else { return false };
         let wait = due.since(now).min(WAIT_MAX);
         if !wait.is_zero() {
-            self.receive(wait);
+            self.uplink.receive(wait);
             self.pass_on_events();
         }
         true
-    }
-
-    fn notice_suspend(&mut self, now: Moment) {
-        if self.suspend.handle_look(now, self.clock.wall()) {
-            self.client.handle_resume(now);
-        }
     }
 
     /// The second path is wanted while the first is at home in IPv4, and proven: where another machine has the account
     /// (a copy of this one, or the one that this is a copy of), this path must not take its IPv6 address.
     fn follow_second(&mut self) {
         let Some(second) = &self.second else { return };
-        second.set_wanted(self.route.is_v4() == Some(true) && self.client.is_proven());
-        for report in second.reports() {
-            (self.report)(&report);
+        second.set_wanted(self.uplink.is_v4() == Some(true) && self.uplink.client.is_proven());
+        for word in second.words() {
+            match word {
+                SecondWord::Report(report) => (self.report)(&report),
+                SecondWord::Own(own) => self.second_own = own,
+            }
         }
     }
 
-    fn follow_route(&mut self, now: Moment) {
-        let had_socket = self.route.socket().is_some();
-        match self.route.turn(now) {
-            Some(RouteEvent::Ready) if had_socket => self.client.handle_new_socket(now),
-            Some(RouteEvent::Ready) if !self.is_overdue => {}
-            Some(RouteEvent::Ready | RouteEvent::Changed) => self.client.handle_change(now),
-            Some(RouteEvent::Failed(why)) => self.say(Report::Unreachable(why)),
-            None => {}
+    fn handle_look(&mut self, look: MailLook, now: Moment) {
+        self.uplink.client.handle_mail(look.report, now);
+        self.second.iter().for_each(|second| second.handle_mail(look.report));
+        if let Some(key) = look.key {
+            self.uplink.client.handle_server_key(key, now);
+        }
+        let said = [self.reporter.handle_mail(look.report), look.key.and_then(|key| self.reporter.handle_key(key))];
+        for report in said.iter().flatten() {
+            (self.report)(report);
+        }
+        self.tell_addresses(Some(look.addresses), now);
+    }
+
+    /// The machine's addresses, and those of the mail server if they were looked up just now.
+    fn tell_addresses(&mut self, mail: Option<Vec<IpAddr>>, now: Moment) {
+        let own = [self.uplink.own(), self.second_own].into_iter().flatten().collect();
+        // A name that is not found for a moment does not make its addresses vanish.
+        let mail = mail.filter(|mail| !mail.is_empty()).unwrap_or_else(|| self.surroundings.mail.clone());
+        if self.surroundings.own != own || self.surroundings.mail != mail {
+            (self.surroundings.own, self.surroundings.mail) = (own, mail);
+            self.uplink.client.handle_addresses(self.surroundings.list(), now);
         }
     }
 
     fn transmit(&mut self) {
-        while let Some(octets) = self.client.poll_transmit() {
-            // Whatever fails here looks like a lost datagram and is mended like one.
-            match self.route.socket() {
-                Some(socket) => drop(socket.send(&octets)),
-                None => self.is_overdue = true,
-            }
-        }
-        while let Some(octets) = self.client.poll_request() {
-            let is_v4 = self.route.is_v4();
+        self.uplink.transmit();
+        while let Some(octets) = self.uplink.client.poll_request() {
+            let is_v4 = self.uplink.is_v4();
             let is_asked = self.asker.as_ref().is_some_and(|asker| asker.ask(https::Job::Beat { octets, is_v4 }));
             if !is_asked {
                 "the request before is still under way".clone_into(&mut self.https_failure);
-                self.client.handle_request_failed(self.clock.monotonic());
+                self.uplink.client.handle_request_failed(self.uplink.now());
             }
         }
     }
@@ -300,15 +296,18 @@ impl<F: FnMut(&Report)> Running<F> {
             match done {
                 https::Done::Answered(octets) => {
                     "the server's answer is for another datagram".clone_into(&mut self.https_failure);
-                    self.client.handle_response(&octets, now);
+                    self.uplink.client.handle_response(&octets, now);
                 }
                 https::Done::Failed(why) => {
                     self.https_failure = why;
-                    self.client.handle_request_failed(now);
+                    self.uplink.client.handle_request_failed(now);
                 }
-                https::Done::Endpoints(endpoints) => self.route.set_endpoints(endpoints),
+                https::Done::Endpoints(endpoints) => {
+                    self.second.iter().for_each(|second| second.handle_endpoints(endpoints.clone()));
+                    self.uplink.set_endpoints(endpoints);
+                }
                 https::Done::Renewed(token) => {
-                    self.client.handle_new_token(ClientKeys::new(&token), now);
+                    self.uplink.client.handle_new_token(ClientKeys::new(&token), now);
                     self.second.iter().for_each(|second| second.handle_token(token.clone()));
                     self.token = token;
                     self.say(Report::TokenRenewed);
@@ -320,7 +319,7 @@ impl<F: FnMut(&Report)> Running<F> {
 
     /// The server has something to say over HTTPS: its endpoints, and that the token has got old.
     fn fetch_more(&mut self) {
-        let now = self.clock.monotonic();
+        let now = self.uplink.now();
         let Some(asker) = self.asker.as_ref().filter(|_| now >= self.renew_due) else { return };
         self.renew_due = now + RENEW_EVERY;
         asker.ask(https::Job::Hello);
@@ -329,31 +328,9 @@ impl<F: FnMut(&Report)> Running<F> {
         }
     }
 
-    /// Waits for a datagram; an answer to it leaves at once.
-    fn receive(&mut self, wait: Duration) {
-        let Some(socket) = self.route.socket().filter(|socket| socket.set_read_timeout(Some(wait)).is_ok()) else {
-            std::thread::sleep(wait);
-            return;
-        };
-        // One octet more than the server's datagrams have, so that a longer one is seen to be too long.
-        let mut buffer = [0u8; SHORT_OCTETS + 1];
-        match socket.recv(&mut buffer) {
-            Ok(length) => {
-                let now = self.clock.monotonic();
-                self.client.handle_datagram(buffer.get(..length).unwrap_or_default(), now);
-                self.transmit();
-            }
-            Err(error) if is_only_quiet(&error) => {}
-            // Such as "port unreachable", which comes at once: not to be asked again and again.
-            Err(_) => std::thread::sleep(wait.min(Duration::from_millis(20))),
-        }
-    }
-
     fn pass_on_events(&mut self) {
-        while let Some(event) = self.client.poll_event() {
+        while let Some(event) = self.uplink.next_event() {
             match &event {
-                ClientEvent::NewSocketWanted => self.route.renew_elsewhere(),
-                ClientEvent::EndpointOrdered(index) => self.route.renew_at(usize::from(*index)),
                 ClientEvent::MoreToFetch => self.fetch_more(),
                 ClientEvent::WayChanged(Way::Https) => {
                     // Where else UDP may work is known to the server only.
@@ -364,8 +341,14 @@ impl<F: FnMut(&Report)> Running<F> {
                         (self.report)(&report);
                     }
                 }
-                ClientEvent::WayChanged(Way::Udp)
-                | ClientEvent::Replied(_)
+                ClientEvent::Replied(reply) => {
+                    if let Some(report) = self.reporter.handle_promise(reply) {
+                        (self.report)(&report);
+                    }
+                }
+                ClientEvent::NewSocketWanted
+                | ClientEvent::EndpointOrdered(_)
+                | ClientEvent::WayChanged(Way::Udp)
                 | ClientEvent::Unanswered
                 | ClientEvent::Superseded
                 | ClientEvent::Ended { .. } => {}
@@ -381,10 +364,4 @@ impl<F: FnMut(&Report)> Running<F> {
             (self.report)(&report);
         }
     }
-}
-
-/// Whether nothing came within the time, or a signal did.
-pub(super) fn is_only_quiet(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }

@@ -9,6 +9,7 @@ pub mod report;
 mod fallback;
 pub mod https;
 mod mail;
+mod news;
 mod random;
 #[cfg(feature = "https")]
 mod recipients;
@@ -20,6 +21,7 @@ mod service;
 mod setup;
 mod suspend;
 pub mod token_file;
+mod uplink;
 
 pub use arguments::{BeatCommand, RunArguments};
 pub use cadence::Client;

@@ -12,6 +12,12 @@ impl Random {
         Self { seed: Zeroizing::new(seed), drawn: 0 }
     }
 
+    /// Mixes in a seed that was drawn just now, so that a machine restored from a snapshot does not draw what it drew
+    /// before.
+    pub(super) fn stir(&mut self, seed: &[u8; 32]) {
+        self.seed = Zeroizing::new(*blake3::keyed_hash(&self.seed, seed).as_bytes());
+    }
+
     pub(super) fn next(&mut self) -> u64 {
         self.drawn += 1;
         let hash = blake3::keyed_hash(&self.seed, &self.drawn.to_be_bytes());

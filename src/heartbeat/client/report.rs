@@ -2,10 +2,13 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
 
 use super::event::{ClientEvent, MailReport};
 use super::fallback::Way;
-use crate::heartbeat::datagram::{ReplyFlags, ReplyState};
+use crate::heartbeat::datagram::{self, Reply, ReplyFlags, ReplyState};
 
 /// Something worth a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +44,10 @@ pub enum Report {
     Superseded,
     /// The local mail server began or ceased to greet.
     Mail(MailReport),
+    /// SHA-256 of the key in the certificate that the mail server shows now; the server is told.
+    MailKey([u8; 32]),
+    /// Silence after which the server takes the line to be down.
+    Promise(Duration),
     /// The end.
     Goodbye {
         /// Whether the server took it.
@@ -76,6 +83,8 @@ impl Report {
                 MailReport::TIMED_OUT => "the mail server here does not greet: no answer in time".to_owned(),
                 code => format!("the mail server here takes no mail now ({code})"),
             },
+            Self::MailKey(key) => format!("the mail server here shows the key sha256:{}", HEXLOWER.encode(key)),
+            Self::Promise(after) => format!("an outage of this line is noticed after {} s", after.as_secs()),
             Self::Goodbye { is_acknowledged: true } => "goodbye said, mail is kept from now on".to_owned(),
             Self::Goodbye { is_acknowledged: false } => {
                 "goodbye sent but not acknowledged; the server notices within 20 s".to_owned()
@@ -103,6 +112,8 @@ impl Report {
             Self::Closing => r#"{"event":"closing"}"#.to_owned(),
             Self::Superseded => r#"{"event":"superseded"}"#.to_owned(),
             Self::Mail(mail) => format!(r#"{{"event":"mail","ok":{},"code":{}}}"#, mail.is_ok, mail.code),
+            Self::MailKey(key) => format!(r#"{{"event":"mail_key","sha256":"{}"}}"#, HEXLOWER.encode(key)),
+            Self::Promise(after) => format!(r#"{{"event":"promise","noticed_after_s":{}}}"#, after.as_secs()),
             Self::Goodbye { is_acknowledged } => format!(r#"{{"event":"goodbye","acknowledged":{is_acknowledged}}}"#),
         }
     }
@@ -125,6 +136,8 @@ fn escaped(text: &str) -> String {
 pub struct Reporter {
     last: Option<Report>,
     mail: Option<bool>,
+    key: Option<[u8; 32]>,
+    promise: Option<Duration>,
     https_failed: Option<String>,
 }
 
@@ -171,6 +184,19 @@ impl Reporter {
         (before != Some(mail.is_ok)).then_some(Report::Mail(mail))
     }
 
+    /// The key in the mail server's certificate.
+    pub fn handle_key(&mut self, key: [u8; 32]) -> Option<Report> {
+        let before = self.key.replace(key);
+        (before != Some(key)).then_some(Report::MailKey(key))
+    }
+
+    /// What a reply says of how soon an outage is noticed.
+    pub fn handle_promise(&mut self, reply: &Reply) -> Option<Report> {
+        let after = datagram::from_centiseconds(reply.neutralised_after_cs);
+        let before = self.promise.replace(after);
+        (!after.is_zero() && before != Some(after)).then_some(Report::Promise(after))
+    }
+
     /// Passes on what is new. A waiting count that only changes between two numbers above 0 is not.
     pub fn admit(&mut self, report: Report) -> Option<Report> {
         let without_count = |report: &Report| match report {
@@ -190,6 +216,8 @@ impl Reporter {
             | Report::TokenKept(_)
             | Report::Superseded
             | Report::Mail(_)
+            | Report::MailKey(_)
+            | Report::Promise(_)
             | Report::Goodbye { .. } => report.clone(),
         };
         let essence = Some(without_count(&report));

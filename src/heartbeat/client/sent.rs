@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::fallback::Way;
+use super::news::NewsNumber;
 use crate::base::Moment;
 
 /// A reply is believed for a datagram this young.
@@ -19,6 +20,8 @@ pub(super) struct Sent {
     pub(super) beat: u64,
     pub(super) copy: u8,
     pub(super) way: Way,
+    /// The piece of news in it.
+    pub(super) news: NewsNumber,
 }
 
 /// The datagrams of the last 10 s.

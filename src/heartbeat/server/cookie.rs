@@ -60,9 +60,14 @@ impl Clockwork {
         first_half(&blake3::keyed_hash(&secret, &text))
     }
 
+    /// How long ago it was this server time.
+    pub(super) fn age(&self, server_time: u32, now: Moment) -> Duration {
+        Duration::from_millis(u64::from(self.server_time(now).wrapping_sub(server_time)))
+    }
+
     /// Whether this server asked that of this source within the last 5 s.
     pub(super) fn is_ours(&self, cookie: &Tag, asked: &Asked, now: Moment) -> bool {
-        let age = Duration::from_millis(u64::from(self.server_time(now).wrapping_sub(asked.server_time)));
+        let age = self.age(asked.server_time, now);
         age <= COOKIE_AGE_MAX
             && Reason::ALL.iter().any(|reason| tags_equal(&self.cookie(asked, *reason, now - age), cookie))
     }

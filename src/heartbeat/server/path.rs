@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::cookie::{Asked, Clockwork};
+use super::cookie::{Asked, COOKIE_AGE_MAX, Clockwork};
 use super::event::BeatKind;
 use super::flood::SignatureBudget;
 use crate::base::Moment;
@@ -101,6 +101,8 @@ pub(super) struct ReplyFacts {
     pub(super) ordered: Duration,
     pub(super) base: Moment,
     pub(super) loss: u8,
+    /// No later datagram of this run was seen before: what it carries is not older than what is known.
+    pub(super) is_newest: bool,
 }
 
 /// What a datagram said, in order: three things at most, so that a beat needs no memory of its own.
@@ -195,6 +197,8 @@ pub(super) struct Path {
     state: State,
     stored: Stored,
     replaced: Vec<Replaced>,
+    /// When the client said goodbye over its other path, while a challenge from before may still be answered.
+    left: Option<Moment>,
 }
 
 /// What a beat without a datagram did.
@@ -213,12 +217,13 @@ const NO_EVENTS: Events = Events([None; 3]);
 
 impl Path {
     pub(super) const fn new(stored: Stored) -> Self {
-        Self { state: State::Unopened, stored, replaced: Vec::new() }
+        Self { state: State::Unopened, stored, replaced: Vec::new(), left: None }
     }
 
     /// Lets go of what has run out.
     pub(super) fn forget_old(&mut self, now: Moment) {
         self.replaced.retain(|old| now.since(old.at) < REPLACED_FOR);
+        self.left = self.left.filter(|at| now.since(*at) <= COOKIE_AGE_MAX);
         if let State::Open(session) = &mut self.state {
             session.contested = session.contested.filter(|at| now.since(*at) < CONTESTED_FOR);
         }
@@ -297,8 +302,10 @@ impl Path {
         open == Some(address) || self.stored.contains(address)
     }
 
-    /// The client said goodbye over its other path: nothing of this run counts any longer.
-    pub(super) fn handle_goodbye_elsewhere(&mut self) {
+    /// The client said goodbye over its other path: nothing of this run counts any longer, nor an answer to what was
+    /// asked before.
+    pub(super) fn handle_goodbye_elsewhere(&mut self, now: Moment) {
+        self.left = Some(now);
         if let State::Open(Session { run, window, source, .. }) = &self.state {
             self.state = State::Closed { run: *run, window: *window, address: source.address() };
         }
@@ -464,7 +471,9 @@ impl Path {
         let header = &genuine.datagram.header;
         let source = genuine.source.address();
         let asked = Asked { run, source, server_time: header.echo, path: header.path };
+        let age = genuine.clockwork.age(header.echo, genuine.now);
         *seen == source
+            && self.left.is_none_or(|left| genuine.now.since(left) > age)
             && genuine.clockwork.is_ours(cookie, &asked, genuine.now)
             && (self.stored.contains(source)
                 || (genuine.signatures.admits(run.locator, genuine.now)

@@ -114,11 +114,12 @@ fn postmaster_and_abuse_of_a_customer_are_the_customers() {
 }
 
 #[test]
-fn bare_postmaster_goes_to_the_operators_mailbox_or_waits() {
-    assert_eq!(judge("Postmaster", 0, 0, None), Err("4.2.1"));
+fn bare_postmaster_goes_to_the_operators_mailbox_or_is_kept_for_him() {
+    assert_eq!(judge("Postmaster", 0, 0, None), Ok("0:postmaster@mx.example".to_owned()));
     assert_eq!(judge("Postmaster", 0, 0, Some("me@gone-domain.example")), Err("4.2.1"));
     for path in ["Postmaster", "POSTMASTER@mx.example", "Abuse@mx.example"] {
-        assert_eq!(judge(path, 0, 0, None), Err("4.2.1"), "{path}");
+        assert!(judge(path, 0, 0, None).unwrap().starts_with("0:"), "{path}");
+        assert_eq!(judge(path, OPERATOR_OCTETS_MAX, 1, None), Err("4.2.2"), "{path}");
         assert_eq!(judge(path, 0, 0, Some("me@firma.example")), Ok("1:me@firma.example".to_owned()), "{path}");
     }
     assert_eq!(judge("root@mx.example", 0, 0, Some("me@firma.example")), Err("5.7.1"));

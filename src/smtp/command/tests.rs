@@ -49,12 +49,13 @@ fn parameters_are_known_or_refused() {
     assert_eq!(code("MAIL FROM:<a@b.example> NOTIFY=NEVER"), 555);
     assert_eq!(code("MAIL FROM:<a@b.example> AUTH=<>"), 555);
     assert_eq!(code("RCPT TO:<a@b.example> RET=HDRS"), 555);
+    assert_eq!(code("MAIL FROM:<a@b.example> BODY=BINARYMIME"), 555);
     for text in [
         "SIZE",
         "SIZE=",
         "SIZE=-1",
         "SIZE=1 SIZE=2",
-        "BODY=BINARYMIME",
+        "BODY=",
         "BODY",
         "SMTPUTF8=1",
         "SIZE=0x1",

@@ -479,7 +479,7 @@ fn starttls_forgets_what_was_said_and_refuses_injection() {
     assert_eq!(talk.say("MAIL FROM:<>\r\n"), [503]);
     assert_eq!(talk.say("EHLO a.example\r\n"), [250]);
     assert!(!talk.replies.contains("STARTTLS"));
-    assert_eq!(talk.say("STARTTLS\r\n"), [502]);
+    assert_eq!(talk.say("STARTTLS\r\n"), [503]);
     talk.say(ENVELOPE);
     talk.say(".\r\n");
     assert_eq!(talk.committed[0].tls.as_deref(), Some("TLSv1_3 X"));

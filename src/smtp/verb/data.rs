@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::account::OPERATOR;
 use crate::base::Moment;
 use crate::smtp::admission;
 use crate::smtp::content::{ContentReader, Fault, Fed, Received};
@@ -121,6 +122,16 @@ impl Session {
             None if lost.is_some() => return lost,
             None => {}
         }
+        let directory = world.directory();
+        let never = |recipient: &crate::spool::NewRecipient| {
+            admission::never_taken(recipient, received.octets, envelope.smtputf8, &directory)
+        };
+        // Where only some could not, the others have theirs.
+        if let Some(Some(refusal)) = envelope.recipients.first().map(never)
+            && envelope.recipients.iter().all(|recipient| never(recipient).is_some())
+        {
+            return Some(refusal);
+        }
         // The pieces before it are on the disk already.
         let tail: usize = received.tail.iter().map(Bytes::len).sum();
         if world.room() < u64::try_from(tail).unwrap_or(u64::MAX) {
@@ -169,6 +180,7 @@ impl Session {
             reverse_path: envelope.reverse_path,
             recipients: envelope.recipients,
             smtputf8: envelope.smtputf8,
+            requires_tls: envelope.requires_tls,
             body: envelope.body,
             dsn: envelope.dsn,
             trace,
@@ -193,6 +205,7 @@ fn receipt(envelope: &Envelope, received: &Received, id: crate::base::SpoolId) -
         id,
         domain: first,
         further_domains: domains.len().saturating_sub(1),
+        is_for_us: envelope.recipients.iter().all(|recipient| recipient.account == OPERATOR),
         has_pieces_ahead: received.chunks_ahead > 0,
     })
 }

@@ -4,14 +4,19 @@ use crate::base::Moment;
 use crate::smtp::command::MailCommand;
 use crate::smtp::rates::Deed;
 use crate::smtp::reply;
-use crate::smtp::session::{Envelope, Session, State, World};
+use crate::smtp::session::{Envelope, Security, Session, State, World};
 use crate::smtp::through::Way;
 
 impl Session {
     pub(in crate::smtp) fn mail(&mut self, mail: MailCommand, world: &dyn World, now: Moment) {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Greeted(greeting) => {
-                if mail.declared_octets.is_some_and(|octets| octets > self.settings.message_octets_max.0) {
+                // Offered under TLS only, hence unknown without it (RFC 8689 §3).
+                if mail.requires_tls && !matches!(self.security, Security::Tls { .. }) {
+                    self.state = State::Greeted(greeting);
+                    return self.refuse(&reply::UNKNOWN_PARAMETER);
+                }
+                if mail.declared_octets.is_some_and(|octets| octets > self.octets_max(world)) {
                     self.state = State::Greeted(greeting);
                     return self.refuse(&reply::TOO_BIG);
                 }
@@ -32,6 +37,7 @@ impl Session {
                     declared_octets: mail.declared_octets,
                     body: mail.body,
                     smtputf8: mail.smtputf8,
+                    requires_tls: mail.requires_tls,
                     dsn: mail.dsn,
                     recipients: Vec::new(),
                 };

@@ -22,7 +22,9 @@ impl Session {
     }
 
     pub(in crate::smtp) fn refuse_recipient(&mut self, refusal: Reply, world: &dyn World, now: Moment) {
-        if refusal.code < 500 {
+        // What is wrong with the message tells nothing of the mailbox.
+        let is_about_message = [reply::TOO_BIG_THERE, reply::NO_SMTPUTF8_THERE].contains(&refusal);
+        if refusal.code < 500 || is_about_message {
             return self.refuse(&refusal);
         }
         let has_budget = !self.has_limits || world.admits(self.peer, Deed::Refusal, now);
@@ -56,6 +58,9 @@ impl Session {
         let mut recipient =
             self.with_surroundings(world, |around| admission::admit(&rcpt.path, &envelope.recipients, octets, around))?;
         recipient.dsn = rcpt.dsn;
+        if let Some(refusal) = admission::never_taken(&recipient, octets, envelope.smtputf8, &world.directory()) {
+            return Err(refusal);
+        }
         if self.is_listed
             && !recipient.mailbox.local_part.is_role()
             && (self.settings.defers_listed_while_offline || is_there(&recipient, world))

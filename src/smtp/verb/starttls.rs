@@ -9,8 +9,10 @@ impl Session {
     /// `behind` is what was read behind the command. A peer waits for the 220 (RFC 3207 §4.1); octets that are there
     /// already were put in by somebody on the way, or by a client that could be made to: the session ends.
     pub(in crate::smtp) fn starttls(&mut self, behind: &BytesMut) {
-        if self.security != (Security::Plain { offers_tls: true }) {
-            return self.refuse(&reply::NO_TLS);
+        match self.security {
+            Security::Plain { offers_tls: true } => {}
+            Security::Plain { offers_tls: false } => return self.refuse(&reply::NO_TLS),
+            Security::Tls { .. } => return self.refuse(&reply::TLS_ALREADY),
         }
         if matches!(self.state, State::Fresh) {
             return self.refuse(&reply::EHLO_FIRST);

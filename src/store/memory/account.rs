@@ -6,7 +6,7 @@ use super::{MemoryStore, Retired, Tables, misuse};
 use crate::account::store::owner_names;
 use crate::account::{
     Account, AccountError, AccountStatus, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, Domain, Endpoint,
-    Kept, LEAVING_FOR, Membership, NewAccount, OnlineMode, Person, Role, SignInLink, WebSession,
+    Kept, LEAVING_FOR, Manners, Membership, NewAccount, OnlineMode, Person, Role, SignInLink, WebSession,
 };
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 use crate::spool::RecipientState;
@@ -122,6 +122,7 @@ impl Tables {
             address_v4: None,
             address_v6: None,
             pin: None,
+            manners: None,
         };
         self.endpoints.insert(endpoint, server);
         Ok((id, endpoint))
@@ -310,6 +311,12 @@ impl AccountStore for MemoryStore {
         let account = known.account;
         let key = pin.map_or_else(|| "none".to_owned(), |key| data_encoding::HEXLOWER.encode(&key));
         tables.note(&change, Some(account), format!("endpoint.pin {endpoint} {key}"));
+        Ok(())
+    }
+
+    async fn set_manners(&self, endpoint: EndpointId, manners: Manners) -> Changed<()> {
+        let mut tables = self.tables();
+        tables.endpoints.get_mut(&endpoint).ok_or(AccountError::NoAccount)?.manners = Some(manners);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{Held, MemoryStore, Stored, Tables, misuse};
-use crate::account::Change;
+use crate::account::{Change, OPERATOR};
 use crate::base::{AccountId, SpoolId, WallTime};
 use crate::recipient::model::comparable;
 use crate::spool::{
@@ -52,6 +52,7 @@ impl Stored {
             accepted_at: self.message.accepted_at,
             reverse_path: self.message.reverse_path.clone(),
             smtputf8: self.message.smtputf8,
+            requires_tls: self.message.requires_tls,
             body: self.message.body,
             dsn: self.message.dsn.clone(),
             trace: self.message.trace.clone(),
@@ -138,7 +139,8 @@ impl Tables {
         if message.recipients.iter().any(|recipient| recipient.mailbox.domain().is_none()) {
             return Err("a recipient lives at an address literal");
         }
-        if message.recipients.iter().any(|recipient| !self.accounts.contains_key(&recipient.account)) {
+        let is_known = |account: &AccountId| *account == OPERATOR || self.accounts.contains_key(account);
+        if message.recipients.iter().any(|recipient| !is_known(&recipient.account)) {
             return Err("a recipient's account is gone");
         }
         let ahead: Vec<usize> = self.pieces(message.id).map(|(_, bytes)| bytes.len()).collect();

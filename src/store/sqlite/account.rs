@@ -8,8 +8,8 @@ use super::job::Terms;
 use super::{SqliteStore, account_read, recipient, retired, row};
 use crate::account::store::owner_names;
 use crate::account::{
-    AccountError, AccountStatus, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, LEAVING_FOR, Membership,
-    NewAccount, OnlineMode, Person, Role, SignInLink, WebSession,
+    AccountError, AccountStatus, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, LEAVING_FOR, Manners,
+    Membership, NewAccount, OnlineMode, Person, Role, SignInLink, WebSession,
 };
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 
@@ -353,6 +353,22 @@ impl AccountStore for SqliteStore {
             let account = account.map(AccountId).ok_or(AccountError::NoAccount)?;
             let key = pin.map_or_else(|| "none".to_owned(), |key| data_encoding::HEXLOWER.encode(&key));
             Ok(audit(db, &change, Some(account), &format!("endpoint.pin {endpoint} {key}"))?)
+        })
+        .await
+    }
+
+    async fn set_manners(&self, endpoint: EndpointId, manners: Manners) -> Changed<()> {
+        self.write(Terms::SYNCED, move |work| {
+            let changed = work
+                .connection
+                .prepare_cached("UPDATE endpoint SET size_max = ?2, eight_bit_mime = ?3, smtputf8 = ?4 WHERE id = ?1")?
+                .execute(params![
+                    endpoint.0,
+                    manners.octets_max.map(row::stored_count),
+                    manners.eight_bit_mime,
+                    manners.smtputf8
+                ])?;
+            if changed == 0 { Err(AccountError::NoAccount) } else { Ok(()) }
         })
         .await
     }

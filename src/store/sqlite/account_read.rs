@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::retired;
 use super::row::{self, odd, parsed, parsed_optional, readable};
 use crate::account::{
-    Account, AccountName, AccountStatus, AuditEntry, BeatKeyRecord, Directory, Domain, Endpoint, Membership, Person,
-    Role, WebSession,
+    Account, AccountName, AccountStatus, AuditEntry, BeatKeyRecord, Directory, Domain, Endpoint, Manners, Membership,
+    Person, Role, WebSession,
 };
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 
@@ -37,7 +37,7 @@ pub(super) fn directory(db: &Connection, now: WallTime) -> rusqlite::Result<Dire
 
 fn accounts(db: &Connection) -> rusqlite::Result<Vec<Account>> {
     let mut statement =
-        db.prepare_cached("SELECT id, name, status, created_at, status_since, online_mode FROM account")?;
+        db.prepare_cached("SELECT id, name, status, created_at, status_since, online_mode FROM account WHERE id > 0")?;
     let rows = statement.query_map([], |row| {
         Ok(Account {
             id: AccountId(row.get(0)?),
@@ -52,8 +52,10 @@ fn accounts(db: &Connection) -> rusqlite::Result<Vec<Account>> {
 }
 
 fn endpoints(db: &Connection) -> rusqlite::Result<Vec<Endpoint>> {
-    let mut statement = db
-        .prepare_cached("SELECT id, account, host, smtp_port, address_v4, address_v6, pin FROM endpoint ORDER BY id")?;
+    let mut statement = db.prepare_cached(
+        "SELECT id, account, host, smtp_port, address_v4, address_v6, pin, size_max, eight_bit_mime, smtputf8
+                 FROM endpoint ORDER BY id",
+    )?;
     let rows = statement.query_map([], |row| {
         Ok(Endpoint {
             id: EndpointId(row.get(0)?),
@@ -63,9 +65,16 @@ fn endpoints(db: &Connection) -> rusqlite::Result<Vec<Endpoint>> {
             address_v4: parsed_optional(row, 4)?,
             address_v6: parsed_optional(row, 5)?,
             pin: row.get(6)?,
+            manners: manners(row)?,
         })
     })?;
     readable("endpoint", rows)
+}
+
+fn manners(row: &Row<'_>) -> rusqlite::Result<Option<Manners>> {
+    let octets_max = row.get::<_, Option<i64>>(7)?.map(row::count);
+    let (eight_bit_mime, smtputf8): (Option<bool>, Option<bool>) = (row.get(8)?, row.get(9)?);
+    Ok(eight_bit_mime.zip(smtputf8).map(|(eight_bit_mime, smtputf8)| Manners { octets_max, eight_bit_mime, smtputf8 }))
 }
 
 fn domains(db: &Connection) -> rusqlite::Result<Vec<Domain>> {

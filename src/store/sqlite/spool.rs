@@ -11,8 +11,8 @@ use crate::account::Change;
 use crate::base::{AccountId, SpoolId, WallTime};
 use crate::spool::{
     ClaimQuery, Claimed, CommitError, DeliveryReply, DotNote, Expiry, ExpiryTerms, Hold, IntakeStatus, ListPage,
-    ListQuery, MessageDetail, NewMessage, OldestWaiting, Recovered, Report, RetrySelection, Ruling, SpoolError,
-    SpoolStore, Tally, Usage,
+    ListQuery, MessageDetail, NewMessage, OldestWaiting, Outcome, Recovered, Report, RetrySelection, Ruling,
+    SpoolError, SpoolStore, Tally, Usage,
 };
 
 #[async_trait]
@@ -56,11 +56,16 @@ impl SpoolStore for SqliteStore {
     }
 
     async fn settle(&self, reports: Vec<Report>, notes: Vec<DotNote>, now: WallTime) -> Result<(), SpoolError> {
-        self.write(Terms::LAZY, move |work| {
-            reports.iter().try_for_each(|report| spool_report::report(work, report, now))?;
-            Ok(notes.iter().try_for_each(|note| spool_report::note(work.connection, note))?)
-        })
-        .await
+        let counts = outcomes_of(&reports);
+        let settled: Result<(), SpoolError> = self
+            .write(Terms::LAZY, move |work| {
+                reports.iter().try_for_each(|report| spool_report::report(work, report, now))?;
+                Ok(notes.iter().try_for_each(|note| spool_report::note(work.connection, note))?)
+            })
+            .await;
+        settled?;
+        self.counters.settled(counts);
+        Ok(())
     }
 
     async fn rule(&self, id: SpoolId, ruling: Ruling, change: Change) -> Result<u64, SpoolError> {
@@ -182,4 +187,19 @@ impl SpoolStore for SqliteStore {
             }
         }
     }
+}
+
+/// Recipients delivered, deferred, refused.
+fn outcomes_of(reports: &[Report]) -> [u64; 3] {
+    let mut counts = [0; 3];
+    for (_, outcome) in reports.iter().flat_map(|report| &report.outcomes) {
+        let [delivered, deferred, refused] = &mut counts;
+        match outcome {
+            Outcome::Delivered { .. } => *delivered += 1,
+            Outcome::Deferred { .. } => *deferred += 1,
+            Outcome::Refused { .. } => *refused += 1,
+            Outcome::Returned | Outcome::Postponed { .. } => {}
+        }
+    }
+    counts
 }

@@ -116,7 +116,7 @@ impl<'a> Choice<'a> {
     fn new(db: &'a Connection, query: &'a ClaimQuery) -> rusqlite::Result<Self> {
         let envelopes = db.prepare_cached(
             "SELECT accepted_at, reverse_path, smtputf8, body, trace, sha256, octets, chunks,
-                    dsn_ret, dsn_envid, peer, helo FROM message WHERE id = ?1",
+                    dsn_ret, dsn_envid, peer, helo, requires_tls FROM message WHERE id = ?1",
         )?;
         Ok(Self {
             db,
@@ -240,6 +240,7 @@ fn envelope(statement: &mut CachedStatement<'_>, message: i64) -> rusqlite::Resu
             dsn: MessageDsn { ret: parsed_optional(row, 8)?, envelope_id: row.get(9)? },
             peer: parsed(row, 10, str::parse)?,
             helo: row.get(11)?,
+            requires_tls: row.get(12)?,
             recipients: Vec::new(),
         })
     });

@@ -148,8 +148,8 @@ pub(super) fn insert_message(db: &Connection, message: &NewMessage) -> rusqlite:
     let tail = i64::try_from(message.tail.len()).unwrap_or(i64::MAX);
     db.prepare_cached(
         "INSERT INTO message (id, accepted_at, reverse_path, smtputf8, body, trace, sha256, octets, chunks, subject,
-                              header_from, message_id, peer, helo, tls, dsn_ret, dsn_envid)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                              header_from, message_id, peer, helo, tls, dsn_ret, dsn_envid, requires_tls)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?
     .execute(params![
         message.id.as_i64(),
@@ -168,7 +168,8 @@ pub(super) fn insert_message(db: &Connection, message: &NewMessage) -> rusqlite:
         message.helo,
         message.tls,
         message.dsn.ret.map(|ret| ret.to_string()),
-        message.dsn.envelope_id
+        message.dsn.envelope_id,
+        message.requires_tls
     ])
     .map(drop)
 }

@@ -51,6 +51,12 @@ pub struct Statistics {
     pub synced_commits: u64,
     /// Messages stored.
     pub messages: u64,
+    /// Recipients that a primary took.
+    pub delivered: u64,
+    /// Recipients that are tried again, once an attempt.
+    pub deferred: u64,
+    /// Recipients that a primary refused for good.
+    pub refused: u64,
 }
 
 /// The same, while it changes.
@@ -59,6 +65,9 @@ pub(super) struct Counters {
     commits: AtomicU64,
     synced_commits: AtomicU64,
     messages: AtomicU64,
+    delivered: AtomicU64,
+    deferred: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Counters {
@@ -67,7 +76,17 @@ impl Counters {
             commits: self.commits.load(Ordering::Relaxed),
             synced_commits: self.synced_commits.load(Ordering::Relaxed),
             messages: self.messages.load(Ordering::Relaxed),
+            delivered: self.delivered.load(Ordering::Relaxed),
+            deferred: self.deferred.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
         }
+    }
+
+    /// These reports are in the database.
+    pub(super) fn settled(&self, [delivered, deferred, refused]: [u64; 3]) {
+        self.delivered.fetch_add(delivered, Ordering::Relaxed);
+        self.deferred.fetch_add(deferred, Ordering::Relaxed);
+        self.refused.fetch_add(refused, Ordering::Relaxed);
     }
 }
 

@@ -17,8 +17,26 @@ fn postmaster_without_a_domain_reaches_the_operator() {
 }
 
 #[test]
-fn postmaster_without_a_mailbox_is_deferred_and_never_lost() {
-    let mut peer = Server::start().greeted();
+fn postmaster_without_a_mailbox_is_taken_and_kept_for_the_operator() {
+    let server = Server::start();
+    let mut peer = server.greeted();
+    peer.ask("MAIL FROM:<a@sender.example>", 250);
+    peer.ask("RCPT TO:<pOSTMASTER>", 250);
+    peer.ask("RCPT TO:<postmaster@MX.example>", 250);
+    peer.ask("RCPT TO:<abuse@mx.example>", 250);
+    peer.ask("RCPT TO:<somebody@mx.example>", 550);
+    peer.ask("DATA", 354);
+    assert!(peer.ask(".", 250).ends_with("kept for the postmaster of mx.example"));
+    let recipients = server.only_message().message.recipients;
+    let stored: Vec<String> =
+        recipients.iter().map(|recipient| format!("{} {}", recipient.account.0, recipient.mailbox)).collect();
+    assert_eq!(stored, ["0 postmaster@mx.example", "0 abuse@mx.example"]);
+}
+
+#[test]
+fn a_mailbox_named_for_the_postmaster_that_we_do_not_serve_is_a_deferral() {
+    let elsewhere = Mailbox::parse("chief@elsewhere.example", false).unwrap();
+    let mut peer = Server::start_with(|settings| settings.postmaster = Some(elsewhere)).greeted();
     peer.ask("MAIL FROM:<a@sender.example>", 250);
     assert!(peer.ask("RCPT TO:<Postmaster>", 450).starts_with("450 4.2.1"));
 }

@@ -37,6 +37,21 @@ fn a_command_of_512_octets_is_read_and_one_without_end_refused() {
     peer.ask("NOOP", 250);
 }
 
+/// What follows a bare LF is no command (RFC 5321 §2.3.8), however long the line before it; a CR of its own packet ends it.
+#[test]
+fn a_command_without_end_does_not_smuggle_another_one_behind_a_bare_lf() {
+    let server = Server::start();
+    let mut peer = server.greeted();
+    peer.send(format!("NOOP {}\nMAIL FROM:<a@sender.example>\r\n", "x".repeat(100_000)));
+    peer.hear(500);
+    assert!(peer.is_closed());
+    let mut peer = server.greeted();
+    peer.send(format!("NOOP {}\r", "x".repeat(100_000)));
+    peer.send("\nNOOP\r\n");
+    peer.hear(500);
+    peer.hear(250);
+}
+
 /// RFC 5321 §4.5.3.1.6.
 #[test]
 fn a_text_line_of_any_length_is_passed_on() {
@@ -69,4 +84,20 @@ fn recipients_beyond_the_limit_are_put_off_to_the_next_transaction() {
     assert!(peer.hear(452).starts_with("452 4.5.3"));
     peer.ask("DATA", 354);
     peer.ask(".", 250);
+}
+
+/// Twenty errors end a session, those before the last accepted message forgiven: a long session of a large sender has
+/// some stale addresses among its messages.
+#[test]
+fn errors_are_counted_from_the_last_message_on() {
+    let server = Server::start();
+    let mut peer = server.greeted();
+    for _ in 0..3 {
+        (0..15).for_each(|_| drop(peer.ask("XYZ", 500)));
+        peer.open_content();
+        peer.ask(".", 250);
+    }
+    (0..20).for_each(|_| drop(peer.ask("XYZ", 500)));
+    peer.hear(421);
+    assert!(peer.is_closed());
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-use crate::account::{Account, AccountStatus, Change, Directory, Domain};
+use crate::account::{Account, AccountStatus, Change, Directory, Domain, Endpoint};
 use crate::base::{AccountId, DomainName, EndpointId, SpoolId, WallTime};
 use crate::liveness::{LineEvent, LineState, LineView, Lines};
 use crate::smtp::StoredListener;
@@ -219,13 +219,23 @@ pub(crate) fn village() -> Directory {
         account: AccountId(id),
         endpoints: vec![EndpointId(id)],
     };
+    let endpoint = |id: i64| Endpoint {
+        id: EndpointId(id),
+        account: AccountId(id),
+        host: DomainName::parse(&format!("s{id}.dyn.example")).unwrap(),
+        smtp_port: 25,
+        address_v4: None,
+        address_v6: None,
+        pin: None,
+        manners: None,
+    };
     Directory::new(
         vec![
             account(1, AccountStatus::Active),
             account(2, AccountStatus::Suspended),
             account(3, AccountStatus::Leaving),
         ],
-        vec![],
+        vec![endpoint(1), endpoint(2), endpoint(3)],
         vec![domain(1, "firma.example"), domain(2, "verein.example"), domain(3, "leaving.example")],
         vec![],
     )

@@ -14,8 +14,8 @@ use rustls_pki_types::pem::PemObject;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::DirectoryHandle;
-use crate::base::{DomainName, SpoolIds};
+use crate::account::{Directory, DirectoryHandle, Manners};
+use crate::base::{DomainName, EndpointId, SpoolIds};
 use crate::smtp::{Settings, SmtpRooms, SmtpServer, bind};
 use fakes::{Kept, MemorySpool, StillLines, village};
 
@@ -30,6 +30,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) spool: Arc<MemorySpool>,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) directory: DirectoryHandle,
     server: Option<SmtpServer>,
     data: tempfile::TempDir,
 }
@@ -50,8 +51,9 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let spool = Arc::new(MemorySpool::default());
         let shutdown = CancellationToken::new();
+        let directory = DirectoryHandle::new(village());
         let rooms = SmtpRooms {
-            directory: DirectoryHandle::new(village()),
+            directory: directory.clone(),
             recipients: crate::recipient::RecipientBook::default(),
             lines: Arc::new(StillLines),
             spool: spool.clone(),
@@ -62,7 +64,7 @@ impl Server {
             primaries: None,
         };
         let server = SmtpServer::start(settings, vec![listener], rooms, shutdown.clone());
-        Self { address, spool, shutdown, server: Some(server), data }
+        Self { address, spool, shutdown, directory, server: Some(server), data }
     }
 
     /// A sender that has heard the greeting.
@@ -84,6 +86,13 @@ impl Server {
         let mut kept = self.spool.kept();
         assert_eq!(kept.len(), 1);
         kept.remove(0)
+    }
+
+    /// What the primary of this account offered when it was last heard.
+    pub(crate) fn hear_primary(&self, account: i64, octets_max: Option<u64>, smtputf8: bool) {
+        let manners = Manners { octets_max, eight_bit_mime: true, smtputf8 };
+        let directory = Directory::clone(&self.directory.load());
+        self.directory.replace(directory.with_manners(EndpointId(account), manners));
     }
 
     /// Says stop and waits for the end.

@@ -14,7 +14,7 @@ use crate::delivery::board::Common;
 use crate::delivery::connection::{Attempt, Connection, Ledger, Offer};
 use crate::delivery::flush::contact::{Contact, FirstContact};
 use crate::delivery::flush::patience::LegEnd;
-use crate::delivery::identity::{KeyDigest, Proof, judge};
+use crate::delivery::identity::{KeyDigest, Proof};
 use crate::delivery::opening::{OpenFailure, Opened, Opening};
 use crate::delivery::order::{MESSAGES_PER_CONNECTION_MAX, TURN_OCTETS_MAX};
 use crate::delivery::outcome::{Verdict, is_greylisting};
@@ -174,15 +174,15 @@ impl Lane {
             is_plain: serving.is_plain,
             greeting: serving.greeting,
         };
-        let opened = tokio::select! {
+        let mut opened = tokio::select! {
             // The line may have changed while this account waited for a place.
             biased;
             why = until_closed(&serving) => return Err(LegEnd::Stopped(why)),
             opened = opening.run() => opened.map_err(LegEnd::NotOpened)?,
         };
-        let has_beats = serving.common.has_beats(serving.leg.endpoint);
-        let proof = judge(serving.leg.pin, opened.tls.as_ref(), has_beats)
-            .map_err(|doubt| LegEnd::NotOpened(OpenFailure::Stranger(doubt)))?;
+        let judged = serving.common.judge(&serving.leg, opened.tls.as_ref());
+        let proof = judged.map_err(|doubt| LegEnd::NotOpened(OpenFailure::Stranger(doubt)))?;
+        opened.is_key_proven = opened.tls.is_some() && !matches!(proof, Proof::Beat { .. });
         // Called only once nothing more can fail before MAIL.
         self.greeted(&opened, proof);
         Ok(opened)
@@ -211,6 +211,7 @@ impl Lane {
         let Serving { common, account, leg, .. } = &*serving;
         let is_one_by_one = common.is_one_by_one(*account, leg.endpoint);
         let settings = &common.settings;
+        common.learn_manners(*account, leg.endpoint, opened.offered.manners()).await;
         let begun = Connection::begin(opened, &settings.hostname, settings.timeouts, is_one_by_one).await;
         let mut connection = match begun {
             Ok(connection) => connection,

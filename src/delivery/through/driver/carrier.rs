@@ -16,7 +16,7 @@ use crate::delivery::board::Common;
 use crate::delivery::connection::{Connection, NotBegun};
 use crate::delivery::dialogue::Unsendable;
 use crate::delivery::flush::{Fare, Verdicts};
-use crate::delivery::identity::{Proof, judge};
+use crate::delivery::identity::Proof;
 use crate::delivery::opening::{OpenFailure, Opened, Opening};
 use crate::delivery::outcome::{Stage, Verdict, judge as judge_reply};
 use crate::delivery::route::Leg;
@@ -136,7 +136,7 @@ impl Carrier {
             let facts = |carrier: &Self, line: &Line| carrier.facts(line, account, &recipient.mailbox);
             let said = match self.begin(&leg, account, &envelope).await? {
                 Ok(said) => said,
-                Err(unsendable) => return Ok(Answer::Refused(unsendable_words(unsendable))),
+                Err(unsendable) => return unsendable_words(unsendable),
             };
             let line = self.line.as_ref().ok_or(Failed)?;
             let facts = facts(self, line);
@@ -151,7 +151,7 @@ impl Carrier {
         let line = self.line.as_mut().ok_or(Failed)?;
         let said = match line.connection.pass_recipient(&envelope, &asked).await {
             Ok(said) => said,
-            Err(NotBegun::Unsendable(unsendable)) => return Ok(Answer::Refused(unsendable_words(unsendable))),
+            Err(NotBegun::Unsendable(unsendable)) => return unsendable_words(unsendable),
             Err(NotBegun::Lost(why)) => return Err(self.break_off(why.text)),
         };
         Ok(self.judge(account, &recipient.mailbox, &said).await)
@@ -287,14 +287,15 @@ impl Carrier {
         let settings = &through.settings;
         let greeting = settings.timeouts.greeting;
         let opening = Opening { settings, leg, tls: &self.common.tls, is_plain: false, greeting };
-        let opened = match opening.run().await {
+        let mut opened = match opening.run().await {
             Ok(opened) => opened,
             Err(failure) => return Err(self.handle_unopened(leg, account, &failure)),
         };
-        let proof = match judge(leg.pin, opened.tls.as_ref(), self.common.has_beats(leg.endpoint)) {
+        let proof = match self.common.judge(leg, opened.tls.as_ref()) {
             Ok(proof) => proof,
             Err(doubt) => return Err(self.handle_unopened(leg, account, &OpenFailure::Stranger(doubt))),
         };
+        opened.is_key_proven = opened.tls.is_some() && !matches!(proof, Proof::Beat { .. });
         let to_pin = self.greeted(leg, account, &opened, proof);
         let begun = Connection::begin(opened, &settings.hostname, settings.timeouts, false).await;
         let connection = begun.map_err(|why| {
@@ -376,12 +377,14 @@ impl Carrier {
 
     /// The envelope before its content is known.
     fn envelope(&self, first: &NewRecipient) -> Claimed {
-        let Introduction { peer, helo, reverse_path, declared_octets, body, smtputf8, dsn } = &self.introduction;
+        let Introduction { peer, helo, reverse_path, declared_octets, body, smtputf8, requires_tls, dsn } =
+            &self.introduction;
         Claimed {
             id: SpoolId::from_i64(0),
             accepted_at: Clock.wall(),
             reverse_path: reverse_path.clone(),
             smtputf8: *smtputf8,
+            requires_tls: *requires_tls,
             body: *body,
             dsn: dsn.clone(),
             trace: Bytes::new(),
@@ -418,11 +421,13 @@ fn passed_reply(said: &Reply) -> reply::Reply {
     passed_on(said.code, said.enhanced(), &said.lines)
 }
 
-/// RFC 6531 §3.5: known before the content is sent.
-fn unsendable_words(unsendable: Unsendable) -> reply::Reply {
+/// RFC 6531 §3.5: known before the content is sent. Who asks for a proven way (RFC 8689 §4.2) is stored: the flush finds
+/// one, or says what is missing.
+fn unsendable_words(unsendable: Unsendable) -> Result<Answer, Failed> {
     match unsendable {
-        Unsendable::NeedsSmtpUtf8 => reply::NEEDS_SMTPUTF8,
-        Unsendable::UnsafeAddress => reply::BAD_RECIPIENT,
+        Unsendable::NeedsSmtpUtf8 => Ok(Answer::Refused(reply::NO_SMTPUTF8_THERE)),
+        Unsendable::UnsafeAddress => Ok(Answer::Refused(reply::BAD_RECIPIENT)),
+        Unsendable::NeedsRequireTls => Err(Failed),
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::base::Moment;
 
-/// Between two looks at the own address towards the server.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at the own address towards the server: four system calls each. Asked instead of being told by the
+/// system, because also a route that changed shows so, on every system alike.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Between two tries to find the server while there is no socket.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// The same for the second path.
@@ -51,6 +52,8 @@ impl Families {
 pub(in crate::heartbeat::client) struct Route {
     families: Families,
     server: String,
+    /// The user's further ones.
+    others: Vec<String>,
     /// Further ones that the server named over HTTPS.
     endpoints: Vec<String>,
     bind: Option<IpAddr>,
@@ -66,7 +69,10 @@ pub(in crate::heartbeat::client) struct Route {
 #[derive(Debug)]
 pub(in crate::heartbeat::client) enum RouteEvent {
     /// A first or another socket is there.
-    Ready,
+    Ready {
+        /// There was none before.
+        is_first: bool,
+    },
     /// The own address towards the server is another.
     Changed,
     /// No address of the server can be reached.
@@ -74,10 +80,14 @@ pub(in crate::heartbeat::client) enum RouteEvent {
 }
 
 impl Route {
-    pub(in crate::heartbeat::client) fn new(server: String, bind: Option<IpAddr>, families: Families) -> Self {
+    /// A route to the first of `servers`, to the others while that one does not answer.
+    pub(in crate::heartbeat::client) fn new(servers: &[String], bind: Option<IpAddr>, families: Families) -> Self {
+        let (server, others) =
+            servers.split_first().map_or((String::new(), &[][..]), |(first, rest)| (first.clone(), rest));
         let mut route = Self {
             families,
             server,
+            others: others.to_vec(),
             endpoints: Vec::new(),
             bind,
             socket: None,
@@ -103,6 +113,11 @@ impl Route {
         self.socket.as_ref()?.peer_addr().ok().map(|peer| peer.is_ipv4())
     }
 
+    /// The own address towards the server.
+    pub(in crate::heartbeat::client) const fn own(&self) -> Option<IpAddr> {
+        self.own
+    }
+
     /// Wants a socket to the endpoint that the server named at this place, if there is one.
     pub(in crate::heartbeat::client) fn renew_at(&mut self, index: usize) {
         let Some(endpoint) = self.endpoints.get(index).filter(|endpoint| **endpoint != self.server) else { return };
@@ -123,9 +138,10 @@ impl Route {
             return;
         }
         let (found, looking) = channel();
-        let (server, endpoints) = (self.server.clone(), self.endpoints.clone());
+        let server = self.server.clone();
+        let others: Vec<String> = self.others.iter().chain(&self.endpoints).cloned().collect();
         let look = move || {
-            let others = endpoints.iter().filter_map(|other| other.to_socket_addrs().ok()).flatten();
+            let others = others.iter().filter_map(|other| other.to_socket_addrs().ok()).flatten();
             let found_here = match server.to_socket_addrs() {
                 Ok(addresses) => Ok(addresses.chain(others).collect()),
                 Err(error) => Some(others.collect::<Vec<_>>()).filter(|others| !others.is_empty()).ok_or(error),
@@ -188,9 +204,9 @@ impl Route {
                 match open(*address, self.bind) {
                     Ok(socket) => {
                         self.own = socket.local_addr().ok().map(|own| own.ip());
-                        self.socket = Some(socket);
+                        let is_first = self.socket.replace(socket).is_none();
                         self.turn = place;
-                        return RouteEvent::Ready;
+                        return RouteEvent::Ready { is_first };
                     }
                     Err(error) => last = format!("cannot send to {address}: {error}"),
                 }

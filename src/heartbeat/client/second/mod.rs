@@ -2,7 +2,7 @@
 
 mod driver;
 
-pub(super) use driver::SecondPath;
+pub(super) use driver::{SecondPath, SecondWord};
 
 use std::time::Duration;
 

@@ -42,8 +42,10 @@ pub(super) fn unit(program: &Path, run: &RunArguments) -> Result<String, UnitErr
         words.extend([name.to_owned(), plain(value)?.to_owned()]);
         Ok(())
     };
-    option("--server", &run.server)?;
-    for (name, value) in [("--account", &run.account), ("--mail", &run.mail), ("--https", &run.https)] {
+    for server in &run.server {
+        option("--server", server)?;
+    }
+    for (name, value) in [("--account", &run.account), ("--mail-server", &run.mail_server), ("--https", &run.https)] {
         if let Some(value) = value {
             option(name, value)?;
         }
@@ -53,6 +55,12 @@ pub(super) fn unit(program: &Path, run: &RunArguments) -> Result<String, UnitErr
     }
     if let Some(bind) = run.bind {
         option("--bind", &bind.to_string())?;
+    }
+    if let Some(bits) = run.prefix_length {
+        option("--prefix-length", &bits.to_string())?;
+    }
+    if run.metered {
+        words.push("--metered".to_owned());
     }
     if run.one_family {
         words.push("--one-family".to_owned());
@@ -88,13 +96,15 @@ mod tests {
 
     fn arguments() -> RunArguments {
         RunArguments {
-            server: "mx2.example:5525".to_owned(),
+            server: vec!["mx2.example:5525".to_owned()],
             account: Some("firma".to_owned()),
             token_file: "/etc/pulsemx-beat/token".into(),
             interval: Some(Duration::from_secs(5)),
             bind: None,
             one_family: true,
-            mail: Some("127.0.0.1:25".to_owned()),
+            metered: false,
+            mail_server: Some("127.0.0.1:25".to_owned()),
+            prefix_length: None,
             https: None,
             ca_file: Some("/etc/pulsemx-beat/ca.pem".into()),
             quiet: false,
@@ -109,7 +119,7 @@ mod tests {
         assert_eq!(
             start,
             [
-                "ExecStart=/usr/local/bin/pulsemx-beat run --server mx2.example:5525 --account firma --mail 127.0.0.1:25 \
+                "ExecStart=/usr/local/bin/pulsemx-beat run --server mx2.example:5525 --account firma --mail-server 127.0.0.1:25 \
               --interval 5000ms --one-family --ca-file ${CREDENTIALS_DIRECTORY}/ca --token-file ${CREDENTIALS_DIRECTORY}/token"
             ]
         );
@@ -128,7 +138,7 @@ mod tests {
     #[test]
     fn words_that_systemd_would_read_its_own_way_are_refused() {
         for server in ["a b:1", "mx\nExecStartPre=x:1", "$HOME:1", "%h:1", "a;b:1", "\"a:1", "", "a\\b:1"] {
-            let run = RunArguments { server: server.to_owned(), ..arguments() };
+            let run = RunArguments { server: vec![server.to_owned()], ..arguments() };
             assert!(matches!(unit(Path::new("/p"), &run), Err(UnitError::NotPlain(_))), "{server}");
         }
         let run = RunArguments { token_file: "token".into(), ..arguments() };

@@ -224,6 +224,7 @@ fn claimed(message: &NewMessage) -> Claimed {
         accepted_at: message.accepted_at,
         reverse_path: message.reverse_path.clone(),
         smtputf8: message.smtputf8,
+        requires_tls: message.requires_tls,
         body: message.body,
         dsn: message.dsn.clone(),
         trace: message.trace.clone(),
