@@ -14,7 +14,7 @@ pub mod store;
 pub use directory::{Directory, DirectoryHandle, Kept, ServedDomain};
 pub use model::{
     Account, AccountName, AccountNameError, AccountStatus, BeatKeyRecord, Domain, Endpoint, LEAVING_FOR, Manners,
-    Membership, OPERATOR, OPERATOR_NAME, Person, Role, SUSPENDED_TAKES_MAIL_FOR,
+    Membership, OPERATOR, OPERATOR_NAME, OnlineMode, Person, Role, SUSPENDED_TAKES_MAIL_FOR,
 };
 pub use preference::{Detour, Preferences, Rewrite, Route, RouteError};
 pub use seal::{SealError, SealKey};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::desk::{Desk, find, reload, spool_id};
-use super::post_reply::{OutageRowShown, OutageShown, OutgoingShown, StepShown, MessageTraceShown};
+use super::post_reply::{MessageTraceShown, OutageRowShown, OutageShown, OutgoingShown, StepShown};
 use super::post_request::PostRequest;
 use super::reply::{CommandError, Reply};
 use super::trust_text::{Told, configuration};
@@ -111,7 +111,11 @@ impl Desk {
         }
         later.sort_by_key(|step| step.at);
         steps.extend(later);
-        Ok(Reply::MessageTrace(Box::new(MessageTraceShown { id: spool_id.to_string(), from: detail.row.reverse_path, steps })))
+        Ok(Reply::MessageTrace(Box::new(MessageTraceShown {
+            id: spool_id.to_string(),
+            from: detail.row.reverse_path,
+            steps,
+        })))
     }
 
     fn outgoing_shown(&self, row: OutgoingRow) -> OutgoingShown {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::post_reply::{MessageTraceShown, OutageShown, OutgoingShown};
 use super::transfer_reply::{KeyShown, NewKeyShown, SecondaryShown};
-use crate::account::{AccountName, AccountStatus};
+use crate::account::{AccountName, AccountStatus, OnlineMode};
 use crate::alert::office::ChannelShown;
 use crate::base::{DomainName, WallTime};
 use crate::liveness::{FamilyView, LineState};
@@ -108,6 +108,9 @@ pub struct AccountShown {
     pub status: AccountStatus,
     /// Since when.
     pub status_since: WallTime,
+    /// What happens to mail while its server is there; absent: as the configuration says for all.
+    #[serde(default)]
+    pub online_mode: Option<OnlineMode>,
     /// State of its line.
     pub state: LineState,
     /// Since when.

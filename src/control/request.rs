@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::alert_request::AlertRequest;
 use super::mail_request::MailRequest;
-use super::transfer_request::TransferRequest;
 use super::post_request::PostRequest;
-use crate::account::AccountName;
+use super::transfer_request::TransferRequest;
+use crate::account::{AccountName, OnlineMode};
 use crate::base::DomainName;
 use crate::recipient::Unknown;
 use crate::update::TokenKind;
@@ -70,6 +70,13 @@ pub enum Request {
     AccountSuspend {
         /// Its name.
         name: AccountName,
+    },
+    /// Says what happens to mail while the account's server is there.
+    AccountOnline {
+        /// Its name.
+        name: AccountName,
+        /// Absent: as the configuration says for all.
+        mode: Option<OnlineMode>,
     },
     /// Takes back a suspension or an end.
     AccountResume {
@@ -379,6 +386,7 @@ impl Request {
             | Self::AccountRotate { .. }
             | Self::AccountRemove { .. }
             | Self::AccountSuspend { .. }
+            | Self::AccountOnline { .. }
             | Self::AccountResume { .. }
             | Self::AccountLink { .. }
             | Self::AccountJoin { .. }

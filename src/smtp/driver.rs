@@ -21,6 +21,7 @@ use super::rates::{Deed, Rates};
 use super::refusals::driver::RefusalLedger;
 use super::requests::FlushRequests;
 use super::settings::{LISTEN_BACKLOG, Settings};
+use super::through::Primaries;
 use super::transactions::Transactions;
 use super::{StoredListener, reply};
 use crate::account::DirectoryHandle;
@@ -55,6 +56,8 @@ pub struct SmtpRooms {
     pub checks: Option<Arc<Checker>>,
     /// Where refused recipients are noted.
     pub refusals: Option<RefusalLedger>,
+    /// Who asks primaries while a sender waits; without, all mail is stored.
+    pub primaries: Option<Arc<dyn Primaries>>,
 }
 
 /// What all sessions share.

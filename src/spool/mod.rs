@@ -6,16 +6,16 @@
 pub mod dsn;
 pub mod hold;
 pub mod message;
-pub mod search;
 pub mod notice;
+pub mod search;
 pub mod state;
 pub mod store;
 
 pub use dsn::{DsnValueError, MessageDsn, Notify, RecipientDsn, Return};
 pub use hold::{DotNote, Expiry, ExpiryTerms, Hold, HoldKind, HoldKindError, OldestWaiting, Ruling};
 pub use message::{BodyType, Claimed, ClaimedRecipient, HeaderSummary, NewMessage, NewRecipient};
-pub use search::{SearchPage, SearchQuery, Words};
 pub use notice::{AttemptRow, NoticeKind, NoticeKindError, NoticeRow, Trace, Via};
+pub use search::{SearchPage, SearchQuery, Words};
 pub use state::{DeliveryReply, Outcome, RecipientState, RecipientStateError};
 pub use store::{
     CANARY_ROWS_MAX, ClaimOrder, ClaimQuery, CommitError, IntakeStatus, ListCursor, ListPage, ListQuery, MessageDetail,

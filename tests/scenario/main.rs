@@ -30,5 +30,6 @@ mod refused_mail_is_kept;
 mod renewed_key;
 mod reports;
 mod silence;
+mod through;
 mod udp_is_blocked;
 mod updates;

@@ -83,8 +83,6 @@ struct Tables {
     refusals: Vec<crate::smtp::refusals::Refused>,
     /// By connection.
     dot_notes: BTreeMap<u64, DotNote>,
-    /// When the primary took mail last for a mailbox, in lower case.
-    known_good: BTreeMap<(AccountId, String), WallTime>,
     /// Last number given to an account, endpoint or person: none is given twice.
     last_row: i64,
     last_claim: u64,
@@ -144,6 +142,7 @@ struct Held {
     state: RecipientState,
     due_at: WallTime,
     attempts: u32,
+    refusals: u32,
     claim: u64,
     last_reply: Option<DeliveryReply>,
     last_attempt_at: Option<WallTime>,

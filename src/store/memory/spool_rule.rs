@@ -94,7 +94,6 @@ impl Tables {
         for id in touched {
             self.tidy(id, now);
         }
-        self.known_good.retain(|_, seen_at| *seen_at >= terms.seen_before);
         expiry
     }
 

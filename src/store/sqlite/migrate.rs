@@ -32,6 +32,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0016_search.sql"),
     include_str!("../../../migrations/0017_secondaries.sql"),
     include_str!("../../../migrations/0018_outbound.sql"),
+    include_str!("../../../migrations/0019_online.sql"),
 ];
 
 /// The schema that `steps` lead to.

@@ -62,6 +62,7 @@ impl Server {
             ids: Arc::new(SpoolIds::default()),
             checks: None,
             refusals: None,
+            primaries: None,
         };
         let server = SmtpServer::start(settings, vec![listener], rooms, shutdown.clone());
         Self { address, spool, shutdown, directory, server: Some(server), data }

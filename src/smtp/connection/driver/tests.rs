@@ -49,6 +49,7 @@ fn host(checks: Option<Arc<Checker>>, change: impl FnOnce(&mut Settings)) -> (Ar
             ids: Arc::new(SpoolIds::default()),
             checks,
             refusals: None,
+            primaries: None,
         },
         tls: None,
         shutdown: CancellationToken::new(),
