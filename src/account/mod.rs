@@ -13,7 +13,7 @@ pub mod store;
 pub use directory::{Directory, DirectoryHandle, Kept, ServedDomain};
 pub use model::{
     Account, AccountName, AccountNameError, AccountStatus, BeatKeyRecord, Domain, Endpoint, LEAVING_FOR, Manners,
-    Membership, OPERATOR, OPERATOR_NAME, Person, Role, SUSPENDED_TAKES_MAIL_FOR,
+    Membership, OPERATOR, OPERATOR_NAME, OnlineMode, Person, Role, SUSPENDED_TAKES_MAIL_FOR,
 };
 pub use seal::{SealError, SealKey};
 pub use store::{AccountError, AccountStore, AuditEntry, Change, NewAccount, SignInLink, WebSession};

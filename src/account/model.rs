@@ -111,6 +111,45 @@ impl FromStr for AccountStatus {
     }
 }
 
+/// What happens to mail that comes to us although the account's server is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnlineMode {
+    /// The primary is asked while the sender waits, and its word is passed on.
+    #[default]
+    CutThrough,
+    /// The sender is asked to use the primary.
+    Defer,
+    /// Stored, and relayed at once.
+    Accept,
+}
+
+impl OnlineMode {
+    /// As in commands, the configuration, the audit log and the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CutThrough => "cut-through",
+            Self::Defer => "defer",
+            Self::Accept => "accept",
+        }
+    }
+}
+
+impl fmt::Display for OnlineMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for OnlineMode {
+    type Err = &'static str;
+    fn from_str(word: &str) -> Result<Self, &'static str> {
+        let all = [Self::CutThrough, Self::Defer, Self::Accept];
+        all.into_iter().find(|mode| mode.as_str() == word).ok_or("say cut-through, defer or accept")
+    }
+}
+
 /// One customer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Account {
@@ -124,6 +163,8 @@ pub struct Account {
     pub status_since: WallTime,
     /// When it was made.
     pub created_at: WallTime,
+    /// What happens to mail while its server is there, where it is not what the configuration says for all.
+    pub online_mode: Option<OnlineMode>,
 }
 
 /// What a mail server offered in its newest reply to EHLO, as far as it decides about mail.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::directory::Directory;
-use super::model::{AccountName, AccountStatus, BeatKeyRecord, Manners, Membership, Person, Role};
+use super::model::{AccountName, AccountStatus, BeatKeyRecord, Manners, Membership, OnlineMode, Person, Role};
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 
 /// Why a change of accounts did not happen. Nothing was written.
@@ -114,6 +114,13 @@ pub trait AccountStore: Send + Sync {
     async fn create_account(&self, new: NewAccount, change: Change) -> Result<(AccountId, EndpointId), AccountError>;
     /// Changes what the contract allows. The same status again changes nothing, its beginning included.
     async fn set_status(&self, account: AccountId, status: AccountStatus, change: Change) -> Result<(), AccountError>;
+    /// Says what happens to an account's mail while its server is there; `None`: as the configuration says for all.
+    async fn set_online_mode(
+        &self,
+        account: AccountId,
+        mode: Option<OnlineMode>,
+        change: Change,
+    ) -> Result<(), AccountError>;
     /// Removes an account with all that hangs on it. Refused while mail is held ([`AccountError::MailHeld`]). Its
     /// dynamic names that ever had an address are retired for ever ([`AccountError::NameRetired`]); its domains may be served for others.
     async fn remove_account(&self, account: AccountId, change: Change) -> Result<(), AccountError>;

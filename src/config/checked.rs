@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::file::{ConfigError, Written, parse_network, texts};
 use super::names::{Besides, NamesConfig};
 use super::options::{OPTIONS, Since};
+use crate::account::OnlineMode;
 use crate::base::{ByteCount, DomainName, Mailbox, parse_duration};
 
 /// Longest time from the last beat to neutralisation that we promise, for the ordinary rhythm of 5 s.
@@ -82,6 +83,8 @@ pub struct Config {
     pub checks_exempt_networks: Vec<ipnet::IpNet>,
     /// `smtp.postmaster`.
     pub smtp_postmaster: Option<Mailbox>,
+    /// `smtp.online_mode`.
+    pub smtp_online_mode: OnlineMode,
     /// `spool.keep`.
     pub spool_keep: Duration,
     /// `spool.keep_delivered`.
@@ -216,6 +219,7 @@ impl Config {
             checks_defers_listed: read.text("checks.dnsbl_action").as_deref() == Some("defer"),
             checks_defers_listed_while_offline: read.flag("checks.dnsbl_while_offline")?,
             checks_exempt_networks: read.networks("checks.exempt_networks")?,
+            smtp_online_mode: read.text("smtp.online_mode").and_then(|word| word.parse().ok()).unwrap_or_default(),
             smtp_postmaster: read.text("smtp.postmaster").and_then(|t| Mailbox::parse(&t, false).ok()),
             spool_keep: read.duration("spool.keep")?,
             spool_keep_delivered: read.duration("spool.keep_delivered")?,
@@ -404,7 +408,8 @@ mod tests {
 
     #[test]
     fn reserved_keys_are_taken_and_said_to_be_without_effect() {
-        let config = check("hostname = \"a.example\"\n[tls]\nacme = \"on\"\n[smtp]\nonline_mode = \"accept\"").unwrap();
+        let config =
+            check("hostname = \"a.example\"\n[tls]\nacme = \"on\"\n[smtp]\nunknown_recipients = \"accept\"").unwrap();
         assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
         assert!(config.warnings[0].contains("tls.acme"));
     }

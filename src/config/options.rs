@@ -210,11 +210,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         "",
         "Mailbox in a served domain that gets mail for <Postmaster>, and for postmaster and abuse at our own name; without one it is kept, see `pulsemx queue list --account operator`.",
     ),
-    reserved(
+    option(
         "smtp.online_mode",
         Kind::Choice(&["cut-through", "defer", "accept"]),
-        "\"accept\"",
-        "What happens to mail while the primary is online. This version stores and relays at once (accept).",
+        "\"cut-through\"",
+        "What happens to mail while the primary is online: asked while the sender waits, and its answers passed on (cut-through); the sender sent to the primary (defer); stored and relayed at once (accept). An account may have its own: account online.",
     ),
     reserved(
         "smtp.unknown_recipients",

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::desk::{Desk, find, reload, unknown_account};
 use super::reply::{CommandError, Reply, TokenShown};
 use crate::account::{
-    AccountName, AccountStatus, BeatKeyRecord, LEAVING_FOR, NewAccount, SUSPENDED_TAKES_MAIL_FOR, SealKey, SignInLink,
+    AccountName, AccountStatus, BeatKeyRecord, LEAVING_FOR, NewAccount, OnlineMode, SUSPENDED_TAKES_MAIL_FOR, SealKey,
+    SignInLink,
 };
 use crate::base::{DomainName, EndpointId, WallTime};
 use crate::heartbeat::token::NewToken;
@@ -137,6 +138,28 @@ impl Desk {
         }
         let url = format!("{}/join/{secret}", running.public_url);
         Ok(Reply::Link { url, expires_at: now + JOIN_LIFETIME })
+    }
+
+    /// Says what happens to mail while the account's server is there.
+    pub(super) async fn set_online_mode(
+        &self,
+        name: &AccountName,
+        mode: Option<OnlineMode>,
+        now: WallTime,
+    ) -> Result<Reply, CommandError> {
+        let running = self.running()?;
+        let account = find(&self.directory.load(), name)?.id;
+        self.accounts.set_online_mode(account, mode, Self::change(now)).await?;
+        let warnings = reload(running).await;
+        let message = match mode {
+            Some(OnlineMode::CutThrough) => {
+                format!("account {name}: its server is asked while the sender waits, and its answers are passed on")
+            }
+            Some(OnlineMode::Defer) => format!("account {name}: while its server is there senders are sent to it"),
+            Some(OnlineMode::Accept) => format!("account {name}: mail is stored and relayed at once"),
+            None => format!("account {name}: as smtp.online_mode says"),
+        };
+        Ok(Reply::Done { message, warnings })
     }
 
     /// Says what the account may do from now on.

@@ -7,7 +7,7 @@ use super::recipient_arguments::RecipientCommand;
 use super::request::{QueueFilter, Request};
 use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
 use super::zone_arguments::ZoneCommand;
-use crate::account::AccountName;
+use crate::account::{AccountName, OnlineMode};
 use crate::base::{DomainName, parse_duration};
 
 /// Rows of a list unless told otherwise.
@@ -80,6 +80,15 @@ pub enum AccountCommand {
     Suspend {
         /// The account
         name: AccountName,
+    },
+    /// What happens to mail while the account's server is there
+    Online {
+        /// The account
+        name: AccountName,
+        /// cut-through (ask it while the sender waits), defer (send the sender to it), accept (store and relay), or
+        /// default (as smtp.online_mode says)
+        #[arg(value_parser = mode_or_default)]
+        mode: ModeOrDefault,
     },
     /// Take back a suspension or an end
     Resume {
@@ -240,11 +249,23 @@ impl From<AccountCommand> for Request {
             AccountCommand::Rotate { name, overlap } => Self::AccountRotate { name, overlap_s: overlap.as_secs() },
             AccountCommand::Rm { name, now } => Self::AccountRemove { name, at_once: now },
             AccountCommand::Suspend { name } => Self::AccountSuspend { name },
+            AccountCommand::Online { name, mode } => Self::AccountOnline { name, mode: mode.0 },
             AccountCommand::Resume { name } => Self::AccountResume { name },
             AccountCommand::Link { name } => Self::AccountLink { name },
             AccountCommand::Join { name } => Self::AccountJoin { name },
             AccountCommand::Pin(command) => command.into(),
             AccountCommand::Proof { name } => Self::AccountProof { name },
         }
+    }
+}
+
+/// A mode, or none of one's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ModeOrDefault(Option<OnlineMode>);
+
+fn mode_or_default(word: &str) -> Result<ModeOrDefault, String> {
+    match word {
+        "default" => Ok(ModeOrDefault(None)),
+        word => word.parse().map(|mode| ModeOrDefault(Some(mode))).map_err(|what: &str| format!("{what}, or default")),
     }
 }

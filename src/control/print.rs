@@ -176,6 +176,9 @@ fn account(a: &AccountShown, now: WallTime) -> String {
         AccountStatus::Suspended => rows.insert(1, ("contract", format!("suspended since {}", time(a.status_since)))),
         AccountStatus::Leaving => rows.insert(1, ("contract", format!("leaving since {}", time(a.status_since)))),
     }
+    if let Some(mode) = a.online_mode {
+        rows.push(("while online", mode.to_string()));
+    }
     rows.extend(a.families.iter().map(|family| (if family.address.is_ipv4() { "IPv4" } else { "IPv6" }, way(family))));
     if let Some(named) = a.not_proven {
         rows.push(("named, not proven", format!("{named}: outside of what heartbeats come from, so not published")));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::account::{AccountName, AccountStatus};
+use crate::account::{AccountName, AccountStatus, OnlineMode};
 use crate::base::{DomainName, WallTime};
 use crate::liveness::{FamilyView, LineState};
 use crate::recipient::Unknown;
@@ -105,6 +105,9 @@ pub struct AccountShown {
     pub status: AccountStatus,
     /// Since when.
     pub status_since: WallTime,
+    /// What happens to mail while its server is there; absent: as the configuration says for all.
+    #[serde(default)]
+    pub online_mode: Option<OnlineMode>,
     /// State of its line.
     pub state: LineState,
     /// Since when.

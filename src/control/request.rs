@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 
 use super::mail_request::MailRequest;
-use crate::account::AccountName;
+use crate::account::{AccountName, OnlineMode};
 use crate::base::DomainName;
 use crate::recipient::Unknown;
 use crate::update::TokenKind;
@@ -67,6 +67,13 @@ pub enum Request {
     AccountSuspend {
         /// Its name.
         name: AccountName,
+    },
+    /// Says what happens to mail while the account's server is there.
+    AccountOnline {
+        /// Its name.
+        name: AccountName,
+        /// Absent: as the configuration says for all.
+        mode: Option<OnlineMode>,
     },
     /// Takes back a suspension or an end.
     AccountResume {
@@ -364,6 +371,7 @@ impl Request {
             | Self::AccountRotate { .. }
             | Self::AccountRemove { .. }
             | Self::AccountSuspend { .. }
+            | Self::AccountOnline { .. }
             | Self::AccountResume { .. }
             | Self::AccountLink { .. }
             | Self::AccountJoin { .. }

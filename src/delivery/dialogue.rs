@@ -238,6 +238,7 @@ mod tests {
                 ordinal,
                 mailbox: Mailbox::parse(text, true).unwrap(),
                 attempts: 0,
+                refusals: 0,
                 dsn: RecipientDsn::default(),
                 is_known_good: false,
             })

@@ -21,6 +21,7 @@ use super::route::Leg;
 use super::schedule::REPORT_RETRY;
 use super::settings::Settings;
 use super::target::check_target;
+use super::through::driver::Through;
 use super::tls::ClientTls;
 use super::view::{FlushView, Flushes};
 use crate::account::{AccountError, Change, DirectoryHandle, Manners};
@@ -62,8 +63,9 @@ pub trait BeatSource: Send + Sync {
 
 /// Delivery of all accounts.
 pub struct Deliveries {
-    common: Arc<Common>,
-    workers: TaskTracker,
+    pub(super) common: Arc<Common>,
+    pub(super) workers: TaskTracker,
+    pub(super) through: Arc<Through>,
 }
 
 impl fmt::Debug for Deliveries {
@@ -111,7 +113,8 @@ impl Deliveries {
             shutdown,
             slots: Mutex::new(HashMap::new()),
         });
-        let deliveries = Arc::new(Self { common, workers: TaskTracker::new() });
+        let through = Arc::new(Through::new(&common.settings));
+        let deliveries = Arc::new(Self { common, workers: TaskTracker::new(), through });
         let listener = Arc::clone(&deliveries);
         deliveries.workers.spawn(async move {
             listener.load_holds().await;
@@ -238,7 +241,7 @@ impl Deliveries {
         }
     }
 
-    fn wake(&self, account: AccountId, wake: Wake) {
+    pub(super) fn wake(&self, account: AccountId, wake: Wake) {
         if self.common.shutdown.is_cancelled() || !self.common.is_ready.load(Ordering::Acquire) {
             return;
         }

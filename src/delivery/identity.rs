@@ -36,6 +36,17 @@ pub enum Proof {
 }
 
 impl Proof {
+    /// The key to be pinned once the server took a message, and why.
+    #[must_use]
+    pub const fn to_pin(self) -> Option<(KeyDigest, &'static str)> {
+        match self {
+            Self::Pin | Self::Name { moves_pin_to: None } | Self::Beat { key: None } => None,
+            Self::Name { moves_pin_to: Some(key) } => Some((key, "a certificate for its name vouches for the key")),
+            Self::Client { key } => Some((key, "the client beside it vouches for the key")),
+            Self::Beat { key: Some(key) } => Some((key, "the first delivery is proof enough for the key")),
+        }
+    }
+
     /// For people.
     #[must_use]
     pub const fn words(self) -> &'static str {

@@ -11,7 +11,7 @@ use crate::spool::{DeliveryReply, Outcome};
 const REPLY_TEXT_CHARS_MAX: usize = 500;
 
 /// Refusals of a recipient that the primary took before, after which it is believed: a day of hourly attempts.
-pub const KNOWN_GOOD_ATTEMPTS_MAX: u32 = 24;
+pub const KNOWN_GOOD_REFUSALS_MAX: u32 = 24;
 
 /// What a reply, or its absence, means for one recipient.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -152,6 +152,8 @@ pub const fn is_goodbye(reply: &Reply) -> bool {
 pub struct Circumstances<'a> {
     /// How often the recipient was tried before.
     pub attempts_before: u32,
+    /// How often it was refused before and that was not believed.
+    pub refusals_before: u32,
     /// The primary took mail for it before.
     pub is_known_good: bool,
     /// No refusal is final yet: the server has just returned, or the breaker is open. Looked at again then.
@@ -165,13 +167,13 @@ pub struct Circumstances<'a> {
 /// What is recorded.
 #[must_use]
 pub fn outcome(verdict: Verdict, at: Circumstances<'_>) -> Outcome {
-    let Circumstances { attempts_before, is_known_good, held_until, times, now } = at;
+    let Circumstances { attempts_before, refusals_before, is_known_good, held_until, times, now } = at;
     match verdict {
         Verdict::Delivered(reply) => Outcome::Delivered { reply },
         Verdict::Refused(reply, Refusal::Ours) => Outcome::Refused { reply },
         Verdict::Refused(reply, refusal) => match held_until {
             Some(until) => Outcome::Deferred { until, reply },
-            None if refusal == Refusal::Recipient && is_known_good && attempts_before < KNOWN_GOOD_ATTEMPTS_MAX => {
+            None if refusal == Refusal::Recipient && is_known_good && refusals_before < KNOWN_GOOD_REFUSALS_MAX => {
                 Outcome::Deferred { until: later(now, KNOWN_GOOD_RETRY), reply }
             }
             None => Outcome::Refused { reply },
@@ -201,9 +203,12 @@ mod tests {
         chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap()
     }
 
-    fn waits(verdict: Verdict, is_known_good: bool, attempts_before: u32, held_until: Option<WallTime>) -> Option<i64> {
+    fn waits(verdict: Verdict, is_known_good: bool, refusals_before: u32, held_until: Option<WallTime>) -> Option<i64> {
         let times = RetryTimes::default();
-        let at = Circumstances { attempts_before, is_known_good, held_until, times: &times, now: now() };
+        // Deferrals say nothing of a refusal, however many there were.
+        let attempts_before = if is_known_good { 1_000 } else { refusals_before };
+        let at =
+            Circumstances { attempts_before, refusals_before, is_known_good, held_until, times: &times, now: now() };
         let outcome = outcome(verdict, at);
         if let Outcome::Deferred { until, .. } = outcome {
             return Some((until - now()).num_seconds());
@@ -269,8 +274,8 @@ mod tests {
     fn a_known_recipient_is_given_up_only_after_a_day_of_refusals() {
         let refused = || judge(&reply(550, "5.1.1 unknown"), Stage::Rcpt);
         assert_eq!(waits(refused(), false, 0, None), None);
-        assert_eq!(waits(refused(), true, KNOWN_GOOD_ATTEMPTS_MAX - 1, None), Some(3600));
-        assert_eq!(waits(refused(), true, KNOWN_GOOD_ATTEMPTS_MAX, None), None);
+        assert_eq!(waits(refused(), true, KNOWN_GOOD_REFUSALS_MAX - 1, None), Some(3600));
+        assert_eq!(waits(refused(), true, KNOWN_GOOD_REFUSALS_MAX, None), None);
     }
 
     #[test]

@@ -225,6 +225,7 @@ mod tests {
             name: "firma".parse().unwrap(),
             status,
             status_since: chrono::DateTime::UNIX_EPOCH,
+            online_mode: None,
             created_at: chrono::DateTime::UNIX_EPOCH,
         };
         let endpoints: Vec<Endpoint> = (1..=endpoints)

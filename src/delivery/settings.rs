@@ -7,6 +7,8 @@ use rustls::pki_types::CertificateDer;
 
 use super::schedule::RetryTimes;
 use super::target::TargetRules;
+use super::through::crossing::{BUDGET, SENDER_MAX};
+use crate::account::OnlineMode;
 use crate::base::DomainName;
 
 /// Connections to primaries at one time, over all accounts: each costs two file handles' worth of kernel buffers and
@@ -68,6 +70,21 @@ impl Default for Timeouts {
     }
 }
 
+/// How long a passage of a waiting sender may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Passing {
+    /// Everything that the primary does meanwhile, see [`BUDGET`].
+    pub budget: Duration,
+    /// A sender without a word, see [`SENDER_MAX`].
+    pub sender: Duration,
+}
+
+impl Default for Passing {
+    fn default() -> Self {
+        Self { budget: BUDGET, sender: SENDER_MAX }
+    }
+}
+
 /// Settings of the room.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -87,6 +104,10 @@ pub struct Settings {
     pub lanes_max: usize,
     /// What a refusal just after a return leads to.
     pub after_refusal: AfterRefusal,
+    /// What happens to mail while the primary is there, for accounts that say nothing else.
+    pub online_mode: OnlineMode,
+    /// How long a waiting sender waits for the primary, and the primary for him.
+    pub passing: Passing,
     /// Authorities besides the public ones whose word for a name is taken.
     pub authorities: Vec<CertificateDer<'static>>,
 }
@@ -104,6 +125,8 @@ impl Settings {
             connections_max: CONNECTIONS_MAX,
             lanes_max: LANES_MAX,
             after_refusal: AfterRefusal::default(),
+            online_mode: OnlineMode::default(),
+            passing: Passing::default(),
             authorities: Vec::new(),
         }
     }

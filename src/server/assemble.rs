@@ -29,6 +29,7 @@ use crate::control::driver::ControlError;
 use crate::control::{self, Desk, DirectoryKeeper, Reloads};
 use crate::delivery::Flushes;
 use crate::delivery::driver::Deliveries;
+use crate::delivery::through::Passages;
 use crate::dns::Dns;
 use crate::heartbeat;
 use crate::heartbeat::server::{BeatServer, BindError};
@@ -260,9 +261,11 @@ impl Shared {
         stored: Arc<dyn StoredListener>,
         certificate: &CertificateHandle,
         checks: Option<Arc<Checker>>,
+        primaries: Passages,
     ) -> SmtpRooms {
         SmtpRooms {
             checks,
+            primaries: Some(Arc::new(primaries)),
             directory: self.directory.clone(),
             recipients: self.recipients.book(),
             lines: Arc::clone(&self.lines),
@@ -359,7 +362,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let recipients = start_recipients(&store, &stops).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients };
     let checks = start_checks(config, &shared, &stops);
-    let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks);
+    let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks, Passages(Arc::clone(&deliveries)));
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
     let keeper = start_keeper(config, &shared, &seal, Arc::clone(&liveness), &beats, shared.dns.clone());

@@ -22,9 +22,6 @@ const ROUND: Duration = Duration::from_secs(600);
 /// How long each change of a line is kept; what it amounts to stays in the days: a year, and a month to look back.
 const KEEP_HISTORY: Duration = Duration::from_secs(400 * 86_400);
 
-/// How long a recipient that the primary took is known to be good: mailboxes are given up now and then.
-const KNOWN_GOOD_FOR: Duration = Duration::from_secs(90 * 86_400);
-
 /// Shares of the waiting time, in percent, at which the oldest mail of an account is spoken of.
 const WARN_AT_PERCENT: [u32; 3] = [50, 80, 95];
 
@@ -132,11 +129,7 @@ type Warned = BTreeMap<AccountId, u32>;
 
 async fn expire(spool: &dyn SpoolStore, keeping: Keeping, warned: &mut Warned) {
     let now = Clock.wall();
-    let terms = ExpiryTerms {
-        accepted_before: now - keeping.waiting,
-        ended_before: now - keeping.waiting,
-        seen_before: now - KNOWN_GOOD_FOR,
-    };
+    let terms = ExpiryTerms { accepted_before: now - keeping.waiting, ended_before: now - keeping.waiting };
     match spool.expire(terms, now).await {
         Ok(Expiry { expired: 0, removed: 0 }) => {}
         Ok(Expiry { expired, removed }) => {

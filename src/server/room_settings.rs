@@ -22,6 +22,7 @@ pub(super) fn delivery_settings(config: &Config, own_addresses: Vec<SocketAddr>)
         own_addresses,
         connections_max: config.delivery_connections,
         lanes_max: config.delivery_per_account,
+        online_mode: config.smtp_online_mode,
         after_refusal: if config.spool_hold_after_5xx { AfterRefusal::Hold } else { AfterRefusal::Judge },
         ..delivery::Settings::new(config.hostname.clone())
     }

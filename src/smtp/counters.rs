@@ -64,6 +64,7 @@ static REASONS: &[(&str, Reply)] = &[
     ("too_many_sessions", reply::TOO_MANY_SESSIONS),
     ("too_many_unknown", reply::TOO_MANY_UNKNOWN),
     ("unknown_parameter", reply::UNKNOWN_PARAMETER),
+    ("use_primary", reply::USE_PRIMARY),
 ];
 
 /// A reason that is missing above.
@@ -74,6 +75,8 @@ const OTHER: &str = "other";
 pub struct Counters {
     sessions: AtomicU64,
     stored: AtomicU64,
+    passed: AtomicU64,
+    passed_refused: AtomicU64,
     refusals_delayed: AtomicU64,
     early_talkers: AtomicU64,
     /// In the order of [`REASONS`].
@@ -88,6 +91,12 @@ pub struct CountersShown {
     pub sessions: u64,
     /// Messages made durable.
     pub stored: u64,
+    /// Messages that the primary took while the sender waited.
+    #[serde(default)]
+    pub passed: u64,
+    /// Messages that the primary refused while the sender waited.
+    #[serde(default)]
+    pub passed_refused: u64,
     /// Refusals that were held back because their peer looks for addresses.
     pub refusals_delayed: u64,
     /// Peers that talked before the greeting.
@@ -102,6 +111,8 @@ impl Default for Counters {
         Self {
             sessions: AtomicU64::new(0),
             stored: AtomicU64::new(0),
+            passed: AtomicU64::new(0),
+            passed_refused: AtomicU64::new(0),
             refusals_delayed: AtomicU64::new(0),
             early_talkers: AtomicU64::new(0),
             refused: REASONS.iter().map(|_| AtomicU64::new(0)).collect(),
@@ -119,6 +130,16 @@ impl Counters {
     /// A message is ours.
     pub fn stored(&self) {
         self.stored.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The primary has a message that nothing was stored of.
+    pub fn passed(&self) {
+        self.passed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The primary did not take one, and its sender knows.
+    pub fn passed_refused(&self) {
+        self.passed_refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A refusal waits.
@@ -154,6 +175,8 @@ impl Counters {
         CountersShown {
             sessions: self.sessions.load(Ordering::Relaxed),
             stored: self.stored.load(Ordering::Relaxed),
+            passed: self.passed.load(Ordering::Relaxed),
+            passed_refused: self.passed_refused.load(Ordering::Relaxed),
             refusals_delayed: self.refusals_delayed.load(Ordering::Relaxed),
             early_talkers: self.early_talkers.load(Ordering::Relaxed),
             refused,

@@ -20,6 +20,7 @@ use super::gate::Gate;
 use super::rates::{Deed, Rates};
 use super::requests::FlushRequests;
 use super::settings::{LISTEN_BACKLOG, Settings};
+use super::through::Primaries;
 use super::transactions::Transactions;
 use super::{StoredListener, reply};
 use crate::account::DirectoryHandle;
@@ -52,6 +53,8 @@ pub struct SmtpRooms {
     pub ids: Arc<SpoolIds>,
     /// Who looks at senders once their mail is ours.
     pub checks: Option<Arc<Checker>>,
+    /// Who asks primaries while a sender waits; without, all mail is stored.
+    pub primaries: Option<Arc<dyn Primaries>>,
 }
 
 /// What all sessions share.

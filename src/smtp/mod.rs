@@ -25,6 +25,7 @@ pub mod reply;
 mod requests;
 pub mod session;
 pub mod settings;
+pub mod through;
 pub mod trace;
 mod transactions;
 mod verb;

@@ -130,6 +130,14 @@ pub fn stored(id: SpoolId, domain: &DomainName, further_domains: usize, primary:
     Reply::with_text(250, "2.0.0", text)
 }
 
+/// What a primary said, passed on; the text has its enhanced codes.
+#[must_use]
+pub fn passed(code: u16, text: String) -> Reply {
+    Reply::with_text(code, "", text)
+}
+
+/// The primary takes mail itself: the sender is to use it (account in mode *defer*).
+pub const USE_PRIMARY: Reply = Reply::new(451, "4.3.2", "primary mail server is online, please use it");
 /// Domain of a recipient that we do not serve: we are nobody's relay.
 pub const NOT_SERVED: Reply =
     Reply::new(550, "5.7.1", "we take mail only for our customers' domains; outgoing mail is not handled here");

@@ -28,6 +28,7 @@ use super::pace::Pace;
 use super::rates::Deed;
 use super::reply::{self, Reply, Whereabouts};
 use super::settings::{COMMAND_OCTETS_MAX, ERRORS_MAX, IDLE_COMMANDS_MAX, OUTPUT_OCTETS_MAX, Settings};
+use super::through::{Question, Way};
 use crate::account::{Directory, ServedDomain};
 use crate::base::{AccountId, DomainName, EndpointId, LocalPart, Moment, ReversePath, SpoolId, WallTime};
 use crate::liveness::{LineState, LineView};
@@ -59,6 +60,11 @@ pub trait World {
         let _ = peer;
         false
     }
+    /// Whether a recipient may be asked of its own server now.
+    fn may_ask(&self, account: AccountId, domain: &DomainName) -> bool {
+        let _ = (account, domain);
+        false
+    }
     /// The line to one server.
     fn line(&self, endpoint: EndpointId) -> Option<LineView>;
     /// A name for the next message.
@@ -85,6 +91,10 @@ pub enum Action {
         /// The piece.
         bytes: Bytes,
     },
+    /// Ask the recipient's own server, then [`Session::handle_asked`].
+    AskPrimary(Box<Question>),
+    /// Hand over to the primary, then [`Session::handle_passed`]; or commit, then [`Session::handle_committed`].
+    HandOver(Box<NewMessage>),
     /// Commit, then [`Session::handle_committed`].
     Commit(Box<NewMessage>),
     /// Take stored pieces back, then go on.
@@ -245,8 +255,12 @@ pub struct Session {
     pub(super) has_limits: bool,
     /// A list of bad senders has the peer, and such senders are to be deferred.
     pub(super) is_listed: bool,
-    idle_commands: u32,
+    pub(super) idle_commands: u32,
     is_stopping: bool,
+    /// Whether the open transaction goes through to the primary.
+    pub(super) way: Way,
+    /// A recipient whose own server is being asked.
+    pub(super) asked: Option<NewRecipient>,
 }
 
 impl Session {
@@ -273,6 +287,8 @@ impl Session {
             is_listed: false,
             idle_commands: 0,
             is_stopping: false,
+            way: Way::Undecided,
+            asked: None,
         };
         session.say(&reply::greeting(&session.settings.hostname));
         session
@@ -395,6 +411,9 @@ impl Session {
             }
             if self.output.len() > OUTPUT_OCTETS_MAX {
                 return Action::Flush;
+            }
+            if let Some(question) = self.poll_question() {
+                return Action::AskPrimary(Box::new(question));
             }
             match &self.state {
                 State::Closed => return Action::Close,

@@ -106,8 +106,6 @@ pub struct ExpiryTerms {
     pub accepted_before: WallTime,
     /// Refused and expired mail that ended before is removed.
     pub ended_before: WallTime,
-    /// Recipients that the primary took last before are no longer known to be good.
-    pub seen_before: WallTime,
 }
 
 /// What became of it, in recipients.

@@ -107,6 +107,8 @@ pub struct ClaimedRecipient {
     pub dsn: RecipientDsn,
     /// Attempts so far.
     pub attempts: u32,
+    /// Those of them that ended with a 5yz that was not believed yet.
+    pub refusals: u32,
     /// The primary took mail for it before.
     pub is_known_good: bool,
 }

@@ -6,7 +6,9 @@
 //!   swept at start             |  '---deferred----'  '---> refused   kept and shown, removed after its quarantine
 //!                              '------ restart, operator's retry (refused and expired too)
 //!
-//! queued --a person--> held --a person--> queued        queued, held --time--> expired   kept as refused ones are
+//! queued --a person--> held --a person--> queued        queued --time--> expired   kept as refused ones are
+//!
+//! What a person keeps back does not expire: whoever held it decides.
 //! ```
 //!
 //! A crash leaves `claimed` recipients: nobody knows whether the primary has them. They return to `queued` at the

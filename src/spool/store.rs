@@ -261,6 +261,20 @@ pub trait SpoolStore: Send + Sync {
     async fn intake_chunk(&self, id: SpoolId, ordinal: u32, bytes: Bytes) -> Result<(), SpoolError>;
     /// Makes the message, its recipients and remaining pieces durable in one step, grouped with other commits.
     async fn intake_commit(&self, message: NewMessage) -> Result<(), CommitError>;
+    /// As [`intake_commit`](Self::intake_commit), for a message whose final dot was sent to the primary already: its
+    /// recipients are claimed by whoever waits for the reply, and reports it; the note is made in the same step. An
+    /// engine without it delivers such a message twice, and never not at all.
+    async fn intake_awaited(&self, message: NewMessage, note: DotNote) -> Result<(), CommitError> {
+        let _ = note;
+        self.intake_commit(message).await
+    }
+    /// Keeps the envelope of a message that the primary took while its sender waited: it counts as accepted and
+    /// delivered, with this reply for each recipient. Its content is not kept, pieces stored ahead are removed. Need not
+    /// survive the machine: what is lost is a line of history.
+    async fn record_passed(&self, message: NewMessage, reply: DeliveryReply, now: WallTime) -> Result<(), SpoolError> {
+        let _ = (reply, now);
+        self.intake_abandon(message.id).await
+    }
     /// Removes the pieces of a message that will not be committed.
     async fn intake_abandon(&self, id: SpoolId) -> Result<(), SpoolError>;
     /// Whether the message is stored.
@@ -269,7 +283,7 @@ pub trait SpoolStore: Send + Sync {
     /// its class that waits, so that it holds nothing up.
     async fn claim(&self, query: ClaimQuery) -> Result<Vec<Claimed>, SpoolError>;
     /// Ends claims and notes that the final dots of others may be sent now. One transaction. Content goes with the
-    /// last delivered recipient; a delivered recipient is known to be good from now on, a refused one no longer.
+    /// last delivered recipient.
     async fn settle(&self, reports: Vec<Report>, notes: Vec<DotNote>, now: WallTime) -> Result<(), SpoolError>;
     /// Ends claims. All outcomes of one call are one transaction.
     async fn report(&self, reports: Vec<Report>, now: WallTime) -> Result<(), SpoolError> {

@@ -9,7 +9,7 @@ use pulsemx::delivery::{AfterRefusal, Alarm, Flushes, RecipientWitness};
 use pulsemx::spool::RecipientState::{Delivered, Queued, Refused};
 use pulsemx::spool::{Hold, HoldKind};
 
-use crate::support::{ACCOUNT, Heard, Mail, World, polite, say};
+use crate::support::{ACCOUNT, Heard, Mail, Spool, World, new_identity, polite, say};
 
 const ONE: &[&str] = &["a@firma.example"];
 
@@ -128,9 +128,11 @@ async fn a_known_recipient_that_is_refused_alone_is_asked_for_hourly() {
 
 #[tokio::test]
 async fn a_hold_of_before_the_start_is_in_force_and_a_person_ends_it() {
-    let world = World::new(|_, heard| polite(heard, &[])).await;
-    let hold = pulsemx::spool::Hold { kind: HoldKind::Operator, reason: "wait".to_owned(), since: Clock.wall() };
-    world.deliveries.hold(ACCOUNT, Some(hold.clone()));
+    let hold = Hold { kind: HoldKind::Operator, reason: "wait".to_owned(), since: Clock.wall() };
+    let stored = Some(hold.clone());
+    let before = move |spool: &Spool| *spool.hold.lock().unwrap() = stored;
+    let manner = |_: usize, heard: &Heard| polite(heard, &[]);
+    let world = World::with_spool(new_identity("primary.example"), manner, |_, _| {}, before).await;
     world.store(1, ONE, b"x\r\n");
     world.come_back();
     world.bell.until("the call", || world.primary.count("QUIT") == 1).await;
@@ -208,7 +210,7 @@ async fn a_server_that_refuses_all_for_one_gets_them_one_by_one() {
 }
 
 /// The customer's list names everybody.
-struct Listed;
+pub(crate) struct Listed;
 
 impl RecipientWitness for Listed {
     fn handle_recipient(&self, _: AccountId, _: &Mailbox, _: bool) {}

@@ -18,4 +18,5 @@ mod proof;
 mod replies;
 mod standstill;
 mod support;
+mod through;
 mod wire;

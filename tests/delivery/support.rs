@@ -74,6 +74,8 @@ pub(crate) enum Heard {
 /// What it does.
 pub(crate) enum Act {
     Say(Vec<u8>),
+    /// Once the test rings.
+    SayAfter(Arc<Notify>, Vec<u8>),
     SayAndClose(Vec<u8>),
     StartTls,
     Nothing,
@@ -255,6 +257,10 @@ impl Talk {
 async fn do_act<S: AsyncWrite + Unpin>(stream: &mut S, act: Act) -> Option<bool> {
     match act {
         Act::Say(octets) => stream.write_all(&octets).await.ok()?,
+        Act::SayAfter(ring, octets) => {
+            ring.notified().await;
+            stream.write_all(&octets).await.ok()?;
+        }
         Act::SayAndClose(octets) => {
             stream.write_all(&octets).await.ok()?;
             stream.flush().await.ok()?;
@@ -347,6 +353,8 @@ pub(crate) struct Spool {
     pub(crate) hold: Mutex<Option<Hold>>,
     /// Ids of the messages whose dots were noted, in order.
     pub(crate) notes: Mutex<Vec<SpoolId>>,
+    /// Messages that the primary took while their sender waited.
+    pub(crate) passed: Mutex<Vec<SpoolId>>,
     pieces_alive: Arc<AtomicUsize>,
     pub(crate) pieces_alive_max: AtomicUsize,
 }
@@ -401,6 +409,7 @@ impl Spool {
                 ordinal,
                 mailbox: Mailbox::parse(to, true).unwrap(),
                 attempts: 0,
+                refusals: 0,
                 dsn: RecipientDsn::default(),
                 is_known_good: false,
             })
@@ -428,6 +437,14 @@ impl Spool {
         };
         self.held.lock().unwrap().insert(id, Held { message, content, states });
         id
+    }
+
+    /// A message of the door, stored.
+    pub(crate) fn take_in(&self, message: &NewMessage) -> SpoolId {
+        let to: Vec<String> = message.recipients.iter().map(|recipient| recipient.mailbox.to_string()).collect();
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        let from = message.reverse_path.to_string();
+        self.store(&Mail { id: message.id.as_i64(), from: &from, to: &to, content: &message.tail.concat() })
     }
 
     pub(crate) fn edit(&self, id: SpoolId, edit: impl FnOnce(&mut Claimed)) {
@@ -488,6 +505,19 @@ impl SpoolStore for Spool {
     }
     async fn intake_abandon(&self, _: SpoolId) -> Result<(), SpoolError> {
         unreachable!("delivery takes no mail in")
+    }
+    async fn intake_awaited(&self, message: NewMessage, note: DotNote) -> Result<(), CommitError> {
+        let id = self.take_in(&message);
+        for (state, _, _) in &mut self.held.lock().unwrap().get_mut(&id).unwrap().states {
+            *state = RecipientState::Claimed;
+        }
+        self.notes.lock().unwrap().push(note.message);
+        Ok(())
+    }
+    async fn record_passed(&self, message: NewMessage, _: DeliveryReply, _: WallTime) -> Result<(), SpoolError> {
+        self.passed.lock().unwrap().push(message.id);
+        self.bell.ring();
+        Ok(())
     }
     async fn intake_status(&self, _: SpoolId) -> Result<IntakeStatus, SpoolError> {
         unreachable!("delivery takes no mail in")
@@ -588,7 +618,9 @@ impl SpoolStore for Spool {
         Ok(0)
     }
     fn usage(&self, _: AccountId) -> Usage {
-        Usage::default()
+        let is_waiting = |held: &&Held| held.states.iter().any(|(state, _, _)| state.is_waiting());
+        let waiting = self.held.lock().unwrap().values().filter(is_waiting).count() as u64;
+        Usage { waiting, ..Usage::default() }
     }
     async fn tally(&self, _: AccountId) -> Result<Tally, SpoolError> {
         Ok(Tally::default())
@@ -774,6 +806,7 @@ pub(crate) fn directory_with(port: u16, status: AccountStatus, pin: Option<[u8; 
         name: "firma".parse().unwrap(),
         status,
         status_since: WallTime::UNIX_EPOCH,
+        online_mode: None,
         created_at: WallTime::UNIX_EPOCH,
     };
     let endpoint = Endpoint {
@@ -809,10 +842,21 @@ impl World {
         manner: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static,
         edit: impl FnOnce(&mut Settings, &Primary),
     ) -> Self {
+        Self::with_spool(identity, manner, edit, |_| {}).await
+    }
+
+    /// With something in the spool before delivery starts.
+    pub(crate) async fn with_spool(
+        identity: Identity,
+        manner: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static,
+        edit: impl FnOnce(&mut Settings, &Primary),
+        prepare: impl FnOnce(&Spool),
+    ) -> Self {
         let bell = Bell::default();
         let at = "127.0.0.1:0".parse().unwrap();
         let primary = Primary::start_with(at, bell.clone(), Arc::new(manner), identity).await;
         let spool = Arc::new(Spool { bell: bell.clone(), ..Spool::default() });
+        prepare(&spool);
         let lines = Arc::new(FakeLines::new(bell.clone()));
         let directory = DirectoryHandle::new(directory(primary.address.port(), AccountStatus::Active));
         let shutdown = CancellationToken::new();

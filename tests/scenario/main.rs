@@ -27,5 +27,6 @@ mod recipients;
 mod refused_mail_is_kept;
 mod renewed_key;
 mod silence;
+mod through;
 mod udp_is_blocked;
 mod updates;

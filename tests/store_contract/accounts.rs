@@ -1,6 +1,8 @@
 //! Accounts, domains, keys, people.
 
-use pulsemx::account::{AccountError, AccountStatus, BeatKeyRecord, Kept, LEAVING_FOR, Manners, Role, SignInLink};
+use pulsemx::account::{
+    AccountError, AccountStatus, BeatKeyRecord, Kept, LEAVING_FOR, Manners, OnlineMode, Role, SignInLink,
+};
 use pulsemx::base::{AccountId, DomainName, EndpointId};
 use pulsemx::update::{HostName, UpdateError};
 
@@ -17,6 +19,7 @@ for_each_engine! {
     an_account_with_mail_is_not_removed,
     a_removed_account_leaves_no_key_to_its_name,
     a_status_keeps_its_beginning,
+    what_an_account_wants_while_its_server_is_there_is_kept,
     a_domain_that_went_is_put_off_for_a_month_and_may_come_back,
     a_dynamic_name_that_pointed_somewhere_is_nobody_elses_ever,
     a_rotated_key_is_valid_until_it_expires,
@@ -132,6 +135,22 @@ async fn a_removed_account_leaves_no_key_to_its_name(engine: Engine) {
     assert!(store.owner_of(again).await.unwrap().is_some());
     assert_eq!(store.tally(firma).await.unwrap(), pulsemx::spool::Tally::default());
     assert!(matches!(store.remove_account(firma, change(11)).await, Err(AccountError::NoAccount)));
+}
+
+async fn what_an_account_wants_while_its_server_is_there_is_kept(mut engine: Engine) {
+    let (firma, _) = account(engine.store(), "firma", 1).await;
+    for (second, mode) in [(1, Some(OnlineMode::Defer)), (2, Some(OnlineMode::Defer)), (3, None)] {
+        engine.store().set_online_mode(firma, mode, change(second)).await.unwrap();
+        engine.restart();
+        let directory = engine.store().load_directory(at(9)).await.unwrap();
+        assert_eq!(directory.account(firma).unwrap().online_mode, mode);
+    }
+    let audit = engine.store().audit(Some(firma), 10).await.unwrap();
+    let said: Vec<&str> =
+        audit.iter().map(|row| row.what.as_str()).filter(|what| what.starts_with("account.online")).collect();
+    assert_eq!(said, ["account.online firma default", "account.online firma defer"]);
+    let nobody = engine.store().set_online_mode(AccountId(999), None, change(4)).await;
+    assert!(matches!(nobody, Err(AccountError::NoAccount)));
 }
 
 async fn a_status_keeps_its_beginning(engine: Engine) {

@@ -1,20 +1,25 @@
 //! What a flush asks of the spool: order, known-good recipients, holds, rulings, notes before the dot, expiry.
 
-use pulsemx::base::AccountId;
+use bytes::Bytes;
+use pulsemx::base::{AccountId, DomainName};
+use pulsemx::recipient::Learned;
 use pulsemx::spool::{
-    ClaimOrder, ClaimQuery, DotNote, ExpiryTerms, Hold, HoldKind, ListQuery, NewMessage, Outcome, RecipientState,
-    Report, Ruling, StateFilter,
+    ClaimOrder, ClaimQuery, DeliveryReply, DotNote, ExpiryTerms, Hold, HoldKind, ListQuery, NewMessage, Outcome,
+    RecipientState, Report, Ruling, StateFilter, Usage,
 };
 
 use crate::engine::{
-    Engine, account, assert_balanced, at, change, claim, delivered, for_each_engine, message, numbers, query, refused,
-    reply, spool_id,
+    Engine, account, assert_balanced, at, change, claim, delivered, for_each_engine, message, numbers, query, reply,
+    spool_id,
 };
 
 for_each_engine! {
     fresh_mail_goes_first_then_the_oldest_and_bulk_last,
     a_canary_is_the_smallest_fresh_message_to_somebody_known,
-    a_delivered_recipient_is_known_and_a_refused_one_no_longer,
+    who_is_known_good_is_what_the_server_said_last,
+    refusals_that_are_not_believed_are_counted_apart_from_deferrals,
+    a_message_that_the_primary_took_at_once_leaves_its_envelope,
+    a_message_whose_reply_is_awaited_is_in_nobody_elses_hands,
     a_hold_survives_a_restart_and_goes_with_its_account,
     a_person_may_hold_release_give_up_and_drop_a_message,
     what_a_person_says_never_takes_a_message_out_of_a_delivery,
@@ -78,9 +83,7 @@ async fn fresh_mail_goes_first_then_the_oldest_and_bulk_last(mut engine: Engine)
 async fn a_canary_is_the_smallest_fresh_message_to_somebody_known(engine: Engine) {
     let firma = firma(&engine).await;
     let (known, unknown) = ([(firma, "Known@firma.example")], [(firma, "who@firma.example")]);
-    commit(&engine, mail(1, &known)).await;
-    claim(engine.store(), firma, 1).await;
-    report(&engine, 1, &[(0, delivered())], 1).await;
+    learn(&engine, firma, "known", true).await;
     let grown = |second: i64, to: &[(AccountId, &str)], more: usize| {
         let mut mail = mail(second, to);
         mail.tail.push(vec![b'x'; more].into());
@@ -98,23 +101,84 @@ async fn a_canary_is_the_smallest_fresh_message_to_somebody_known(engine: Engine
     assert_eq!(chosen, [21, 3, 2, 20]);
 }
 
-async fn a_delivered_recipient_is_known_and_a_refused_one_no_longer(engine: Engine) {
+/// What the account's server said of a mailbox, as the recipients' room keeps it.
+async fn learn(engine: &Engine, account: AccountId, name: &str, is_accepted: bool) {
+    let domain = DomainName::parse("firma.example").unwrap();
+    let learned = Learned { account, domain, name: name.to_owned(), is_accepted, at: at(1) };
+    engine.store().learn(vec![learned]).await.unwrap();
+}
+
+async fn who_is_known_good_is_what_the_server_said_last(engine: Engine) {
     let firma = firma(&engine).await;
     let to = [(firma, "A@firma.example"), (firma, "b@firma.example")];
     let mut known = Vec::new();
-    for (second, outcome) in [(1, delivered()), (2, refused()), (3, Outcome::Returned)] {
+    for (second, says) in [(1, None), (2, Some(true)), (3, Some(false))] {
+        if let Some(is_accepted) = says {
+            learn(&engine, firma, "a", true).await;
+            learn(&engine, firma, "b", is_accepted).await;
+        }
         commit(&engine, mail(second, &to)).await;
         let claimed = claim(engine.store(), firma, second).await;
         known.push(claimed[0].recipients.iter().map(|r| r.is_known_good).collect::<Vec<bool>>());
-        report(&engine, second, &[(0, delivered()), (1, outcome)], second).await;
+        report(&engine, second, &[(0, delivered()), (1, delivered())], second).await;
     }
     assert_eq!(known, [[false, false], [true, true], [true, false]]);
-    // Forgotten when the time is over.
-    let terms = ExpiryTerms { accepted_before: at(0), ended_before: at(0), seen_before: at(99) };
-    engine.store().expire(terms, at(9)).await.unwrap();
-    commit(&engine, mail(8, &to)).await;
-    let claimed = claim(engine.store(), firma, 9).await;
-    assert!(claimed.iter().all(|m| m.recipients.iter().all(|r| !r.is_known_good)));
+}
+
+async fn refusals_that_are_not_believed_are_counted_apart_from_deferrals(mut engine: Engine) {
+    let firma = firma(&engine).await;
+    commit(&engine, mail(1, &[(firma, "a@firma.example")])).await;
+    let mut counted = Vec::new();
+    for (second, code) in [(1, Some(451)), (2, Some(550)), (3, None), (4, Some(552)), (5, Some(421))] {
+        let claimed = claim(engine.store(), firma, second).await;
+        counted.push((claimed[0].recipients[0].attempts, claimed[0].recipients[0].refusals));
+        let reply = DeliveryReply { code, text: "x".to_owned() };
+        report(&engine, 1, &[(0, Outcome::Deferred { until: at(second), reply })], second).await;
+        engine.restart();
+    }
+    assert_eq!(counted, [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2)]);
+}
+
+async fn a_message_that_the_primary_took_at_once_leaves_its_envelope(mut engine: Engine) {
+    let firma = firma(&engine).await;
+    let mut one = mail(1, &[(firma, "a@firma.example"), (firma, "b@firma.example")]);
+    let id = one.id;
+    let ahead = Bytes::from_static(b"first piece\r\n");
+    engine.store().intake_chunk(id, 0, ahead.clone()).await.unwrap();
+    one.chunks_ahead = 1;
+    one.octets += ahead.len() as u64;
+    let reply = DeliveryReply { code: Some(250), text: "2.0.0 taken".to_owned() };
+    engine.store().record_passed(one, reply.clone(), at(2)).await.unwrap();
+    for _ in 0..2 {
+        let tally = engine.store().tally(firma).await.unwrap();
+        assert_eq!((tally.accepted, tally.delivered, tally.waiting, tally.is_balanced()), (2, 2, 0, true));
+        assert_eq!(engine.store().usage(firma), Usage::default());
+        let shown = engine.store().show(id).await.unwrap().unwrap();
+        assert!(shown.row.recipients.iter().all(|r| r.state == RecipientState::Delivered && r.attempts == 1));
+        assert_eq!(shown.row.recipients[0].last_reply, Some(reply.clone()));
+        assert!(engine.store().body_chunk(id, 0).await.is_err(), "no content");
+        assert!(claim(engine.store(), firma, 9).await.is_empty());
+        engine.restart();
+    }
+    assert_eq!(engine.store().purge_delivered(at(9)).await.unwrap(), 1);
+}
+
+async fn a_message_whose_reply_is_awaited_is_in_nobody_elses_hands(mut engine: Engine) {
+    let firma = firma(&engine).await;
+    let note =
+        |second| DotNote { lane: 7, message: mail(second, &[]).id, peer: "192.0.2.1:25".parse().unwrap(), at: at(2) };
+    for second in [1, 2] {
+        engine.store().intake_awaited(mail(second, &[(firma, "a@firma.example")]), note(second)).await.unwrap();
+    }
+    assert!(claim(engine.store(), firma, 9).await.is_empty());
+    assert_eq!(engine.store().usage(firma).waiting, 2, "nothing overtakes it");
+    report(&engine, 1, &[(0, delivered())], 3).await;
+    assert!(engine.store().tally(firma).await.unwrap().is_balanced());
+    // The other one's reply never came: after a crash it is sent again, and named.
+    engine.restart();
+    let recovered = engine.store().recover().await.unwrap();
+    assert_eq!((recovered.claimed, recovered.doubtful), (1, vec![note(2)]));
+    assert_eq!(claim_in(&engine, firma, 9, ANY).await, [2]);
 }
 
 async fn a_hold_survives_a_restart_and_goes_with_its_account(mut engine: Engine) {
@@ -212,8 +276,7 @@ async fn mail_that_waited_too_long_is_kept_aside_and_removed_later(mut engine: E
     for second in [1, 9] {
         commit(&engine, mail(second, &[(firma, "a@firma.example")])).await;
     }
-    let terms =
-        |accepted, ended| ExpiryTerms { accepted_before: at(accepted), ended_before: at(ended), seen_before: at(0) };
+    let terms = |accepted, ended| ExpiryTerms { accepted_before: at(accepted), ended_before: at(ended) };
     let expiry = engine.store().expire(terms(5, 5), at(20)).await.unwrap();
     assert_eq!((expiry.expired, expiry.removed), (1, 0));
     engine.restart();

@@ -45,6 +45,7 @@ pub fn directory() -> Directory {
         name: name.parse::<AccountName>().unwrap(),
         status: AccountStatus::Active,
         status_since: ago(9_000_000),
+        online_mode: None,
         created_at: ago(9_000_000),
     };
     let endpoint = |id, account, host: &str, port| Endpoint {
@@ -85,6 +86,14 @@ impl AccountStore for FakeAccounts {
         unused()
     }
     async fn set_status(&self, _: AccountId, _: AccountStatus, _: Change) -> Result<(), AccountError> {
+        unreachable!("pages do not change accounts")
+    }
+    async fn set_online_mode(
+        &self,
+        _: AccountId,
+        _: Option<pulsemx::account::OnlineMode>,
+        _: Change,
+    ) -> Result<(), AccountError> {
         unreachable!("pages do not change accounts")
     }
     async fn remove_account(&self, _: AccountId, _: Change) -> Result<(), AccountError> {

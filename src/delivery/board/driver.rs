@@ -74,6 +74,8 @@ pub struct Slot {
     view: FlushView,
     /// No refusal is final before.
     trial_until: Option<Moment>,
+    /// The line was never heard before it returned last: no outage, so nothing was lost in one.
+    is_first_return: bool,
     breaker: Breaker,
     /// Servers that were not taken to be the customer's at the last contact.
     strangers: BTreeSet<EndpointId>,
@@ -90,6 +92,7 @@ impl Default for Slot {
             bell: watch::channel(0).0,
             view: FlushView::default(),
             trial_until: None,
+            is_first_return: false,
             breaker: Breaker::default(),
             strangers: BTreeSet::new(),
             one_by_one: BTreeSet::new(),
@@ -109,6 +112,7 @@ impl Common {
         let leftover = slot.leftover.take();
         if wake.is_return {
             slot.trial_until = Some(Clock.monotonic() + TRIAL);
+            slot.is_first_return = wake.is_first;
             slot.breaker.handle_return();
         }
         let whole = slot.wake.get_or_insert_default();
@@ -201,6 +205,20 @@ impl Common {
         let is_trial = self.settings.after_refusal == AfterRefusal::Hold;
         let until = slot.trial_until.filter(|until| is_trial && now < *until)?;
         Some(later(Clock.wall(), until.since(now)))
+    }
+
+    /// Whether what the primary refuses now may be told to a sender who waits. In the first minutes after an outage it
+    /// may know nobody: then only its word on strangers counts, once it took mail for somebody.
+    #[must_use]
+    pub fn believes_refusal(&self, account: AccountId, is_known_good: bool) -> bool {
+        let slots = self.slots();
+        let Some(slot) = slots.get(&account) else { return true };
+        if slot.breaker.is_open() {
+            return false;
+        }
+        let is_hold = self.settings.after_refusal == AfterRefusal::Hold && !slot.is_first_return;
+        let is_trial = is_hold && slot.trial_until.is_some_and(|until| Clock.monotonic() < until);
+        !is_trial || (!is_known_good && slot.breaker.has_accepted())
     }
 
     /// Whether the primary is taken to be broken: one message at a time tries it.

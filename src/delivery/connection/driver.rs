@@ -1,5 +1,11 @@
 //! Carries messages over one open connection: commands and replies through lettre, content past it.
 
+mod passing;
+
+pub use passing::{NotBegun, Passed};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +33,23 @@ use crate::spool::{BodyType, Claimed, DeliveryReply, SpoolError, SpoolStore};
 pub trait Ledger: Send + Sync {
     /// Makes that survive the process. `false`: it did not work, and the dot must not be sent.
     async fn before_dot(&self, message: SpoolId) -> bool;
+}
+
+/// Where the pieces of a content come from.
+#[async_trait]
+pub trait Pieces: Send + Sync {
+    /// The piece of this ordinal.
+    async fn piece(&self, message: SpoolId, ordinal: u32) -> Result<Bytes, SpoolError>;
+}
+
+/// A spooled content.
+struct Spooled<'a>(&'a dyn SpoolStore);
+
+#[async_trait]
+impl Pieces for Spooled<'_> {
+    async fn piece(&self, message: SpoolId, ordinal: u32) -> Result<Bytes, SpoolError> {
+        self.0.body_chunk(message, ordinal).await
+    }
 }
 
 /// One message to be offered.
@@ -75,6 +98,8 @@ pub struct Connection {
     /// The sender that the server takes us for, once it was told.
     client: Option<Client>,
     course: Course,
+    /// The final dot of the message under way may have reached the server; for who watches from aside.
+    dot_sent: Arc<AtomicBool>,
 }
 
 /// How far the running transaction is, for the case that it is given up in the middle.
@@ -154,6 +179,7 @@ impl Connection {
             hostname: hostname.clone(),
             client: None,
             course: Course::default(),
+            dot_sent: Arc::default(),
         })
     }
 
@@ -274,7 +300,7 @@ impl Connection {
             Ok(Some(GoAhead)) if !transaction.has_accepted() => self.lone_dot().await,
             Ok(Some(GoAhead)) => {
                 self.course.accepted = transaction.accepted();
-                self.body(message, spool, first).await
+                self.body(message, &Spooled(spool), first).await
             }
             Err(lost) => BodyEnd::Lost(lost),
         };
@@ -406,7 +432,7 @@ impl Connection {
     }
 
     /// Trace, content and final dot; holds two pieces at most.
-    async fn body(&mut self, message: &Claimed, spool: &dyn SpoolStore, first: Option<Bytes>) -> BodyEnd {
+    async fn body(&mut self, message: &Claimed, pieces: &dyn Pieces, first: Option<Bytes>) -> BodyEnd {
         let mut encoder = ContentEncoder::default();
         let mut out = Vec::new();
         if let Err(fault) = encoder.trace(&message.trace, &mut out) {
@@ -416,7 +442,7 @@ impl Connection {
         for ordinal in 0..message.chunks {
             let piece = match next.take() {
                 Some(piece) => piece,
-                None => match spool.body_chunk(message.id, ordinal).await {
+                None => match pieces.piece(message.id, ordinal).await {
                     Ok(piece) => piece,
                     Err(error) => return BodyEnd::Withheld(spool_verdict(message, &error)),
                 },
@@ -437,6 +463,7 @@ impl Connection {
             return BodyEnd::Withheld(fault_verdict(message, fault));
         }
         self.course.is_dot_sent = true;
+        self.dot_sent.store(true, Ordering::Release);
         if let Err(end) = self.send(&out).await {
             return end;
         }

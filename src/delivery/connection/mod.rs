@@ -2,4 +2,4 @@
 
 pub mod driver;
 
-pub use driver::{Attempt, Connection, Ledger, Offer};
+pub use driver::{Attempt, Connection, Ledger, NotBegun, Offer, Passed, Pieces};

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::delivery::outcome::{Refusal, Verdict};
+use crate::spool::DeliveryReply;
 
 /// Known-good recipients refused alike that open it.
 pub const ALIKE_MAX: usize = 3;
@@ -15,6 +16,9 @@ pub const SAMPLE: u32 = 20;
 
 /// More than this share of them, in percent, opens it.
 pub const SAMPLE_REFUSED_PERCENT_MAX: u32 = 20;
+
+/// Mailboxes that are remembered as left, at most; further ones count.
+pub const LEAVERS_MAX: usize = 1_000;
 
 /// One recipient and how it fared.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +53,9 @@ pub struct Breaker {
     alike: BTreeMap<(Option<u16>, String), BTreeSet<String>>,
     /// Some recipient was accepted since the return.
     has_accepted: bool,
+    /// Mailboxes that it refused while it took others: people who left. They open nothing until the next return, or each
+    /// of them would stop the flush again as soon as one message of somebody else is taken.
+    leavers: BTreeSet<String>,
 }
 
 impl Breaker {
@@ -62,6 +69,12 @@ impl Breaker {
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.is_open
+    }
+
+    /// Whether some recipient was accepted since the return.
+    #[must_use]
+    pub const fn has_accepted(&self) -> bool {
+        self.has_accepted
     }
 
     /// The line returned: what the server said before says nothing of it now. Whether it is open stays: a primary
@@ -88,17 +101,20 @@ impl Breaker {
             Refusal::Policy => !self.has_accepted,
             Refusal::Message | Refusal::Ours => false,
         };
-        if !counts || !fare.is_known_good || self.is_open {
+        let mailbox = fare.mailbox.to_ascii_lowercase();
+        if !counts || !fare.is_known_good || self.leavers.contains(&mailbox) {
+            return Verdicts::Quiet;
+        }
+        if self.is_open {
+            self.note_refused(reply, mailbox);
             return Verdicts::Quiet;
         }
         if self.sampled < SAMPLE {
             self.sampled += 1;
             self.refused += 1;
         }
-        let code = reply.text.split(' ').next().filter(|word| word.contains('.')).unwrap_or_default();
-        let mailboxes = self.alike.entry((reply.code, code.to_owned())).or_default();
-        mailboxes.insert(fare.mailbox.to_ascii_lowercase());
-        let (alike, share) = (mailboxes.len(), self.refused * 100 > SAMPLE * SAMPLE_REFUSED_PERCENT_MAX);
+        let (alike, share) =
+            (self.note_refused(reply, mailbox), self.refused * 100 > SAMPLE * SAMPLE_REFUSED_PERCENT_MAX);
         if alike < ALIKE_MAX && !share {
             return Verdicts::Quiet;
         }
@@ -110,11 +126,23 @@ impl Breaker {
         ))
     }
 
+    /// How many mailboxes were refused with this reply.
+    fn note_refused(&mut self, reply: &DeliveryReply, mailbox: String) -> usize {
+        let code = reply.text.split(' ').next().filter(|word| word.contains('.')).unwrap_or_default();
+        let mailboxes = self.alike.entry((reply.code, code.to_owned())).or_default();
+        if mailboxes.len() < LEAVERS_MAX {
+            mailboxes.insert(mailbox);
+        }
+        mailboxes.len()
+    }
+
     fn handle_accepted(&mut self, is_known_good: bool) -> Verdicts {
         self.has_accepted = true;
         if self.is_open {
-            self.close();
-            self.has_accepted = true;
+            let mut leavers = std::mem::take(&mut self.leavers);
+            leavers.extend(std::mem::take(&mut self.alike).into_values().flatten());
+            let leavers = leavers.into_iter().take(LEAVERS_MAX).collect();
+            *self = Self { has_accepted: true, leavers, ..Self::default() };
             return Verdicts::Closed;
         }
         if is_known_good && self.sampled < SAMPLE {
@@ -176,6 +204,28 @@ mod tests {
                 assert_eq!(fare(&mut breaker, &who, known, &verdict), Verdicts::Quiet);
             }
         }
+    }
+
+    #[test]
+    fn people_who_left_stop_the_flush_once_and_not_with_each_message_taken() {
+        let mut breaker = Breaker::default();
+        let unknown = refused("5.1.1 unknown", Refusal::Recipient);
+        let taken = Verdict::Delivered(reply(250, "ok"));
+        for who in ["a@x", "b@x", "c@x", "d@x"] {
+            fare(&mut breaker, who, true, &unknown);
+        }
+        assert!(breaker.is_open(), "three of them look like a broken server");
+        assert_eq!(fare(&mut breaker, "e@x", true, &taken), Verdicts::Closed);
+        for who in ["A@x", "b@x", "c@x", "d@x"] {
+            assert_eq!(fare(&mut breaker, who, true, &unknown), Verdicts::Quiet, "asked again, as everybody is");
+        }
+        assert!(!breaker.is_open());
+        for who in ["f@x", "g@x"] {
+            assert_eq!(fare(&mut breaker, who, true, &unknown), Verdicts::Quiet);
+        }
+        assert!(matches!(fare(&mut breaker, "h@x", true, &unknown), Verdicts::Opened(_)), "others count as before");
+        breaker.handle_return();
+        assert!(breaker.leavers.is_empty(), "after a return everybody counts");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub const DOUBTFUL_MAX: usize = 50;
 #[derive(Clone, Debug, Default)]
 pub struct FirstContact {
     has_accepted: bool,
+    /// Another connection to the same server is open and had messages accepted.
+    is_joining: bool,
     doubtful: Vec<Settled>,
 }
 
@@ -41,9 +43,15 @@ pub enum Contact {
 }
 
 impl FirstContact {
+    /// Of a connection that joins another one, which had messages accepted by the server of this very address.
+    #[must_use]
+    pub fn joining() -> Self {
+        Self { is_joining: true, ..Self::default() }
+    }
+
     /// A new connection: what was accepted on an earlier one says nothing of who answers now.
     pub const fn handle_connected(&mut self) {
-        self.has_accepted = false;
+        self.has_accepted = self.is_joining;
     }
 
     /// Judges one more attempt.
@@ -139,6 +147,15 @@ mod tests {
         let Contact::Good(settled) = contact.handle_attempt(message(2, ""), &taken) else { panic!("good") };
         assert_eq!(settled.len(), 2);
         assert!(matches!(contact.handle_attempt(message(3, "c@x.example"), &refused()), Contact::Good(_)));
+    }
+
+    #[test]
+    fn a_connection_that_joins_another_one_finds_no_stranger_in_refused_senders() {
+        let mut contact = FirstContact::joining();
+        contact.handle_connected();
+        for (id, sender) in [(1, "a@x.example"), (2, "b@x.example")] {
+            assert!(matches!(contact.handle_attempt(message(id, sender), &refused()), Contact::Good(_)));
+        }
     }
 
     #[test]

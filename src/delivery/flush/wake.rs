@@ -16,6 +16,8 @@ pub struct Wake {
     pub reset: bool,
     /// The line is back from an outage: its server may know nobody yet.
     pub is_return: bool,
+    /// And was never heard before.
+    pub is_first: bool,
 }
 
 impl Wake {
@@ -40,7 +42,9 @@ impl Wake {
                 let is_return = !row.from.is_deliverable();
                 let calls = if row.to == LineState::Returning { vec![row.endpoint] } else { Vec::new() };
                 // A line whose return is confirmed was deliverable before: what was deferred meanwhile keeps its time.
-                Some(Self { calls, returned_at: beat.filter(|_| is_return), make_due: is_return, is_return, ..fresh })
+                let is_first = row.from == LineState::New;
+                let returned_at = beat.filter(|_| is_return);
+                Some(Self { calls, returned_at, make_due: is_return, is_return, is_first, ..fresh })
             }
             // Its name waits for a greeting there.
             LineEvent::Changed(HistoryRow::Address(row)) => Some(Self { calls: vec![row.endpoint], ..fresh }),
@@ -66,6 +70,7 @@ impl Wake {
         self.make_due |= other.make_due;
         self.reset |= other.reset;
         self.is_return |= other.is_return;
+        self.is_first |= other.is_first;
     }
 }
 
@@ -94,7 +99,14 @@ mod tests {
         let wake = Wake::of_event(&changed(LineState::Offline, LineState::Returning), beat).unwrap();
         assert_eq!(
             wake,
-            Wake { calls: vec![EndpointId(2)], returned_at: beat, make_due: true, reset: true, is_return: true }
+            Wake {
+                calls: vec![EndpointId(2)],
+                returned_at: beat,
+                make_due: true,
+                reset: true,
+                is_return: true,
+                is_first: false
+            }
         );
         let mut merged = wake.clone();
         merged.merge(Wake::of_event(&changed(LineState::Returning, LineState::Online), beat).unwrap());

@@ -20,6 +20,7 @@ fn directory() -> Directory {
         name: label.parse().unwrap(),
         status,
         status_since: at(0),
+        online_mode: None,
         created_at: at(0),
     };
     let domain = |id, text| Domain { name: name(text), account: AccountId(id), endpoints: vec![EndpointId(id)] };

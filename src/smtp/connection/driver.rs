@@ -14,15 +14,17 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::super::driver::Host;
 use super::super::gate::{Place, Stress};
 use super::super::rates::Deed;
+use super::super::reply;
 use super::super::requests::FlushRequests;
 use super::super::session::{Action, Committed, FlushAnswer, PieceOutcome, Session, World};
 use super::super::settings::{INPUT_OCTETS_MAX, INPUT_OCTETS_MIN, Settings};
+use super::super::through::{Answer, Handed, Passage, Question};
 use super::listing::driver::Listing;
 use super::welcome;
 use crate::account::ServedDomain;
-use crate::base::{AccountId, LocalPart, Moment, SpoolId};
+use crate::base::{AccountId, DomainName, LocalPart, Moment, SpoolId};
 use crate::recipient::Judgement;
-use crate::spool::{CommitError, IntakeStatus, NewMessage, SpoolError};
+use crate::spool::{CommitError, DotNote, IntakeStatus, NewMessage, SpoolError};
 use crate::verdict::Subject;
 
 /// How long a peer that was told the last reply may take to close: closing first while its octets are unread would
@@ -65,6 +67,8 @@ pub(in crate::smtp) struct Connection {
     cut_off: Option<Moment>,
     listing: Option<Listing>,
     open: OpenTransaction,
+    /// The open transaction's way to the primary.
+    passage: Option<Box<dyn Passage>>,
 }
 
 /// Whether this session's transaction is counted among all.
@@ -121,6 +125,7 @@ pub(in crate::smtp) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         cut_off: None,
         listing,
         open,
+        passage: None,
     }
     .run(stream)
     .await;
@@ -176,6 +181,9 @@ impl Connection {
             }
             let action = self.session.advance(&mut self.input, &*host, host.now());
             self.open.set(self.session.is_in_transaction());
+            if !self.session.is_passing() {
+                self.passage = None;
+            }
             match action {
                 Action::Read => {
                     if !self.flush(stream).await || !self.read(stream).await {
@@ -204,8 +212,16 @@ impl Connection {
                         Err(SpoolError::Engine(_) | SpoolError::ChunkMissing(_)) => PieceOutcome::NotStored,
                     });
                 }
+                Action::AskPrimary(question) => {
+                    // The replies before it do not wait for it.
+                    if !self.flush(stream).await {
+                        return End::Gone;
+                    }
+                    self.ask_primary(*question).await;
+                }
+                Action::HandOver(message) => self.hand_over(message).await,
                 Action::Commit(message) => {
-                    let outcome = self.commit(*message).await;
+                    let outcome = self.commit(*message, None).await;
                     self.session.handle_committed(outcome, &*host, host.now());
                 }
                 Action::Abandon(id) => self.abandon(id).await,
@@ -321,7 +337,35 @@ impl Connection {
         self.cut_off.map_or(own, |cut_off| cut_off.min(own))
     }
 
-    async fn commit(&self, message: NewMessage) -> Committed {
+    async fn ask_primary(&mut self, question: Question) {
+        let Question { introduction, recipient } = question;
+        let answer = match (&mut self.passage, &self.host.rooms.primaries) {
+            (Some(passage), _) => passage.recipient(recipient).await,
+            (place @ None, Some(primaries)) => place.insert(primaries.begin(introduction)).recipient(recipient).await,
+            (None, None) => Answer::Taken(reply::RECIPIENT_OK),
+        };
+        self.session.handle_asked(answer, &*self.host, self.host.now());
+    }
+
+    async fn hand_over(&mut self, message: Box<NewMessage>) {
+        let handed = match &mut self.passage {
+            Some(passage) => passage.hand_over(message).await,
+            None => Handed::Store(message, None),
+        };
+        match handed {
+            Handed::Passed(words) => self.session.handle_passed(&words, self.host.now()),
+            Handed::Store(message, note) => {
+                let outcome = self.commit(*message, note).await;
+                if let Some(passage) = &mut self.passage {
+                    passage.stored(outcome == Committed::Stored);
+                }
+                self.session.handle_committed(outcome, &*self.host, self.host.now());
+            }
+        }
+    }
+
+    /// `note`: somebody waits for the primary's reply to this message, and reports on it.
+    async fn commit(&self, message: NewMessage, note: Option<DotNote>) -> Committed {
         let (id, octets, recipients) = (message.id, message.octets, message.recipients.len());
         let mut accounts: Vec<AccountId> = message.recipients.iter().map(|recipient| recipient.account).collect();
         accounts.sort_unstable();
@@ -329,7 +373,11 @@ impl Connection {
         let spool = &self.host.rooms.spool;
         let checks = self.host.rooms.checks.as_ref().filter(|checks| checks.wants(message.peer));
         let subject = checks.map(|_| subject_of(&message));
-        let outcome = match spool.intake_commit(message).await {
+        let committed = match note {
+            None => spool.intake_commit(message).await,
+            Some(note) => spool.intake_awaited(message, note).await,
+        };
+        let outcome = match committed {
             Ok(()) => Committed::Stored,
             Err(error @ CommitError::NotStored(_)) => {
                 tracing::error!(spool_id = %id, %error, "message not stored");
@@ -427,6 +475,10 @@ impl World for Host {
 
     fn fair_share(&self) -> Option<u64> {
         self.rooms.spool.fair_share()
+    }
+
+    fn may_ask(&self, account: AccountId, domain: &DomainName) -> bool {
+        self.rooms.primaries.as_ref().is_some_and(|primaries| primaries.may_ask(account, domain))
     }
 
     fn usage(&self, account: AccountId) -> crate::spool::Usage {

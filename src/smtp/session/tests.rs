@@ -7,7 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 mod chunks;
+mod etrn;
 mod listed;
+mod through;
 
 use super::*;
 use crate::account::{Account, AccountStatus, Domain};
@@ -22,6 +24,7 @@ struct Village {
     room: Cell<u64>,
     flushed: Cell<u32>,
     address: Cell<Option<IpAddr>>,
+    through: Cell<bool>,
 }
 
 fn name(text: &str) -> DomainName {
@@ -39,6 +42,7 @@ impl Village {
             name: format!("a{id}").parse().unwrap(),
             status: AccountStatus::Active,
             status_since: wall(),
+            online_mode: None,
             created_at: wall(),
         };
         let domain =
@@ -57,6 +61,7 @@ impl Village {
             room: Cell::new(u64::MAX),
             flushed: Cell::new(0),
             address: Cell::new(None),
+            through: Cell::default(),
         }
     }
 }
@@ -80,6 +85,9 @@ impl World for Village {
     }
     fn fair_share(&self) -> Option<u64> {
         None
+    }
+    fn may_ask(&self, account: AccountId, _: &DomainName) -> bool {
+        self.through.get() && account == AccountId(1)
     }
     fn usage(&self, account: AccountId) -> Usage {
         let octets = self.held.get(&account).copied().unwrap_or_default();
@@ -125,6 +133,7 @@ struct Talk {
     piece: PieceOutcome,
     writes: u32,
     last: &'static str,
+    primary: through::Primary,
 }
 
 fn talk_with(change: impl FnOnce(&mut Settings)) -> Talk {
@@ -146,6 +155,7 @@ fn talk_with(change: impl FnOnce(&mut Settings)) -> Talk {
         piece: PieceOutcome::Stored,
         writes: 0,
         last: "",
+        primary: through::Primary::default(),
     };
     talk.say("");
     talk
@@ -200,6 +210,8 @@ impl Talk {
                     self.now = until;
                 }
                 Action::Abandon(id) => self.abandoned.push(id),
+                Action::AskPrimary(question) => self.ask_primary(*question),
+                Action::HandOver(message) => self.hand_over(*message),
             }
         }
         self.replies.lines().filter(|line| line.as_bytes()[3] == b' ').map(|line| line[..3].parse().unwrap()).collect()
@@ -569,24 +581,4 @@ fn a_server_that_is_there_judges_its_mailboxes_itself() {
     assert_eq!(talk.say(question), [250, 550, 250]);
     talk.world.state.set(Some(LineState::Online));
     assert_eq!(talk.say(question), [250, 250, 250]);
-}
-
-#[test]
-fn only_the_server_behind_the_heartbeat_may_ask_for_its_mail() {
-    let mut talk = talk().greeted();
-    let question = "ETRN firma.example\r\n";
-    assert_eq!(talk.say(question), [459], "nothing is known of an address");
-    talk.world.state.set(Some(LineState::Online));
-    talk.world.address.set(Some("198.51.100.77".parse().unwrap()));
-    assert_eq!(talk.say(question), [459], "somebody else");
-    assert_eq!(talk.say("ETRN stranger.example\r\nETRN #queue\r\nETRN a..b\r\nETRN\r\n"), [459, 458, 501, 501]);
-    talk.world.address.set(Some(talk.session.peer));
-    assert_eq!(talk.say(question), [251]);
-    talk.world.held.insert(AccountId(1), 7_000);
-    assert_eq!(talk.say(question), [253]);
-    assert!(talk.replies.contains("7 pending messages for firma.example"));
-    assert_eq!(talk.say("ETRN @firma.example\r\nETRN firma.example\r\n"), [253, 458]);
-    assert_eq!(talk.say("MAIL FROM:<>\r\nETRN firma.example\r\n"), [250, 503]);
-    talk.world.state.set(Some(LineState::Offline));
-    assert_eq!(talk.say("RSET\r\nETRN firma.example\r\n"), [250, 459]);
 }

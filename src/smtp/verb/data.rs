@@ -104,7 +104,8 @@ impl Session {
         let receipt = receipt(&envelope, &received, id)?;
         let message = self.message(&greeting, envelope, received, id, world);
         self.state = State::Committing(greeting, receipt);
-        Some(Action::Commit(Box::new(message)))
+        let message = Box::new(message);
+        Some(if self.is_passing() { Action::HandOver(message) } else { Action::Commit(message) })
     }
 
     fn judge_content(

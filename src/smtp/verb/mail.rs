@@ -5,6 +5,7 @@ use crate::smtp::command::MailCommand;
 use crate::smtp::rates::Deed;
 use crate::smtp::reply;
 use crate::smtp::session::{Envelope, Security, Session, State, World};
+use crate::smtp::through::Way;
 
 impl Session {
     pub(in crate::smtp) fn mail(&mut self, mail: MailCommand, world: &dyn World, now: Moment) {
@@ -41,6 +42,7 @@ impl Session {
                     recipients: Vec::new(),
                 };
                 self.state = State::Transaction(greeting, envelope);
+                (self.way, self.asked) = (Way::Undecided, None);
                 self.say(&reply::SENDER_OK);
             }
             state @ State::Fresh => {

@@ -12,6 +12,7 @@ use crate::spool::NewRecipient;
 impl Session {
     pub(in crate::smtp) fn rcpt(&mut self, rcpt: RcptCommand, world: &dyn World, now: Moment) {
         match self.judge(rcpt, world, now) {
+            Ok(()) if self.asked.is_some() => {}
             Ok(()) => self.say(&reply::RECIPIENT_OK),
             Err(refusal) => {
                 tracing::info!(peer = %self.peer, code = refusal.code, enhanced = refusal.enhanced, "recipient refused");
@@ -20,7 +21,7 @@ impl Session {
         }
     }
 
-    fn refuse_recipient(&mut self, refusal: Reply, world: &dyn World, now: Moment) {
+    pub(in crate::smtp) fn refuse_recipient(&mut self, refusal: Reply, world: &dyn World, now: Moment) {
         // What is wrong with the message tells nothing of the mailbox.
         let is_about_message = [reply::TOO_BIG_THERE, reply::NO_SMTPUTF8_THERE].contains(&refusal);
         if refusal.code < 500 || is_about_message {
@@ -67,13 +68,20 @@ impl Session {
             return Err(reply::LISTED);
         }
         // Named twice, delivered once (RFC 5321 §4.1.1.3 leaves it open); what was wanted first holds.
-        if let State::Transaction(_, envelope) = &mut self.state
-            && !envelope.recipients.iter().any(|known| known.is_same_mailbox(&recipient))
-        {
+        if envelope_has(&self.state, &recipient) {
+            return Ok(());
+        }
+        if self.asks(&recipient, world) {
+            self.asked = Some(recipient);
+        } else if let State::Transaction(_, envelope) = &mut self.state {
             envelope.recipients.push(recipient);
         }
         Ok(())
     }
+}
+
+fn envelope_has(state: &State, recipient: &NewRecipient) -> bool {
+    matches!(state, State::Transaction(_, envelope) if envelope.recipients.iter().any(|known| known.is_same_mailbox(recipient)))
 }
 
 /// Whether the recipient's own server takes mail now: only then is there another way than through us.

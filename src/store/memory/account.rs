@@ -6,7 +6,7 @@ use super::{MemoryStore, Retired, Tables, misuse};
 use crate::account::store::owner_names;
 use crate::account::{
     Account, AccountError, AccountStatus, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, Domain, Endpoint,
-    Kept, LEAVING_FOR, Manners, Membership, NewAccount, Person, Role, SignInLink, WebSession,
+    Kept, LEAVING_FOR, Manners, Membership, NewAccount, OnlineMode, Person, Role, SignInLink, WebSession,
 };
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 use crate::spool::RecipientState;
@@ -106,7 +106,8 @@ impl Tables {
         let owner = self.new_owner(new.name.as_str());
         self.memberships.insert((owner, id), Role::Owner);
         let (status, at) = (AccountStatus::Active, change.at);
-        self.accounts.insert(id, Account { id, name: new.name, status, status_since: at, created_at: at });
+        self.accounts
+            .insert(id, Account { id, name: new.name, status, status_since: at, created_at: at, online_mode: None });
         for name in new.domains.iter().chain([&new.host]) {
             self.retired.remove(name);
         }
@@ -143,7 +144,6 @@ impl Tables {
         self.messages.retain(|_, stored| stored.recipients.iter().any(|recipient| !recipient.is_removed));
         self.counters.remove(&id);
         self.holds.remove(&id);
-        self.known_good.retain(|(account, _), _| *account != id);
         let members: Vec<PersonId> = self.memberships.keys().filter(|(_, a)| *a == id).map(|(p, _)| *p).collect();
         self.memberships.retain(|(_, account), _| *account != id);
         for person in members {
@@ -224,6 +224,17 @@ impl AccountStore for MemoryStore {
         if known.status != status {
             (known.status, known.status_since) = (status, change.at);
             let what = format!("account.status {} {}", known.name, status.as_str());
+            tables.note(&change, Some(account), what);
+        }
+        Ok(())
+    }
+
+    async fn set_online_mode(&self, account: AccountId, mode: Option<OnlineMode>, change: Change) -> Changed<()> {
+        let mut tables = self.tables();
+        let known = tables.accounts.get_mut(&account).ok_or(AccountError::NoAccount)?;
+        if known.online_mode != mode {
+            known.online_mode = mode;
+            let what = format!("account.online {} {}", known.name, mode.map_or("default", OnlineMode::as_str));
             tables.note(&change, Some(account), what);
         }
         Ok(())

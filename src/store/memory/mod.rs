@@ -75,8 +75,6 @@ struct Tables {
     holds: BTreeMap<AccountId, Hold>,
     /// By connection.
     dot_notes: BTreeMap<u64, DotNote>,
-    /// When the primary took mail last for a mailbox, in lower case.
-    known_good: BTreeMap<(AccountId, String), WallTime>,
     /// Last number given to an account, endpoint or person: none is given twice.
     last_row: i64,
     last_claim: u64,
@@ -134,6 +132,7 @@ struct Held {
     state: RecipientState,
     due_at: WallTime,
     attempts: u32,
+    refusals: u32,
     claim: u64,
     last_reply: Option<DeliveryReply>,
     last_attempt_at: Option<WallTime>,

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use super::{Held, MemoryStore, Stored, Tables, misuse};
 use crate::account::{Change, OPERATOR};
 use crate::base::{AccountId, SpoolId, WallTime};
+use crate::recipient::model::comparable;
 use crate::spool::{
-    CANARY_ROWS_MAX, CHUNK_OCTETS_MAX, ClaimOrder, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DotNote, Expiry,
-    ExpiryTerms, Hold, IntakeStatus, ListCursor, ListPage, ListQuery, MessageDetail, MessageRow, NewMessage,
-    OldestWaiting, Outcome, RecipientDsn, RecipientRow, RecipientState, Recovered, Report, RetrySelection, Ruling,
-    SpoolError, SpoolStore, StateFilter, Tally, Usage,
+    CANARY_ROWS_MAX, CHUNK_OCTETS_MAX, ClaimOrder, ClaimQuery, Claimed, ClaimedRecipient, CommitError, DeliveryReply,
+    DotNote, Expiry, ExpiryTerms, Hold, IntakeStatus, ListCursor, ListPage, ListQuery, MessageDetail, MessageRow,
+    NewMessage, OldestWaiting, Outcome, RecipientDsn, RecipientRow, RecipientState, Recovered, Report, RetrySelection,
+    Ruling, SpoolError, SpoolStore, StateFilter, Tally, Usage,
 };
 
 impl Stored {
@@ -90,11 +91,6 @@ impl Stored {
     }
 }
 
-/// As a mailbox is remembered.
-fn known(account: AccountId, mailbox: &crate::base::Mailbox) -> (AccountId, String) {
-    (account, mailbox.to_string().to_ascii_lowercase())
-}
-
 /// Ends one claim. True when the recipient was delivered by it, for the first time.
 fn end(held: &mut Held, outcome: &Outcome, now: WallTime) -> bool {
     let is_claimed = held.state == RecipientState::Claimed;
@@ -122,6 +118,7 @@ fn end(held: &mut Held, outcome: &Outcome, now: WallTime) -> bool {
     };
     held.state = state;
     held.attempts += 1;
+    held.refusals += u32::from(reply.code.is_some_and(|code| code >= 500));
     held.last_reply = Some(reply.clone());
     held.last_attempt_at = Some(now);
     held.ended_at = state.is_quarantined().then_some(now);
@@ -165,6 +162,7 @@ impl Tables {
                 state: RecipientState::Queued,
                 due_at: WallTime::UNIX_EPOCH,
                 attempts: 0,
+                refusals: 0,
                 claim: 0,
                 last_reply: None,
                 last_attempt_at: None,
@@ -178,6 +176,23 @@ impl Tables {
 
     fn pieces(&self, id: SpoolId) -> impl Iterator<Item = (&(SpoolId, u32), &Bytes)> {
         self.chunks.range((id, 0)..=(id, u32::MAX))
+    }
+
+    /// Whether the account's server took mail for it before.
+    fn is_known_good(&self, account: AccountId, mailbox: &crate::base::Mailbox) -> bool {
+        let Some(domain) = mailbox.domain() else { return false };
+        let key = (account, domain.clone(), comparable(&mailbox.local_part));
+        self.recipients.learned.get(&key).is_some_and(|learned| learned.is_accepted)
+    }
+
+    /// All recipients of a new message, by one claim.
+    fn claim_all(&mut self, id: SpoolId) {
+        self.last_claim += 1;
+        for held in self.messages.get_mut(&id).into_iter().flat_map(|stored| &mut stored.recipients) {
+            if held.state == RecipientState::Queued {
+                (held.state, held.claim) = (RecipientState::Claimed, self.last_claim);
+            }
+        }
     }
 
     fn claim(&mut self, query: &ClaimQuery) -> Vec<Claimed> {
@@ -237,8 +252,9 @@ impl Tables {
                     ordinal,
                     mailbox: mailbox.clone(),
                     attempts: held.attempts,
+                    refusals: held.refusals,
                     dsn: stored.dsn(ordinal),
-                    is_known_good: self.known_good.contains_key(&known(query.account, mailbox)),
+                    is_known_good: self.is_known_good(query.account, mailbox),
                 };
                 due.push((rank, *id, recipient));
             }
@@ -271,15 +287,8 @@ impl Tables {
                 continue;
             };
             let is_delivered = end(held, outcome, now);
-            let Some(mailbox) = stored.message.recipients.get(*ordinal as usize).map(|sent| &sent.mailbox) else {
-                continue;
-            };
-            let key = known(held.account, mailbox);
             if is_delivered {
                 self.counters.entry(held.account).or_default().delivered += 1;
-                self.known_good.insert(key, now);
-            } else if held.state == RecipientState::Refused {
-                self.known_good.remove(&key);
             }
         }
         for (ordinal, held) in (0u32..).zip(&mut stored.recipients) {
@@ -365,6 +374,26 @@ impl SpoolStore for MemoryStore {
 
     async fn intake_commit(&self, message: NewMessage) -> Result<(), CommitError> {
         self.tables().commit(message).map_err(|sentence| CommitError::NotStored(misuse(sentence)))
+    }
+
+    async fn intake_awaited(&self, message: NewMessage, note: DotNote) -> Result<(), CommitError> {
+        let mut tables = self.tables();
+        let id = message.id;
+        tables.commit(message).map_err(|what| CommitError::NotStored(misuse(what)))?;
+        tables.claim_all(id);
+        tables.dot_notes.insert(note.lane, note);
+        Ok(())
+    }
+
+    async fn record_passed(&self, message: NewMessage, reply: DeliveryReply, now: WallTime) -> Result<(), SpoolError> {
+        let mut tables = self.tables();
+        let (id, recipients) = (message.id, message.recipients.len());
+        tables.commit(message).map_err(|what| SpoolError::Engine(misuse(what)))?;
+        tables.claim_all(id);
+        let outcome = Outcome::Delivered { reply };
+        let outcomes = (0u32..).zip(std::iter::repeat_n(outcome, recipients)).collect();
+        tables.report(&Report { id, outcomes }, now);
+        Ok(())
     }
 
     async fn intake_abandon(&self, id: SpoolId) -> Result<(), SpoolError> {

@@ -86,7 +86,6 @@ impl Tables {
         for id in touched {
             self.tidy(id, now);
         }
-        self.known_good.retain(|_, seen_at| *seen_at >= terms.seen_before);
         expiry
     }
 

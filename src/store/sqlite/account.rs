@@ -9,7 +9,7 @@ use super::{SqliteStore, account_read, recipient, retired, row};
 use crate::account::store::owner_names;
 use crate::account::{
     AccountError, AccountStatus, AccountStore, AuditEntry, BeatKeyRecord, Change, Directory, LEAVING_FOR, Manners,
-    Membership, NewAccount, Person, Role, SignInLink, WebSession,
+    Membership, NewAccount, OnlineMode, Person, Role, SignInLink, WebSession,
 };
 use crate::base::{AccountId, DomainName, EndpointId, PersonId, WallTime};
 
@@ -203,6 +203,19 @@ fn set_status(db: &Connection, account: AccountId, status: AccountStatus, change
     Ok(())
 }
 
+fn set_online_mode(db: &Connection, account: AccountId, mode: Option<OnlineMode>, change: &Change) -> Changed<()> {
+    let name = account_name(db, account)?;
+    let mode = mode.map(OnlineMode::as_str);
+    let changed = db.execute(
+        "UPDATE account SET online_mode = ?2 WHERE id = ?1 AND online_mode IS NOT ?2",
+        params![account.0, mode],
+    )?;
+    if changed > 0 {
+        audit(db, change, Some(account), &format!("account.online {name} {}", mode.unwrap_or("default")))?;
+    }
+    Ok(())
+}
+
 fn rotate(db: &Connection, key: &BeatKeyRecord, old_keys_expire_at: WallTime, change: &Change) -> Changed<()> {
     let endpoint = key.endpoint;
     let account: i64 = db
@@ -285,6 +298,10 @@ impl AccountStore for SqliteStore {
 
     async fn set_status(&self, account: AccountId, status: AccountStatus, change: Change) -> Changed<()> {
         self.write(Terms::SYNCED, move |work| set_status(work.connection, account, status, &change)).await
+    }
+
+    async fn set_online_mode(&self, account: AccountId, mode: Option<OnlineMode>, change: Change) -> Changed<()> {
+        self.write(Terms::SYNCED, move |work| set_online_mode(work.connection, account, mode, &change)).await
     }
 
     async fn remove_account(&self, account: AccountId, change: Change) -> Changed<()> {

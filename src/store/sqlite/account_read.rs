@@ -37,7 +37,7 @@ pub(super) fn directory(db: &Connection, now: WallTime) -> rusqlite::Result<Dire
 
 fn accounts(db: &Connection) -> rusqlite::Result<Vec<Account>> {
     let mut statement =
-        db.prepare_cached("SELECT id, name, status, created_at, status_since FROM account WHERE id > 0")?;
+        db.prepare_cached("SELECT id, name, status, created_at, status_since, online_mode FROM account WHERE id > 0")?;
     let rows = statement.query_map([], |row| {
         Ok(Account {
             id: AccountId(row.get(0)?),
@@ -45,6 +45,7 @@ fn accounts(db: &Connection) -> rusqlite::Result<Vec<Account>> {
             status: parsed(row, 2, str::parse::<AccountStatus>)?,
             created_at: row::time(row.get(3)?),
             status_since: row::time(row.get::<_, Option<i64>>(4)?.map_or_else(|| row.get(3), Ok)?),
+            online_mode: parsed_optional(row, 5)?,
         })
     })?;
     readable("account", rows)

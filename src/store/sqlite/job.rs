@@ -79,6 +79,9 @@ pub(super) struct Work<'a> {
     pub(super) ahead: &'a mut Ahead,
     /// The number of the last claim.
     pub(super) claims: &'a mut i64,
+    /// Messages that were delivered to all, whose content may go: some at a time, since a page that is written for one
+    /// is written for its neighbours as well. Only a hint: what goes is decided by the rows.
+    pub(super) finished: &'a mut Vec<i64>,
 }
 
 /// A write of any type.

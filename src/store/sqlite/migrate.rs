@@ -27,6 +27,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0011_told.sql"),
     include_str!("../../../migrations/0012_flush.sql"),
     include_str!("../../../migrations/0014_door.sql"),
+    include_str!("../../../migrations/0016_online.sql"),
 ];
 
 /// The schema that `steps` lead to.

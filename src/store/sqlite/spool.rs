@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::job::{Durability, Terms};
-use super::{SqliteStore, spool_claim, spool_intake, spool_list, spool_report, spool_rule};
+use super::{SqliteStore, spool_claim, spool_intake, spool_list, spool_passed, spool_report, spool_rule};
 use crate::account::Change;
 use crate::base::{AccountId, SpoolId, WallTime};
 use crate::spool::{
-    ClaimQuery, Claimed, CommitError, DotNote, Expiry, ExpiryTerms, Hold, IntakeStatus, ListPage, ListQuery,
-    MessageDetail, NewMessage, OldestWaiting, Outcome, Recovered, Report, RetrySelection, Ruling, SpoolError,
-    SpoolStore, Tally, Usage,
+    ClaimQuery, Claimed, CommitError, DeliveryReply, DotNote, Expiry, ExpiryTerms, Hold, IntakeStatus, ListPage,
+    ListQuery, MessageDetail, NewMessage, OldestWaiting, Outcome, Recovered, Report, RetrySelection, Ruling,
+    SpoolError, SpoolStore, Tally, Usage,
 };
 
 #[async_trait]
@@ -30,6 +30,16 @@ impl SpoolStore for SqliteStore {
         let octets = message.tail.iter().map(Bytes::len).sum();
         let terms = Terms { durability: Durability::Synced, octets, is_for_caller: true, is_message: true };
         self.write(terms, move |work| spool_intake::commit(work, &message)).await
+    }
+
+    async fn intake_awaited(&self, message: NewMessage, note: DotNote) -> Result<(), CommitError> {
+        let octets = message.tail.iter().map(Bytes::len).sum();
+        let terms = Terms { durability: Durability::Synced, octets, is_for_caller: true, is_message: true };
+        self.write(terms, move |work| spool_passed::commit_awaited(work, &message, &note)).await
+    }
+
+    async fn record_passed(&self, message: NewMessage, reply: DeliveryReply, now: WallTime) -> Result<(), SpoolError> {
+        self.write(Terms::LAZY, move |work| spool_passed::record(work, &message, &reply, now)).await
     }
 
     async fn intake_abandon(&self, id: SpoolId) -> Result<(), SpoolError> {

@@ -23,7 +23,9 @@ macro_rules! due {
     ($index:literal, $rest:literal) => {
         concat!(
             "SELECT message, ordinal, domain, mailbox, attempts, dsn_notify, dsn_orcpt,
-                    EXISTS (SELECT 1 FROM known_good AS k WHERE k.account = ?1 AND k.mailbox = lower(r.mailbox))
+                    EXISTS (SELECT 1 FROM recipient_learned AS k
+                            WHERE k.account = ?1 AND k.domain = r.domain AND k.is_accepted
+                              AND k.name = lower(substr(r.mailbox, 1, instr(r.mailbox, '@') - 1))), refusals
              FROM recipient AS r INDEXED BY ",
             $index,
             " WHERE account = ?1 AND state = 'queued' AND due_at <= ?2 ",
@@ -43,7 +45,9 @@ const FRESH: &str =
 /// Candidates for the message to try a server with.
 const CANDIDATES: &str = "SELECT d.message, domain, class, good, m.octets FROM (
          SELECT message, domain, class, due_at, ordinal, EXISTS (
-                SELECT 1 FROM known_good AS k WHERE k.account = ?1 AND k.mailbox = lower(r.mailbox)) AS good
+                SELECT 1 FROM recipient_learned AS k
+                            WHERE k.account = ?1 AND k.domain = r.domain AND k.is_accepted
+                              AND k.name = lower(substr(r.mailbox, 1, instr(r.mailbox, '@') - 1))) AS good
          FROM recipient AS r INDEXED BY recipient_due
          WHERE account = ?1 AND state = 'queued' AND due_at <= ?2 AND class IN (0, 1)
          ORDER BY class, due_at, message, ordinal) AS d
@@ -212,6 +216,7 @@ fn due_recipient(row: &Row<'_>) -> rusqlite::Result<ClaimedRecipient> {
         attempts: row.get(4)?,
         dsn: RecipientDsn { notify: parsed_optional(row, 5)?, original_recipient: row.get(6)? },
         is_known_good: row.get(7)?,
+        refusals: row.get(8)?,
     })
 }
 
@@ -392,7 +397,7 @@ pub(super) fn recover(work: &Work<'_>) -> Result<Recovered, SpoolError> {
     // The inner query reads an index, not the content of the whole spool.
     let swept = db.execute(
         "DELETE FROM chunk WHERE message IN (
-             SELECT DISTINCT message FROM chunk WHERE message NOT IN (SELECT id FROM message))",
+             SELECT DISTINCT message FROM chunk WHERE message NOT IN (SELECT id FROM message WHERE delivered_at IS NULL))",
         [],
     )?;
     if claimed > 0 || swept > 0 {

@@ -67,17 +67,29 @@ pub(super) fn commit(work: &mut Work<'_>, message: &NewMessage) -> Result<(), Co
     }
     require_whole(work, message)?;
     insert_message(db, message)?;
+    insert_recipients(db, message)?;
+    for (piece, ordinal) in message.tail.iter().zip(message.chunks_ahead..) {
+        write_chunk(db, message.id, ordinal, piece)?;
+    }
+    for (account, _) in count_accepted(db, message)? {
+        work.usage.moved(account, row::stored_count(message.octets), Standing::Done, Standing::Waiting);
+    }
+    work.ahead.forget(id);
+    Ok(())
+}
+
+/// All of them, due at once and before all that was tried, also if the clock was ahead when the message was accepted.
+pub(super) fn insert_recipients(db: &Connection, message: &NewMessage) -> Result<(), CommitError> {
     for (recipient, ordinal) in message.recipients.iter().zip(0i64..) {
         let Some(domain) = recipient.mailbox.domain() else {
             return Err(Misuse("a recipient lives at an address literal").into());
         };
-        // Due at once and before all that was tried, also if the clock was ahead when it was accepted.
         db.prepare_cached(
             "INSERT INTO recipient (message, ordinal, account, mailbox, domain, state, due_at, dsn_notify, dsn_orcpt, class)
              VALUES (?1, ?2, ?3, ?4, ?5, 'queued', 0, ?6, ?7, ?8)",
         )?
         .execute(params![
-            id,
+            message.id.as_i64(),
             ordinal,
             recipient.account.0,
             recipient.mailbox.to_string(),
@@ -87,11 +99,6 @@ pub(super) fn commit(work: &mut Work<'_>, message: &NewMessage) -> Result<(), Co
             message.is_last()
         ])?;
     }
-    for (piece, ordinal) in message.tail.iter().zip(message.chunks_ahead..) {
-        write_chunk(db, message.id, ordinal, piece)?;
-    }
-    count_accepted(work, message)?;
-    work.ahead.forget(id);
     Ok(())
 }
 
@@ -137,7 +144,7 @@ fn require_whole(work: &Work<'_>, message: &NewMessage) -> Result<(), CommitErro
     Ok(())
 }
 
-fn insert_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()> {
+pub(super) fn insert_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()> {
     let tail = i64::try_from(message.tail.len()).unwrap_or(i64::MAX);
     db.prepare_cached(
         "INSERT INTO message (id, accepted_at, reverse_path, smtputf8, body, trace, sha256, octets, chunks, subject,
@@ -167,18 +174,20 @@ fn insert_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()>
     .map(drop)
 }
 
-fn count_accepted(work: &mut Work<'_>, message: &NewMessage) -> rusqlite::Result<()> {
+/// Counts its recipients, which are returned by account.
+pub(super) fn count_accepted(db: &Connection, message: &NewMessage) -> rusqlite::Result<Vec<(AccountId, i64)>> {
     let mut accounts: Vec<AccountId> = message.recipients.iter().map(|recipient| recipient.account).collect();
     accounts.sort_unstable();
+    let mut counted = Vec::new();
     for same in accounts.chunk_by(|a, b| a == b) {
         let Some(account) = same.first().copied() else { continue };
-        work.connection
-            .prepare_cached(
-                "INSERT INTO tally (account, accepted) VALUES (?1, ?2)
-                 ON CONFLICT (account) DO UPDATE SET accepted = accepted + excluded.accepted",
-            )?
-            .execute(params![account.0, i64::try_from(same.len()).unwrap_or(i64::MAX)])?;
-        work.usage.moved(account, row::stored_count(message.octets), Standing::Done, Standing::Waiting);
+        let recipients = i64::try_from(same.len()).unwrap_or(i64::MAX);
+        db.prepare_cached(
+            "INSERT INTO tally (account, accepted) VALUES (?1, ?2)
+             ON CONFLICT (account) DO UPDATE SET accepted = accepted + excluded.accepted",
+        )?
+        .execute(params![account.0, recipients])?;
+        counted.push((account, recipients));
     }
-    Ok(())
+    Ok(counted)
 }

@@ -22,7 +22,11 @@ pub(super) fn status(db: &Connection, id: SpoolId) -> rusqlite::Result<IntakeSta
 /// One piece of content.
 pub(super) fn chunk(db: &Connection, id: SpoolId, ordinal: u32) -> Result<Bytes, SpoolError> {
     let octets: Option<Vec<u8>> = db
-        .prepare_cached("SELECT octets FROM chunk WHERE message = ?1 AND ordinal = ?2")?
+        // That of a delivered message may still be there for a moment, and is gone all the same.
+        .prepare_cached(
+            "SELECT octets FROM chunk WHERE message = ?1 AND ordinal = ?2
+               AND NOT EXISTS (SELECT 1 FROM message WHERE id = ?1 AND delivered_at IS NOT NULL)",
+        )?
         .query_row(params![id.as_i64(), ordinal], |row| row.get(0))
         .optional()?;
     octets.map(Bytes::from).ok_or(SpoolError::ChunkMissing(id))

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::job::Work;
-use super::known_good;
 use super::row::{self, parsed};
-use super::spool_intake::delete_chunks;
 use super::usage::Standing;
 use crate::base::{AccountId, WallTime};
 use crate::spool::{DeliveryReply, DotNote, Outcome, RecipientState, Report, SpoolError};
@@ -27,15 +25,11 @@ pub(super) struct Held {
 pub(super) fn report(work: &mut Work<'_>, report: &Report, now: WallTime) -> Result<(), SpoolError> {
     let db = work.connection;
     let message = report.id.as_i64();
-    let Some(octets) = db
-        .prepare_cached("SELECT octets FROM message WHERE id = ?1")?
-        .query_row([message], |row| row.get::<_, i64>(0))
-        .optional()?
-    else {
+    let (mut recipients, octets) = recipients_and_octets(db, message)?;
+    let Some(octets) = octets else {
         tracing::warn!(spool_id = %report.id, "report on a message that is not in the spool");
         return Ok(());
     };
-    let mut recipients = recipients(db, message)?;
     let before = standings(&recipients);
     let claims: HashSet<i64> = recipients
         .iter()
@@ -64,7 +58,8 @@ pub(super) fn report(work: &mut Work<'_>, report: &Report, now: WallTime) -> Res
         work.usage.moved(account, octets, was, after);
     }
     if recipients.iter().all(|held| held.state == RecipientState::Delivered) {
-        delete_chunks(db, message)?;
+        // Its content goes with that of others, see `finished`.
+        work.finished.push(message);
         db.prepare_cached("UPDATE message SET delivered_at = ?2 WHERE id = ?1 AND delivered_at IS NULL")?
             .execute(params![message, row::stored_time(now)])?;
     }
@@ -78,15 +73,33 @@ fn names(report: &Report, ordinal: u32) -> bool {
 /// All recipients of a message.
 pub(super) fn recipients(db: &Connection, message: i64) -> rusqlite::Result<Vec<Held>> {
     db.prepare_cached("SELECT ordinal, account, state, claim FROM recipient WHERE message = ?1 ORDER BY ordinal")?
-        .query_map([message], |row| {
-            Ok(Held {
-                ordinal: row.get(0)?,
-                account: AccountId(row.get(1)?),
-                state: parsed(row, 2, str::parse::<RecipientState>)?,
-                claim: row.get(3)?,
-            })
-        })?
+        .query_map([message], held)?
         .collect()
+}
+
+/// The same, with the octets of its content; none if there is no such message.
+fn recipients_and_octets(db: &Connection, message: i64) -> rusqlite::Result<(Vec<Held>, Option<i64>)> {
+    let mut octets = None;
+    let held = db
+        .prepare_cached(
+            "SELECT r.ordinal, r.account, r.state, r.claim, m.octets FROM message AS m
+             CROSS JOIN recipient AS r ON r.message = m.id WHERE m.id = ?1 ORDER BY r.ordinal",
+        )?
+        .query_map([message], |row| {
+            octets = row.get(4)?;
+            held(row)
+        })?
+        .collect::<rusqlite::Result<Vec<Held>>>()?;
+    Ok((held, octets))
+}
+
+fn held(row: &rusqlite::Row<'_>) -> rusqlite::Result<Held> {
+    Ok(Held {
+        ordinal: row.get(0)?,
+        account: AccountId(row.get(1)?),
+        state: parsed(row, 2, str::parse::<RecipientState>)?,
+        claim: row.get(3)?,
+    })
 }
 
 /// How the message counts for each of its accounts.
@@ -128,11 +141,6 @@ fn end(db: &Connection, message: i64, held: &mut Held, outcome: &Outcome, now: W
             .execute(params![message, held.ordinal, until.map(row::stored_time)])?;
         }
     }
-    match state {
-        RecipientState::Delivered => known_good::learn(db, message, held.ordinal, now)?,
-        RecipientState::Refused => known_good::forget(db, message, held.ordinal)?,
-        RecipientState::Queued | RecipientState::Claimed | RecipientState::Held | RecipientState::Expired => {}
-    }
     Ok(state == RecipientState::Delivered)
 }
 
@@ -161,7 +169,7 @@ fn write_end(
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
         "UPDATE recipient SET state = ?3, due_at = coalesce(?4, due_at), attempts = attempts + 1, claim = NULL,
-                reply_code = ?5, reply_text = ?6, last_attempt_at = ?7,
+                refusals = refusals + coalesce(?5 >= 500, 0), reply_code = ?5, reply_text = ?6, last_attempt_at = ?7,
                 ended_at = CASE ?3 WHEN 'refused' THEN ?7 END
          WHERE message = ?1 AND ordinal = ?2",
     )?

@@ -6,7 +6,6 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::account::audit;
 use super::job::Work;
-use super::known_good;
 use super::row::{self, parsed, readable};
 use super::spool_intake::delete_chunks;
 use super::spool_report::{Held, recipients, standings};
@@ -189,9 +188,8 @@ pub(super) fn expire(work: &mut Work<'_>, terms: &ExpiryTerms, now: WallTime) ->
         expiry.removed += whole.remove(work.connection, COUNT_EXPIRED, |held| gone.contains(&held.ordinal))?;
         whole.finish(work, now)?;
     }
-    let forgotten = known_good::forget_old(work.connection, terms.seen_before)?;
     let is_full = |count: usize| u64::try_from(count).unwrap_or(u64::MAX) >= SWEEP_BATCH;
-    Ok((expiry, is_full(old.len()) || is_full(ended.len()) || forgotten >= known_good::FORGET_BATCH))
+    Ok((expiry, is_full(old.len()) || is_full(ended.len())))
 }
 
 fn set_expired(db: &Connection, whole: &mut Whole, now: WallTime) -> rusqlite::Result<u64> {

@@ -37,6 +37,8 @@ pub(super) const WAITING_MAX: usize = 4096;
 const GROUP_MAX: usize = 256;
 /// Octets of content in one commit after which no further operation joins, so that large bodies do not hold up others.
 const GROUP_OCTETS_MAX: usize = 4 * 1024 * 1024;
+/// Delivered messages whose content is removed at once; fewer when there is nothing else to do.
+const FINISHED_MAX: usize = 128;
 /// A commit without a sync is followed by a synced one within this time.
 pub(super) const LAZY_MAX: Duration = Duration::from_millis(50);
 
@@ -118,6 +120,7 @@ impl Writer {
             unsynced_since: None,
             ahead: Ahead::default(),
             claims: last_claim,
+            finished: Vec::new(),
             usage,
             counters,
             gate,
@@ -166,6 +169,8 @@ struct Desk {
     unsynced_since: Option<Moment>,
     ahead: Ahead,
     claims: i64,
+    /// See [`Work::finished`].
+    finished: Vec<i64>,
     usage: Arc<UsageTable>,
     counters: Arc<Counters>,
     gate: Arc<Gate>,
@@ -177,18 +182,41 @@ impl Desk {
         while let Some(first) = self.wait(orders) {
             let (group, is_last) = gather(first, orders);
             self.commit_and_answer(group);
+            if self.finished.len() >= FINISHED_MAX {
+                self.remove_finished();
+            }
             if is_last {
                 break;
             }
         }
+        self.remove_finished();
         self.sync_outstanding();
+    }
+
+    /// The content of delivered messages goes. What cannot be removed now goes with the next start.
+    fn remove_finished(&mut self) {
+        if self.finished.is_empty() {
+            return;
+        }
+        let finished = std::mem::take(&mut self.finished);
+        let removed = self.in_transaction(false, |_, connection| {
+            let mut remove = connection.prepare_cached(
+                "DELETE FROM chunk WHERE message = ?1
+                   AND EXISTS (SELECT 1 FROM message WHERE id = ?1 AND delivered_at IS NOT NULL)",
+            )?;
+            finished.iter().try_for_each(|message| remove.execute([message]).map(drop))
+        });
+        if let Err(failure) = removed {
+            tracing::error!(%failure, "content of delivered messages could not be removed and goes with the next start");
+        }
     }
 
     /// The next operation; syncs what is outstanding when its time has come. `None` to stop.
     fn wait(&mut self, orders: &Receiver<Order>) -> Option<Box<dyn Job>> {
         loop {
             let order = match self.unsynced_since {
-                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                None if self.finished.is_empty() => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                None => orders.recv_timeout(LAZY_MAX),
                 Some(since) => {
                     let waited = self.clock.monotonic().since(since);
                     orders.recv_timeout(LAZY_MAX.saturating_sub(waited))
@@ -197,7 +225,10 @@ impl Desk {
             match order {
                 Ok(Order::Do(job)) => return Some(job),
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => self.sync_outstanding(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.remove_finished();
+                    self.sync_outstanding();
+                }
             }
         }
     }
@@ -227,6 +258,7 @@ impl Desk {
                     usage: &mut usage,
                     ahead: &mut desk.ahead,
                     claims: &mut desk.claims,
+                    finished: &mut desk.finished,
                 });
                 if is_kept {
                     kept.push(usage);

@@ -211,6 +211,7 @@ pub(crate) fn village() -> Directory {
         name: format!("account-{id}").parse().unwrap(),
         status,
         status_since: WallTime::from_timestamp(1_795_000_000, 0).unwrap(),
+        online_mode: None,
         created_at: WallTime::from_timestamp(1_795_000_000, 0).unwrap(),
     };
     let domain = |id: i64, text: &str| Domain {

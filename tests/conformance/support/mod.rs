@@ -61,6 +61,7 @@ impl Server {
             certificate: Some(certificate),
             ids: Arc::new(SpoolIds::default()),
             checks: None,
+            primaries: None,
         };
         let server = SmtpServer::start(settings, vec![listener], rooms, shutdown.clone());
         Self { address, spool, shutdown, directory, server: Some(server), data }

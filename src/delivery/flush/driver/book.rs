@@ -193,6 +193,7 @@ impl Book {
             let recipient = message.recipients.iter().find(|known| known.ordinal == ordinal);
             let circumstances = Circumstances {
                 attempts_before: recipient.map_or(0, |known| known.attempts),
+                refusals_before: recipient.map_or(0, |known| known.refusals),
                 is_known_good: recipient.is_some_and(|known| self.is_known_good(known)),
                 held_until,
                 times: &self.common.settings.retry,

@@ -103,11 +103,30 @@ impl LaneLog {
     }
 }
 
+/// Outcomes on their way into the spool; back in the log if the way is cut.
+struct Taken<'a> {
+    log: &'a LaneLog,
+    reports: Vec<Report>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.reports.is_empty() {
+            self.log.push(std::mem::take(&mut self.reports));
+        }
+    }
+}
+
 #[async_trait]
 impl Ledger for LaneLog {
     async fn before_dot(&self, message: SpoolId) -> bool {
         let note = DotNote { lane: self.number, message, peer: self.peer, at: Clock.wall() };
-        self.book.settle(self.take(), vec![note]).await
+        // The conversation may be cut here: what is known is written with the end of the lane then.
+        let mut taken = Taken { log: self, reports: self.take() };
+        let is_settled = self.book.settle(taken.reports.clone(), vec![note]).await;
+        // Otherwise the book has kept them.
+        taken.reports.clear();
+        is_settled
     }
 }
 
@@ -119,7 +138,7 @@ impl Lane {
 
     /// One that joins it.
     pub(super) fn further(serving: Arc<Serving>) -> Self {
-        Self::new(serving, FirstContact::default(), false)
+        Self::new(serving, FirstContact::joining(), false)
     }
 
     fn new(serving: Arc<Serving>, contact: FirstContact, is_first: bool) -> Self {
@@ -173,14 +192,7 @@ impl Lane {
         let Serving { common, account, leg, .. } = &*self.serving;
         self.greeted_at = Some(Clock.monotonic());
         common.lines.primary_greeted(leg.endpoint, leg.target.ip());
-        self.to_pin = match proof {
-            Proof::Pin => None,
-            Proof::Name { moves_pin_to } => {
-                moves_pin_to.map(|key| (key, "a certificate for its name vouches for the key"))
-            }
-            Proof::Client { key } => Some((key, "the client beside it vouches for the key")),
-            Proof::Beat { key } => key.map(|key| (key, "the first delivery is proof enough for the key")),
-        };
+        self.to_pin = proof.to_pin();
         let tls = opened.tls.as_ref().map(TlsFacts::summary);
         let proof = proof.words();
         tracing::info!(account = %account, peer = %leg.target, lane = self.number, tls = tls.as_deref(), proof, "the primary greeted us");

@@ -48,6 +48,7 @@ fn host(checks: Option<Arc<Checker>>, change: impl FnOnce(&mut Settings)) -> (Ar
             certificate: None,
             ids: Arc::new(SpoolIds::default()),
             checks,
+            primaries: None,
         },
         tls: None,
         shutdown: CancellationToken::new(),
