@@ -86,6 +86,8 @@ pub struct Desk {
     pub updates: Arc<dyn UpdateStore>,
     /// Where names point, and customers' zones.
     pub names: Arc<dyn NameStore>,
+    /// Held while a zone is read, changed and written: of two changes at once none is lost.
+    pub zone_turn: tokio::sync::Mutex<()>,
     /// Lists of recipients.
     pub recipients: Arc<dyn RecipientStore>,
     /// All accounts in memory.

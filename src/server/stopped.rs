@@ -31,6 +31,7 @@ pub async fn answer(config: &Config, request: Request) -> Result<Reply, CommandE
         verdicts: Arc::clone(&store) as _,
         updates: Arc::clone(&store) as _,
         names: Arc::clone(&store) as _,
+        zone_turn: tokio::sync::Mutex::default(),
         recipients: Arc::clone(&store) as _,
         log: store as _,
         directory: DirectoryHandle::new(directory),
