@@ -17,7 +17,15 @@ CREATE TABLE zone_secondary (
 ) WITHOUT ROWID;
 CREATE INDEX zone_secondary_key ON zone_secondary (tsig_key);
 
+-- What followed zones showed last, as a dynamic name changes the serial without a row of its own: after a restart it must
+-- not go back, or secondaries would take nothing.
+CREATE TABLE zone_served (
+    zone TEXT NOT NULL PRIMARY KEY,
+    serial INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- Whoever has a zone of that name later does not send it to the servers of the one before.
 CREATE TRIGGER zone_secondary_gone AFTER DELETE ON zone BEGIN
     DELETE FROM zone_secondary WHERE zone = OLD.name;
+    DELETE FROM zone_served WHERE zone = OLD.name;
 END;

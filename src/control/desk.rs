@@ -99,6 +99,8 @@ pub struct Desk {
     pub names: Arc<dyn NameStore>,
     /// Channels of alerts.
     pub alerts: Arc<dyn AlertStore>,
+    /// Held while a zone is read, changed and written: of two changes at once none is lost.
+    pub zone_turn: tokio::sync::Mutex<()>,
     /// Lists of recipients.
     pub recipients: Arc<dyn RecipientStore>,
     /// All accounts in memory.

@@ -1,7 +1,6 @@
 //! Carries out the commands about secondaries and shared keys.
 
 use data_encoding::BASE64;
-use zeroize::Zeroizing;
 
 use super::desk::Desk;
 use super::reply::{CommandError, Reply};
@@ -9,7 +8,7 @@ use super::transfer_reply::{KeyShown, NewKeyShown, SecondaryShown};
 use super::transfer_request::TransferRequest;
 use crate::base::{DomainName, WallTime};
 use crate::dns::secondary::seal_secret;
-use crate::dns::tsig::SECRET_OCTETS;
+use crate::dns::tsig::driver::new_secret;
 use crate::dns::{StoredKey, StoredSecondary};
 
 /// As other servers call the algorithm (RFC 8945 §6).
@@ -73,9 +72,7 @@ impl Desk {
 
     async fn new_key(&self, name: DomainName, now: WallTime) -> Result<Reply, CommandError> {
         let dns = self.dns()?;
-        let mut secret = Zeroizing::new([0; SECRET_OCTETS]);
-        let no_random = |_| CommandError::new("the system has no random numbers");
-        getrandom::fill(&mut *secret).map_err(no_random)?;
+        let secret = new_secret().map_err(|_| CommandError::new("the system has no random numbers"))?;
         let sealed_secret = seal_secret(&self.running()?.seal, &name, &*secret)
             .map_err(|error| CommandError::new(error.to_string()))?;
         let key = StoredKey { name: name.clone(), sealed_secret, created_at: now };

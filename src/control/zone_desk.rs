@@ -49,6 +49,7 @@ struct Note {
 
 impl Desk {
     pub(super) async fn carry_out_zone(&self, request: ZoneRequest, now: WallTime) -> Result<Reply, CommandError> {
+        let _turn = self.zone_turn.lock().await;
         match request {
             ZoneRequest::Add { account, zone, why } => self.add_zone(&account, zone, why, now).await,
             ZoneRequest::Import { account, zone, text, why } => {

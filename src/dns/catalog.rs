@@ -13,7 +13,7 @@ use super::owner::{Owner, suffixes};
 use super::records::{RecordError, RecordSet, address_data};
 use super::settings::{Settings, v4_of, v6_of};
 use super::transfer::Snapshot;
-use super::zone::{Found, Node, Zone, ZoneRecord, next_serial};
+use super::zone::{Found, Node, Zone, ZoneRecord, is_serial_newer, next_serial};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::delivery::target::{TargetRules, check_target};
 
@@ -380,6 +380,16 @@ impl Catalog {
     fn touch_zone(&mut self, zone: u32) {
         if let Some(Some(zone)) = self.zones.get_mut(at(zone)) {
             zone.mark_changed();
+        }
+    }
+
+    /// A zone that showed a later serial before a restart goes on from there.
+    pub fn raise_serial(&mut self, apex: &Owner, serial: u32) {
+        let place = self.by_apex.get(apex).map(|place| at(*place));
+        if let Some(Some(zone)) = place.and_then(|place| self.zones.get_mut(place))
+            && is_serial_newer(serial, zone.serial())
+        {
+            zone.set_serial(serial);
         }
     }
 

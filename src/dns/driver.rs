@@ -130,6 +130,9 @@ impl Dns {
                 tracing::error!(zone = %zone.apex, %error, "a zone is not served");
             }
         }
+        for (apex, serial) in dns.store.load_serials().await? {
+            dns.write().raise_serial(&Owner::of_domain(&apex), serial);
+        }
         dns.reload();
         tokio::spawn(Arc::clone(&dns).follow(events, shutdown.clone()));
         tokio::spawn(Arc::clone(&dns).keep_fronts(shutdown.clone()));
@@ -323,8 +326,10 @@ impl Dns {
 
     /// Keeps what names point at, so that a restart changes nothing.
     async fn keep_fronts(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut shown = HashMap::new();
         loop {
             let is_closing = shutdown.is_cancelled();
+            self.keep_serials(&mut shown).await;
             let fronts = std::mem::take(&mut *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner));
             let mut wait = None;
             if !fronts.is_empty()
@@ -346,6 +351,24 @@ impl Dns {
                 () = self.has_unwritten.notified(), if wait.is_none() => {}
                 () = tokio::time::sleep(wait.unwrap_or(LOOK_EVERY)) => {}
             }
+        }
+    }
+
+    /// Keeps the serials that followed zones show, where they have changed.
+    async fn keep_serials(&self, shown: &mut HashMap<DomainName, u32>) {
+        let followed: Vec<(DomainName, u32)> = {
+            let (access, catalog) = (self.desk.access(), self.desk.catalog());
+            let zones = access.followed().filter_map(|(apex, _)| catalog.zone(apex));
+            zones.filter_map(|zone| Some((zone.apex().to_domain()?, zone.serial()))).collect()
+        };
+        let fresh: Vec<(DomainName, u32)> =
+            followed.into_iter().filter(|(apex, serial)| shown.get(apex) != Some(serial)).collect();
+        if fresh.is_empty() {
+            return;
+        }
+        match self.store.set_serials(fresh.clone()).await {
+            Ok(()) => shown.extend(fresh),
+            Err(error) => tracing::error!(%error, "what secondaries were shown was not stored; tried again"),
         }
     }
 

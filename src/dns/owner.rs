@@ -70,6 +70,12 @@ impl Owner {
         Name::from_labels(labels).unwrap_or_else(|_| Name::root())
     }
 
+    /// The same as a host or domain name; absent if it is none.
+    #[must_use]
+    pub fn to_domain(&self) -> Option<DomainName> {
+        DomainName::parse(self.to_string().trim_end_matches('.')).ok()
+    }
+
     /// Whether this name is `apex` or lies below it.
     #[must_use]
     pub fn is_within(&self, apex: &Self) -> bool {

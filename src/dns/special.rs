@@ -31,14 +31,13 @@ impl Special {
             && message.metadata.op_code == OpCode::Query
             && message.answers.is_empty();
         let name = Owner::of_name(question.name());
-        let of_zone = |serial| Some(Wanted::Since(serial));
         let wanted = match (question.query_type(), question.query_class(), message.authorities.as_slice()) {
             (RecordType::AXFR, DNSClass::IN, []) => Some(Wanted::Whole),
             // What the asker has stands in the authority section (RFC 1995 §3).
-            (RecordType::IXFR, DNSClass::IN, [has]) => match &has.data {
-                RData::SOA(soa) if Owner::of_name(&has.name) == name => of_zone(soa.serial),
-                _ => return None,
-            },
+            (RecordType::IXFR, DNSClass::IN, [has]) if Owner::of_name(&has.name) == name => {
+                let RData::SOA(soa) = &has.data else { return None };
+                Some(Wanted::Since(soa.serial))
+            }
             (RecordType::AXFR | RecordType::IXFR, ..) | (_, _, [_, ..]) => return None,
             (_, _, []) => None,
         };

@@ -123,6 +123,10 @@ pub trait NameStore: Send + Sync {
     async fn put_zone(&self, zone: StoredZone, change: ZoneChange) -> Result<(), NameError>;
     /// Forgets a zone and its changes.
     async fn remove_zone(&self, account: AccountId, apex: DomainName, change: Change) -> Result<(), NameError>;
+    /// The serials that followed zones showed when they were last told.
+    async fn load_serials(&self) -> Result<Vec<(DomainName, u32)>, NameError>;
+    /// Keeps the serials that followed zones show. Not synced at once.
+    async fn set_serials(&self, serials: Vec<(DomainName, u32)>) -> Result<(), NameError>;
     /// All shared keys, by name.
     async fn load_keys(&self) -> Result<Vec<StoredKey>, NameError>;
     /// Keeps a new key.

@@ -1,5 +1,7 @@
 //! Checks and makes the signatures of DNS messages (TSIG, RFC 8945) with shared keys.
 
+pub mod driver;
+
 use std::collections::HashMap;
 
 use hickory_proto::op::Message;

@@ -317,6 +317,7 @@ impl Shared {
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
             names: Arc::clone(&self.store) as _,
+            zone_turn: tokio::sync::Mutex::default(),
             recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
             alerts: Arc::clone(&self.store) as _,
             directory: self.directory.clone(),

@@ -34,6 +34,7 @@ pub async fn answer(config: &Config, request: Request) -> Result<Reply, CommandE
         refusals: Arc::clone(&store) as _,
         updates: Arc::clone(&store) as _,
         names: Arc::clone(&store) as _,
+        zone_turn: tokio::sync::Mutex::default(),
         recipients: Arc::clone(&store) as _,
         alerts: Arc::clone(&store) as _,
         log: store as _,

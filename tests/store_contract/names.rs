@@ -140,11 +140,15 @@ async fn secondaries_go_with_their_zone_and_are_bounded(mut engine: Engine) {
     engine.store().add_key(key("k.example"), change(2)).await.unwrap();
     let mine = follows("firma.example", "[::1]:53", Some("k.example"));
     let ours = follows("dyn.example", "192.0.2.53:5300", None);
+    engine.store().set_serials(vec![(name("dyn.example"), 9), (name("firma.example"), u32::MAX)]).await.unwrap();
+    engine.store().set_serials(vec![(name("dyn.example"), 10)]).await.unwrap();
     for wanted in [follows("firma.example", "[::1]:53", None), mine.clone(), ours.clone()] {
         engine.store().put_secondary(wanted, change(3)).await.unwrap();
     }
     engine.restart();
     assert_eq!(engine.store().load_secondaries().await.unwrap(), [ours.clone(), mine.clone()]);
+    let serials = [(name("dyn.example"), 10), (name("firma.example"), u32::MAX)];
+    assert_eq!(engine.store().load_serials().await.unwrap(), serials);
     for n in 1..SECONDARIES_PER_ZONE_MAX {
         let other = follows("firma.example", &format!("192.0.2.{n}:53"), None);
         engine.store().put_secondary(other, change(4)).await.unwrap();
@@ -154,6 +158,7 @@ async fn secondaries_go_with_their_zone_and_are_bounded(mut engine: Engine) {
     engine.store().put_secondary(mine.clone(), change(5)).await.unwrap();
     engine.store().remove_zone(one, name("firma.example"), change(6)).await.unwrap();
     assert_eq!(engine.store().load_secondaries().await.unwrap(), [ours.clone()]);
+    assert_eq!(engine.store().load_serials().await.unwrap(), [(name("dyn.example"), 10)]);
     // And with its account.
     engine.store().put_zone(zone("firma.example", one, 1), put(7, 1)).await.unwrap();
     engine.store().put_secondary(mine.clone(), change(8)).await.unwrap();

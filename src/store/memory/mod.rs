@@ -73,6 +73,8 @@ struct Tables {
     fronts: BTreeMap<EndpointId, crate::dns::front::Front>,
     /// With their changes, newest first.
     zones: BTreeMap<DomainName, (crate::dns::store::StoredZone, Vec<crate::dns::store::ZoneChange>)>,
+    /// What followed zones showed last.
+    serials: BTreeMap<DomainName, u32>,
     tsig_keys: BTreeMap<DomainName, crate::dns::store::StoredKey>,
     /// With the key that each signs with.
     secondaries: BTreeMap<(DomainName, std::net::SocketAddr), Option<DomainName>>,

@@ -27,6 +27,7 @@ impl Tables {
         for apex in gone {
             self.zones.remove(&apex);
             self.secondaries.retain(|(zone, _), _| *zone != apex);
+            self.serials.remove(&apex);
         }
     }
 }
@@ -80,7 +81,17 @@ impl NameStore for MemoryStore {
         }
         tables.zones.remove(&apex);
         tables.secondaries.retain(|(zone, _), _| *zone != apex);
+        tables.serials.remove(&apex);
         tables.note(&change, Some(account), format!("zone.remove {apex}"));
+        Ok(())
+    }
+
+    async fn load_serials(&self) -> Done<Vec<(DomainName, u32)>> {
+        Ok(self.tables().serials.iter().map(|(zone, serial)| (zone.clone(), *serial)).collect())
+    }
+
+    async fn set_serials(&self, serials: Vec<(DomainName, u32)>) -> Done<()> {
+        self.tables().serials.extend(serials);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use super::account::audit;
 use super::error::WriteFailure;
 use super::job::Terms;
 use super::row::{self, parsed_optional, readable};
-use super::secondary::{add_key, keys, put_secondary, remove_key, remove_secondary, secondaries};
+use super::secondary::{add_key, keys, put_secondary, remove_key, remove_secondary, secondaries, serials, set_serials};
 use crate::account::Change;
 use crate::base::{AccountId, DomainName, EndpointId};
 use crate::dns::front::Front;
@@ -189,6 +189,14 @@ impl NameStore for SqliteStore {
             Ok(audit(db, &change, Some(account), &format!("zone.remove {apex}"))?)
         })
         .await
+    }
+
+    async fn load_serials(&self) -> Done<Vec<(DomainName, u32)>> {
+        self.read(serials).await
+    }
+
+    async fn set_serials(&self, all: Vec<(DomainName, u32)>) -> Done<()> {
+        self.write(Terms::LAZY, move |work| set_serials(work.connection, &all)).await
     }
 
     async fn load_keys(&self) -> Done<Vec<StoredKey>> {

@@ -57,6 +57,20 @@ pub(super) fn remove_key(db: &Connection, name: DomainName, change: &Change) -> 
     Ok(audit(db, change, None, &format!("tsig.remove {name}"))?)
 }
 
+pub(super) fn serials(db: &Connection) -> Done<Vec<(DomainName, u32)>> {
+    let mut statement = db.prepare_cached("SELECT zone, serial FROM zone_served ORDER BY zone")?;
+    let rows = statement.query_map([], |row| Ok((row::parsed(row, 0, DomainName::parse)?, row.get(1)?)))?;
+    Ok(readable("zone_served", rows)?)
+}
+
+pub(super) fn set_serials(db: &Connection, all: &[(DomainName, u32)]) -> Done<()> {
+    let mut statement = db.prepare_cached("INSERT OR REPLACE INTO zone_served (zone, serial) VALUES (?1, ?2)")?;
+    for (zone, serial) in all {
+        statement.execute(params![zone.as_str(), serial])?;
+    }
+    Ok(())
+}
+
 pub(super) fn secondaries(db: &Connection) -> Done<Vec<StoredSecondary>> {
     let mut statement =
         db.prepare_cached("SELECT zone, address, tsig_key FROM zone_secondary ORDER BY zone, address")?;
