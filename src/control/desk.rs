@@ -390,6 +390,8 @@ impl Desk {
             .or_else(|| stored.get(&account.id).copied())
             .unwrap_or((LineState::New, None));
         let last_known = endpoint.and_then(|e| e.address_v4.map(Into::into).or(e.address_v6.map(Into::into)));
+        let families = self.running.as_ref().zip(line.as_ref()).map(|(r, line)| r.lines.families(line.endpoint));
+        let families = families.unwrap_or_default();
         AccountShown {
             account: account.name.clone(),
             status: account.status,
@@ -401,6 +403,8 @@ impl Desk {
             host: endpoint.map_or_else(|| self.hostname.clone(), |e| e.host.clone()),
             domains: directory.domains_of(account.id).iter().map(|d| d.name.clone()).collect(),
             loss_percent: line.as_ref().filter(|l| l.last_beat.is_some()).map(|l| l.loss_percent),
+            families: [families.v4, families.v6].into_iter().flatten().map(Into::into).collect(),
+            not_proven: families.not_proven,
             name_held_until: line.as_ref().and_then(|l| l.name_held_until),
             last_beat: line.as_ref().and_then(|l| l.last_beat_at),
             held: usage.waiting,

@@ -88,6 +88,12 @@ impl Desk {
             account,
             host: endpoint.host,
             pinned: endpoint.pin.map(|key| fingerprint(&key)),
+            vouched: self
+                .running
+                .as_ref()
+                .and_then(|running| running.flushes.vouched_key(endpoint.id))
+                .filter(|key| endpoint.pin != Some(*key))
+                .map(|key| fingerprint(&key)),
             shown_instead: shown.map(|strange| fingerprint(&strange.key)),
             proof: view.proof.map(str::to_owned),
             doubt: view.doubt,

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::reply::{
-    AccountShown, MessageDetailShown, MessageShown, PinShown, QueueShown, RecipientsShown, Reply, StateShown,
-    StatusShown, TokenShown,
+    AccountShown, FamilyShown, MessageDetailShown, MessageShown, PinShown, QueueShown, RecipientsShown, Reply,
+    StateShown, StatusShown, TokenShown,
 };
 use super::{update_print, zone_print};
 use crate::account::AccountStatus;
@@ -176,6 +176,10 @@ fn account(a: &AccountShown, now: WallTime) -> String {
         AccountStatus::Suspended => rows.insert(1, ("contract", format!("suspended since {}", time(a.status_since)))),
         AccountStatus::Leaving => rows.insert(1, ("contract", format!("leaving since {}", time(a.status_since)))),
     }
+    rows.extend(a.families.iter().map(|family| (if family.address.is_ipv4() { "IPv4" } else { "IPv6" }, way(family))));
+    if let Some(named) = a.not_proven {
+        rows.push(("named, not proven", format!("{named}: outside of what heartbeats come from, so not published")));
+    }
     if let Some(loss) = a.loss_percent {
         rows.push(("packet loss", format!("{loss:.1} %")));
     }
@@ -210,6 +214,26 @@ fn account(a: &AccountShown, now: WallTime) -> String {
     pairs(&rows) + &update_print::of_account(a, now)
 }
 
+fn way(family: &FamilyShown) -> String {
+    let since = match family.proven_since {
+        Some(at) => format!("proven since {}", time(at)),
+        None => "not heard since the server started".to_owned(),
+    };
+    let heard = family.silent_ms.map_or_else(String::new, |ms| format!(", last beat {:.1} s ago", seconds(ms)));
+    let host = family.mail_host.map_or_else(String::new, |host| format!(", mail server beside it {host}"));
+    let loss =
+        family.loss_percent.filter(|loss| *loss > 0.0).map_or_else(String::new, |loss| format!(", loses {loss:.1} %"));
+    format!(
+        "{} {since}{heard}, goes after {:.1} s of silence{loss}{host}",
+        family.address,
+        seconds(family.goes_after_ms)
+    )
+}
+
+fn seconds(ms: u64) -> f64 {
+    std::time::Duration::from_millis(ms).as_secs_f64()
+}
+
 fn pin(shown: &PinShown) -> String {
     let mut rows = vec![
         ("account", shown.account.to_string()),
@@ -217,6 +241,7 @@ fn pin(shown: &PinShown) -> String {
         ("pinned key", shown.pinned.clone().unwrap_or_else(|| "none: the next delivery over TLS pins one".to_owned())),
     ];
     rows.extend(shown.proof.iter().map(|proof| ("last proof", proof.clone())));
+    rows.extend(shown.vouched.iter().map(|key| ("vouched for by its client", key.clone())));
     rows.extend(shown.shown_instead.iter().map(|key| ("shown instead", key.clone())));
     rows.extend(shown.doubt.iter().map(|doubt| ("no mail goes there", safe(doubt))));
     pairs(&rows)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::alarm::Alarm;
 use super::board::Common;
 use super::flush::{Wake, Worker};
-use super::identity::judge;
+use super::identity::KeyDigest;
 use super::opening::Opening;
 use super::route::Leg;
 use super::schedule::REPORT_RETRY;
@@ -105,6 +105,7 @@ impl Deliveries {
             pins: OnceLock::new(),
             witness: OnceLock::new(),
             beats: OnceLock::new(),
+            vouched: Mutex::default(),
             alarms: broadcast::channel(ALARMS_QUEUED).0,
             changes: broadcast::channel(CHANGES_QUEUED).0,
             shutdown,
@@ -161,7 +162,17 @@ impl Deliveries {
         let Ok(opened) = opening.run().await else { return false };
         // Politeness; nothing depends on it.
         let _ = opened.stream.send(b"QUIT\r\n").await;
-        judge(leg.pin, opened.tls.as_ref(), self.common.has_beats(endpoint)).is_ok()
+        self.common.judge(&leg, opened.tls.as_ref()).is_ok()
+    }
+
+    /// The client beside a server vouches for this key, and its token signed that; absent: for the pinned one. `true` if
+    /// that is news. The pin moves once the server shows the key and takes a message.
+    pub fn vouch(&self, endpoint: EndpointId, key: Option<KeyDigest>) -> bool {
+        let mut vouched = self.common.vouched.lock().unwrap_or_else(PoisonError::into_inner);
+        match key {
+            Some(key) => vouched.insert(endpoint, key) != Some(key),
+            None => vouched.remove(&endpoint).is_some(),
+        }
     }
 
     /// What a person has to know, from now on.
@@ -283,6 +294,10 @@ impl Flushes for Deliveries {
 
     fn view(&self, account: AccountId) -> FlushView {
         self.common.view(account)
+    }
+
+    fn vouched_key(&self, endpoint: EndpointId) -> Option<[u8; 32]> {
+        self.common.vouched_key(endpoint)
     }
 
     fn subscribe(&self) -> broadcast::Receiver<AccountId> {

@@ -1,6 +1,7 @@
 //! Is the server that answered the customer's? Decided on every new connection before MAIL is said.
 //!
-//! A key that was trusted before (the pin), or a certificate of a public authority for the registered name. A server
+//! A key that was trusted before (the pin), a certificate of a public authority for the registered name, or the key that
+//! the client beside it saw there and signed with its token: so a renewed certificate holds no mail. A server
 //! that was never proven is taken at the word of its heartbeats, with a warning that people see; its key is pinned
 //! once it took a message, and from then on nothing less will do. Where no heartbeats come and we only call at an address
 //! that a router reported, nothing vouches for who answers there: such a server has to prove itself from the beginning.
@@ -22,6 +23,11 @@ pub enum Proof {
         /// To be pinned from now on.
         moves_pin_to: Option<KeyDigest>,
     },
+    /// Its client says in a signed beat that this is its key; to be pinned from now on.
+    Client {
+        /// The key that was shown.
+        key: KeyDigest,
+    },
     /// Nothing but the heartbeat that came from its address; the key to be pinned once it took a message.
     Beat {
         /// Absent without TLS.
@@ -36,6 +42,7 @@ impl Proof {
         match self {
             Self::Pin => "its pinned key",
             Self::Name { .. } => "a certificate for its name",
+            Self::Client { .. } => "the signed word of its client for the key",
             Self::Beat { .. } => "its heartbeats alone",
         }
     }
@@ -104,6 +111,23 @@ pub fn judge(pin: Option<KeyDigest>, tls: Option<&TlsFacts>, has_beats: bool) ->
     }
 }
 
+/// As [`judge`], where the client beside the server may have vouched for a key.
+///
+/// # Errors
+/// As [`judge`].
+pub fn judge_vouched(
+    pin: Option<KeyDigest>,
+    vouched: Option<KeyDigest>,
+    tls: Option<&TlsFacts>,
+    has_beats: bool,
+) -> Result<Proof, Doubt> {
+    let shown = tls.and_then(|facts| facts.spki_sha256);
+    match (judge(pin, tls, has_beats), shown.filter(|shown| vouched == Some(*shown))) {
+        (Err(_) | Ok(Proof::Beat { .. }), Some(key)) => Ok(Proof::Client { key }),
+        (judged, _) => judged,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +154,21 @@ mod tests {
         let moved = Ok(Proof::Name { moves_pin_to: Some([2; 32]) });
         assert_eq!(judge(Some([1; 32]), Some(&facts(2, true)), true), moved);
         assert_eq!(judge(None, Some(&facts(2, true)), true), moved);
+    }
+
+    #[test]
+    fn a_key_that_the_client_vouches_for_moves_the_pin_once_it_is_shown() {
+        let (pin, vouched) = (Some([1; 32]), Some([2; 32]));
+        let client = Ok(Proof::Client { key: [2; 32] });
+        assert_eq!(judge_vouched(pin, vouched, Some(&facts(2, false)), true), client);
+        assert_eq!(judge_vouched(None, vouched, Some(&facts(2, false)), true), client);
+        assert_eq!(judge_vouched(None, vouched, Some(&facts(2, false)), false), client);
+        assert_eq!(judge_vouched(pin, vouched, Some(&facts(1, false)), true), Ok(Proof::Pin), "not shown yet");
+        assert!(judge_vouched(pin, vouched, Some(&facts(3, false)), true).is_err());
+        assert!(judge_vouched(pin, vouched, None, true).is_err(), "no TLS, no proof");
+        let named = Ok(Proof::Name { moves_pin_to: Some([2; 32]) });
+        assert_eq!(judge_vouched(pin, vouched, Some(&facts(2, true)), true), named);
+        assert!(judge_vouched(pin, None, Some(&facts(2, false)), true).is_err());
     }
 
     #[test]

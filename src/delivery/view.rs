@@ -68,6 +68,11 @@ pub trait Flushes: Send + Sync {
     fn hold(&self, account: AccountId, hold: Option<Hold>);
     /// How it stands.
     fn view(&self, account: AccountId) -> FlushView;
+    /// The key that the client beside a server vouched for since the start, unless it is the pinned one.
+    fn vouched_key(&self, endpoint: EndpointId) -> Option<[u8; 32]> {
+        let _ = endpoint;
+        None
+    }
     /// Accounts whose view changed.
     fn subscribe(&self) -> broadcast::Receiver<AccountId>;
 }

@@ -1,15 +1,17 @@
 //! All lines with their deadlines: who is due now, and what beats mean for whom.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::guard::{Alarm, Guard, OwnOutage, UplinkProof};
 use super::machine::{Beat, Machine, Output, Settings};
+use super::mail_host::MailHost;
 use super::rows::Rows;
-use super::transition::{LineState, WatchedEndpoint};
-use super::view::{EffectiveAddresses, LineView};
+use super::transition::{Cause, LineState, WatchedEndpoint};
+use super::view::{EffectiveAddresses, Families, LineEvent, LineView};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
-use crate::heartbeat::datagram::ReplyState;
+use crate::heartbeat::datagram::{ListedAddress, ReplyState};
 use crate::heartbeat::server::{BeatEvent, BeatKind, Standing};
 
 /// A scan that comes later than this after the one before, or a wall clock that stepped by more, means that we were
@@ -23,6 +25,8 @@ pub struct Board {
     rows: Rows,
     /// Of accounts with any.
     waiting: HashMap<AccountId, u32>,
+    /// Mail servers on other machines than their clients, of the few that have one.
+    mail_hosts: HashMap<EndpointId, MailHost>,
     outputs: Vec<Output>,
     guard: Guard,
     scanned: (Moment, WallTime),
@@ -38,6 +42,7 @@ impl Board {
             settings,
             rows: Rows::with_capacity(settings, watched.len(), now, wall),
             waiting: HashMap::new(),
+            mail_hosts: HashMap::new(),
             outputs: Vec::new(),
             guard: Guard::new(settings.window(settings.interval)),
             scanned: (now, wall),
@@ -64,6 +69,7 @@ impl Board {
         let (account, _) = self.rows.ids(place);
         self.guard.handle_change(self.rows.machine(place).mark(), None);
         self.rows.remove(place);
+        self.mail_hosts.remove(&endpoint);
         if self.rows.places_of(account).next().is_none() {
             self.waiting.remove(&account);
         }
@@ -96,7 +102,8 @@ impl Board {
             match &event.kind {
                 BeatKind::Opened { address } => machine.handle_opened(event.path, *address),
                 BeatKind::Moved { from, to } => machine.handle_moved(event.path, *from, *to, wall),
-                BeatKind::Goodbye { .. } => machine.handle_goodbye(event.at, wall),
+                BeatKind::Goodbye { .. } => machine.handle_end(Cause::Goodbye, event.at, wall),
+                BeatKind::RanOut => machine.handle_end(Cause::UpdateRanOut, event.at, wall),
                 BeatKind::Beat { base, address, interval, mail_ok, loss_percent_up } => {
                     let (base, interval, address) = (*base, *interval, *address);
                     let (mail_ok, loss_percent) = (*mail_ok, *loss_percent_up);
@@ -116,12 +123,65 @@ impl Board {
         Some(self.rows.ids(place).0)
     }
 
+    /// The client says which machines are beside it; the list before counts no longer.
+    pub fn handle_addresses(&mut self, endpoint: EndpointId, list: &[ListedAddress]) {
+        let Some(machine) = self.machine(endpoint) else { return };
+        let addresses = machine.effective_addresses();
+        let before = self.published(endpoint, addresses);
+        // Its own address needs no list.
+        let host = MailHost::of(list).filter(|host| addresses.v6.is_none_or(|(v6, _)| v6 != host.address()));
+        match host {
+            Some(host) => self.mail_hosts.insert(endpoint, host),
+            None => self.mail_hosts.remove(&endpoint),
+        };
+        if before != self.published(endpoint, addresses) {
+            let account = machine.watched().account;
+            self.outputs.push(Output::Note(LineEvent::Addresses { account, endpoint }));
+        }
+    }
+
+    /// The mail server beside the client that was proven at `source`, if it is another machine.
+    fn mail_host(&self, endpoint: EndpointId, source: IpAddr) -> Option<Ipv6Addr> {
+        let IpAddr::V6(source) = source else { return None };
+        let host = if self.mail_hosts.is_empty() { None } else { self.mail_hosts.get(&endpoint) };
+        host.filter(|host| host.is_covered_by(source)).map(|host| host.address())
+    }
+
+    fn published(&self, endpoint: EndpointId, mut addresses: EffectiveAddresses) -> EffectiveAddresses {
+        if let Some((v6, _)) = &mut addresses.v6 {
+            *v6 = self.mail_host(endpoint, IpAddr::V6(*v6)).unwrap_or(*v6);
+        }
+        addresses
+    }
+
+    fn view_of(&self, machine: &Machine, now: Moment) -> LineView {
+        let mut view = machine.view(now);
+        let host = view.address.and_then(|address| self.mail_host(view.endpoint, address));
+        view.address = host.map(IpAddr::V6).or(view.address);
+        view
+    }
+
+    /// How each family of an endpoint stands.
+    #[must_use]
+    pub fn families(&self, endpoint: EndpointId, now: Moment) -> Families {
+        let Some(machine) = self.machine(endpoint) else { return Families::default() };
+        let mut families = machine.families(now);
+        if let Some(v6) = &mut families.v6 {
+            v6.mail_host = self.mail_host(endpoint, v6.address).map(IpAddr::V6);
+        }
+        let is_published = families.v6.is_some_and(|v6| v6.mail_host.is_some());
+        let named = self.mail_hosts.get(&endpoint).map(|host| IpAddr::V6(host.address()));
+        families.not_proven = named.filter(|_| !is_published);
+        families
+    }
+
     /// Time passed: everybody who is due. Call several times a second, after the beats that have arrived.
     pub fn scan(&mut self, now: Moment, wall: WallTime) {
         let (before, before_wall) = std::mem::replace(&mut self.scanned, (now, wall));
         let passed = now.since(before);
         let stepped = stepped(passed, wall - before_wall);
         self.rows.keep_epoch_near(now);
+        self.rows.calm(now);
         if stepped > OWN_ABSENCE {
             self.rows.set_wall(now, wall);
         }
@@ -175,7 +235,8 @@ impl Board {
 
     /// Silence counts again for all lines that were withheld; due ones go with the next scan.
     fn release(&mut self, from: Moment) {
-        for place in self.rows.all() {
+        // A line whose silence is withheld is never at rest.
+        for place in self.rows.unusual() {
             self.with(place, |machine| machine.release(from));
         }
     }
@@ -217,20 +278,21 @@ impl Board {
     /// One line.
     #[must_use]
     pub fn line(&self, endpoint: EndpointId, now: Moment) -> Option<LineView> {
-        self.machine(endpoint).map(|machine| machine.view(now))
+        self.machine(endpoint).map(|machine| self.view_of(&machine, now))
     }
 
     /// Where an endpoint is now, of each family; nowhere if it is not watched.
     #[must_use]
     pub fn effective_addresses(&self, endpoint: EndpointId) -> EffectiveAddresses {
-        self.machine(endpoint).map_or_else(EffectiveAddresses::default, |machine| machine.effective_addresses())
+        let addresses = self.machine(endpoint).map(|machine| machine.effective_addresses());
+        addresses.map_or_else(EffectiveAddresses::default, |addresses| self.published(endpoint, addresses))
     }
 
     /// The best line of an account.
     #[must_use]
     pub fn account_line(&self, account: AccountId, now: Moment) -> Option<LineView> {
         let machines = self.rows.places_of(account).map(|place| self.rows.machine(place));
-        machines.min_by_key(|machine| rank(machine.state())).map(|machine| machine.view(now))
+        machines.min_by_key(|machine| rank(machine.state())).map(|machine| self.view_of(&machine, now))
     }
 
     fn machine(&self, endpoint: EndpointId) -> Option<Machine> {

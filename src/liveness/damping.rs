@@ -1,6 +1,5 @@
 //! Decides for how long the name of a line that comes and goes has to keep its record. Mail never waits for it.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::base::{Moment, WallTime};
@@ -15,10 +14,10 @@ pub const HOLD_FIRST: Duration = Duration::from_secs(60);
 pub const HOLD_MAX: Duration = Duration::from_secs(900);
 
 /// The changes of one line between ONLINE and OFFLINE. Reads no clock.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Damping {
-    /// The newest, oldest first; never more than are needed to say that they are too many.
-    changes: VecDeque<Moment>,
+    /// The newest, newest first; as many as are needed to say that they are too many.
+    changes: [Option<Moment>; FLAP_CHANGES_MAX + 1],
     hold: Option<Hold>,
 }
 
@@ -32,9 +31,9 @@ struct Hold {
 impl Damping {
     /// The line became ONLINE or OFFLINE. The length of the hold if this change begins an episode.
     pub fn handle_change(&mut self, now: Moment, wall: WallTime) -> Option<Duration> {
-        self.changes.push_back(now);
-        if self.changes.len() > FLAP_CHANGES_MAX + 1 {
-            self.changes.pop_front();
+        self.changes.rotate_right(1);
+        if let Some(newest) = self.changes.first_mut() {
+            *newest = Some(now);
         }
         let running = self.hold.filter(|hold| hold.until > now);
         if !self.is_flapping(now) && running.is_none() {
@@ -57,11 +56,18 @@ impl Damping {
     /// Whether it may be forgotten: no hold, and no change that counts any longer.
     #[must_use]
     pub fn is_idle(&self, now: Moment) -> bool {
-        self.held_until(now).is_none() && self.changes.back().is_none_or(|newest| now.since(*newest) >= FLAP_WINDOW)
+        self.idle_at().is_none_or(|idle_at| now >= idle_at)
+    }
+
+    /// When it may be forgotten.
+    #[must_use]
+    pub fn idle_at(&self) -> Option<Moment> {
+        let counts_until = self.changes.iter().flatten().max().map(|newest| *newest + FLAP_WINDOW);
+        counts_until.max(self.hold.map(|hold| hold.until))
     }
 
     fn is_flapping(&self, now: Moment) -> bool {
-        self.changes.iter().filter(|at| now.since(**at) < FLAP_WINDOW).count() > FLAP_CHANGES_MAX
+        self.changes.iter().flatten().filter(|at| now.since(**at) < FLAP_WINDOW).count() > FLAP_CHANGES_MAX
     }
 }
 

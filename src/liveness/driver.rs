@@ -15,8 +15,9 @@ use super::board::Board;
 use super::guard::{Alarm, Fault, OwnOutage, UplinkProof};
 use super::machine::{Output, Settings};
 use super::transition::{HistoryRow, TransitionLog, WatchedEndpoint};
-use super::view::{EffectiveAddresses, LineEvent, LineView, Lines};
+use super::view::{EffectiveAddresses, Families, LineEvent, LineView, Lines};
 use crate::base::{AccountId, Clock, EndpointId, Moment};
+use crate::heartbeat::datagram::ListedAddress;
 use crate::heartbeat::server::{BeatEvent, BeatListener, Standing};
 
 /// Between two scans of the deadlines.
@@ -319,6 +320,10 @@ impl BeatListener for Liveness {
         self.board().handle_drops(dropped, received, now);
     }
 
+    fn handle_addresses(&self, endpoint: EndpointId, list: &[ListedAddress]) {
+        self.act(|board| board.handle_addresses(endpoint, list));
+    }
+
     fn standing(&self, endpoint: EndpointId) -> Standing {
         self.board().standing(endpoint)
     }
@@ -337,6 +342,11 @@ impl Lines for Liveness {
 
     fn effective_addresses(&self, endpoint: EndpointId) -> EffectiveAddresses {
         self.board().effective_addresses(endpoint)
+    }
+
+    fn families(&self, endpoint: EndpointId) -> Families {
+        let now = self.clock.monotonic();
+        self.board().families(endpoint, now)
     }
 
     fn primary_greeted(&self, endpoint: EndpointId, address: IpAddr) {

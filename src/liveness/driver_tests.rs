@@ -73,9 +73,12 @@ async fn rows_that_the_log_refused_are_written_later_in_order_and_told_only_then
     let mut events = liveness.subscribe();
     beat(&liveness);
     liveness.primary_greeted(EndpointId(2), "192.0.2.7".parse().unwrap());
-    assert_eq!(liveness.line(EndpointId(2)).unwrap().state, LineState::Online);
+    let kind = BeatKind::Goodbye { absence: None };
+    let at = Clock.monotonic();
+    liveness.handle(&BeatEvent { endpoint: EndpointId(2), account: AccountId(1), path: 0, at, kind });
+    assert_eq!(liveness.line(EndpointId(2)).unwrap().state, LineState::Offline);
     let mut told_at_once = Vec::new();
-    for expected in [LineState::Returning, LineState::Online] {
+    for expected in [LineState::Returning, LineState::Offline] {
         let row = loop {
             let event = events.recv().await.unwrap();
             if let LineEvent::Changed(HistoryRow::State(row)) = event {

@@ -11,7 +11,7 @@ use super::recent::Recent;
 use super::transition::{
     AddressChange, Cause, HistoryRow, IntervalChange, LineState, NoData, Transition, WatchedEndpoint,
 };
-use super::view::{EffectiveAddresses, LineEvent, LineView};
+use super::view::LineEvent;
 use crate::base::{Moment, WallTime};
 
 /// Silence after which a line with an interval of up to 5 s is OFFLINE at the latest: the promise to customers.
@@ -167,7 +167,7 @@ impl Machine {
         let addresses = self.lane_addresses();
         let lane = self.lane_of(beat);
         if lane.last.is_none_or(|last| beat.base > last.base) {
-            lane.hear(beat);
+            lane.hear(beat, wall);
             self.note_mail(beat.mail_ok);
             self.forget(beat.at);
             self.note_interval(beat, wall);
@@ -219,17 +219,20 @@ impl Machine {
         (self.main.address, self.second.and_then(|lane| lane.address))
     }
 
-    /// The client stops on purpose: OFFLINE at once.
-    pub fn handle_goodbye(&mut self, now: Moment, wall: WallTime) {
+    /// The client stops on purpose, or what spoke for it has run out: OFFLINE at once.
+    pub fn handle_end(&mut self, cause: Cause, now: Moment, wall: WallTime) {
         match self.phase {
-            Phase::Returning { .. } | Phase::Online => self.change(Phase::Offline, Cause::Goodbye, (now, wall), wall),
+            Phase::Returning { .. } | Phase::Online => self.change(Phase::Offline, cause, (now, wall), wall),
             Phase::New | Phase::Offline => {}
         }
     }
 
-    /// The primary greeted at the address of the beats: a return is confirmed, unless beats are missing by now.
+    /// The primary greeted at the address of the beats. That confirms the return of a slow line, unless beats are missing
+    /// by now: its second beat may be a quarter of an hour away. A line with a beat each 5 s has to come twice, so that
+    /// one that rises for a moment moves no name; mail waits for neither.
     pub fn handle_greeting(&mut self, now: Moment, wall: WallTime) {
-        if matches!(self.phase, Phase::Returning { first: Some(_) }) && self.suspect_since.is_none() {
+        let is_slow = self.best().interval > CEILING_INTERVAL_MAX;
+        if is_slow && matches!(self.phase, Phase::Returning { first: Some(_) }) && self.suspect_since.is_none() {
             self.change(Phase::Online, Cause::Confirmed, (now, wall), wall);
         }
     }
@@ -372,8 +375,13 @@ impl Machine {
         self.outputs.push_back(Output::Row(HistoryRow::NoData(NoData { account, endpoint, since, at, is_over })));
     }
 
+    /// When the changes of the line no longer count.
+    pub(in crate::liveness) fn calm_at(&self) -> Option<Moment> {
+        self.damping.as_ref().and_then(|damping| damping.idle_at())
+    }
+
     /// Lets go of what no longer matters, so that a calm line is small again.
-    fn forget(&mut self, now: Moment) {
+    pub(in crate::liveness) fn forget(&mut self, now: Moment) {
         if self.damping.as_ref().is_some_and(|damping| damping.is_idle(now)) {
             self.damping = None;
         }
@@ -435,48 +443,6 @@ impl Machine {
         }
     }
 
-    /// The line as other rooms see it.
-    #[must_use]
-    pub fn view(&self, now: Moment) -> LineView {
-        let best = self.best();
-        let missed = match self.state() {
-            LineState::Suspect | LineState::Offline if best.last.is_some() => {
-                let beats = now.since(best.counted_from).as_millis() / best.interval.as_millis().max(1);
-                u32::try_from(beats).unwrap_or(u32::MAX)
-            }
-            LineState::New | LineState::Online | LineState::Returning | LineState::Suspect | LineState::Offline => 0,
-        };
-        LineView {
-            account: self.watched.account,
-            endpoint: self.watched.endpoint,
-            state: self.state(),
-            since: self.suspect_since.or(self.since),
-            last_beat: best.last.map(|beat| beat.base),
-            last_beat_at: self.last_at,
-            address: best.heard_address(),
-            interval: best.interval,
-            missed,
-            mail_ok: self.mail_ok,
-            loss_percent: best.last.map_or(0.0, |beat| beat.loss_percent),
-            name_held_until: self.damping.as_ref().and_then(|damping| damping.held_until(now)),
-            recent_beats: self.recent_beats(),
-        }
-    }
-
-    /// The address of each family that the paths vouch for.
-    #[must_use]
-    pub fn effective_addresses(&self) -> EffectiveAddresses {
-        let lanes = [Some(&self.main), self.second.as_ref()].into_iter().flatten().filter_map(Lane::heard_at);
-        EffectiveAddresses::of(lanes.filter(|_| self.is_counting()))
-    }
-
-    fn recent_beats(&self) -> Vec<WallTime> {
-        let (Some(newest), Some(base)) = (self.last_at, self.recent_base) else { return Vec::new() };
-        // The newest beat that arrived may be a copy of the newest one shown.
-        let copied_after = self.newest_base().map_or(Duration::ZERO, |newest| newest.since(base));
-        self.recent.times(newest - copied_after, self.main.interval)
-    }
-
     const fn is_counting(&self) -> bool {
         matches!(self.phase, Phase::Returning { .. } | Phase::Online)
     }
@@ -503,7 +469,10 @@ impl Machine {
         self.suspect_since = None;
         self.main.silence = Silence::None;
         if to == Phase::Offline {
+            // The next presence may write its rhythm at once: an outage lies between.
+            self.stored_interval.1 = None;
             self.second = None;
+            self.main.proven_s = 0;
         }
         self.outputs.push_back(Output::Row(HistoryRow::State(row)));
     }
@@ -576,6 +545,7 @@ const fn recorded(phase: Phase) -> LineState {
 
 mod lane;
 mod packed;
+mod shown;
 
 pub(super) use packed::{Apart, Epoch, Kept, Packed, PackedPaths};
 

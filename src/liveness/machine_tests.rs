@@ -4,6 +4,7 @@ use chrono::TimeZone;
 
 use super::*;
 use crate::base::{AccountId, EndpointId};
+use crate::liveness::view::Families;
 
 fn moment(millis: u64) -> Moment {
     Moment::from_millis(1_000_000 + millis)
@@ -25,16 +26,20 @@ fn beat_at(machine: &mut Machine, millis: u64) {
 }
 
 fn beat_with(machine: &mut Machine, base: u64, at: u64, mail_ok: Option<bool>) {
-    let beat = Beat {
+    let beat = Beat { base: moment(base), mail_ok, ..beat(at) };
+    machine.handle_beat(&beat, wall(at));
+}
+
+fn beat(at: u64) -> Beat {
+    Beat {
         path: 0,
-        base: moment(base),
+        base: moment(at),
         at: moment(at),
         interval: Duration::from_secs(5),
         address: "192.0.2.1".parse().unwrap(),
-        mail_ok,
+        mail_ok: None,
         loss_percent: 0.0,
-    };
-    machine.handle_beat(&beat, wall(at));
+    }
 }
 
 fn silence_until(machine: &mut Machine, millis: u64) {
@@ -75,16 +80,54 @@ fn the_second_beat_makes_a_new_line_online_and_copies_are_no_second_beat() {
 }
 
 #[test]
-fn the_greeting_of_the_primary_confirms_a_return() {
+fn a_quick_line_has_to_beat_twice_and_a_slow_one_is_confirmed_by_the_greeting() {
+    for (interval, is_confirmed) in [(5, false), (13, true), (900, true)] {
+        let mut machine = machine(LineState::Offline);
+        machine.handle_greeting(moment(50), wall(50));
+        assert_eq!(machine.state(), LineState::Offline);
+        let beat = Beat { interval: Duration::from_secs(interval), ..beat(100) };
+        machine.handle_beat(&beat, wall(100));
+        machine.handle_greeting(moment(300), wall(300));
+        let state = if is_confirmed { LineState::Online } else { LineState::Returning };
+        assert_eq!(machine.state(), state, "{interval} s");
+        machine.handle_greeting(moment(400), wall(400));
+        let again = interval * 1_000 + 100;
+        machine.handle_beat(&Beat { base: moment(again), at: moment(again), ..beat }, wall(again));
+        assert_eq!(machine.state(), LineState::Online);
+        assert_eq!(rows(&mut machine).len(), 2);
+    }
+}
+
+#[test]
+fn each_family_has_its_own_deadline_and_says_since_when_it_is_proven() {
     let mut machine = machine(LineState::Offline);
-    machine.handle_greeting(moment(50), wall(50));
-    assert_eq!(machine.state(), LineState::Offline);
-    beat_at(&mut machine, 100);
-    machine.handle_greeting(moment(300), wall(300));
-    assert_eq!(machine.state(), LineState::Online);
-    assert_eq!(rows(&mut machine).len(), 2);
-    machine.handle_greeting(moment(400), wall(400));
-    assert_eq!(rows(&mut machine).len(), 0);
+    assert_eq!(machine.families(moment(0)), Families::default());
+    beat_at(&mut machine, 10_000);
+    let v6: IpAddr = "2001:db8::1".parse().unwrap();
+    let over_v6 = Beat { path: 1, address: v6, interval: Duration::from_secs(9), loss_percent: 12.5, ..beat(12_000) };
+    machine.handle_beat(&over_v6, wall(12_000));
+    beat_at(&mut machine, 15_000);
+    let families = machine.families(moment(16_000));
+    let (v4, second) = (families.v4.unwrap(), families.v6.unwrap());
+    assert_eq!((v4.proven_since, v4.silent_for), (Some(wall(10_000)), Some(Duration::from_secs(1))));
+    assert_eq!((v4.goes_after, second.goes_after), (Duration::from_secs(17), Duration::from_secs(29)));
+    assert_eq!((second.address, second.proven_since, second.loss_percent), (v6, Some(wall(12_000)), Some(12.5)));
+    silence_until(&mut machine, 31_999);
+    assert!(machine.families(moment(31_999)).v4.is_some());
+    silence_until(&mut machine, 32_000);
+    let families = machine.families(moment(32_000));
+    assert!(families.v4.is_none() && families.v6.is_some(), "17 s after the last beat of its own");
+    machine.handle_moved(1, Some(v6), "2001:db8::2".parse().unwrap(), wall(33_000));
+    assert_eq!(machine.families(moment(33_000)).v6.unwrap().proven_since, None, "not heard there yet");
+}
+
+#[test]
+fn an_update_that_ran_out_ends_the_line_at_once_and_says_so() {
+    let mut machine = machine(LineState::Online);
+    beat_at(&mut machine, 0);
+    machine.handle_end(Cause::UpdateRanOut, moment(1_000), wall(1_000));
+    assert_eq!(rows(&mut machine), [(LineState::Online, LineState::Offline, Cause::UpdateRanOut, 1_000)]);
+    assert_eq!(Cause::from_stored(Cause::UpdateRanOut.as_str()), Some(Cause::UpdateRanOut));
 }
 
 #[test]
@@ -131,8 +174,8 @@ fn a_line_that_was_only_returning_goes_offline_too() {
 fn goodbye_is_offline_at_once_and_a_beat_brings_it_back() {
     let mut machine = machine(LineState::Online);
     beat_at(&mut machine, 0);
-    machine.handle_goodbye(moment(1_234), wall(1_234));
-    machine.handle_goodbye(moment(1_300), wall(1_300));
+    machine.handle_end(Cause::Goodbye, moment(1_234), wall(1_234));
+    machine.handle_end(Cause::Goodbye, moment(1_300), wall(1_300));
     assert_eq!(rows(&mut machine), [(LineState::Online, LineState::Offline, Cause::Goodbye, 1_234)]);
     beat_at(&mut machine, 9_000);
     assert_eq!(machine.state(), LineState::Returning);
@@ -228,7 +271,7 @@ fn the_first_rise_is_a_change_as_well_so_that_the_fifth_holds_the_name() {
             if then == start + 5_000 {
                 beat_at(&mut machine, then);
             } else {
-                machine.handle_goodbye(moment(then), wall(then));
+                machine.handle_end(Cause::Goodbye, moment(then), wall(then));
             }
             changes += 1;
             let mut told = std::iter::from_fn(|| machine.poll_transition());

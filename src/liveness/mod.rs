@@ -11,6 +11,7 @@ pub mod day;
 pub mod driver;
 pub mod guard;
 pub mod machine;
+mod mail_host;
 mod recent;
 mod rows;
 pub mod transition;
@@ -22,8 +23,9 @@ pub use day::DaySummary;
 pub use driver::{Condition, Liveness};
 pub use guard::{Alarm, OwnOutage};
 pub use machine::{Beat, Machine, Output, Settings};
+pub use mail_host::{DELEGATED_PREFIX_MIN, MailHost};
 pub use transition::{
     AddressChange, Cause, HistoryRow, IntervalChange, LineState, LogError, NoData, Transition, TransitionLog,
     WatchedEndpoint,
 };
-pub use view::{EffectiveAddresses, HeardAt, LineEvent, LineView, Lines};
+pub use view::{EffectiveAddresses, Families, FamilyView, HeardAt, LineEvent, LineView, Lines};

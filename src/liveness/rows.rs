@@ -1,9 +1,10 @@
 //! Keeps a million lines small: packed rows, one flat list of deadlines, whole machines only for lines that are unusual.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::damping::Damping;
 use super::machine::{Apart, Epoch, Kept, Machine, Output, Packed, PackedPaths, Settings};
 use crate::base::{AccountId, EndpointId, Moment, PlaceIndex, WallTime};
 
@@ -18,6 +19,8 @@ const NEVER: i32 = i32::MAX;
 /// Deadlines that are looked at together.
 const TOGETHER: usize = 64;
 const NOBODY: u32 = u32::MAX;
+/// Lines whose changes are forgotten in one scan, at most: a few milliseconds of work.
+const CALMED_MAX: usize = 10_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Row {
@@ -37,6 +40,9 @@ pub(super) struct Rows {
     vacant: Vec<u32>,
     v6: HashMap<u32, IpAddr>,
     paths: HashMap<u32, PackedPaths>,
+    damped: HashMap<u32, Damping>,
+    /// When which of them may be forgotten; the soonest first, but for later changes, which stand behind.
+    calming: VecDeque<(Moment, u32)>,
     whole: HashMap<u32, Machine>,
     by_endpoint: PlaceIndex,
     /// The first endpoint of each account.
@@ -53,6 +59,8 @@ impl Rows {
             vacant: Vec::new(),
             v6: HashMap::new(),
             paths: HashMap::new(),
+            damped: HashMap::new(),
+            calming: VecDeque::new(),
             whole: HashMap::new(),
             by_endpoint: PlaceIndex::default(),
             by_account: PlaceIndex::default(),
@@ -76,6 +84,13 @@ impl Rows {
     pub(super) fn all(&self) -> Vec<u32> {
         let taken = (0u32..).zip(&self.rows).filter(|(_, row)| row.packed.kept != Kept::Vacant);
         taken.map(|(place, _)| place).collect()
+    }
+
+    /// The places of lines that are unusual in some way, silence included.
+    pub(super) fn unusual(&self) -> Vec<u32> {
+        let mut places: Vec<u32> = self.whole.keys().copied().collect();
+        places.sort_unstable();
+        places
     }
 
     pub(super) fn ids(&self, place: u32) -> (AccountId, EndpointId) {
@@ -132,6 +147,7 @@ impl Rows {
         self.whole.remove(&place);
         self.v6.remove(&place);
         self.paths.remove(&place);
+        self.damped.remove(&place);
         if let (Some(row), Some(deadline)) = (self.rows.get_mut(at(place)), self.deadlines.get_mut(at(place))) {
             (row.packed.kept, *deadline) = (Kept::Vacant, NEVER);
             self.vacant.push(place);
@@ -178,18 +194,23 @@ impl Rows {
             Kept::Vacant => return None,
             Kept::Whole => self.whole.remove(&place)?,
             Kept::Packed => Machine::unpack(self.settings, &row.packed, Apart::default(), self.epoch),
-            Kept::PackedV6 | Kept::PackedPaths => {
+            Kept::PackedV6 | Kept::PackedApart => {
                 Machine::unpack(self.settings, &row.packed, self.apart(place), self.epoch)
             }
         };
+        let before = machine.calm_at();
         let result = act(&mut machine);
+        if let Some(calm_at) = machine.calm_at().filter(|calm_at| before != Some(*calm_at)) {
+            self.calming.push_back((calm_at, place));
+        }
         outputs.extend(std::iter::from_fn(|| machine.poll_transition()));
         self.store(place, &machine);
         Some(result)
     }
 
     fn apart(&self, place: u32) -> Apart {
-        Apart { v6: self.v6.get(&place).copied(), paths: self.paths.get(&place).copied() }
+        let damping = self.damped.get(&place).copied();
+        Apart { v6: self.v6.get(&place).copied(), paths: self.paths.get(&place).copied(), damping }
     }
 
     fn store(&mut self, place: u32, machine: &Machine) {
@@ -201,10 +222,10 @@ impl Rows {
         match packed {
             Some((packed, apart)) => {
                 row.packed = packed;
-                self.v6.extend(apart.v6.map(|address| (place, address)));
-                self.paths.extend(apart.paths.map(|paths| (place, paths)));
-                if packed.kept == Kept::PackedPaths && apart.v6.is_none() {
-                    self.v6.remove(&place);
+                if before != Kept::Packed || packed.kept != Kept::Packed {
+                    keep(&mut self.v6, place, apart.v6);
+                    keep(&mut self.paths, place, apart.paths);
+                    keep(&mut self.damped, place, apart.damping);
                 }
             }
             None => {
@@ -216,15 +237,27 @@ impl Rows {
         if before == Kept::Whole && after != Kept::Whole {
             self.whole.remove(&place);
         }
-        if matches!(before, Kept::PackedV6 | Kept::PackedPaths) && matches!(after, Kept::Packed | Kept::Whole) {
+        if matches!(before, Kept::PackedV6 | Kept::PackedApart) && after == Kept::Whole {
             self.v6.remove(&place);
-        }
-        if before == Kept::PackedPaths && after != Kept::PackedPaths {
             self.paths.remove(&place);
+            self.damped.remove(&place);
         }
         // A mass of lines that were unusual for a moment leaves its room behind.
         if before == Kept::Whole && self.whole.capacity() > 1_024 && self.whole.len() * 8 < self.whole.capacity() {
             self.whole.shrink_to(self.whole.len() * 2);
+        }
+    }
+
+    /// Forgets changes that no longer count, also of lines that nothing happens to: [`CALMED_MAX`] at most.
+    pub(super) fn calm(&mut self, now: Moment) {
+        for _ in 0..CALMED_MAX {
+            let Some((_, place)) = self.calming.front().copied().filter(|(calm_at, _)| *calm_at <= now) else { return };
+            self.calming.pop_front();
+            // Nothing is told by it.
+            self.with(place, &mut Vec::new(), |machine| machine.forget(now));
+            if self.damped.capacity() > 1_024 && self.damped.len() * 8 < self.damped.capacity() {
+                self.damped.shrink_to(self.damped.len() * 2);
+            }
         }
     }
 
@@ -281,6 +314,19 @@ impl Rows {
     pub(super) fn touch(&self, place: u32) -> u8 {
         let deadline = self.deadlines.get(at(place)).map_or(0, |deadline| u8::from(*deadline == NEVER));
         deadline ^ self.row(place).map_or(0, |row| u8::from(row.next == NOBODY))
+    }
+}
+
+/// What is apart of a line, or nothing any more.
+fn keep<T>(list: &mut HashMap<u32, T>, place: u32, value: Option<T>) {
+    match value {
+        Some(value) => {
+            list.insert(place, value);
+        }
+        None if list.is_empty() => {}
+        None => {
+            list.remove(&place);
+        }
     }
 }
 
@@ -366,6 +412,7 @@ mod tests {
                 }
                 prop_assert_eq!(board.line(EndpointId(2), now), Some(alone.view(now)));
                 prop_assert_eq!(board.effective_addresses(EndpointId(2)), alone.effective_addresses());
+                prop_assert_eq!(board.families(EndpointId(2), now), alone.families(now));
             }
             told.extend(std::iter::from_fn(|| alone.poll_transition()));
             prop_assert_eq!(format!("{:?}", board.take_outputs()), format!("{told:?}"));
@@ -407,6 +454,36 @@ mod tests {
             }
             assert_eq!(board.line(heard[0], now).unwrap().state, LineState::Offline);
         }
+    }
+
+    #[test]
+    fn lines_that_fell_a_moment_ago_are_at_rest_and_forget_it_though_nothing_happens_to_them() {
+        let start = Moment::from_millis(START);
+        let mut rows = Rows::with_capacity(settings(), 0, start, wall(start));
+        let count = 20_000;
+        (1..=count).for_each(|id| rows.add(&Machine::new(settings(), watched(id, id), start)));
+        let mut outputs = Vec::new();
+        let later = start + Duration::from_secs(30);
+        for place in rows.all() {
+            for seconds in [0, 5] {
+                let at = start + Duration::from_secs(seconds);
+                let address = if place % 2 == 0 { "192.0.2.1" } else { "2001:db8::1" };
+                rows.with(place, &mut outputs, |machine| machine.handle_beat(&beat(at, 0, address, 0.0), wall(at)));
+            }
+            rows.with(place, &mut outputs, |machine| machine.handle_timeout(later, wall(later)));
+        }
+        let lines = usize::try_from(count).unwrap();
+        assert!(rows.all().iter().all(|place| rows.machine(*place).state() == LineState::Offline));
+        assert_eq!((rows.whole.len(), rows.damped.len()), (0, lines));
+        let calm = later + crate::liveness::damping::FLAP_WINDOW;
+        rows.calm(calm - Duration::from_millis(1));
+        // What the rise left is over, what the fall left is not.
+        assert_eq!(rows.damped.len(), lines);
+        for _ in 0..2 * lines / CALMED_MAX {
+            rows.calm(calm);
+        }
+        assert_eq!((rows.damped.len(), rows.calming.len(), rows.whole.len()), (0, 0, 0));
+        assert!(rows.damped.capacity() < lines / 4);
     }
 
     #[test]

@@ -81,6 +81,8 @@ pub enum Cause {
     MissedBeats,
     /// The client said goodbye.
     Goodbye,
+    /// The router's update that spoke for the line ran out.
+    UpdateRanOut,
     /// A person did it.
     Operator,
 }
@@ -94,6 +96,7 @@ impl Cause {
             Self::Confirmed => "confirmed",
             Self::MissedBeats => "missed_beats",
             Self::Goodbye => "goodbye",
+            Self::UpdateRanOut => "update_ran_out",
             Self::Operator => "operator",
         }
     }
@@ -101,7 +104,7 @@ impl Cause {
     /// Reads what [`as_str`](Self::as_str) wrote.
     #[must_use]
     pub fn from_stored(text: &str) -> Option<Self> {
-        [Self::Beat, Self::Confirmed, Self::MissedBeats, Self::Goodbye, Self::Operator]
+        [Self::Beat, Self::Confirmed, Self::MissedBeats, Self::Goodbye, Self::UpdateRanOut, Self::Operator]
             .into_iter()
             .find(|cause| cause.as_str() == text)
     }

@@ -85,6 +85,51 @@ impl EffectiveAddresses {
     }
 }
 
+/// How one address family of a line stands: its deadline is its own.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct FamilyView {
+    /// Where the client is; before it was heard in this run of the service, where it was last.
+    pub address: IpAddr,
+    /// Over which of the client's paths it is heard, 0 or 1.
+    pub path: u8,
+    /// Since when beats and answers come from there. Absent while none came since our own start.
+    pub proven_since: Option<WallTime>,
+    /// How long ago the newest beat was due. Absent while none came since our own start or absence.
+    pub silent_for: Option<Duration>,
+    /// Silence after which the address is no longer vouched for.
+    pub goes_after: Duration,
+    /// Datagrams of this path lost on the way to us, in percent of the last 64.
+    pub loss_percent: Option<f32>,
+    /// Where the mail server is, if its client named another machine of the same network: what is published.
+    pub mail_host: Option<IpAddr>,
+}
+
+/// The families of a line that are vouched for.
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+pub struct Families {
+    /// IPv4.
+    pub v4: Option<FamilyView>,
+    /// IPv6.
+    pub v6: Option<FamilyView>,
+    /// A mail server that the client named and that no proven address covers: not published.
+    pub not_proven: Option<IpAddr>,
+}
+
+impl Families {
+    /// Of the paths; of two in one family path 0 is shown.
+    #[must_use]
+    pub fn of(paths: impl IntoIterator<Item = FamilyView>) -> Self {
+        let mut families = Self::default();
+        for view in paths {
+            let place = if view.address.is_ipv4() { &mut families.v4 } else { &mut families.v6 };
+            if place.is_none_or(|other| view.path < other.path) {
+                *place = Some(view);
+            }
+        }
+        families
+    }
+}
+
 /// Something happened to a line. State changes and addresses arrive after they are durable.
 #[derive(Clone, Debug)]
 pub enum LineEvent {
@@ -145,6 +190,11 @@ pub trait Lines: Send + Sync {
         let line = self.line(endpoint).filter(|line| !matches!(line.state, LineState::New | LineState::Offline));
         let heard = |line: LineView| Some((line.address?, HeardAt { path: 0, beat: line.last_beat }));
         EffectiveAddresses::of(line.and_then(heard))
+    }
+    /// How each address family of an endpoint stands, for people.
+    fn families(&self, endpoint: EndpointId) -> Families {
+        let _ = endpoint;
+        Families::default()
     }
     /// The primary greeted us at `address`, which beats vouch for: the other half of a return.
     fn primary_greeted(&self, endpoint: EndpointId, address: IpAddr);

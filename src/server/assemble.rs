@@ -12,11 +12,12 @@ use super::health::Essentials;
 use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
 use super::names::NameSockets;
-use super::postroom::{Postroom, WaitingCounts, introduce};
+use super::postroom::{Postroom, WaitingCounts, acquaint, introduce};
 use super::reload::Reloader;
 use super::room_settings::{
     checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
 };
+use super::voucher::{self, VoucherRooms};
 use super::{greeter, listen, maintain};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
@@ -354,8 +355,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let postroom =
         Arc::new(Postroom { spool: Arc::clone(&spool), flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
-    deliveries.ask_for_beats(Arc::clone(&updates) as _);
-    updates.prove_by(Arc::clone(&deliveries));
+    acquaint(&deliveries, &updates, &pages);
     dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
     let recipients = start_recipients(&store, &stops).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients };
@@ -365,6 +365,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     shared.readiness.ready("smtp");
     let keeper = start_keeper(config, &shared, &seal, Arc::clone(&liveness), &beats, shared.dns.clone());
     introduce(&deliveries, &keeper, &shared.recipients);
+    start_voucher(&shared, &deliveries, &beats, &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
@@ -396,6 +397,16 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
         essentials,
         socket_path: config.control_socket(),
     })
+}
+
+fn start_voucher(shared: &Shared, deliveries: &Arc<Deliveries>, beats: &Arc<BeatServer>, stops: &Stops) {
+    let rooms = VoucherRooms {
+        accounts: Arc::clone(&shared.store) as _,
+        directory: shared.directory.clone(),
+        deliveries: Arc::clone(deliveries),
+        spool: Arc::clone(&shared.spool),
+    };
+    tokio::spawn(voucher::run(rooms, beats.key_reports(), stops.rooms.clone()));
 }
 
 fn start_keeper(

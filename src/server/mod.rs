@@ -16,6 +16,7 @@ pub mod reload;
 mod room_settings;
 pub mod run;
 pub mod stopped;
+mod voucher;
 
 pub use assemble::{Extras, RunningServer, StartError, start};
 pub use run::serve;

@@ -13,6 +13,7 @@ use crate::liveness::driver::Liveness;
 use crate::recipient::Recipients;
 use crate::smtp::StoredListener;
 use crate::spool::SpoolStore;
+use crate::update::Updates;
 
 /// Passes the news of stored mail on to delivery and to open pages.
 pub(super) struct Postroom {
@@ -105,6 +106,13 @@ impl RecipientWitness for Learner {
     fn is_known_good(&self, account: AccountId, mailbox: &Mailbox) -> bool {
         self.0.knowledge(account, mailbox).is_good()
     }
+}
+
+/// Deliveries ask updates whether beats come, updates ask deliveries for proofs and tell open pages of requests.
+pub(super) fn acquaint(deliveries: &Arc<Deliveries>, updates: &Arc<Updates>, pages: &broadcast::Sender<AccountId>) {
+    deliveries.ask_for_beats(Arc::clone(updates) as _);
+    updates.prove_by(Arc::clone(deliveries));
+    updates.tell_pages(pages.clone());
 }
 
 /// Tells delivery of those that were started after it.

@@ -64,6 +64,8 @@ pub struct Updates {
     places: Arc<Semaphore>,
     /// Calls servers that have a key to prove themselves by.
     deliveries: OnceLock<Arc<Deliveries>>,
+    /// Open pages, which show each request as it comes.
+    pages: OnceLock<broadcast::Sender<AccountId>>,
     clock: Clock,
 }
 
@@ -129,6 +131,7 @@ impl Updates {
             changes: broadcast::Sender::new(CHANGES_HELD),
             places: Arc::new(Semaphore::new(PROBES_AT_ONCE_MAX)),
             deliveries: OnceLock::new(),
+            pages: OnceLock::new(),
             clock: Clock,
         });
         updates.plan_all();
@@ -141,6 +144,21 @@ impl Updates {
     pub fn prove_by(&self, deliveries: Arc<Deliveries>) {
         // Set once, at the start.
         let _ = self.deliveries.set(deliveries);
+    }
+
+    /// Whom to tell that an account's page shows another request of a device now.
+    pub fn tell_pages(&self, pages: broadcast::Sender<AccountId>) {
+        // Set once, at the start.
+        let _ = self.pages.set(pages);
+    }
+
+    /// Keeps the last request of a device in memory and shows it. `true` if it has to be stored.
+    fn show(&self, request: DeviceRequest) -> bool {
+        let account = request.account;
+        let is_new = self.inner().ledger.note(request);
+        // Without an open page nobody listens.
+        let _ = self.pages.get().map(|pages| pages.send(account));
+        is_new
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -104,6 +104,7 @@ impl Door {
             domains: &domains,
             endpoint,
             line: line.as_ref(),
+            families: line.as_ref().map(|line| rooms.lines.families(line.endpoint)).unwrap_or_default(),
             usage: rooms.spool.usage(account.id),
             oldest_waiting: kept.oldest_waiting,
             flush: &flush,

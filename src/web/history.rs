@@ -127,6 +127,7 @@ fn cause(cause: Cause, locale: Locale) -> &'static str {
     match cause {
         Cause::MissedBeats => locale.cause_missed(),
         Cause::Goodbye => locale.cause_goodbye(),
+        Cause::UpdateRanOut => locale.cause_ran_out(),
         Cause::Operator => locale.cause_operator(),
         Cause::Beat => locale.cause_beat(),
         Cause::Confirmed => locale.cause_confirmed(),

@@ -12,6 +12,7 @@ mod domain_pages;
 mod domain_words;
 mod drawing;
 pub mod driver;
+mod family;
 mod format;
 mod handlers;
 mod history;

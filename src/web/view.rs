@@ -11,7 +11,7 @@ use super::words::Locale;
 use crate::account::Endpoint;
 use crate::base::WallTime;
 use crate::delivery::view::FlushView;
-use crate::liveness::{HistoryRow, LineState, LineView};
+use crate::liveness::{Families, HistoryRow, LineState, LineView};
 use crate::spool::Usage;
 use crate::update::{AccountUpdates, DeviceRequest, Source};
 
@@ -27,6 +27,7 @@ pub(super) struct StatusFacts<'a> {
     pub(super) domains: &'a [String],
     pub(super) endpoint: Option<&'a Endpoint>,
     pub(super) line: Option<&'a LineView>,
+    pub(super) families: Families,
     pub(super) usage: Usage,
     pub(super) oldest_waiting: Option<WallTime>,
     pub(super) flush: &'a FlushView,
@@ -237,6 +238,7 @@ fn headline(scene: Scene, facts: &StatusFacts<'_>) -> (String, String, String) {
         Scene::Online if facts.usage.waiting > 0 => (locale.headline_online(), locale.headline_online_waiting()),
         Scene::Online => (locale.headline_online(), locale.headline_online_after()),
         Scene::Trouble => (locale.headline_trouble(), locale.mail_is_safe()),
+        Scene::Suspect(_) if is_by_updates(facts) => (locale.headline_not_greeted(), locale.mail_is_safe()),
         Scene::Suspect(0 | 1) => (locale.headline_missed_1(), locale.mail_is_safe()),
         Scene::Suspect(_) => (locale.headline_missed_2(), locale.mail_is_safe()),
         Scene::Offline => {
@@ -324,6 +326,7 @@ fn server_facts(facts: &StatusFacts<'_>) -> Vec<Fact> {
         }
         list.push(fact(locale.fact_name(), endpoint.host.to_string(), "mono"));
     }
+    list.extend(super::family::facts(&facts.families, locale));
     if !facts.domains.is_empty() {
         list.push(fact(locale.fact_domains(), domains(facts), ""));
     }
@@ -395,6 +398,7 @@ mod tests {
             domains: &[],
             endpoint: None,
             line: None,
+            families: Families::default(),
             usage: Usage::default(),
             oldest_waiting: None,
             flush,
@@ -411,6 +415,7 @@ mod tests {
             domains: &["a.example".to_owned(), "b.example".to_owned(), "c.example".to_owned()],
             endpoint: None,
             line,
+            families: Families::default(),
             usage: Usage { waiting, refused: 0, octets: waiting * 1_000 },
             oldest_waiting: (waiting > 0).then(|| at(-69)),
             flush,
@@ -491,7 +496,7 @@ mod tests {
         assert!(!page.devices[0].title.contains('\u{202e}'), "{}", page.devices[0].title);
         assert_eq!(page.devices[1].title, "token 7: dnserr");
         assert!(page.devices[0].detail.ends_with("(unencrypted): address unreadable or not public"));
-        assert!(page.updates_only.contains("without proof"));
+        assert!(page.updates_only.contains("only if it proves itself"));
         assert!(page.facts.iter().any(|fact| fact.name == Locale::En.fact_probe()));
     }
 

@@ -133,8 +133,11 @@ texts! {
     fact_probe: "Anruf bei Ihrem Mailserver", "Call to your mail server";
     devices_title: "Router und andere Geräte", "Routers and other devices";
     unencrypted: " (unverschlüsselt)", " (unencrypted)";
-    updates_only: "Nur Adressmeldungen: Einen Ausfall bemerken wir durch Anrufe bei Ihrem Mailserver, und wer dort antwortet, bekommt Ihre Post ohne Nachweis. Schneller und sicherer ist das Programm pulsemx-beat.", "IP updates only: an outage is found by calling your mail server, and whoever answers there gets your mail without proof. pulsemx-beat is faster and safer.";
+    updates_only: "Nur Adressmeldungen: Einen Ausfall bemerken wir durch Anrufe bei Ihrem Mailserver; Post bekommt er nur, wenn er sich durch ein Zertifikat oder seinen Schlüssel ausweist. Schneller ist das Programm pulsemx-beat.", "IP updates only: an outage is found by calling your mail server; it gets mail only if it proves itself by a certificate or its key. pulsemx-beat is faster.";
     fact_loss: "Paketverlust", "Packet loss";
+    fact_named: "Vom Client genannt", "Named by your client";
+    beside_client: "Ihr Mailserver neben dem Client", "your mail server beside the client";
+    headline_not_greeted: "Ihr Mailserver beantwortet unsere Anrufe nicht.", "Your mail server does not answer our calls.";
     fact_domains: "Post für", "Mail for";
     fact_mail_ok: "Mailserver laut Client", "Mail server, says the client";
     mail_ok_yes: "nimmt Post an", "takes mail";
@@ -169,9 +172,10 @@ texts! {
     no_data_detail: "Störung bei uns, nicht bei Ihnen", "our fault, not yours";
     cause_missed: "keine Lebenszeichen", "no heartbeats";
     cause_goodbye: "Ihr Server hat sich abgemeldet", "your server signed off";
+    cause_ran_out: "die Meldung Ihres Routers ist abgelaufen", "your router's update ran out";
     cause_operator: "vom Betreiber gesetzt", "set by the operator";
     cause_beat: "ein Lebenszeichen kam", "a heartbeat came";
-    cause_confirmed: "Ihr Server hat geantwortet", "your server answered";
+    cause_confirmed: "bestätigt durch ein zweites Lebenszeichen oder Ihren Mailserver", "confirmed by a second heartbeat or your mail server";
     anatomy_title: "Letzter Ausfall im Detail", "The last outage in detail";
     anatomy_detected: "Erkannt nach", "Noticed after";
     anatomy_duration: "Dauer", "Duration";
@@ -290,6 +294,22 @@ impl Locale {
 
     pub(super) fn oldest(self) -> &'static str {
         self.pick("älteste wartet seit ", "oldest waiting for ")
+    }
+
+    pub(super) fn family(self, since: Option<&str>, goes_after: &str) -> String {
+        match (self, since) {
+            (Self::De, Some(since)) => format!("nachgewiesen seit {since}, fällt weg nach {goes_after} Stille"),
+            (Self::De, None) => format!("seit unserem Start noch nicht gehört, fällt weg nach {goes_after} Stille"),
+            (Self::En, Some(since)) => format!("proven since {since}, withdrawn after {goes_after} of silence"),
+            (Self::En, None) => format!("not heard since we started, withdrawn after {goes_after} of silence"),
+        }
+    }
+
+    pub(super) fn named_not_proven(self, named: std::net::IpAddr) -> String {
+        match self {
+            Self::De => format!("{named}: nicht in dem Netz, aus dem die Lebenszeichen kommen, daher nicht im DNS"),
+            Self::En => format!("{named}: not in the network that the heartbeats come from, so not in DNS"),
+        }
     }
 
     pub(super) fn every(self, interval: &str) -> String {

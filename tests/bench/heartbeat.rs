@@ -7,14 +7,14 @@
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
 use std::io::{IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, SockaddrStorage, recvmmsg, setsockopt, sockopt};
 use pulsemx::base::{AccountId, Clock, EndpointId, WallTime};
 use pulsemx::heartbeat::datagram::{BootId, ClientBody, ClientDatagram, ClientFlags, Header, Locator, ServerDatagram};
 use pulsemx::heartbeat::server::{BeatServer, OpenedBeatKey, Settings, bind};
@@ -87,7 +87,7 @@ fn opened_key(number: u32) -> OpenedBeatKey {
         s2c: identity.s2c,
         move_key: *blake3::hash(&number.to_le_bytes()).as_bytes(),
         expires_at: None,
-        stored_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        stored_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
     }
 }
 
@@ -107,7 +107,7 @@ fn gcd(a: u64, b: u64) -> u64 {
 struct Clients {
     socket: UdpSocket,
     accounts: u32,
-    headers: MultiHeaders<SockaddrIn>,
+    headers: MultiHeaders<SockaddrStorage>,
     buffers: Vec<[u8; 64]>,
     echo: u32,
     under_way: usize,
@@ -115,11 +115,14 @@ struct Clients {
     answers: Vec<Vec<u8>>,
     /// What comes back is what was sent.
     is_echo: bool,
+    /// 0 over IPv4, 1 over IPv6.
+    path: u8,
 }
 
 impl Clients {
     fn new(server: SocketAddr, accounts: u32) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let own = if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+        let socket = UdpSocket::bind(own).unwrap();
         socket.connect(server).unwrap();
         socket.set_nonblocking(true).unwrap();
         // Only for the privileged; without it the standard queue is long enough.
@@ -134,6 +137,7 @@ impl Clients {
             replies: 0,
             answers: Vec::new(),
             is_echo: false,
+            path: u8::from(server.is_ipv6()),
         }
     }
 
@@ -143,7 +147,7 @@ impl Clients {
             locator: identity.locator,
             boot: identity.boot,
             seq: 1 + round * self.accounts + number,
-            path: 0,
+            path: self.path,
             copy: 0,
             flags: ClientFlags(ClientFlags::MAIL_KNOWN.0 | ClientFlags::MAIL_OK.0 | ClientFlags::KEEPS.0),
             interval_cs: u16::try_from(INTERVAL.as_millis() / 10).unwrap(),
@@ -335,11 +339,23 @@ fn start(accounts: u32) -> Running {
     let watched = (1..=i64::from(accounts)).map(line).collect();
     let settings = pulsemx::liveness::Settings { interval: INTERVAL, misses: 3, grace: Duration::from_secs(2) };
     let liveness = Liveness::start(settings, Arc::new(NoLog), watched, shutdown.clone());
-    let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let sockets = ["127.0.0.1:0", "[::1]:0"].map(|address| bind(address.parse().unwrap()).unwrap()).into();
     let keys = (0..accounts).map(opened_key);
     let listener = Arc::clone(&liveness) as _;
-    let server = BeatServer::start(Settings { interval: INTERVAL }, vec![socket], keys, listener, &shutdown).unwrap();
+    let server = BeatServer::start(Settings { interval: INTERVAL }, sockets, keys, listener, &shutdown).unwrap();
     Running { server, _liveness: liveness, shutdown }
+}
+
+/// Every account beats over IPv6 as well, twice after its opening; beats of the second path per core-second.
+fn two_paths(server: &BeatServer, accounts: u32) -> f64 {
+    let address = server.addresses().into_iter().find(SocketAddr::is_ipv6).unwrap();
+    let mut clients = Clients::new(address, accounts);
+    clients.round(0);
+    let (before, cpu) = (server.counters(), thread_cpu("beats"));
+    clients.round(2);
+    clients.round(3);
+    let answered = server.counters().replied - before.replied;
+    answered as f64 / (thread_cpu("beats") - cpu).as_secs_f64()
 }
 
 fn main() {
@@ -382,6 +398,8 @@ fn main() {
     let cpu = process_cpu();
     std::thread::sleep(idle);
     let scan = (process_cpu() - cpu).as_secs_f64() / idle.as_secs_f64() * 100.0;
+    let over_v6 = two_paths(&server, accounts);
+    let octets_two = (resident_octets() - before) as f64 / f64::from(accounts);
     rates.sort_by(f64::total_cmp);
     let rate = rates[rates.len() / 2];
     let echoed = bare_echo(accounts);
@@ -389,6 +407,8 @@ fn main() {
     println!("figure beats_per_core_second {rate:.0}");
     println!("figure bare_echoes_per_core_second {echoed:.0}");
     println!("figure bytes_per_account {octets:.0}");
+    println!("figure bytes_per_account_two_paths {octets_two:.0}");
+    println!("figure second_path_beats_per_core_second {over_v6:.0}");
     println!("figure scan_core_percent {scan:.2}");
     shutdown.cancel();
 }

@@ -109,6 +109,29 @@ async fn a_certificate_for_the_registered_name_moves_the_pin_by_itself() {
 }
 
 #[tokio::test]
+async fn the_word_of_the_client_for_the_key_that_is_shown_moves_the_pin_and_for_another_one_does_not() {
+    let renewed = new_identity("primary.example");
+    let world = World::known_by(Arc::clone(&renewed), |_, heard| polite(heard, TLS), |_, _| {}).await;
+    world.pin(Some([7; 32]));
+    world.store(1, ONE, b"x\r\n");
+    world.come_back();
+    world.bell.until("the doubt", || world.view().doubt.is_some()).await;
+    assert!(world.deliveries.vouch(ENDPOINT, Some([8; 32])));
+    world.deliveries.retry(ACCOUNT);
+    let connections = world.primary.connections();
+    world.bell.until("another try", || world.primary.connections() > connections).await;
+    assert_eq!((world.primary.count("MAIL"), pin_of(&world)), (0, Some([7; 32])));
+    assert!(world.deliveries.vouch(ENDPOINT, Some(key_digest(&renewed))));
+    assert!(!world.deliveries.vouch(ENDPOINT, Some(key_digest(&renewed))), "no news");
+    world.deliveries.retry(ACCOUNT);
+    world.until_all(Delivered).await;
+    world.bell.until("the pin", || pin_of(&world) == Some(key_digest(&renewed))).await;
+    assert_eq!(world.view().proof, Some("the signed word of its client for the key"));
+    let alarms = world.alarms();
+    assert!(alarms.iter().any(|alarm| matches!(alarm, Alarm::PinMoved { .. })), "{alarms:?}");
+}
+
+#[tokio::test]
 async fn a_certificate_for_another_name_or_of_nobody_moves_nothing() {
     for is_trusted in [true, false] {
         let other = new_identity(if is_trusted { "other.example" } else { "firma.dyn.example" });

@@ -25,6 +25,7 @@ mod metrics;
 mod own_outage;
 mod recipients;
 mod refused_mail_is_kept;
+mod renewed_key;
 mod silence;
 mod udp_is_blocked;
 mod updates;

@@ -167,6 +167,8 @@ fn a_token_opens_one_thing_and_every_refusal_sounds_the_same() {
     for bad in [format!("domains=firma&token={duck}"), format!("domains=web&token={wide}"), "domains=web".to_owned()] {
         assert_eq!(ask(server.web, &format!("/update?{bad}"), None), (200, "KO".to_owned()), "{bad}");
     }
+    let reasons = server.account("firma")["devices"].to_string();
+    assert!(reasons.contains("wrong_kind"), "the owner reads why: {reasons}");
     assert_eq!(ask(server.web, &format!("/ping/{ping}"), None), (200, "OK\n".to_owned()));
     assert_eq!(ask(server.web, "/ping/pmp-nonsense", None), (404, "KO\n".to_owned()));
     let names = server.account("firma")["names"].clone();

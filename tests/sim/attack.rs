@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use pulsemx::heartbeat::datagram::{
-    BootId, Challenge, ClientBody, ClientDatagram, ClientFlags, Header, Reason, ServerDatagram,
+    BootId, Challenge, ClientBody, ClientDatagram, ClientFlags, Header, ListedAddress, Reason, ServerDatagram,
 };
 use pulsemx::heartbeat::token::Token;
 use pulsemx::liveness::LineState;
@@ -97,6 +97,38 @@ fn noise_of_any_length_means_silence() {
         let source = stranger(&mut dice);
         assert_eq!(world.inject(source, &octets), (None, 0), "round {round}");
         assert_eq!(world.inject(HOME.parse().unwrap(), &octets), (None, 0), "round {round}");
+    }
+}
+
+#[test]
+fn a_genuine_datagram_cut_short_or_made_longer_means_silence_and_whole_it_counts() {
+    let mut world = World::online(5);
+    world.run_for(3_000);
+    let newest = ClientDatagram::decode(&world.tapped.last().unwrap().octets).unwrap().header;
+    let entry = |kind| ListedAddress { kind, prefix: 64, port: 25, address: "2001:db8::5".parse().unwrap() };
+    let bodies = [
+        ClientBody::Beat,
+        ClientBody::AddressList((1..=3).map(entry).collect()),
+        ClientBody::AddressList((1..=8).map(entry).collect()),
+        ClientBody::ServerKey { digest: [9; 32], signature: [1; 64] },
+        ClientBody::Answer { cookie: [9; 16], seen: HOME.parse::<SocketAddr>().unwrap().ip(), signature: [1; 64] },
+    ];
+    let key = world.token.client_to_server();
+    for (body, ahead) in bodies.into_iter().zip(100..) {
+        let header = Header { seq: newest.seq + ahead, copy: 0, ..newest };
+        let whole = ClientDatagram { header, body }.encode(&key, None);
+        for octets in (0..whole.len()).chain(whole.len() + 1..300) {
+            let mut wrong = whole.clone();
+            wrong.resize(octets, 0);
+            assert_eq!(world.inject(HOME.parse().unwrap(), &wrong), (None, 0), "{octets} of {}", whole.len());
+            // Nor with a good tag at the end of what is left.
+            wrong.truncate(octets.saturating_sub(16));
+            let tag = key.tag(&wrong);
+            wrong.extend_from_slice(&tag);
+            let is_other_type = pulsemx::heartbeat::datagram::locator_of(&wrong).is_some();
+            assert!(is_other_type || world.inject(HOME.parse().unwrap(), &wrong) == (None, 0), "{octets}");
+        }
+        assert_eq!(world.inject(HOME.parse().unwrap(), &whole).1, 1, "{ahead}");
     }
 }
 

@@ -25,5 +25,6 @@ mod outage;
 mod paths;
 mod plain;
 mod protocol;
+mod reports;
 mod restart;
 mod world;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::TimeZone;
 use pulsemx::base::{AccountId, EndpointId, Moment, WallTime};
 use pulsemx::heartbeat::client::{Client, ClientEvent, ClientKeys, ClientSettings};
-use pulsemx::heartbeat::datagram::{ClientBody, ClientDatagram};
+use pulsemx::heartbeat::datagram::{ClientBody, ClientDatagram, ListedAddress};
 use pulsemx::heartbeat::server::path::Source;
 use pulsemx::heartbeat::server::table::BATCH_MAX;
 use pulsemx::heartbeat::server::{BeatEvent, BeatListener, OpenedBeatKey, Received, Settings, Standing, Table};
@@ -60,6 +60,9 @@ impl BeatListener for Watch {
     fn handle(&self, event: &BeatEvent) -> Standing {
         self.told.lock().unwrap().push(event.clone());
         self.board.lock().unwrap().handle_event(event, wall(event.at))
+    }
+    fn handle_addresses(&self, endpoint: EndpointId, list: &[ListedAddress]) {
+        self.board.lock().unwrap().handle_addresses(endpoint, list);
     }
     fn standing(&self, endpoint: EndpointId) -> Standing {
         self.board.lock().unwrap().standing(endpoint)

@@ -12,12 +12,12 @@ use crate::base::{AccountId, Clock, EndpointId, Moment, WallTime};
 use crate::delivery::alarm::Alarm;
 use crate::delivery::driver::{BeatSource, PinKeeper, RecipientWitness};
 use crate::delivery::flush::{Breaker, Fare, Verdicts, Wake};
-use crate::delivery::identity::{Doubt, KeyDigest, fingerprint};
+use crate::delivery::identity::{Doubt, KeyDigest, Proof, fingerprint, judge_vouched};
 use crate::delivery::outcome::later;
 use crate::delivery::route::{Leg, check_connection, check_conversation, check_line};
 use crate::delivery::schedule::TRIAL;
 use crate::delivery::settings::{AfterRefusal, Settings};
-use crate::delivery::tls::ClientTls;
+use crate::delivery::tls::{ClientTls, TlsFacts};
 use crate::delivery::view::{FlushView, StrangeKey};
 use crate::liveness::Lines;
 use crate::spool::{Hold, HoldKind, SpoolStore};
@@ -51,6 +51,8 @@ pub struct Common {
     pub witness: OnceLock<Arc<dyn RecipientWitness>>,
     /// Tells whether heartbeats come from a server; all are taken to have them until it is known.
     pub beats: OnceLock<Arc<dyn BeatSource>>,
+    /// Keys that clients vouched for since the start and that are not pinned.
+    pub vouched: Mutex<HashMap<EndpointId, KeyDigest>>,
     /// What people have to know.
     pub alarms: broadcast::Sender<Alarm>,
     /// Accounts whose view changed.
@@ -254,6 +256,20 @@ impl Common {
     #[must_use]
     pub fn has_beats(&self, endpoint: EndpointId) -> bool {
         self.beats.get().is_none_or(|source| source.has_beats(endpoint))
+    }
+
+    /// The key that the client beside a server vouches for.
+    #[must_use]
+    pub fn vouched_key(&self, endpoint: EndpointId) -> Option<KeyDigest> {
+        self.vouched.lock().unwrap_or_else(PoisonError::into_inner).get(&endpoint).copied()
+    }
+
+    /// What speaks for whoever answered in the place of a server.
+    ///
+    /// # Errors
+    /// As [`judge_vouched`].
+    pub fn judge(&self, leg: &Leg, tls: Option<&TlsFacts>) -> Result<Proof, Doubt> {
+        judge_vouched(leg.pin, self.vouched_key(leg.endpoint), tls, self.has_beats(leg.endpoint))
     }
 
     /// A number that no open connection has.

@@ -5,16 +5,18 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{BeatListener, OpenedBeatKey};
+use super::event::{BeatListener, KeyReport, OpenedBeatKey};
 use super::path::Source;
+use super::roster::PIECE;
 use super::table::{BATCH_MAX as BATCH, Counters, PlainVerdict, Received, Settings, Table, Transmit};
 use crate::base::batch::driver::{self as base_batch, send_all};
 use crate::base::{AccountId, Clock, EndpointId, Moment};
@@ -28,11 +30,17 @@ const BUFFER_OCTETS: usize = DATAGRAM_OCTETS_MAX + 1;
 
 type Inlet = base_batch::Inlet<BUFFER_OCTETS>;
 
+/// Reports of server keys on their way.
+const KEY_REPORTS_QUEUED: usize = 1_024;
+
 /// Between two looks at what the kernel dropped.
 const DROPS_EVERY: Duration = Duration::from_secs(1);
 
 /// Where the kernel counts drops of UDP sockets.
 const KERNEL_TABLES: [&str; 2] = ["/proc/net/udp", "/proc/net/udp6"];
+
+/// Pause between two pieces of a list of keys: who waits for the table gets it.
+const BETWEEN_PIECES: Duration = Duration::from_micros(50);
 
 /// Pause after a failed receive, so that a failure that stays does not burn a core.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
@@ -92,6 +100,10 @@ pub struct BeatServer {
     kernel_drops: AtomicU64,
     /// Rises with every turn of the thread.
     turns: AtomicU64,
+    /// Where reports of server keys go; without anybody they are dropped.
+    key_reports: OnceLock<mpsc::Sender<KeyReport>>,
+    /// One replacement of keys at a time.
+    replacing: Mutex<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
     clock: Clock,
 }
@@ -129,6 +141,8 @@ impl BeatServer {
             waker: Mutex::new(Some(waker)),
             kernel_drops: AtomicU64::new(0),
             turns: AtomicU64::new(0),
+            key_reports: OnceLock::new(),
+            replacing: Mutex::new(()),
             thread: Mutex::new(None),
             clock: Clock,
         });
@@ -141,13 +155,52 @@ impl BeatServer {
     }
 
     /// Replaces all keys; runs under unchanged keys go on.
+    ///
+    /// A million keys take a second or two. The table is free again after each piece of them, so that beats are answered
+    /// meanwhile; when this returns, a key that is gone is dead.
     pub fn replace_keys(&self, keys: impl IntoIterator<Item = OpenedBeatKey>) {
-        self.table().replace_keys(keys, self.clock.monotonic(), self.clock.wall());
+        let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = keys.into_iter();
+        let mut replacement = self.table().begin_replacement(keys.size_hint().0);
+        while self.table().read_piece(&mut replacement) {
+            std::thread::sleep(BETWEEN_PIECES);
+        }
+        let mut keys = keys.peekable();
+        while keys.peek().is_some() {
+            let piece: Vec<OpenedBeatKey> = keys.by_ref().take(PIECE).collect();
+            self.table().put_piece(&mut replacement, piece.into_iter(), (self.clock.monotonic(), self.clock.wall()));
+            std::thread::sleep(BETWEEN_PIECES);
+        }
+        self.table().end_replacement(replacement);
     }
 
     /// As [`Table::ask_for_renewal`].
     pub fn ask_for_renewal(&self, keys: HashSet<Locator>) {
         self.table().ask_for_renewal(keys);
+    }
+
+    /// What clients say of the keys of their mail servers, from now on; for the first who asks.
+    #[must_use]
+    pub fn key_reports(&self) -> mpsc::Receiver<KeyReport> {
+        let (sender, receiver) = mpsc::channel(KEY_REPORTS_QUEUED);
+        // Whoever comes later reads the end at once.
+        let _ = self.key_reports.set(sender);
+        receiver
+    }
+
+    /// Hands on what clients said of keys; what finds no room waits in the table.
+    fn hand_on(&self, table: &mut Table) {
+        let reports = table.key_reports();
+        if reports.is_empty() {
+            return;
+        }
+        let room = self.key_reports.get().map_or(usize::MAX, mpsc::Sender::capacity);
+        for report in reports.drain(..room.min(reports.len())) {
+            if let Some(sender) = self.key_reports.get() {
+                // Only a reader that is gone refuses: nobody else sends.
+                let _ = sender.try_send(report);
+            }
+        }
     }
 
     /// What was dropped and answered so far.
@@ -163,6 +216,7 @@ impl BeatServer {
         let (answer, is_moving) = {
             let mut table = self.table();
             let answer = table.handle_datagram(octets, source, now, &*self.listener);
+            self.hand_on(&mut table);
             (answer, table.poll_timeout().is_some())
         };
         if is_moving {
@@ -260,7 +314,11 @@ impl BeatServer {
                     continue;
                 }
                 let batch = batch(inlet, index);
-                self.table().handle_batch(&batch, now, &*self.listener, &mut out);
+                {
+                    let mut table = self.table();
+                    table.handle_batch(&batch, now, &*self.listener, &mut out);
+                    self.hand_on(&mut table);
+                }
                 self.send_all(&mut out);
             }
             if due.is_some_and(|due| due <= now.0) {

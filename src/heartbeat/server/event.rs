@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::account::{BeatKeyRecord, Endpoint, SealError, SealKey};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
-use crate::heartbeat::datagram::{Locator, ReplyState};
+use crate::heartbeat::datagram::{ListedAddress, Locator, ReplyState, server_key_is_signed};
 use crate::heartbeat::tag::MacKey;
 
 /// Something that a genuine, fresh datagram said. Replays, forgeries and unproven sources never become one.
@@ -56,6 +56,34 @@ pub enum BeatKind {
         /// How long it expects to be away.
         absence: Option<Duration>,
     },
+    /// Never of a datagram: a router's update that spoke for the line has run out.
+    RanOut,
+}
+
+/// A client says which key its mail server shows ([`ClientBody::ServerKey`]): its tag is good, it is no replay and newer
+/// than all else of its run. Whether the token signed it is left open, since that is dear and most often not needed.
+///
+/// [`ClientBody::ServerKey`]: crate::heartbeat::datagram::ClientBody::ServerKey
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyReport {
+    /// Which server.
+    pub endpoint: EndpointId,
+    /// Whose server.
+    pub account: AccountId,
+    /// Of the token.
+    pub locator: Locator,
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub digest: [u8; 32],
+    pub(super) octets: Vec<u8>,
+    pub(super) move_key: [u8; 32],
+}
+
+impl KeyReport {
+    /// Whether the holder of the whole token says so: a reader of our tables does not have that key. Takes 58 µs.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        server_key_is_signed(&self.octets, &self.move_key)
+    }
 }
 
 /// What a reply says of the line.
@@ -80,6 +108,12 @@ pub trait BeatListener: Send + Sync {
     /// The kernel dropped so many datagrams for the heartbeat sockets, while so many were received.
     fn handle_drops(&self, dropped: u64, received: u64) {
         let _ = (dropped, received);
+    }
+    /// The client says where the machines beside it are ([`ClientBody::AddressList`]); comes after the beat it is.
+    ///
+    /// [`ClientBody::AddressList`]: crate::heartbeat::datagram::ClientBody::AddressList
+    fn handle_addresses(&self, endpoint: EndpointId, list: &[ListedAddress]) {
+        let _ = (endpoint, list);
     }
     /// How the line stands, for replies to datagrams that change nothing.
     fn standing(&self, endpoint: EndpointId) -> Standing;

@@ -11,5 +11,5 @@ mod limit;
 mod roster;
 
 pub use driver::{BeatServer, BindError, bind};
-pub use event::{BeatEvent, BeatKind, BeatListener, OpenedBeatKey, Standing};
+pub use event::{BeatEvent, BeatKind, BeatListener, KeyReport, OpenedBeatKey, Standing};
 pub use table::{Counters, PlainVerdict, Received, Settings, Table};

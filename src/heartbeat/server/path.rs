@@ -101,6 +101,8 @@ pub(super) struct ReplyFacts {
     pub(super) ordered: Duration,
     pub(super) base: Moment,
     pub(super) loss: u8,
+    /// No later datagram of this run was seen before: what it carries is not older than what is known.
+    pub(super) is_newest: bool,
 }
 
 /// What a datagram said, in order: three things at most, so that a beat needs no memory of its own.

@@ -1,6 +1,6 @@
 //! Keeps a million keys and paths small and near: flat lists found by one index, rare things in side tables.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -59,6 +59,19 @@ pub(super) struct Roster {
 
 /// The first path of an endpoint, and which of its two is meant: 0 or 1.
 pub(super) type PathName = (u32, u8);
+
+/// Keys taken over, or looked at, while beats wait: a millisecond or two.
+pub(super) const PIECE: usize = 4_096;
+
+/// Keys that are being replaced ([`Roster::begin_replacement`]).
+pub(super) struct Replacement {
+    is_kept: Vec<bool>,
+    by_endpoint: HashMap<EndpointId, u32>,
+    /// Places of keys that were read.
+    read: usize,
+    /// Paths whose key speaks for another one now.
+    left: HashSet<u32>,
+}
 
 /// A key that is valid now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -266,41 +279,79 @@ impl Roster {
         }
     }
 
-    /// As [`Table::replace_keys`](super::Table::replace_keys).
-    pub(super) fn replace_keys(&mut self, keys: impl Iterator<Item = OpenedBeatKey>, now: Moment, wall: WallTime) {
-        self.reserve(keys.size_hint().0);
-        let mut is_kept = vec![false; self.names.len()];
-        let mut by_endpoint: HashMap<EndpointId, u32> = HashMap::with_capacity(keys.size_hint().0);
-        by_endpoint.extend(self.taken_keys().map(|(_, name)| (self.ids(name.path()).1, name.path())));
+    /// Begins to put other keys in the place of those that are known, in pieces, so that beats are answered in between.
+    pub(super) fn begin_replacement(&mut self, keys: usize) -> Replacement {
+        self.make_room(keys);
+        Replacement {
+            is_kept: vec![false; self.names.len()],
+            by_endpoint: HashMap::new(),
+            read: 0,
+            left: HashSet::new(),
+        }
+    }
+
+    /// Reads whose the known keys are, [`PIECE`] at a time; false once all are read.
+    pub(super) fn read_piece(&self, replacement: &mut Replacement) -> bool {
+        let Some(piece) = self.names.get(replacement.read..) else { return false };
+        let taken = piece.iter().take(PIECE).filter(|name| name.path() != NO_PATH);
+        replacement.by_endpoint.extend(taken.map(|name| (self.ids(name.path()).1, name.path())));
+        replacement.read += PIECE;
+        replacement.read < self.names.len()
+    }
+
+    /// Takes over some keys.
+    pub(super) fn put_piece(
+        &mut self,
+        replacement: &mut Replacement,
+        keys: impl Iterator<Item = OpenedBeatKey>,
+        (now, wall): (Moment, WallTime),
+    ) {
         for opened in keys {
             let from_row = opened.expires_at.map(|at| now + (at - wall).to_std().unwrap_or(Duration::ZERO));
-            let path = match by_endpoint.get(&opened.endpoint) {
+            let path = match replacement.by_endpoint.get(&opened.endpoint) {
                 Some(path) => *path,
                 None => self.add_path(&opened),
             };
-            by_endpoint.insert(opened.endpoint, path);
+            replacement.by_endpoint.insert(opened.endpoint, path);
             let known = self.place_of(opened.locator);
-            let kept = known.filter(|key| self.name(*key).is_some_and(|name| name.path() == path));
+            let old_path = known.and_then(|key| self.name(key)).map(|name| name.path());
+            replacement.left.extend(old_path.filter(|old| *old != path));
+            let kept = known.filter(|_| old_path == Some(path));
             let end = match (from_row, kept.and_then(|key| self.end(key))) {
                 (Some(row), Some(kept)) => Some(row.min(kept)),
                 (row, _) => row,
             };
             let key = self.put_key(known, opened, path);
             self.set_end(key, end);
-            if is_kept.len() <= at(key) {
-                is_kept.resize(at(key) + 1, false);
+            if replacement.is_kept.len() <= at(key) {
+                replacement.is_kept.resize(at(key) + 1, false);
             }
-            if let Some(is_kept) = is_kept.get_mut(at(key)) {
+            if let Some(is_kept) = replacement.is_kept.get_mut(at(key)) {
                 *is_kept = true;
             }
         }
-        self.drop_keys_except(&is_kept);
-        self.drop_paths_without_keys();
-        self.close_runs_without_keys();
+    }
+
+    /// Drops what is not among the new keys.
+    pub(super) fn end_replacement(&mut self, replacement: Replacement) {
+        let mut left = replacement.left;
+        left.extend(self.drop_keys_except(&replacement.is_kept));
+        if !left.is_empty() {
+            self.drop_paths_without_keys(&left);
+            self.close_runs_without_keys(&left);
+        }
     }
 
     fn taken_keys(&self) -> impl Iterator<Item = (u32, Name)> + '_ {
         (0u32..).zip(self.names.iter().copied()).filter(|(_, name)| name.path() != NO_PATH)
+    }
+
+    /// Room for so many in all; when more come by and by not for each one anew.
+    fn make_room(&mut self, keys: usize) {
+        let is_first = self.names.is_empty();
+        if is_first || keys > self.mac_keys.capacity() {
+            self.reserve(if is_first { keys } else { keys + keys / 16 + 8 });
+        }
     }
 
     /// Makes room for so many in all. Lists of keys are copied and wiped, never moved and left behind.
@@ -367,9 +418,11 @@ impl Roster {
         key
     }
 
-    fn drop_keys_except(&mut self, is_kept: &[bool]) {
+    /// The paths that lost a key by it.
+    fn drop_keys_except(&mut self, is_kept: &[bool]) -> Vec<u32> {
         let gone: Vec<(u32, Name)> =
             self.taken_keys().filter(|(key, _)| !is_kept.get(at(*key)).copied().unwrap_or(false)).collect();
+        let left = gone.iter().map(|(_, name)| name.path()).collect();
         for (key, name) in gone {
             let names = &self.names;
             let locator_at = |key: u32| names.get(at(key)).map_or(0, |name| number(name.locator));
@@ -382,23 +435,18 @@ impl Roster {
             }
             self.vacant_keys.push(key);
         }
+        left
     }
 
-    fn drop_paths_without_keys(&mut self) {
-        let mut is_gone = vec![true; self.paths.len()];
-        for place in self.taken_keys().map(|(_, name)| name.path()).chain(self.vacant_paths.iter().copied()) {
-            if let Some(is_gone) = is_gone.get_mut(at(place)) {
-                *is_gone = false;
-            }
-        }
-        self.second_of.retain(|first, second| {
-            let is_kept = !is_gone.get(at(*first)).copied().unwrap_or(true);
-            if let Some(is_gone) = is_gone.get_mut(at(*second)).filter(|_| is_kept) {
-                *is_gone = false;
-            }
-            is_kept
+    /// Of the paths that lost a key, and their second ones, those without any go.
+    fn drop_paths_without_keys(&mut self, left: &HashSet<u32>) {
+        let mut gone = left.clone();
+        self.taken_keys().for_each(|(_, name)| {
+            gone.remove(&name.path());
         });
-        for (place, _) in (0u32..).zip(is_gone).filter(|(_, is_gone)| *is_gone) {
+        let gone: std::collections::BTreeSet<u32> = gone.into_iter().collect();
+        let seconds: Vec<u32> = gone.iter().filter_map(|first| self.second_of.remove(first)).collect();
+        for place in gone.into_iter().chain(seconds) {
             if let Some(row) = self.paths.get_mut(at(place)) {
                 *row = path::Packed::VACANT;
             }
@@ -408,19 +456,22 @@ impl Roster {
         }
     }
 
-    fn close_runs_without_keys(&mut self) {
-        let first_of: HashMap<u32, u32> = self.second_of.iter().map(|(first, second)| (*second, *first)).collect();
-        let first = |place: u32| if first_of.is_empty() { place } else { *first_of.get(&place).unwrap_or(&place) };
-        for (place, row) in (0u32..).zip(&mut self.paths) {
-            let owner = first(place);
-            let has_key = |key: u32| self.names.get(at(key)).is_some_and(|name| name.path() == owner);
-            if row.key_in_use().is_some_and(|key| !has_key(key)) {
-                row.close();
+    /// A run under a key that is gone is over.
+    fn close_runs_without_keys(&mut self, left: &HashSet<u32>) {
+        let owners: std::collections::BTreeSet<u32> = left.iter().copied().collect();
+        for owner in owners {
+            for place in std::iter::once(owner).chain(self.second_of.get(&owner).copied()) {
+                let has_key = |key: u32| self.names.get(at(key)).is_some_and(|name| name.path() == owner);
+                if let Some(row) = self.paths.get_mut(at(place))
+                    && row.key_in_use().is_some_and(|key| !has_key(key))
+                {
+                    row.close();
+                }
+                if let Some(mut path) = self.unusual.remove(&place) {
+                    path.close_unless(|locator| self.find(locator).is_some_and(|found| found.path == owner));
+                    self.store(place, path);
+                }
             }
-        }
-        for (place, mut path) in std::mem::take(&mut self.unusual) {
-            path.close_unless(|locator| self.find(locator).is_some_and(|found| found.path == first(place)));
-            self.store(place, path);
         }
     }
 }
@@ -459,7 +510,12 @@ mod tests {
     }
 
     fn replace(roster: &mut Roster, keys: &[OpenedBeatKey]) {
-        roster.replace_keys(keys.iter().cloned(), NOW, WallTime::UNIX_EPOCH);
+        let mut replacement = roster.begin_replacement(keys.len());
+        while roster.read_piece(&mut replacement) {}
+        for piece in keys.chunks(PIECE) {
+            roster.put_piece(&mut replacement, piece.iter().cloned(), (NOW, WallTime::UNIX_EPOCH));
+        }
+        roster.end_replacement(replacement);
     }
 
     fn holds(roster: &Roster, key: &OpenedBeatKey) -> bool {

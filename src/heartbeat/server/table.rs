@@ -5,15 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::cookie::{Asked, Clockwork};
-use super::event::{BeatEvent, BeatKind, BeatListener, OpenedBeatKey, Standing};
+use super::event::{BeatEvent, BeatKind, BeatListener, KeyReport, OpenedBeatKey, Standing};
 use super::flood::{LoudSources, SignatureBudget};
 use super::limit::ChallengeLimit;
 use super::path::{Answer, Elapsed, Genuine, Outcome, PlainOutcome, ReplyFacts, Run, Source};
-use super::roster::{Found, PathName, Roster};
+use super::roster::{Found, PathName, Replacement, Roster};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::heartbeat::datagram::{
-    self, Challenge, ClientBody, ClientDatagram, Header, Locator, Reason, Reply, ReplyFlags, SHORT_OCTETS,
-    ServerDatagram, centiseconds,
+    self, Challenge, ClientBody, ClientDatagram, Header, ListedAddress, Locator, Reason, Reply, ReplyFlags,
+    SHORT_OCTETS, ServerDatagram, centiseconds,
 };
 
 /// How long an old key stays good after the first opening under a newer one.
@@ -26,6 +26,10 @@ pub const BATCH_MAX: usize = 64;
 const CALM_FROM_PERCENT: u64 = 1;
 /// For how long after that.
 const CALM_FOR: Duration = Duration::from_secs(20);
+
+/// Reports of server keys that wait to be taken. Beyond these the beat counts and the reply is left out, so that the
+/// client says it again.
+pub const KEY_REPORTS_MAX: usize = 1_024;
 
 /// What the operator chose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,6 +131,9 @@ pub struct Table {
     events: Vec<BeatEvent>,
     standings: Vec<Standing>,
     pending: Vec<Pending>,
+    /// Address lists of the batch.
+    lists: Vec<(EndpointId, Vec<ListedAddress>)>,
+    key_reports: Vec<KeyReport>,
 }
 
 impl std::fmt::Debug for Table {
@@ -158,7 +165,14 @@ impl Table {
             events: Vec::new(),
             standings: Vec::new(),
             pending: Vec::new(),
+            lists: Vec::new(),
+            key_reports: Vec::new(),
         }
+    }
+
+    /// The reports of server keys that wait; who takes them leaves room for new ones.
+    pub fn key_reports(&mut self) -> &mut Vec<KeyReport> {
+        &mut self.key_reports
     }
 
     /// What happened so far.
@@ -170,7 +184,36 @@ impl Table {
     /// Replaces all keys. Runs under keys that stay are kept, also their proven addresses, which may be newer than
     /// the stored ones; a key that is gone is dead at once.
     pub fn replace_keys(&mut self, keys: impl IntoIterator<Item = OpenedBeatKey>, now: Moment, wall: WallTime) {
-        self.roster.replace_keys(keys.into_iter(), now, wall);
+        let keys = keys.into_iter();
+        let mut replacement = self.begin_replacement(keys.size_hint().0);
+        while self.roster.read_piece(&mut replacement) {}
+        self.roster.put_piece(&mut replacement, keys, (now, wall));
+        self.end_replacement(replacement);
+    }
+
+    /// As [`replace_keys`](Self::replace_keys) in pieces; one replacement at a time.
+    pub(super) fn begin_replacement(&mut self, keys: usize) -> Replacement {
+        self.roster.begin_replacement(keys)
+    }
+
+    /// Reads a piece of what is known; false once all is read.
+    pub(super) fn read_piece(&self, replacement: &mut Replacement) -> bool {
+        self.roster.read_piece(replacement)
+    }
+
+    /// Takes over a piece of the new keys.
+    pub(super) fn put_piece(
+        &mut self,
+        replacement: &mut Replacement,
+        keys: impl Iterator<Item = OpenedBeatKey>,
+        now: (Moment, WallTime),
+    ) {
+        self.roster.put_piece(replacement, keys, now);
+    }
+
+    /// What is not among the new keys is dead from now on.
+    pub(super) fn end_replacement(&mut self, replacement: Replacement) {
+        self.roster.end_replacement(replacement);
     }
 
     /// The keys whose clients are asked, by MORE, to exchange their token over HTTPS.
@@ -305,7 +348,7 @@ impl Table {
         let (datagram, signatures) = (&datagram, &self.signatures);
         let genuine =
             Genuine { datagram, octets, move_key: &move_key, source, now, clockwork, interval, is_reserve, signatures };
-        let Some((outcome, is_moving)) =
+        let Some((mut outcome, is_moving)) =
             self.roster.with_path(name, now, |path| (path.handle(&genuine), path.poll_timeout().is_some()))
         else {
             return;
@@ -313,7 +356,43 @@ impl Table {
         if is_moving {
             self.note_move(name);
         }
-        self.queue(found, outcome, datagram.header, source, now);
+        let header = datagram.header;
+        if matches!(datagram.body, ClientBody::AddressList(_) | ClientBody::ServerKey { .. }) {
+            self.take_report(found, datagram, (octets, &move_key), &mut outcome);
+        }
+        self.queue(found, outcome, header, source, now);
+    }
+
+    /// What a beat carries beside itself: of effect only if the beat counts and nothing newer of its run was seen, so
+    /// that no datagram that was held back brings old things again.
+    fn take_report(
+        &mut self,
+        found: Found,
+        datagram: &ClientDatagram,
+        (octets, move_key): (&[u8], &[u8; 32]),
+        outcome: &mut Outcome,
+    ) {
+        let is_beat = outcome.events.into_iter().any(|kind| matches!(kind, BeatKind::Beat { .. }));
+        let is_newest = matches!(outcome.answer, Answer::Reply(facts) if facts.is_newest);
+        if !is_beat || !is_newest {
+            return;
+        }
+        let (account, endpoint) = self.roster.ids(found.path);
+        match &datagram.body {
+            ClientBody::AddressList(list) => self.lists.push((endpoint, list.clone())),
+            ClientBody::ServerKey { .. } if self.key_reports.len() >= KEY_REPORTS_MAX => {
+                outcome.answer = Answer::Silence;
+            }
+            ClientBody::ServerKey { digest, .. } => self.key_reports.push(KeyReport {
+                endpoint,
+                account,
+                locator: datagram.header.locator,
+                digest: *digest,
+                octets: octets.to_vec(),
+                move_key: *move_key,
+            }),
+            ClientBody::Beat | ClientBody::Answer { .. } => {}
+        }
     }
 
     /// Whether this path is the second and the first is at home in the family of the source (docs/PROTOCOL.md §5).
@@ -351,7 +430,8 @@ impl Table {
                 Some(Elapsed::Check { run, source, path }) => {
                     self.counters.challenged += 1;
                     let about = About { run, path, seq: 0, reason: Reason::OldAddress, wants_signature: false };
-                    out.extend(self.write_challenge(&about, source, now));
+                    let key = self.roster.find(run.locator).map(|found| found.key);
+                    out.extend(key.and_then(|key| self.write_challenge(&about, key, source, now)));
                 }
                 Some(Elapsed::Moved { header, source, outcome }) => {
                     let Some(found) = self.roster.find(header.locator) else { continue };
@@ -382,7 +462,7 @@ impl Table {
                     tracing::info!(%account, %endpoint, "goodbye");
                     self.roster.end_other_path((found.path, path), now);
                 }
-                BeatKind::Beat { .. } => {}
+                BeatKind::Beat { .. } | BeatKind::RanOut => {}
             }
             self.events.push(BeatEvent { endpoint, account, path, at: now, kind });
         }
@@ -396,6 +476,9 @@ impl Table {
         self.standings.clear();
         listener.handle_all(&self.events, &mut self.standings);
         self.events.clear();
+        for (endpoint, list) in self.lists.drain(..) {
+            listener.handle_addresses(endpoint, &list);
+        }
         let mut pending = std::mem::take(&mut self.pending);
         for pending in pending.drain(..) {
             let standing = pending.last_event.and_then(|at| self.standings.get(at).copied());
@@ -417,7 +500,7 @@ impl Table {
             Answer::Challenge { reason, wants_signature } if self.limit.admits(source.address(), run, now) => {
                 self.counters.challenged += 1;
                 let about = About { run, path: header.path, seq: header.seq, reason, wants_signature };
-                self.write_challenge(&about, source, now)
+                self.write_challenge(&about, pending.found.key, source, now)
             }
             Answer::Silence | Answer::Challenge { .. } => {
                 self.counters.silent += 1;
@@ -426,12 +509,12 @@ impl Table {
             Answer::Reply(facts) => {
                 self.counters.replied += 1;
                 let standing = standing.unwrap_or_else(|| listener.standing(self.roster.ids(pending.found.path).1));
-                self.write_reply(header, source, facts, standing, (now, wall))
+                self.write_reply(pending, facts, standing, (now, wall))
             }
         }
     }
 
-    fn write_challenge(&self, about: &About, source: Source, now: Moment) -> Option<Transmit> {
+    fn write_challenge(&self, about: &About, key: u32, source: Source, now: Moment) -> Option<Transmit> {
         let About { run, path, seq, reason, wants_signature } = *about;
         let server_time = self.clockwork.server_time(now);
         let asked = Asked { run, source: source.address(), server_time, path };
@@ -444,17 +527,17 @@ impl Table {
             server_time,
             cookie: self.clockwork.cookie(&asked, reason, now),
         };
-        self.seal(ServerDatagram::Challenge(challenge), run, source)
+        self.seal(ServerDatagram::Challenge(challenge), run, key, source)
     }
 
     fn write_reply(
         &self,
-        header: &Header,
-        source: Source,
+        pending: &Pending,
         facts: ReplyFacts,
         standing: Standing,
         (now, wall): (Moment, WallTime),
     ) -> Option<Transmit> {
+        let (header, source) = (&pending.header, pending.source);
         let run = Run { locator: header.locator, boot: header.boot };
         let reply = Reply {
             seq: header.seq,
@@ -473,11 +556,12 @@ impl Table {
             endpoint_index: 255,
             neutralised_after_cs: centiseconds(standing.neutralised_after),
         };
-        self.seal(ServerDatagram::Reply(reply), run, source)
+        self.seal(ServerDatagram::Reply(reply), run, pending.found.key, source)
     }
 
-    fn seal(&self, datagram: ServerDatagram, run: Run, source: Source) -> Option<Transmit> {
-        let keys = self.roster.mac_keys(self.roster.find(run.locator)?.key)?;
+    /// `key` is that of the run.
+    fn seal(&self, datagram: ServerDatagram, run: Run, key: u32, source: Source) -> Option<Transmit> {
+        let keys = self.roster.mac_keys(key)?;
         let octets = datagram.encode(&keys.s2c, run.boot, run.locator);
         Some(Transmit { socket: source.socket, to: source.peer, octets })
     }

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Beat, Settings};
-use crate::base::Moment;
+use crate::base::{Moment, WallTime};
 use crate::liveness::guard::{LaneMark, Network};
-use crate::liveness::view::HeardAt;
+use crate::liveness::view::{FamilyView, HeardAt};
 
 /// How far the silence of a path has gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Lane {
     pub(super) address: Option<IpAddr>,
     /// Whether the address is only that of before our own start.
     pub(super) is_stored: bool,
+    /// Since when it is heard there, seconds since 1970; 0 while it was not since our own start.
+    pub(super) proven_s: u32,
     /// Silence is counted from here.
     pub(super) counted_from: Moment,
     pub(super) interval: Duration,
@@ -38,7 +40,16 @@ pub(super) struct Lane {
 impl Lane {
     /// A path that has a full window from `now` to be heard in.
     pub(super) const fn waiting(path: u8, stored: Option<IpAddr>, interval: Duration, now: Moment) -> Self {
-        Self { path, address: stored, is_stored: true, counted_from: now, interval, last: None, silence: Silence::None }
+        Self {
+            path,
+            address: stored,
+            is_stored: true,
+            proven_s: 0,
+            counted_from: now,
+            interval,
+            last: None,
+            silence: Silence::None,
+        }
     }
 
     /// When it becomes silent.
@@ -70,7 +81,7 @@ impl Lane {
     }
 
     /// A newer beat came.
-    pub(super) fn hear(&mut self, beat: &Beat) {
+    pub(super) fn hear(&mut self, beat: &Beat, wall: WallTime) {
         self.counted_from = self.counted_from.max(beat.base);
         self.interval = beat.interval;
         self.last = Some(*beat);
@@ -78,10 +89,16 @@ impl Lane {
             self.silence = Silence::Missed;
         }
         self.set_address(beat.address);
+        if self.proven_s == 0 {
+            self.proven_s = u32::try_from(wall.timestamp()).unwrap_or(0);
+        }
     }
 
     /// The address was proven.
-    pub(super) const fn set_address(&mut self, address: IpAddr) {
+    pub(super) fn set_address(&mut self, address: IpAddr) {
+        if self.address != Some(address) {
+            self.proven_s = 0;
+        }
         self.address = Some(address);
         self.is_stored = false;
     }
@@ -117,6 +134,20 @@ impl Lane {
     pub(super) fn mark(&self, settings: &Settings) -> LaneMark {
         let is_quick = self.last.is_some() && settings.suspicion(self.interval) < settings.window(settings.interval);
         LaneMark { network: Network::of(self.address), is_silent: self.is_silent(), is_quick }
+    }
+
+    /// How its family stands.
+    pub(super) fn family(&self, settings: &Settings, now: Moment) -> Option<FamilyView> {
+        let is_heard = !self.is_stored && self.last.is_some();
+        Some(FamilyView {
+            address: self.address?,
+            path: self.path,
+            proven_since: WallTime::from_timestamp(i64::from(self.proven_s), 0).filter(|_| self.proven_s > 0),
+            silent_for: is_heard.then(|| now.since(self.counted_from)),
+            goes_after: settings.window(self.interval),
+            loss_percent: self.last.filter(|_| is_heard).map(|last| last.loss_percent),
+            mail_host: None,
+        })
     }
 
     /// For the other rooms.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::lane::{Lane, Silence};
 use super::{Beat, Machine, Phase, Settings};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
+use crate::liveness::damping::Damping;
 use crate::liveness::recent::Recent;
 use crate::liveness::transition::{LineState, WatchedEndpoint};
 
@@ -45,6 +46,7 @@ pub(in crate::liveness) struct Packed {
     counted_from: u32,
     recent: [u32; 2],
     address_v4: [u8; 4],
+    proven_s: u32,
     /// By how much the newest beat arrived later than it was due, as the wall clock shows it.
     last_at_after_ms: i16,
     interval: u16,
@@ -66,8 +68,8 @@ pub(in crate::liveness) enum Kept {
     Packed,
     /// Here, with an IPv6 address in its own list.
     PackedV6,
-    /// Here, with its paths in their own list, and the IPv6 address of the main one too if there is one.
-    PackedPaths,
+    /// Here, with some of what few lines have in lists of its own.
+    PackedApart,
     /// As a whole machine elsewhere.
     Whole,
 }
@@ -107,6 +109,7 @@ impl Packed {
         counted_from: 0,
         recent: [0; 2],
         address_v4: [0; 4],
+        proven_s: 0,
         last_at_after_ms: 0,
         interval: 0,
         recent_before_ms: 0,
@@ -124,6 +127,8 @@ pub(in crate::liveness) struct Apart {
     pub(in crate::liveness) v6: Option<IpAddr>,
     /// Of a line with two paths, or whose only path is the second.
     pub(in crate::liveness) paths: Option<PackedPaths>,
+    /// Of a line that changed its state a moment ago.
+    pub(in crate::liveness) damping: Option<Damping>,
 }
 
 /// The second path of a line, and which is which.
@@ -131,6 +136,7 @@ pub(in crate::liveness) struct Apart {
 pub(in crate::liveness) struct PackedPaths {
     address: [u8; 16],
     counted_from: u32,
+    proven_s: u32,
     interval: u16,
     loss_half_percent: u8,
     flags: u8,
@@ -148,7 +154,14 @@ impl PackedPaths {
     fn pack(main: &Lane, second: Option<&Lane>, epoch: Epoch) -> Option<Self> {
         let flags = flag(MAIN_IS_PATH_1, main.path == 1) | flag(MAIN_IS_STORED, main.is_stored);
         let Some(second) = second else {
-            return Some(Self { address: [0; 16], counted_from: 0, interval: 0, loss_half_percent: 0, flags });
+            return Some(Self {
+                address: [0; 16],
+                counted_from: 0,
+                proven_s: 0,
+                interval: 0,
+                loss_half_percent: 0,
+                flags,
+            });
         };
         if !is_plain(second) {
             return None;
@@ -157,6 +170,7 @@ impl PackedPaths {
         Some(Self {
             address: second.address.map_or([0; 16], address_octets),
             counted_from: epoch.offset(second.counted_from)?,
+            proven_s: second.proven_s,
             interval,
             loss_half_percent: pack_loss(second),
             flags: flags
@@ -182,6 +196,7 @@ impl PackedPaths {
             self.has(SECOND_HAS_LAST).then_some((self.loss_half_percent, mail_ok)),
         );
         second.is_stored = self.has(SECOND_IS_STORED);
+        second.proven_s = self.proven_s;
         self.has(HAS_SECOND).then_some(second)
     }
 }
@@ -218,7 +233,7 @@ fn lane(
         mail_ok,
         loss_percent: f32::from(loss_half_percent) / 2.0,
     });
-    Lane { path, address, is_stored: false, counted_from, interval, last, silence: Silence::None }
+    Lane { path, address, is_stored: false, proven_s: 0, counted_from, interval, last, silence: Silence::None }
 }
 
 impl Machine {
@@ -239,7 +254,7 @@ impl Machine {
             recent_base,
             stored_interval: (stored_interval, None),
             no_data_since: None,
-            damping: None,
+            damping,
             outputs,
         } = self
         else {
@@ -274,6 +289,7 @@ impl Machine {
             counted_from: epoch.offset(main.counted_from)?,
             recent: halves(if recent_before.is_some() { recent.0 } else { 0 }),
             address_v4,
+            proven_s: main.proven_s,
             last_at_after_ms: i16::try_from(last_at_after).ok()?,
             interval,
             recent_before_ms: recent_before.unwrap_or(0),
@@ -287,20 +303,20 @@ impl Machine {
                 | flag(MAIL_OK, *mail_ok == Some(true))
                 | flag(HAS_RECENT, recent_before.is_some())
                 | flag(LONG_INTERVAL, is_long),
-            kept: match (v6, paths) {
-                (None, None) => Kept::Packed,
-                (Some(_), None) => Kept::PackedV6,
-                (_, Some(_)) => Kept::PackedPaths,
+            kept: match (v6, paths, damping) {
+                (None, None, None) => Kept::Packed,
+                (Some(_), None, None) => Kept::PackedV6,
+                (_, Some(_), _) | (_, _, Some(_)) => Kept::PackedApart,
             },
         };
-        Some((packed, Apart { v6, paths }))
+        Some((packed, Apart { v6, paths, damping: damping.as_deref().copied() }))
     }
 
     /// The whole line again. Times of day are exact to the millisecond.
     pub(in crate::liveness) fn unpack(
         settings: Settings,
         packed: &Packed,
-        Apart { v6, paths }: Apart,
+        Apart { v6, paths, damping }: Apart,
         epoch: Epoch,
     ) -> Self {
         let (phase, state) = match packed.phase {
@@ -319,6 +335,7 @@ impl Machine {
         let heard = packed.has(HAS_LAST).then_some((packed.loss_half_percent, mail_ok));
         let mut main = lane(path, address, counted_from, interval, heard);
         main.is_stored = paths.map_or(!packed.has(HAS_LAST_AT), |paths| paths.has(MAIN_IS_STORED));
+        main.proven_s = packed.proven_s;
         let second = paths.and_then(|paths| paths.second(mail_ok, epoch));
         let anchor = anchor(&main, second.as_ref());
         let last_at_ms = epoch.wall_ms(anchor).saturating_add(i64::from(packed.last_at_after_ms));
@@ -342,7 +359,7 @@ impl Machine {
                 .then(|| anchor - Duration::from_millis(u64::from(packed.recent_before_ms))),
             stored_interval: (interval, None),
             no_data_since: None,
-            damping: None,
+            damping: damping.map(Box::new),
             outputs: VecDeque::new(),
         }
     }

@@ -112,9 +112,8 @@ impl Updates {
             directory.served(&name).map(|served| served.account.id)
         })?;
         let now = self.clock.monotonic();
-        let mut inner = self.inner();
-        let is_new = inner.ledger.note(request.clone());
-        (is_new && inner.refusals.take(request.account, now)).then_some(request)
+        let is_new = self.show(request.clone());
+        (is_new && self.inner().refusals.take(request.account, now)).then_some(request)
     }
 
     /// One word for each name of a request with a good token.
@@ -250,7 +249,7 @@ impl Updates {
         let reason = outcome.reason.unwrap_or(Reason::NoHostGiven);
         let device = format!("token {}", token.id);
         let request = self.request(token.account, device, asked, hosts, &outcome.words, reason);
-        if self.inner().ledger.note(request.clone()) {
+        if self.show(request.clone()) {
             // A full queue costs a line on a page after the next restart.
             let _ = self.notes.try_send(Note::Known(request));
         }
@@ -330,7 +329,13 @@ impl Updates {
     ) -> Option<(Word, HostName)> {
         let now = self.clock.wall();
         let token = self.inner().ledger.token(secret, now).cloned()?;
-        let only = token.host.clone().filter(|_| token.kind == kind)?;
+        let Some(only) = token.host.clone().filter(|_| token.kind == kind) else {
+            // The device reads that its token is unknown; its owner reads why.
+            let reason = Some(Reason::WrongKind);
+            let outcome = Outcome { words: vec![Word::BadAuth], reason, ..Outcome::default() };
+            self.note(&token, asked, domains.unwrap_or_default(), &outcome);
+            return None;
+        };
         self.directory.load().account(token.account)?;
         let mut outcome = Outcome::default();
         if domains.is_none_or(|domains| names(domains, &only)) {

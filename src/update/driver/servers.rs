@@ -126,6 +126,7 @@ impl Updates {
                 _ = ticks.tick() => {}
             }
             self.yield_to_beats().await;
+            self.let_run_out();
             let calls = self.inner().plan.poll(self.clock.monotonic(), self.places.available_permits());
             for target in calls {
                 let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { break };
@@ -135,6 +136,17 @@ impl Updates {
                     drop(place);
                 });
             }
+        }
+    }
+
+    /// An update that has run out vouches for no address from this moment on.
+    fn let_run_out(&self) {
+        let now = self.clock.monotonic();
+        // Told under the lock: an update that comes now is told after it.
+        let mut inner = self.inner();
+        for (endpoint, account) in inner.plan.take_run_out(now) {
+            tracing::info!(%account, %endpoint, "the last update has run out");
+            self.beats.handle(&BeatEvent { endpoint, account, path: 0, at: now, kind: BeatKind::RanOut });
         }
     }
 

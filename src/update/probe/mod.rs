@@ -58,6 +58,8 @@ struct Entry {
     greeted: Option<(SocketAddr, Moment)>,
     /// The last beat before the server was called: of a client that is to be forgotten.
     beat_before: Option<Moment>,
+    /// It was told that the update has run out.
+    is_told: bool,
 }
 
 impl Entry {
@@ -110,7 +112,10 @@ impl ProbePlan {
         }
         let known = self.entries.get(&endpoint);
         let (greeted, beat_before) = known.map_or((None, None), |known| (known.greeted, known.beat_before));
-        self.entries.insert(endpoint, Entry { account, targets, updated_at: now, expiry, greeted, beat_before });
+        self.entries.insert(
+            endpoint,
+            Entry { account, targets, updated_at: now, expiry, greeted, beat_before, is_told: false },
+        );
     }
 
     /// A beat that came before the server was called says nothing of now.
@@ -141,6 +146,16 @@ impl ProbePlan {
     /// The servers that are called at this address.
     pub fn servers_at(&self, target: SocketAddr) -> impl Iterator<Item = EndpointId> + '_ {
         self.entries.iter().filter(move |(_, entry)| entry.targets.contains(&target)).map(|(endpoint, _)| *endpoint)
+    }
+
+    /// The servers whose update has run out since the last look.
+    pub fn take_run_out(&mut self, now: Moment) -> Vec<(EndpointId, AccountId)> {
+        let over = self.entries.iter_mut().filter(|(_, entry)| !entry.is_told && entry.has_run_out(now));
+        over.map(|(endpoint, entry)| {
+            entry.is_told = true;
+            (*endpoint, entry.account)
+        })
+        .collect()
     }
 
     /// Every server that is called.

@@ -14,7 +14,7 @@ use crate::delivery::board::Common;
 use crate::delivery::connection::{Attempt, Connection, Ledger, Offer};
 use crate::delivery::flush::contact::{Contact, FirstContact};
 use crate::delivery::flush::patience::LegEnd;
-use crate::delivery::identity::{KeyDigest, Proof, judge};
+use crate::delivery::identity::{KeyDigest, Proof};
 use crate::delivery::opening::{OpenFailure, Opened, Opening};
 use crate::delivery::order::{MESSAGES_PER_CONNECTION_MAX, TURN_OCTETS_MAX};
 use crate::delivery::outcome::{Verdict, is_greylisting};
@@ -161,10 +161,9 @@ impl Lane {
             why = until_closed(&serving) => return Err(LegEnd::Stopped(why)),
             opened = opening.run() => opened.map_err(LegEnd::NotOpened)?,
         };
-        let has_beats = serving.common.has_beats(serving.leg.endpoint);
-        let proof = judge(serving.leg.pin, opened.tls.as_ref(), has_beats)
-            .map_err(|doubt| LegEnd::NotOpened(OpenFailure::Stranger(doubt)))?;
-        opened.is_key_proven = opened.tls.is_some() && matches!(proof, Proof::Pin | Proof::Name { .. });
+        let judged = serving.common.judge(&serving.leg, opened.tls.as_ref());
+        let proof = judged.map_err(|doubt| LegEnd::NotOpened(OpenFailure::Stranger(doubt)))?;
+        opened.is_key_proven = opened.tls.is_some() && !matches!(proof, Proof::Beat { .. });
         // Called only once nothing more can fail before MAIL.
         self.greeted(&opened, proof);
         Ok(opened)
@@ -179,6 +178,7 @@ impl Lane {
             Proof::Name { moves_pin_to } => {
                 moves_pin_to.map(|key| (key, "a certificate for its name vouches for the key"))
             }
+            Proof::Client { key } => Some((key, "the client beside it vouches for the key")),
             Proof::Beat { key } => key.map(|key| (key, "the first delivery is proof enough for the key")),
         };
         let tls = opened.tls.as_ref().map(TlsFacts::summary);

@@ -103,9 +103,9 @@ impl Packed {
                     return false;
                 };
                 let is_from_v6 = source.peer.is_ipv6();
-                let (Some(key), Ok(socket), Ok(interval_cs)) = (
+                let (Some(key), Some(socket), Ok(interval_cs)) = (
                     place_of(run.locator),
-                    u8::try_from(source.socket),
+                    pack_socket(source.socket),
                     u16::try_from(interval.as_millis() / CENTISECOND_MS),
                 ) else {
                     return false;
@@ -171,7 +171,7 @@ impl Packed {
             State::Open(Session {
                 run,
                 window,
-                source: Source { peer: SocketAddr::new(address, self.port), socket: usize::from(self.socket) },
+                source: Source { peer: SocketAddr::new(address, self.port), socket: unpack_socket(self.socket) },
                 heard: Moment::from_millis(u64::from_le_bytes([a, b, c, d, e, 0, 0, 0])),
                 interval: Duration::from_millis(u64::from(self.interval_cs) * 10),
                 candidate: None,
@@ -182,5 +182,52 @@ impl Packed {
     }
 }
 
+/// In the place of a socket: [`Source::OVER_HTTP`].
+const OVER_HTTP: u8 = u8::MAX;
+
+fn pack_socket(socket: usize) -> Option<u8> {
+    if socket == Source::OVER_HTTP {
+        return Some(OVER_HTTP);
+    }
+    u8::try_from(socket).ok().filter(|socket| *socket != OVER_HTTP)
+}
+
+fn unpack_socket(socket: u8) -> usize {
+    if socket == OVER_HTTP { Source::OVER_HTTP } else { usize::from(socket) }
+}
+
 /// Milliseconds in the unit of packed intervals.
 const CENTISECOND_MS: u128 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(socket: usize) -> Path {
+        let peer: SocketAddr = "203.0.113.7:40000".parse().unwrap();
+        let session = Session {
+            run: Run { locator: Locator([7; 8]), boot: BootId(9) },
+            window: Window::opened_by(5),
+            source: Source { peer, socket },
+            heard: Moment::from_millis(123_456),
+            interval: Duration::from_secs(5),
+            candidate: None,
+            contested: None,
+        };
+        let stored = [peer.ip()].into_iter().collect();
+        Path { state: State::Open(session), ..Path::new(stored) }
+    }
+
+    #[test]
+    fn a_path_over_http_is_at_rest_like_one_over_a_socket() {
+        for (socket, is_packed) in [(0, true), (254, true), (Source::OVER_HTTP, true), (255, false), (70_000, false)] {
+            let mut row = Packed::VACANT;
+            assert_eq!(row.store(&open(socket), |_| Some(3)), is_packed, "socket {socket}");
+            if let State::Open(session) = row.load(|_| Locator([7; 8])).state {
+                assert_eq!((session.source.socket, session.heard), (socket, Moment::from_millis(123_456)));
+            } else {
+                assert!(!is_packed);
+            }
+        }
+    }
+}

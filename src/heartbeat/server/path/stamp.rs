@@ -59,7 +59,13 @@ impl Stamp<'_> {
     }
 
     pub(super) fn facts(&self, flags: ReplyFlags, window: Option<&Window>) -> ReplyFacts {
-        ReplyFacts { flags, ordered: self.ordered(), base: self.base(), loss: window.map_or(0, loss) }
+        ReplyFacts {
+            flags,
+            ordered: self.ordered(),
+            base: self.base(),
+            loss: window.map_or(0, loss),
+            is_newest: window.is_some_and(|window| window.top() == self.header.seq),
+        }
     }
 }
 
