@@ -42,7 +42,7 @@ fn step(at: Option<WallTime>, what: &str, words: String) -> StepShown {
 impl Desk {
     pub(super) async fn carry_out_post(&self, request: PostRequest, now: WallTime) -> Result<Reply, CommandError> {
         match request {
-            PostRequest::Trace { id } => self.trace(&id).await,
+            PostRequest::Trace { id } => self.trace_message(&id).await,
             PostRequest::Outgoing { limit } => {
                 let rows = self.post.outgoing(None, limit).await?;
                 Ok(Reply::Outgoing(rows.into_iter().map(|row| self.outgoing_shown(row)).collect()))
@@ -65,7 +65,7 @@ impl Desk {
         }
     }
 
-    async fn trace(&self, id: &str) -> Result<Reply, CommandError> {
+    async fn trace_message(&self, id: &str) -> Result<Reply, CommandError> {
         let spool_id = spool_id(id)?;
         let detail = self.spool.show(spool_id).await?.ok_or_else(|| {
             CommandError::new(format!("there is no message {id}; see `pulsemx queue list --state any`"))

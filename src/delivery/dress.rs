@@ -59,6 +59,7 @@ mod tests {
                     mailbox: Mailbox::parse(mailbox, true).unwrap(),
                     dsn: RecipientDsn::default(),
                     attempts: 0,
+                    refusals: 0,
                     is_known_good: false,
                 })
                 .collect(),

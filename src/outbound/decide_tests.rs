@@ -14,6 +14,7 @@ fn directory() -> Directory {
         status: AccountStatus::Active,
         status_since: at(0),
         created_at: at(0),
+        online_mode: None,
     };
     let endpoint = Endpoint {
         id: EndpointId(1),

@@ -223,6 +223,7 @@ fn claimed(outgoing: &Outgoing) -> Claimed {
             // RFC 3461 §6.1: no report about a report.
             dsn: RecipientDsn { notify: Some(Notify::Never), original_recipient: None },
             attempts: 0,
+            refusals: 0,
             is_known_good: false,
         }],
     }

@@ -404,7 +404,7 @@ impl SpoolStore for MemoryStore {
         tables.claim_all(id);
         let outcome = Outcome::Delivered { reply };
         let outcomes = (0u32..).zip(std::iter::repeat_n(outcome, recipients)).collect();
-        tables.report(&Report { id, outcomes }, now);
+        tables.report(&Report { id, outcomes, via: None }, now);
         Ok(())
     }
 

@@ -164,7 +164,7 @@ impl Carrier {
             let verdict = if is_split { Verdict::Deferred(silence("asked one by one")) } else { verdict.clone() };
             outcomes.push((ordinal, outcome(verdict, circumstances)));
         }
-        let report = Report { id: message.id, outcomes };
+        let report = Report { id: message.id, outcomes, via: None };
         while let Err(error) = self.common.spool.report(vec![report.clone()], Clock.wall()).await {
             tracing::error!(spool_id = %message.id, reason = %error, "an awaited outcome could not be written yet");
             tokio::select! {
