@@ -50,7 +50,7 @@ fn transfer(
 ) -> Result<Vec<Record>, ResponseCode> {
     let mut before = None;
     if let Some(signer) = signer {
-        let seconds = u64::try_from(chrono::Utc::now().timestamp()).unwrap();
+        let seconds = u64::try_from(pulsemx::base::Clock.wall().timestamp()).unwrap();
         let (record, _) = signer.sign_message(&message, seconds).unwrap();
         before = Some(record.data.mac.clone());
         message.set_signature(record);
@@ -231,7 +231,7 @@ fn a_signed_question_gets_a_signed_answer() {
     let server = server();
     let signer = key(&server, "ns.provider.example");
     let mut message = question("firma.example.", SOA);
-    let seconds = u64::try_from(chrono::Utc::now().timestamp()).unwrap();
+    let seconds = u64::try_from(pulsemx::base::Clock.wall().timestamp()).unwrap();
     let (record, _) = signer.sign_message(&message, seconds).unwrap();
     let mac = record.data.mac.clone();
     message.set_signature(record);

@@ -157,14 +157,14 @@ async fn secondaries_go_with_their_zone_and_are_bounded(mut engine: Engine) {
     assert!(matches!(full, Err(NameError::Enough(..))), "{full:?}");
     engine.store().put_secondary(mine.clone(), change(5)).await.unwrap();
     engine.store().remove_zone(one, name("firma.example"), change(6)).await.unwrap();
-    assert_eq!(engine.store().load_secondaries().await.unwrap(), [ours.clone()]);
+    assert_eq!(engine.store().load_secondaries().await.unwrap(), std::slice::from_ref(&ours));
     assert_eq!(engine.store().load_serials().await.unwrap(), [(name("dyn.example"), 10)]);
     // And with its account.
     engine.store().put_zone(zone("firma.example", one, 1), put(7, 1)).await.unwrap();
     engine.store().put_secondary(mine.clone(), change(8)).await.unwrap();
     engine.store().remove_account(one, change(9)).await.unwrap();
     engine.restart();
-    assert_eq!(engine.store().load_secondaries().await.unwrap(), [ours.clone()]);
+    assert_eq!(engine.store().load_secondaries().await.unwrap(), std::slice::from_ref(&ours));
     let none = engine.store().remove_secondary(mine.zone, mine.address, change(10)).await;
     assert!(matches!(none, Err(NameError::NoSecondary(..))), "{none:?}");
 }
