@@ -49,7 +49,6 @@ fn a_list_shows_no_secret_and_says_whom_nothing_reaches() {
         terms: Terms::ordinary(false),
         is_configured: false,
         created_at: at(0),
-        online_mode: None,
         record: Record { failures, ..Record::default() },
     };
     let channels = vec![row(1, Some(1), 3), row(2, Some(1), 0), row(3, Some(2), 1), row(4, None, 2)];

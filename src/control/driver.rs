@@ -49,7 +49,7 @@ pub enum ControlError {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    Ok(Reply),
+    Ok(Box<Reply>),
     Error(CommandError),
 }
 
@@ -106,7 +106,7 @@ async fn answer(stream: UnixStream, desk: Arc<Desk>) -> std::io::Result<()> {
     let answer = match serde_json::from_str::<Request>(&line) {
         // A task of its own: a command that has begun is carried out to its end, whoever still waits for it.
         Ok(request) => match tokio::spawn(async move { desk.carry_out(request, Clock.wall()).await }).await {
-            Ok(Ok(reply)) => Answer::Ok(reply),
+            Ok(Ok(reply)) => Answer::Ok(Box::new(reply)),
             Ok(Err(error)) => Answer::Error(error),
             Err(error) => Answer::Error(CommandError::new(format!("the command was broken off: {error}"))),
         },
@@ -146,7 +146,7 @@ pub async fn ask(path: &Path, request: &Request) -> Result<Reply, ControlError> 
         .map_err(|_| fault(std::io::Error::from(std::io::ErrorKind::TimedOut)))?
         .map_err(fault)?;
     match serde_json::from_str(&text).map_err(|e| ControlError::Gibberish(e.to_string()))? {
-        Answer::Ok(reply) => Ok(reply),
+        Answer::Ok(reply) => Ok(*reply),
         Answer::Error(error) => Err(error.into()),
     }
 }

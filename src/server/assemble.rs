@@ -11,14 +11,14 @@ use super::figures;
 use super::health::Essentials;
 use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
-use super::names::NameSockets;
 use super::postroom::{Postroom, WaitingCounts, acquaint, introduce};
 use super::reload::Reloader;
 use super::room_settings::{
     checks_settings, delivery_settings, liveness_settings, origin_of, public_addresses, smtp_settings, update_settings,
 };
+use super::sockets::{Sockets, addresses};
 use super::voucher::{self, VoucherRooms};
-use super::{alerting, greeter, listen, maintain, post_office};
+use super::{alerting, greeter, maintain, post_office};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
@@ -48,7 +48,7 @@ use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
 use crate::web::{BeatRooms, NameRooms, TokenDesk};
-use crate::{alert, delivery, smtp, web};
+use crate::{alert, delivery, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
 const STORED_NOTICES_MAX: usize = 256;
@@ -128,57 +128,6 @@ pub struct RunningServer {
     web_server: WebServer,
     essentials: Essentials,
     socket_path: std::path::PathBuf,
-}
-
-/// The sockets of all rooms, bound before anything else starts, so that a taken port costs nothing.
-struct Sockets {
-    heartbeat: Vec<std::net::UdpSocket>,
-    smtp: Vec<tokio::net::TcpListener>,
-    web: Vec<std::net::TcpListener>,
-    update: Vec<std::net::TcpListener>,
-    metrics: Vec<std::net::TcpListener>,
-    names: NameSockets,
-}
-
-impl Sockets {
-    /// What systemd opened is taken in the place of what the configuration names.
-    fn bind(config: &Config, inherited: Inherited) -> Result<Self, StartError> {
-        let words = |e: smtp::BindError| StartError::Listen(e.to_string());
-        let tokio = |listener| tokio::net::TcpListener::from_std(listener);
-        let smtp: Result<Vec<_>, _> = inherited.smtp.into_iter().map(tokio).collect();
-        let mut open = Self {
-            heartbeat: inherited.heartbeat,
-            smtp: smtp.map_err(|e| StartError::Listen(e.to_string()))?,
-            web: inherited.web,
-            update: inherited.update,
-            metrics: bind_http(&config.metrics_listen, "metrics", "metrics.listen")?,
-            names: NameSockets::bind(config)?,
-        };
-        if open.heartbeat.is_empty() {
-            open.heartbeat = listen::bind_all(&config.heartbeat_listen, heartbeat::server::driver::bind)?;
-        }
-        if open.smtp.is_empty() {
-            open.smtp = listen::bind_all(&config.smtp_listen, smtp::driver::bind).map_err(words)?;
-        }
-        if open.web.is_empty() {
-            open.web = bind_http(&config.web_listen, "browsers", "web.listen")?;
-        }
-        if open.update.is_empty() {
-            open.update = bind_http(&config.web_update_listen, "updates", "web.update_listen")?;
-        }
-        Ok(open)
-    }
-
-    fn smtp_addresses(&self) -> Vec<SocketAddr> {
-        addresses(&self.smtp, tokio::net::TcpListener::local_addr)
-    }
-}
-
-fn bind_http(addresses: &[SocketAddr], whom: &str, option: &str) -> Result<Vec<std::net::TcpListener>, StartError> {
-    listen::bind_all(addresses, |address| {
-        listen::tcp(address)
-            .map_err(|e| StartError::Listen(format!("cannot listen for {whom} on {address}: {e}; set {option}")))
-    })
 }
 
 /// What stands before any room starts: the store, secrets, sockets, and what the store knew.
@@ -364,9 +313,8 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let beats =
         BeatServer::start(beat_settings, sockets.heartbeat, keys, Arc::clone(&liveness) as _, &stops.heartbeats)?;
     readiness.ready("heartbeat");
-    let flushes = Arc::clone(&deliveries) as Arc<dyn Flushes>;
+    let (flushes, pages) = (Arc::clone(&deliveries) as Arc<dyn Flushes>, broadcast::channel(STORED_NOTICES_MAX).0);
     let counts = WaitingCounts::start(&spool, &liveness, &flushes, &directory, &stops.rooms);
-    let pages = broadcast::channel(STORED_NOTICES_MAX).0;
     let postroom =
         Arc::new(Postroom { spool: Arc::clone(&spool), flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
@@ -386,20 +334,16 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     start_voucher(&shared, &deliveries, &beats, &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
-    let web_rooms = shared.web_rooms(beat_rooms.clone());
-    let mut web_server = start_web(config, extras, sockets.web, &certificate, web_rooms, &stops.rooms)?;
+    let pages = shared.web_rooms(beat_rooms.clone());
+    let mut web_server = start_web(config, extras, sockets.web, &certificate, pages, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
     let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()) as _);
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, &smtp_server, reloads);
-    let Shared { store, spool, lines, directory, readiness, updates, recipients, alerts, .. } = shared;
-    let raiser = alerting::Raiser::new(alerts.outbox(), directory.clone(), config.spool_per_account);
-    let watched = (alarms, alerts.outbox());
-    tokio::spawn(alert::driver::run(Arc::clone(&lines), watched, directory, told, stops.rooms.clone()));
+    let raiser = start_alerts(config, &shared, alarms, told, &stops);
+    keep_house(config, &shared, keeper, raiser, &stops);
+    let Shared { store, lines, readiness, .. } = shared;
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
-    let keeping = maintain::Keeping::of(config);
     let essentials = Essentials::watched(&store, (&beats, &liveness), &readiness, &stops.rooms);
-    let rooms = (updates, recipients, raiser);
-    tokio::spawn(maintain::run(spool, store, keeper, rooms, keeping, stops.rooms.clone()));
     readiness.ready("control");
     figures::serve(sockets.metrics, (&desk, &essentials, &lines, &readiness), &stops.rooms)?;
     Ok(RunningServer {
@@ -417,6 +361,27 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
         essentials,
         socket_path: config.control_socket(),
     })
+}
+
+/// Tells people what happens to lines and deliveries, and hands out what tells them of the rest.
+fn start_alerts(
+    config: &Config,
+    shared: &Shared,
+    alarms: alert::driver::Alarms,
+    told: (alert::Policy, Arc<dyn TransitionLog>),
+    stops: &Stops,
+) -> alerting::Raiser {
+    let (outbox, directory) = (shared.alerts.outbox(), shared.directory.clone());
+    let watched = (alarms, outbox.clone());
+    tokio::spawn(alert::driver::run(Arc::clone(&shared.lines), watched, directory.clone(), told, stops.rooms.clone()));
+    alerting::Raiser::new(outbox, directory, config.spool_per_account)
+}
+
+fn keep_house(config: &Config, shared: &Shared, keeper: Arc<Keeper>, raiser: alerting::Raiser, stops: &Stops) {
+    let keeping = maintain::Keeping::of(config);
+    let rooms = (Arc::clone(&shared.updates), Arc::clone(&shared.recipients), raiser);
+    let (spool, store) = (Arc::clone(&shared.spool), Arc::clone(&shared.store));
+    tokio::spawn(maintain::run(spool, store, keeper, rooms, keeping, stops.rooms.clone()));
 }
 
 fn start_voucher(shared: &Shared, deliveries: &Arc<Deliveries>, beats: &Arc<BeatServer>, stops: &Stops) {
@@ -495,10 +460,6 @@ fn start_checks(config: &Config, shared: &Shared, stops: &Stops) -> Option<Arc<C
         tracing::warn!(%error, "senders are not checked");
         None
     })
-}
-
-fn addresses<L>(listeners: &[L], local: impl Fn(&L) -> std::io::Result<SocketAddr>) -> Vec<SocketAddr> {
-    listeners.iter().filter_map(|listener| local(listener).ok()).collect()
 }
 
 async fn start_updates(

@@ -17,6 +17,7 @@ mod postroom;
 pub mod reload;
 mod room_settings;
 pub mod run;
+mod sockets;
 pub mod stopped;
 mod voucher;
 

@@ -90,7 +90,7 @@ async fn fill(store: &SqliteStore, account: AccountId, messages: i64, now: WallT
     let claimed = store.claim(query).await.unwrap();
     let reply = pulsemx::spool::DeliveryReply { code: Some(250), text: "2.0.0 ok".to_owned() };
     let taken = || Outcome::Delivered { reply: reply.clone() };
-    let reports = claimed.iter().map(|c| Report { id: c.id, outcomes: vec![(0, taken())] }).collect();
+    let reports = claimed.iter().map(|c| Report { id: c.id, outcomes: vec![(0, taken())], via: None }).collect();
     store.report(reports, now).await.unwrap();
 }
 

@@ -104,10 +104,11 @@ fn attempt(ask: &Ask, reach: Reach) -> Result<(), String> {
     for (name, value) in &ask.headers {
         request = request.header(*name, value);
     }
-    let mut response = request.send(&ask.body).map_err(|error| match error {
-        Error::Io(error) => error.to_string(),
-        Error::Timeout(_) => format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
-        other => other.to_string(),
+    let mut response = request.send(&ask.body).map_err(|error| {
+        if let Error::Timeout(_) = error {
+            return format!("no answer within {} s", REQUEST_TIMEOUT.as_secs());
+        }
+        if let Error::Io(io) = &error { io.to_string() } else { error.to_string() }
     })?;
     let status = response.status();
     if status.is_success() {
