@@ -47,7 +47,7 @@ async fn a_search_finds_by_sender_recipient_and_state(engine: Engine) {
     let outcomes: [Vec<(u32, Outcome)>; 3] =
         [vec![(0, delivered())], vec![(0, delivered()), (1, refused())], vec![(0, deferred(99))]];
     for (number, outcomes) in (1..).zip(outcomes) {
-        store.report(vec![Report { id: id(number), outcomes }], at(9)).await.unwrap();
+        store.report(vec![Report { id: id(number), outcomes, via: None }], at(9)).await.unwrap();
     }
     assert_eq!(store.rule(id(6), Ruling::Hold, change(10)).await.unwrap(), 1);
     for (filter, typed, found) in [
