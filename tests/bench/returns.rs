@@ -137,7 +137,7 @@ fn address_of(number: usize) -> IpAddr {
 }
 
 const fn messages_of(number: usize) -> usize {
-    if number % GIANT_EVERY == 0 { MESSAGES_OF_A_GIANT } else { MESSAGES }
+    if number.is_multiple_of(GIANT_EVERY) { MESSAGES_OF_A_GIANT } else { MESSAGES }
 }
 
 async fn fill(store: &SqliteStore, accounts: usize, port: u16) -> HashMap<EndpointId, (AccountId, IpAddr)> {

@@ -413,6 +413,12 @@ impl NameStore for FakeNames {
     async fn remove_secondary(&self, _: DomainName, _: SocketAddr, _: Change) -> Result<(), NameError> {
         unused()
     }
+    async fn load_serials(&self) -> Result<Vec<(DomainName, u32)>, NameError> {
+        unused()
+    }
+    async fn set_serials(&self, _: Vec<(DomainName, u32)>) -> Result<(), NameError> {
+        unused()
+    }
     async fn zone_changes(&self, _: DomainName, _: u32) -> Result<Vec<ZoneChange>, NameError> {
         unused()
     }
