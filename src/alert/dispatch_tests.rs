@@ -1,3 +1,5 @@
+//! Alerts go out after their delay, outside quiet hours, once an episode, and again after a failure.
+
 use super::*;
 use crate::alert::kind::{Kind, Kinds};
 use crate::base::EndpointId;

@@ -1,3 +1,5 @@
+//! Addresses inside a served domain are refused, and no list shows a secret.
+
 use super::*;
 use crate::account::{Account, AccountStatus, Domain};
 use chrono::TimeZone;

@@ -6,6 +6,7 @@ use mail_builder::headers::address::Address;
 use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::date::Date;
 use mail_builder::headers::raw::Raw;
+use mail_builder::headers::text::Text;
 use mail_builder::mime::{BodyPart, MimePart};
 
 use super::decide::enhanced;
@@ -86,7 +87,7 @@ fn written(mail: MessageBuilder<'_>, body: MimePart<'_>) -> Option<Vec<u8>> {
 fn begin<'x>(
     writer: Writer<'x>,
     to: &str,
-    subject: &'static str,
+    subject: impl Into<Text<'x>>,
     id: &str,
     now: WallTime,
 ) -> Option<MessageBuilder<'x>> {
@@ -338,6 +339,21 @@ pub fn digest(digest: Digest<'_>) -> Option<(Vec<u8>, bool)> {
     let to = digest.to.to_string();
     let mail = begin(digest.writer, &to, "Nicht zugestellte Nachrichten / Mail not delivered", digest.tag, digest.now)?
         .header("Auto-Submitted", Raw::new("auto-generated"));
+    let body = MimePart::new("text/plain", BodyPart::Text(text.into()));
+    Some((written(mail, body)?, !to.is_ascii()))
+}
+
+/// Writes an alert, and whether it needs SMTPUTF8.
+#[must_use]
+pub fn alert(
+    writer: Writer<'_>,
+    to: &Mailbox,
+    (subject, text): (&str, &str),
+    tag: &str,
+    now: WallTime,
+) -> Option<(Vec<u8>, bool)> {
+    let to = to.to_string();
+    let mail = begin(writer, &to, clean(subject, true), tag, now)?.header("Auto-Submitted", Raw::new("auto-generated"));
     let body = MimePart::new("text/plain", BodyPart::Text(text.into()));
     Some((written(mail, body)?, !to.is_ascii()))
 }

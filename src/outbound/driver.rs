@@ -88,8 +88,8 @@ impl PostOffice {
     }
 
     /// Rounds until the shutdown. An attempt that is cut short is made again after the next start.
-    pub async fn run(self, shutdown: CancellationToken) {
-        let office = Arc::new(self);
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let office = self;
         let mut daily_at = Clock.monotonic();
         loop {
             let now = Clock.monotonic();
@@ -279,6 +279,26 @@ impl PostOffice {
         if let Some(mail) = self.mail(mail) {
             self.rooms.store.enqueue(mail, now).await?;
         }
+        Ok(())
+    }
+
+    // ---- alerts ----
+
+    /// Takes an alert for good: it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// In words; nothing was taken then.
+    pub async fn write_alert(&self, to: &Mailbox, subject: &str, text: &str) -> Result<(), String> {
+        let mut name = [0; 12];
+        getrandom::fill(&mut name).map_err(|error| error.to_string())?;
+        let (now, tag) = (Clock.wall(), format!("alert.{}", data_encoding::HEXLOWER.encode(&name)));
+        let unwritten = || "the alert cannot be written to this address".to_owned();
+        let (content, smtputf8) =
+            compose::alert(self.writer(), to, (subject, text), &tag, now).ok_or_else(unwritten)?;
+        let (kind, recipient, content) = (MailKind::Alert, to.clone(), Bytes::from(content));
+        let mail = NewMail { tag, kind, account: None, message: None, recipient, smtputf8, content };
+        let mail = self.mail(mail).ok_or_else(unwritten)?;
+        self.rooms.store.enqueue(mail, now).await.map_err(|error| error.to_string())?;
         Ok(())
     }
 

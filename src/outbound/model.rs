@@ -63,6 +63,8 @@ pub enum MailKind {
     Notice(NoticeKind),
     /// What is in quarantine, for the account's alert address.
     Digest,
+    /// Trouble that somebody wants to be told of.
+    Alert,
 }
 
 impl MailKind {
@@ -72,6 +74,7 @@ impl MailKind {
         match self {
             Self::Notice(kind) => kind.as_str(),
             Self::Digest => "digest",
+            Self::Alert => "alert",
         }
     }
 }
@@ -79,10 +82,11 @@ impl MailKind {
 impl std::str::FromStr for MailKind {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "digest" {
-            return Ok(Self::Digest);
+        match text {
+            "digest" => Ok(Self::Digest),
+            "alert" => Ok(Self::Alert),
+            text => text.parse().map(Self::Notice).map_err(|_| format!("'{text}' is no kind of mail")),
         }
-        text.parse().map(Self::Notice).map_err(|_| format!("'{text}' is no kind of mail"))
     }
 }
 

@@ -403,7 +403,11 @@ fn open_post_office(
 ) -> Result<(), StartError> {
     post_office::vouch(config, &shared.store, deliveries).map_err(StartError::Outbound)?;
     let rooms = (Arc::clone(&shared.store), shared.directory.clone());
-    post_office::start(config, own_addresses, rooms, page, &stops.rooms).map_err(StartError::Outbound)
+    let office = post_office::start(config, own_addresses, rooms, page, &stops.rooms).map_err(StartError::Outbound)?;
+    if let Some(office) = office {
+        shared.alerts.mail_by(Arc::new(post_office::AlertMail(office)));
+    }
+    Ok(())
 }
 
 fn start_keeper(

@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::room_settings::{checks_settings, delivery_settings};
 use crate::account::DirectoryHandle;
+use crate::alert::MailRoute;
+use crate::base::Mailbox;
 use crate::config::{Config, SigningConfig, SmartHostConfig};
 use crate::delivery::driver::Deliveries;
 use crate::outbound::seal::Sealer;
@@ -29,8 +31,8 @@ pub(super) fn start(
     (store, directory): (Arc<SqliteStore>, DirectoryHandle),
     page: &str,
     shutdown: &CancellationToken,
-) -> Result<(), String> {
-    let Some(outbound) = &config.outbound else { return Ok(()) };
+) -> Result<Option<Arc<PostOffice>>, String> {
+    let Some(outbound) = &config.outbound else { return Ok(None) };
     let mut delivery = delivery_settings(config, own_addresses);
     delivery.may_bear_our_name = outbound.smart_host.is_some();
     let settings = Settings {
@@ -47,8 +49,19 @@ pub(super) fn start(
     };
     let rooms = Rooms { store: Arc::clone(&store) as _, spool: store as _, directory };
     let office = PostOffice::new(settings, rooms, &checks_settings(config)).map_err(|error| error.to_string())?;
-    tokio::spawn(office.run(shutdown.clone()));
-    Ok(())
+    let office = Arc::new(office);
+    tokio::spawn(Arc::clone(&office).run(shutdown.clone()));
+    Ok(Some(office))
+}
+
+/// Alerts go the way of all mail of our own.
+pub(super) struct AlertMail(pub(super) Arc<PostOffice>);
+
+#[async_trait::async_trait]
+impl MailRoute for AlertMail {
+    async fn send_alert(&self, to: &Mailbox, subject: &str, text: &str) -> Result<(), String> {
+        self.0.write_alert(to, subject, text).await
+    }
 }
 
 /// Lets delivery vouch for senders towards primaries that trust us.

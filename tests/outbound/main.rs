@@ -70,7 +70,7 @@ async fn send(settings: Settings, zone: Zone, to: &str) -> OutgoingRow {
     let rooms =
         Rooms { store: Arc::new(store.clone()), spool: Arc::new(store.clone()), directory: DirectoryHandle::default() };
     let shutdown = CancellationToken::new();
-    let office = tokio::spawn(PostOffice::new(settings, rooms, &checks).unwrap().run(shutdown.clone()));
+    let office = tokio::spawn(Arc::new(PostOffice::new(settings, rooms, &checks).unwrap()).run(shutdown.clone()));
     let limit = support::now() + SOON;
     let row = loop {
         let row = store.outgoing(None, 1).await.unwrap().remove(0);

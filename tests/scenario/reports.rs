@@ -72,6 +72,7 @@ fn only_an_authenticated_sender_is_told_of_a_refusal_and_only_once() {
     let mut server = start(&sink);
     let primary = Primary::listen("127.0.21.1", 0);
     let token = server.add_account("firma", primary.address.port());
+    server.command(&["account", "online", "firma", "accept"]);
     let _beats = Beats::start(&server, "firma", &token, "127.0.21.1", Some("1s"));
     server.wait_state("firma", "online", SOON);
     primary.refuse(Some("550 5.1.1 no such user"));
@@ -129,6 +130,7 @@ fn success_is_told_where_asked_for_and_the_customer_has_a_digest() {
     let mut server = start(&sink);
     let primary = Primary::listen("127.0.21.3", 0);
     let token = server.add_account("firma", primary.address.port());
+    server.command(&["account", "online", "firma", "accept"]);
     let _beats = Beats::start(&server, "firma", &token, "127.0.21.3", Some("1s"));
     server.wait_state("firma", "online", SOON);
     let mut sender = Sender::connect(server.smtp).unwrap();

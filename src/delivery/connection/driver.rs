@@ -151,6 +151,12 @@ const fn usable(mut offered: Capabilities, is_key_proven: bool) -> Capabilities 
 }
 
 impl Connection {
+    /// Whether the server sends the notices that a sender asks for (RFC 3461 §4).
+    #[must_use]
+    pub const fn offers_dsn(&self) -> bool {
+        self.offered.dsn
+    }
+
     /// Hands an opened stream to lettre.
     ///
     /// # Errors

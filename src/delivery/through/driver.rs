@@ -165,6 +165,12 @@ impl Passages {
 
 impl Primaries for Passages {
     fn may_ask(&self, account: AccountId, domain: &DomainName) -> bool {
+        let directory = self.0.common.directory.load();
+        let preferences = directory.preferences(account);
+        // Such mail is delivered under another name or to another place than the one it was sent to.
+        if preferences.rewrite.is_some() || preferences.detour.is_some() {
+            return false;
+        }
         match self.mode(account) {
             OnlineMode::Accept => false,
             OnlineMode::CutThrough | OnlineMode::Defer => {

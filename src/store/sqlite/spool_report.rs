@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use super::job::Work;
 use super::notice;
 use super::row::{self, parsed};
+use super::spool_intake::delete_chunks;
 use super::usage::Standing;
 use crate::base::{AccountId, WallTime};
 use crate::spool::{DeliveryReply, DotNote, Outcome, RecipientState, Report, SpoolError};
@@ -201,6 +202,8 @@ pub(super) fn purge(work: &Work<'_>, delivered_before: WallTime) -> Result<u64, 
         .query_map(params![row::stored_time(delivered_before), row::stored_count(PURGE_BATCH)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for message in &messages {
+        // Its content may still wait to be removed with that of others.
+        delete_chunks(db, *message)?;
         db.prepare_cached("DELETE FROM recipient WHERE message = ?1 AND state = 'delivered'")?.execute([message])?;
         db.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([message])?;
     }

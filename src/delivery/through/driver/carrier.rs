@@ -26,7 +26,7 @@ use crate::delivery::tls::TlsFacts;
 use crate::delivery::wire::Reply;
 use crate::smtp::reply;
 use crate::smtp::through::{Answer, Handed, Introduction, passed_on};
-use crate::spool::{Claimed, ClaimedRecipient, NewMessage, NewRecipient};
+use crate::spool::{Claimed, ClaimedRecipient, NewMessage, NewRecipient, Notify};
 
 /// What a sender's session wants.
 pub(super) enum Request {
@@ -149,6 +149,11 @@ impl Carrier {
             }
         }
         let line = self.line.as_mut().ok_or(Failed)?;
+        let wants_success = matches!(recipient.dsn.notify, Some(Notify::When { success: true, .. }));
+        if wants_success && !line.connection.offers_dsn() {
+            // Its notice is ours to send (RFC 3461 §5.2.2), and only stored mail has one.
+            return Err(Failed);
+        }
         let said = match line.connection.pass_recipient(&envelope, &asked).await {
             Ok(said) => said,
             Err(NotBegun::Unsendable(unsendable)) => return unsendable_words(unsendable),
