@@ -217,7 +217,7 @@ pub enum OfficeError {
     )]
     Served(DomainName),
     /// Nothing sends mail.
-    #[error("this server has no route for mail of its own yet; use another channel than mailto:")]
+    #[error("this server sends no mail of its own; set outbound.from, or use another channel than mailto:")]
     NoMail,
     /// No kinds.
     #[error("a channel needs at least one kind of alert")]

@@ -12,6 +12,7 @@ pub mod arguments;
 pub mod desk;
 pub mod driver;
 mod mail_desk;
+pub mod mail_reply;
 pub mod mail_request;
 mod post_desk;
 pub mod post_reply;

@@ -230,7 +230,7 @@ fn what_no_alert_may_go_to_is_refused_with_a_sentence() {
         (&["alert", "add", "firma", "command:/bin/true"][..], "operator alone"),
         (&["alert", "add", "--operator", "command:/bin/true"], "configuration file"),
         (&["alert", "add", "firma", "mailto:chef@firma.example"], "taken here"),
-        (&["alert", "add", "firma", "mailto:chef@elsewhere.example"], "no route for mail"),
+        (&["alert", "add", "firma", "mailto:chef@elsewhere.example"], "outbound.from"),
         (&["alert", "add", "firma", "ntfy:https://10.0.0.1/topic"], "not a public address"),
         (&["alert", "add", "firma", "gotify:https://push.example/"], "--secret-file"),
         (&["alert", "add", "firma", "ntfy:https://n.example/t", "--zone", "Mars"], "no time zone"),
