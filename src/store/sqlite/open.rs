@@ -16,6 +16,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Prepared statements kept per connection; the engine has fewer than this in all.
 const STATEMENTS_MAX: usize = 128;
 
+/// Memory for pages of the writing connection, KiB. With SQLite's own 2 MiB the pages of one group of messages do not fit,
+/// and each commit gives its memory back to the system only to ask for it again.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+
 /// Reading of `PRAGMA synchronous` for FULL: each commit is synced before it returns.
 const SYNCHRONOUS_FULL: i64 = 2;
 
@@ -68,6 +72,7 @@ pub(super) fn writing(path: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "journal_mode", "WAL").map_err(engine)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(engine)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(engine)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB).map_err(engine)?;
     require_durable(&connection, path)?;
     Ok(connection)
 }
