@@ -58,7 +58,7 @@ async fn a_reply_that_comes_too_late_for_the_sender_decides_about_the_stored_cop
 async fn a_connection_that_is_lost_while_its_reply_is_awaited_has_the_message_sent_again() {
     let world = online(|connection, heard| match heard {
         Heard::Content if connection == 0 => {
-            std::thread::sleep(Duration::from_millis(700));
+            std::thread::sleep(Duration::from_secs(3));
             Act::Close
         }
         heard => polite(heard, &[]),
@@ -168,7 +168,7 @@ async fn a_sender_is_sent_to_a_primary_whose_port_is_open_for_others() {
 // ---- support ----
 
 async fn online(manner: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static) -> World {
-    let passing = Passing { budget: Duration::from_millis(400), sender: Duration::from_secs(10) };
+    let passing = Passing { budget: Duration::from_millis(1_500), sender: Duration::from_secs(10) };
     let world = World::with(manner, |settings, _| {
         (settings.passing, settings.lanes_max) = (passing, 4);
     })

@@ -202,7 +202,7 @@ impl Crossing {
         let is_one_by_one = stage == Stage::Final && is_about_one_of_several(reply, self.accepted);
         let is_passed = match reply.class() {
             2 => stage == Stage::Final,
-            5 => !is_one_by_one && reply.code != 530,
+            5 => !is_one_by_one && reply.code != 530 && facts.is_believed,
             4 => judges_sender(reply, facts),
             _ => false,
         };

@@ -85,6 +85,11 @@ fn a_refusal_that_is_not_believed_yet_is_stored() {
     let mut crossing = open(1);
     assert_eq!(crossing.handle_rcpt(&no, Facts { is_believed: false, ..KNOWN }), Words::Ours);
     assert!(!crossing.sends_content(1));
+    // So is one of the whole content: a server set up anew may refuse everything in its first minutes.
+    let no = reply(554, "5.7.1 not here");
+    let doubted = open(1).handle_final(&no, Stage::Final, Facts { is_believed: false, ..KNOWN });
+    assert_eq!(doubted, End::Store { is_one_by_one: false });
+    assert_eq!(open(1).handle_final(&no, Stage::Final, KNOWN), End::Passed(no));
 }
 
 #[test]

@@ -79,7 +79,11 @@ impl Carrier {
         answer: oneshot::Sender<Handed>,
     ) {
         let account = message.recipients.first().map(|recipient| recipient.account);
-        let facts = Facts { is_handed_on, is_well: true, is_believed: true };
+        let is_believed = message.recipients.iter().all(|recipient| {
+            let is_known_good = self.is_known_good(recipient.account, &recipient.mailbox);
+            self.common.believes_refusal(recipient.account, is_known_good)
+        });
+        let facts = Facts { is_handed_on, is_well: true, is_believed };
         let end = match &passed {
             Passed::Replied(said) => Some((said, self.crossing.handle_final(said, Stage::Final, facts))),
             Passed::NotWanted(said) => Some((said, self.crossing.handle_final(said, Stage::Data, facts))),
