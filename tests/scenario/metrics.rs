@@ -1,9 +1,9 @@
 //! Figures for Prometheus: they move with what happens, and name no customer.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::support::{Beats, Sender, Server, http_get, mail, wait_for};
+use crate::support::{Beats, Sender, Server, free_port, http_get, mail, wait_for};
 
 /// The value of a figure with all its labels; none while it has not been counted.
 fn value(at: SocketAddr, figure: &str) -> Option<f64> {
@@ -16,7 +16,7 @@ fn value(at: SocketAddr, figure: &str) -> Option<f64> {
 
 #[test]
 fn figures_follow_an_outage() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let server = Server::start("1s", &format!("[metrics]\nlisten = \"{free}\""));
     let token = server.add_account("firma", 25);
     let figure = |name: &str| value(free, name);

@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{PULSEMX_BEAT, Relay, Server, now, wait_for};
+use crate::support::{PULSEMX_BEAT, Relay, Server, free_port, now, wait_for};
 
 /// A server that speaks HTTPS as `localhost` as well, and the certificate to believe.
 struct Secure {
@@ -27,7 +27,7 @@ impl Secure {
         fs::write(&ca, made.cert.pem()).unwrap();
         fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        let port = TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let text = fs::read_to_string(server.config()).unwrap();
         let web = format!("[web]\nlisten = \"{}\"", server.web);
         let both = format!("[web]\nlisten = [\"{}\", \"0.0.0.0:{port}\"]", server.web);

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -39,12 +40,18 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Option
     }
 }
 
-fn free_tcp() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn free_udp() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port that no outgoing connection takes between this question and the start of the server: below the range the
+/// system hands out by itself, each asked for once in a run, and free in both protocols now.
+pub fn free_port() -> u16 {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    loop {
+        let port = 10_000 + ((start + ASKED.fetch_add(1, Ordering::Relaxed)) % 22_000) as u16;
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        if TcpListener::bind(any).is_ok() && UdpSocket::bind(any).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A `pulsemx serve` process with a folder of its own. Killed when dropped.
@@ -99,11 +106,11 @@ impl Server {
         let at = |port| SocketAddr::from((ip, port));
         let mut server = Self {
             child: None,
-            smtp: at(free_tcp()),
-            heartbeat: at(free_udp()),
-            web: at(free_tcp()),
-            updates: at(free_tcp()),
-            names: at(free_tcp()),
+            smtp: at(free_port()),
+            heartbeat: at(free_port()),
+            web: at(free_port()),
+            updates: at(free_port()),
+            names: at(free_port()),
             folder,
             wrapper: wrapper.iter().map(ToString::to_string).collect(),
         };

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::Server;
+use crate::support::{Server, free_port};
 
 fn run(program: &str, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(program).args(arguments).output().unwrap();
@@ -40,9 +40,7 @@ fn dig_reads_every_kind_of_answer() {
 
 #[test]
 fn kdig_asks_over_tls() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port().to_string();
-    drop(listener);
+    let port = free_port().to_string();
     let server = Server::start_with_names(&format!("tls_listen = \"127.0.0.1:{port}\"\n"));
     server.add_account("firma", 25);
     let (good, text) = run("kdig", &["-p", &port, "@127.0.0.1", "+tls", "firma.dyn.example", "A"]);

@@ -1,10 +1,9 @@
 //! smtp-sink as primary: hundreds of messages over few connections.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Beats, Server, wait_for};
+use crate::support::{Beats, Server, free_port, wait_for};
 
 struct Sink(Child);
 
@@ -18,7 +17,7 @@ impl Drop for Sink {
 #[test]
 fn a_spool_of_hundreds_is_flushed_into_smtp_sink() {
     let server = Server::start("1s", "");
-    let port = TcpListener::bind("127.0.13.2:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let token = server.add_account("firma", port);
     let to = server.smtp.to_string();
     let filled = Command::new("smtp-source")

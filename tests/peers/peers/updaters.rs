@@ -1,12 +1,11 @@
 //! Real dynamic-DNS clients move a name: ddclient, inadyn and curl, over HTTP and HTTPS, as `docs/UPDATES.md` says.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::Server;
+use crate::support::{Server, free_port};
 
 const HOST: &str = "firma.dyn.example";
 
@@ -27,7 +26,7 @@ impl Site {
         fs::write(&certificate, made.cert.pem()).unwrap();
         fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let config = fs::read_to_string(server.config()).unwrap();
         let both = format!("listen = [\"{}\", \"0.0.0.0:{port}\"]", server.web);
         let config = config.replace(&format!("listen = \"{}\"", server.web), &both);
