@@ -110,6 +110,7 @@ impl Door {
             flush: &flush,
             history: &kept.history,
             updates: updates.as_ref(),
+            holiday_until: directory.preferences(account.id).holiday.map(|holiday| holiday.until),
         })
     }
 
