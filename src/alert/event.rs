@@ -98,6 +98,16 @@ pub enum Fact {
     },
     /// There is room again.
     QuotaWell,
+    /// A list of recipients is too old to refuse anybody.
+    ListStale {
+        /// Of this domain.
+        domain: String,
+    },
+    /// It was renewed, or is not used any more.
+    ListFresh {
+        /// Of this domain.
+        domain: String,
+    },
     /// So many lines are silent that the fault is taken to be ours.
     MassMiss {
         /// Lines that are silent.
@@ -151,6 +161,7 @@ impl Fact {
             Self::PinMoved { .. } => Kind::PinMoved,
             Self::Expiring { .. } => Kind::Expiring,
             Self::Quota { .. } | Self::QuotaWell => Kind::Quota,
+            Self::ListStale { .. } | Self::ListFresh { .. } => Kind::ListStale,
             Self::MassMiss { .. } | Self::Overload { .. } | Self::MassMissOver { .. } => Kind::MassMiss,
             Self::TimersLate { .. } => Kind::TimersLate,
             Self::Expired { .. } => Kind::Expired,
@@ -176,9 +187,15 @@ impl Fact {
             | Self::Broken { .. }
             | Self::Stranger { .. }
             | Self::Quota { .. }
+            | Self::ListStale { .. }
             | Self::MassMiss { .. }
             | Self::Overload { .. } => Phase::Begin,
-            Self::Back { .. } | Self::Well | Self::Known | Self::QuotaWell | Self::MassMissOver { .. } => Phase::End,
+            Self::Back { .. }
+            | Self::Well
+            | Self::Known
+            | Self::QuotaWell
+            | Self::ListFresh { .. }
+            | Self::MassMissOver { .. } => Phase::End,
             Self::Flapping { .. }
             | Self::Greylisted { .. }
             | Self::PinMoved { .. }
@@ -292,6 +309,7 @@ impl Event {
             Fact::PinMoved { reason } => format!("pin:{endpoint}:{reason}"),
             Fact::Expiring { percent, .. } => format!("expiring:{percent}:{account}"),
             Fact::Quota { .. } | Fact::QuotaWell => format!("quota:{account}"),
+            Fact::ListStale { domain } | Fact::ListFresh { domain } => format!("list:{account}:{domain}"),
             Fact::MassMiss { .. } | Fact::Overload { .. } | Fact::MassMissOver { .. } => "mass".to_owned(),
             Fact::TimersLate { .. } => "timers".to_owned(),
             Fact::Expired { expired, removed } => format!("expired:{expired}:{removed}"),

@@ -27,6 +27,8 @@ pub enum Kind {
     Expiring,
     /// The account's storage is nearly full.
     Quota,
+    /// A list of recipients is too old to refuse anybody.
+    ListStale,
     /// So many lines are silent that the fault is taken to be ours, or beats are dropped before they are read.
     MassMiss,
     /// Our own timers came late.
@@ -36,7 +38,7 @@ pub enum Kind {
 }
 
 /// All of them, in the order of [`Kind`].
-pub const KINDS: [Kind; 12] = [
+pub const KINDS: [Kind; 13] = [
     Kind::Silent,
     Kind::StaysAway,
     Kind::Flapping,
@@ -46,6 +48,7 @@ pub const KINDS: [Kind; 12] = [
     Kind::Greylisted,
     Kind::Expiring,
     Kind::Quota,
+    Kind::ListStale,
     Kind::MassMiss,
     Kind::TimersLate,
     Kind::Expired,
@@ -65,6 +68,7 @@ impl Kind {
             Self::Greylisted => "greylisted",
             Self::Expiring => "expiring",
             Self::Quota => "quota",
+            Self::ListStale => "list_stale",
             Self::MassMiss => "mass_miss",
             Self::TimersLate => "timers_late",
             Self::Expired => "expired",

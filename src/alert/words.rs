@@ -109,6 +109,8 @@ impl Writer<'_> {
                 self.quota(*percent, &self.size(*held_bytes), &self.size(*limit_bytes))
             }
             Fact::QuotaWell => self.quota_well(),
+            Fact::ListStale { domain } => self.list_stale(domain, &self.since(event)),
+            Fact::ListFresh { domain } => self.list_fresh(domain),
             Fact::MassMiss { silent, heard } => self.mass_miss(*silent, *heard),
             Fact::Overload { silent, heard } => self.overload(*silent, *heard),
             Fact::MassMissOver { after_s, is_real, silent } => {
@@ -242,6 +244,24 @@ impl Writer<'_> {
             ("Speicher hat wieder Platz", "storage has room again"),
             "Für neue Post ist wieder genug Platz.".to_owned(),
             "There is enough room for new mail again.".to_owned(),
+        )
+    }
+
+    fn list_stale(&self, domain: &str, since: &str) -> Said {
+        self.said(
+            Weight::Notice,
+            ("Empfängerliste ist veraltet", "list of recipients is stale"),
+            format!("Die Liste für {domain} ist vom {since}. Wer nicht darauf steht, wird bei einem Ausfall nur noch vertröstet und nicht mehr abgelehnt. Laden Sie sie neu hoch."),
+            format!("The list of {domain} is of {since}. While your server is away, who is not on it is put off and no longer refused. Upload it again."),
+        )
+    }
+
+    fn list_fresh(&self, domain: &str) -> Said {
+        self.said(
+            Weight::Good,
+            ("Empfängerliste ist erneuert", "list of recipients is renewed"),
+            format!("Für {domain} gilt keine veraltete Liste mehr."),
+            format!("No stale list is in force for {domain} any more."),
         )
     }
 

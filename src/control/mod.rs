@@ -37,7 +37,6 @@ pub mod upload;
 pub mod zone_arguments;
 mod zone_desk;
 mod zone_print;
-pub mod zone_text;
 
 pub use desk::{Desk, DirectoryKeeper, Reloads};
 pub use reply::{CommandError, Reply};

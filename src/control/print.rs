@@ -365,7 +365,7 @@ fn state(shown: &StateShown, now: WallTime) -> String {
 }
 
 fn recipients(shown: &RecipientsShown, now: WallTime) -> String {
-    let head = ["DOMAIN", "LISTED", "LIST FROM", "ACCEPTED", "REFUSED", "UNKNOWN", "DETAIL"];
+    let head = ["DOMAIN", "LISTED", "LIST FROM", "ACCEPTED", "REFUSED", "UNKNOWN", "DETAIL", "TAKES EVERYBODY"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(shown.domains.iter().map(|d| {
         let stale = if d.is_stale { ", too old to refuse anybody" } else { "" };
@@ -377,6 +377,7 @@ fn recipients(shown: &RecipientsShown, now: WallTime) -> String {
             d.refused.to_string(),
             d.unknown.as_str().to_owned(),
             d.separator.map_or_else(|| "-".to_owned(), String::from),
+            d.takes_everybody.map_or("-", |takes| if takes { "yes: its 250 tells nothing" } else { "no" }).to_owned(),
         ]
     }));
     let entries: String = shown.entries.iter().map(|entry| format!("{}\n", safe(entry))).collect();

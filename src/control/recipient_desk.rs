@@ -110,6 +110,7 @@ impl Desk {
                 refused: super::desk::len(refused.len()),
                 unknown: row.map(|row| row.policy.unknown).unwrap_or_default(),
                 separator: row.and_then(|row| row.policy.separator),
+                takes_everybody: row.and_then(|row| row.call_out).map(|said| said.takes_everybody),
             }
         });
         let domains = domains.collect();
@@ -143,6 +144,9 @@ impl Desk {
             Knowledge::Covered => "a pattern of the list covers it",
             Knowledge::Unlisted => "it is not on the list",
             Knowledge::Doubtful => "it is not on the list, and the list is older than 7 days",
+            Knowledge::Unknown if running.recipients.takes_everybody(account.id, domain) => {
+                "there is no list for this domain, and its mail server takes everybody"
+            }
             Knowledge::Unknown => "there is no list for this domain",
         };
         let judged = running.recipients.book().read().judge(account.id, domain, &mailbox.local_part, false, now);

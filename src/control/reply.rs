@@ -87,6 +87,9 @@ pub struct RecipientDomainShown {
     pub unknown: Unknown,
     /// What separates a name from its detail.
     pub separator: Option<char>,
+    /// Whether the mail server takes every address; absent where it was not asked.
+    #[serde(default)]
+    pub takes_everybody: Option<bool>,
 }
 
 /// What is known of the recipients of an account.

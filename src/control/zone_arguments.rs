@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::request::{Request, ZoneRequest};
 use super::transfer_request::SecondaryCommand;
-use super::zone_text::{ZoneText, driver};
+use super::upload;
 use crate::account::AccountName;
 use crate::base::DomainName;
 
@@ -28,8 +28,8 @@ pub enum ZoneCommand {
         /// The zone
         zone: DomainName,
         /// The file, or - for standard input
-        #[arg(value_parser = driver::read)]
-        file: ZoneText,
+        #[arg(value_parser = upload::driver::zone)]
+        file: String,
         /// Said in the history
         #[arg(long, default_value = "")]
         why: String,
@@ -68,8 +68,8 @@ pub enum ZoneCommand {
         /// The zone
         zone: DomainName,
         /// The file, or - for standard input; the zone as it is served if absent
-        #[arg(value_parser = driver::read)]
-        file: Option<ZoneText>,
+        #[arg(value_parser = upload::driver::zone)]
+        file: Option<String>,
     },
     /// Name servers elsewhere that follow a zone
     #[command(subcommand)]
@@ -87,16 +87,14 @@ impl From<ZoneCommand> for Request {
     fn from(command: ZoneCommand) -> Self {
         Self::Zones(match command {
             ZoneCommand::Add { account, zone, why } => ZoneRequest::Add { account, zone, why },
-            ZoneCommand::Import { account, zone, file, why } => {
-                ZoneRequest::Import { account, zone, text: file.0, why }
-            }
+            ZoneCommand::Import { account, zone, file, why } => ZoneRequest::Import { account, zone, text: file, why },
             ZoneCommand::Export { zone } => ZoneRequest::Export { zone },
             ZoneCommand::Set { zone, name, record_type, data, ttl, why } => {
                 ZoneRequest::Set { zone, name, record_type, data, ttl, why }
             }
             ZoneCommand::Show { zone } => ZoneRequest::Show { zone },
             ZoneCommand::List => ZoneRequest::List,
-            ZoneCommand::Check { zone, file } => ZoneRequest::Check { zone, text: file.map(|file| file.0) },
+            ZoneCommand::Check { zone, file } => ZoneRequest::Check { zone, text: file },
             ZoneCommand::Rm { account, zone } => ZoneRequest::Remove { account, zone },
             ZoneCommand::Secondary(command) => return Self::Transfers(command.into()),
         })

@@ -26,7 +26,7 @@ use super::through::driver::Through;
 use super::tls::ClientTls;
 use super::view::{FlushView, Flushes};
 use crate::account::{AccountError, Change, DirectoryHandle, Manners};
-use crate::base::{AccountId, EndpointId, Mailbox};
+use crate::base::{AccountId, DomainName, EndpointId, Mailbox};
 use crate::liveness::{LineEvent, LineState, Lines};
 use crate::spool::{Hold, SpoolStore};
 
@@ -54,6 +54,15 @@ pub trait RecipientWitness: Send + Sync {
     fn handle_recipient(&self, account: AccountId, mailbox: &Mailbox, is_accepted: bool);
     /// Whether the customer says that there is such a mailbox, or the primary took mail for it before.
     fn is_known_good(&self, account: AccountId, mailbox: &Mailbox) -> bool;
+    /// Whether the primary is to be asked now for an address of that domain that nobody has. Yes once, then no for a while.
+    fn wants_call_out(&self, account: AccountId, domain: &DomainName) -> bool {
+        let _ = (account, domain);
+        false
+    }
+    /// It would take mail for such an address, or would not.
+    fn handle_call_out(&self, account: AccountId, domain: &DomainName, takes_everybody: bool) {
+        let _ = (account, domain, takes_everybody);
+    }
 }
 
 /// Whoever knows where heartbeats come from.

@@ -7,6 +7,7 @@
 
 pub mod alarm;
 pub mod board;
+pub mod call_out;
 pub mod connection;
 pub mod content;
 pub mod dialogue;

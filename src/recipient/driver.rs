@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::list::NewList;
-use super::model::{Learned, Policy, comparable};
+use super::model::{CallOut, Learned, Policy, comparable};
 use super::store::{DomainRow, RecipientError, RecipientRows, RecipientStore};
 use super::table::{Knowledge, RecipientBook, Table};
 use crate::account::Change;
@@ -89,6 +89,37 @@ impl Recipients {
         }
     }
 
+    /// Whether the customer's server is to be asked now for an address of that domain that nobody has. Yes to one asker.
+    #[must_use]
+    pub fn wants_call_out(&self, account: AccountId, domain: &DomainName) -> bool {
+        let now = Clock.wall();
+        if !self.book.read().wants_call_out(account, domain, now) {
+            return false;
+        }
+        let mut book = self.book.write();
+        let is_first = book.wants_call_out(account, domain, now);
+        book.handle_calling(account, domain.clone(), now);
+        is_first
+    }
+
+    /// Whether a server said that it takes every address of that domain.
+    #[must_use]
+    pub fn takes_everybody(&self, account: AccountId, domain: &DomainName) -> bool {
+        self.book.read().call_out(account, domain).is_some_and(|said| said.takes_everybody)
+    }
+
+    /// It was asked: whether it takes every address. In force at once, stored soon.
+    pub fn called_out(self: &Arc<Self>, account: AccountId, domain: &DomainName, takes_everybody: bool) {
+        let said = CallOut { takes_everybody, at: Clock.wall() };
+        self.book.write().set_call_out(account, domain.clone(), said);
+        let (room, domain) = (Arc::clone(self), domain.clone());
+        tokio::spawn(async move {
+            if let Err(error) = room.store.set_call_out(account, domain, said).await {
+                tracing::error!(%account, %error, "what a server said of an address that nobody has is not stored");
+            }
+        });
+    }
+
     /// Takes uploaded lists, each in place of the one before; in force when it returns.
     ///
     /// # Errors
@@ -107,6 +138,7 @@ impl Recipients {
                 policy: self.policy(account, &domain),
                 list_at: Some(change.at),
                 hash_key: list.hash_key.clone(),
+                call_out: self.book.read().call_out(account, &domain),
             };
             let entries = list.entries.clone();
             self.store.replace_list(account, domain, list, change.clone()).await?;
@@ -128,7 +160,8 @@ impl Recipients {
         let _turn = self.turn.lock().await;
         self.store.forget_list(account, domain.clone(), change).await?;
         let policy = self.policy(account, &domain);
-        let row = DomainRow { account, domain, policy, list_at: None, hash_key: None };
+        let call_out = self.book.read().call_out(account, &domain);
+        let row = DomainRow { account, domain, policy, list_at: None, hash_key: None, call_out };
         self.book.write().set_domain(row, []);
         Ok(())
     }

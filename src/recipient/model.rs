@@ -162,6 +162,20 @@ pub struct Policy {
     pub separator: Option<char>,
 }
 
+/// How often a server is asked for an address that nobody has.
+pub const CALL_OUT_EVERY: Duration = Duration::from_secs(86_400);
+/// After an answer that told nothing, or none, it is not asked again before.
+pub const CALL_OUT_APART: Duration = Duration::from_secs(600);
+
+/// What a customer's server said of an address that nobody has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallOut {
+    /// It would take it, and so every address: its yes tells nothing of who lives there.
+    pub takes_everybody: bool,
+    /// When.
+    pub at: WallTime,
+}
+
 /// What a customer's server said of one address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Learned {

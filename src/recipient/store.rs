@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::list::NewList;
-use super::model::{ENTRIES_PER_ACCOUNT_MAX, Learned, ListEntry, Policy};
+use super::model::{CallOut, ENTRIES_PER_ACCOUNT_MAX, Learned, ListEntry, Policy};
 use crate::account::Change;
 use crate::base::{AccountId, DomainName, WallTime};
 
@@ -34,6 +34,8 @@ pub struct DomainRow {
     pub list_at: Option<WallTime>,
     /// Key of its hashes.
     pub hash_key: Option<Vec<u8>>,
+    /// What its server said of an address that nobody has.
+    pub call_out: Option<CallOut>,
 }
 
 /// All that is kept of recipients.
@@ -71,6 +73,8 @@ pub trait RecipientStore: Send + Sync {
     /// Keeps what servers said, in place of what they said before of the same name. Not synced at once: a lost row is learned
     /// again. Those of accounts that are gone or have too many are left out.
     async fn learn(&self, learned: Vec<Learned>) -> Result<(), RecipientError>;
+    /// Keeps what the server of a domain said of an address that nobody has. Not synced at once: it is asked again.
+    async fn set_call_out(&self, account: AccountId, domain: DomainName, said: CallOut) -> Result<(), RecipientError>;
     /// Removes what is no longer believed. Returns how many rows.
     async fn purge_learned(&self, now: WallTime) -> Result<u64, RecipientError>;
     /// Entries of a list behind `after`, in order, at most `limit`.

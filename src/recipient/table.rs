@@ -8,7 +8,10 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::model::{LEARNED_PER_ACCOUNT_MAX, LIST_FRESH_FOR, Learned, ListEntry, Policy, Unknown, comparable, hashed};
+use super::model::{
+    CALL_OUT_APART, CALL_OUT_EVERY, CallOut, LEARNED_PER_ACCOUNT_MAX, LIST_FRESH_FOR, Learned, ListEntry, Policy,
+    Unknown, comparable, hashed,
+};
 use super::store::{DomainRow, RecipientRows};
 use crate::base::{AccountId, DomainName, LocalPart, WallTime};
 
@@ -95,6 +98,9 @@ struct Domain {
     hash_key: Option<Vec<u8>>,
     patterns: Vec<ListEntry>,
     entries: usize,
+    call_out: Option<CallOut>,
+    /// When the server was to be asked last.
+    called_at: Option<WallTime>,
 }
 
 /// See the head of this file.
@@ -128,10 +134,10 @@ impl Table {
 
     /// Takes the settings and the list of a domain in place of those before.
     pub fn set_domain(&mut self, row: DomainRow, entries: impl IntoIterator<Item = ListEntry>) {
-        let DomainRow { account, domain, policy, list_at, hash_key } = row;
+        let DomainRow { account, domain, policy, list_at, hash_key, call_out } = row;
         self.forget(account, &domain);
         self.lists += 1;
-        let mut known = Domain { policy, list: self.lists, list_at, hash_key, ..Domain::default() };
+        let mut known = Domain { policy, list: self.lists, list_at, hash_key, call_out, ..Domain::default() };
         for entry in entries {
             known.entries += 1;
             match entry {
@@ -167,6 +173,13 @@ impl Table {
     /// learns of no further name: a server that takes everything would teach us without end.
     pub fn learn(&mut self, learned: &Learned) -> bool {
         let key = self.key_of(learned.account, &learned.domain, &learned.name);
+        if learned.is_accepted && self.takes_everybody(learned.account, &learned.domain) {
+            // It takes back a no, and tells nothing else.
+            if let Some(known) = self.names.get_mut(&key) {
+                known.learned = known.learned.filter(|(said, _)| *said);
+            }
+            return false;
+        }
         let (says, ends) = (learned.is_accepted, learned.ends().timestamp());
         let before = self.names.get(&key).and_then(|known| known.learned);
         let own = self.learned.entry(learned.account).or_default();
@@ -182,6 +195,58 @@ impl Table {
             known.learned = Some((says, ends));
         }
         is_new
+    }
+
+    /// What the server of a domain said of an address that nobody has.
+    #[must_use]
+    pub fn call_out(&self, account: AccountId, domain: &DomainName) -> Option<CallOut> {
+        self.domains.get(&(account, domain.clone()))?.call_out
+    }
+
+    fn takes_everybody(&self, account: AccountId, domain: &DomainName) -> bool {
+        self.call_out(account, domain).is_some_and(|said| said.takes_everybody)
+    }
+
+    /// Whether that is to be asked now.
+    #[must_use]
+    pub fn wants_call_out(&self, account: AccountId, domain: &DomainName, now: WallTime) -> bool {
+        let Some(known) = self.domains.get(&(account, domain.clone())) else { return true };
+        known.call_out.is_none_or(|said| said.at + CALL_OUT_EVERY <= now)
+            && known.called_at.is_none_or(|at| at + CALL_OUT_APART <= now)
+    }
+
+    /// It is going to be asked.
+    pub fn handle_calling(&mut self, account: AccountId, domain: DomainName, now: WallTime) {
+        self.domains.entry((account, domain)).or_default().called_at = Some(now);
+    }
+
+    /// It was asked.
+    pub fn set_call_out(&mut self, account: AccountId, domain: DomainName, said: CallOut) {
+        self.domains.entry((account, domain)).or_default().call_out = Some(said);
+    }
+
+    /// Domains of which anything but single names is known.
+    #[must_use]
+    pub fn domains(&self) -> Vec<(AccountId, DomainName)> {
+        let mut all: Vec<_> = self.domains.keys().cloned().collect();
+        all.sort();
+        all
+    }
+
+    /// Domains whose list refuses nobody any more because of its age, and when that was uploaded.
+    #[must_use]
+    pub fn stale_lists(&self, now: WallTime) -> Vec<(AccountId, DomainName, WallTime)> {
+        let is_stale = |known: &Domain| {
+            let at = known.list_at.filter(|at| *at + LIST_FRESH_FOR <= now)?;
+            (known.policy.unknown == Unknown::ByList).then_some(at)
+        };
+        let stale = self
+            .domains
+            .iter()
+            .filter_map(|((account, domain), known)| is_stale(known).map(|at| (*account, domain.clone(), at)));
+        let mut stale: Vec<_> = stale.collect();
+        stale.sort();
+        stale
     }
 
     /// Lets go of what is no longer believed.
@@ -245,7 +310,8 @@ impl Table {
             return Knowledge::Listed;
         }
         let said = |name: &str| known(name).and_then(|known| known.learned).filter(|(_, ends)| *ends > now.timestamp());
-        match names().find_map(said) {
+        let takes_everybody = rules.is_some_and(|rules| rules.call_out.is_some_and(|said| said.takes_everybody));
+        match names().find_map(said).filter(|(is_accepted, _)| !(*is_accepted && takes_everybody)) {
             Some((true, _)) => return Knowledge::Accepted,
             Some((false, _)) => return Knowledge::Refused,
             None => {}
@@ -301,200 +367,4 @@ impl RecipientBook {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::Mailbox;
-    use crate::recipient::list;
-    use crate::recipient::model::{ACCEPTED_FOR, REFUSED_FOR};
-
-    const FIRMA: AccountId = AccountId(1);
-
-    fn domain() -> DomainName {
-        DomainName::parse("firma.example").unwrap()
-    }
-
-    /// Seconds after the list was uploaded.
-    fn at(second: i64) -> WallTime {
-        WallTime::from_timestamp(1_800_000_000 + second, 0).unwrap()
-    }
-
-    fn table(list: &str, policy: Policy) -> Table {
-        let mut table = Table::default();
-        let row = |list_at, hash_key| DomainRow { account: FIRMA, domain: domain(), policy, list_at, hash_key };
-        if list.is_empty() {
-            table.set_domain(row(None, None), []);
-        } else {
-            let lists = list::parse(list, &|_| true, Some(&domain()), Some(b"geheim")).unwrap();
-            let list = lists[&domain()].clone();
-            table.set_domain(row(Some(at(0)), list.hash_key), list.entries);
-        }
-        table
-    }
-
-    fn local(name: &str) -> LocalPart {
-        Mailbox::parse(&format!("{name}@x.example"), true).unwrap().local_part
-    }
-
-    fn known(table: &Table, name: &str, second: i64) -> Knowledge {
-        table.knowledge(FIRMA, &domain(), &local(name), at(second))
-    }
-
-    fn learned(name: &str, is_accepted: bool, second: i64) -> Learned {
-        Learned { account: FIRMA, domain: domain(), name: name.to_owned(), is_accepted, at: at(second) }
-    }
-
-    #[test]
-    fn the_list_is_believed_first_and_for_a_week() {
-        let mut table = table(
-            "anna
-sales-*
-",
-            Policy::default(),
-        );
-        let week = i64::try_from(LIST_FRESH_FOR.as_secs()).unwrap();
-        assert_eq!(known(&table, "ANNA", 1), Knowledge::Listed);
-        assert_eq!(known(&table, "\"anna\"", 1), Knowledge::Listed);
-        assert_eq!(known(&table, "sales-nord", 1), Knowledge::Covered);
-        assert_eq!(known(&table, "bernd", week - 1), Knowledge::Unlisted);
-        assert_eq!(known(&table, "bernd", week), Knowledge::Doubtful);
-        table.learn(&learned("anna", false, 5));
-        assert_eq!(known(&table, "anna", 6), Knowledge::Listed, "a refusal marks it and does not strike it off");
-    }
-
-    #[test]
-    fn what_the_server_said_is_believed_for_a_while() {
-        let mut table = table(
-            "anna
-*
-",
-            Policy::default(),
-        );
-        assert!(table.learn(&learned("new", true, 0)));
-        assert!(table.learn(&learned("gone", false, 0)));
-        assert!(!table.learn(&learned("new", true, 60)), "the same again is not worth a row");
-        assert!(table.learn(&learned("new", true, 86_400)));
-        let (accepted, refused) = (ACCEPTED_FOR.as_secs(), REFUSED_FOR.as_secs());
-        let (accepted, refused) = (i64::try_from(accepted).unwrap(), i64::try_from(refused).unwrap());
-        assert_eq!(known(&table, "new", 86_400 + accepted - 1), Knowledge::Accepted);
-        assert_eq!(known(&table, "gone", refused - 1), Knowledge::Refused);
-        assert_eq!(known(&table, "gone", refused), Knowledge::Covered);
-        table.sweep(at(86_400 + accepted));
-        assert_eq!(table.names.len(), 1);
-        assert_eq!(known(&table, "anna", 86_400 + accepted), Knowledge::Listed);
-    }
-
-    #[test]
-    fn a_server_that_takes_everything_teaches_so_much_and_no_more() {
-        let mut table = Table::default();
-        for name in 0..LEARNED_PER_ACCOUNT_MAX + 10 {
-            table.learn(&learned(&format!("n{name}"), true, 0));
-        }
-        assert_eq!(table.names.len(), LEARNED_PER_ACCOUNT_MAX);
-        assert!(table.learn(&learned("n1", false, 1)), "what is known may change");
-        assert!(table.learn(&Learned { account: AccountId(2), ..learned("anna", true, 0) }), "others learn on");
-        table.sweep(at(0) + REFUSED_FOR + std::time::Duration::from_secs(1));
-        assert!(table.learn(&learned("new", true, 1)), "n1 made room");
-    }
-
-    #[test]
-    fn details_are_cut_off_where_the_customer_says_so() {
-        let plain = table(
-            "anna
-",
-            Policy::default(),
-        );
-        assert_eq!(known(&plain, "anna+news", 1), Knowledge::Unlisted);
-        let cut = table(
-            "anna
-",
-            Policy { separator: Some('+'), ..Policy::default() },
-        );
-        assert_eq!(known(&cut, "Anna+News", 1), Knowledge::Listed);
-        assert_eq!(known(&cut, "+news", 1), Knowledge::Unlisted);
-    }
-
-    #[test]
-    fn a_list_of_hashes_tells_the_same_without_the_names() {
-        let hash = ListEntry::Hash(hashed(b"geheim", "anna", &domain()));
-        let table = table(
-            &format!(
-                "{hash}
-"
-            ),
-            Policy::default(),
-        );
-        assert_eq!(known(&table, "Anna", 1), Knowledge::Listed);
-        assert_eq!(known(&table, "bernd", 1), Knowledge::Unlisted);
-    }
-
-    #[test]
-    fn another_account_and_another_list_know_nothing_of_this_one() {
-        let mut table = table(
-            "anna
-",
-            Policy::default(),
-        );
-        table.learn(&learned("bernd", true, 0));
-        assert_eq!(table.knowledge(AccountId(2), &domain(), &local("anna"), at(1)), Knowledge::Unknown);
-        let row = DomainRow {
-            account: FIRMA,
-            domain: domain(),
-            policy: Policy::default(),
-            list_at: Some(at(1)),
-            hash_key: None,
-        };
-        table.set_domain(row, [ListEntry::Name("carla".to_owned())]);
-        assert_eq!(known(&table, "anna", 2), Knowledge::Unlisted);
-        assert_eq!(known(&table, "bernd", 2), Knowledge::Accepted);
-        assert_eq!((known(&table, "carla", 2), table.names.len()), (Knowledge::Listed, 2));
-        table.forget(FIRMA, &domain());
-        assert_eq!(known(&table, "carla", 2), Knowledge::Unknown);
-    }
-
-    #[test]
-    fn strangers_are_judged_by_list_age_choice_and_presence() {
-        use Judgement::{Accept, Defer, Reject};
-        let week = i64::try_from(LIST_FRESH_FOR.as_secs()).unwrap();
-        let judged =
-            |table: &Table, is_there, second| table.judge(FIRMA, &domain(), &local("stranger"), is_there, at(second));
-        let listed = table(
-            "anna
-",
-            Policy::default(),
-        );
-        assert_eq!((judged(&listed, false, 1), judged(&listed, false, week)), (Reject, Defer));
-        assert_eq!(judged(&listed, true, 1), Accept, "a server that is there judges itself");
-        assert_eq!(judged(&table("", Policy::default()), false, 1), Accept);
-        for (unknown, judgement) in [(Unknown::Accept, Accept), (Unknown::Defer, Defer), (Unknown::Reject, Reject)] {
-            let policy = Policy { unknown, ..Policy::default() };
-            assert_eq!(
-                judged(
-                    &table(
-                        "anna
-",
-                        policy.clone()
-                    ),
-                    false,
-                    1
-                ),
-                judgement
-            );
-            assert_eq!(judged(&table("", policy), false, 1), judgement);
-        }
-        let mut refused = table("", Policy::default());
-        refused.learn(&learned("stranger", false, 0));
-        assert_eq!((judged(&refused, false, 1), judged(&refused, true, 1)), (Reject, Reject));
-    }
-
-    #[test]
-    fn postmaster_and_abuse_have_their_mail_whatever_the_list_says() {
-        let table = table(
-            "anna
-",
-            Policy { unknown: Unknown::Reject, ..Policy::default() },
-        );
-        for name in ["postmaster", "Postmaster", "\"abuse\""] {
-            assert_eq!(table.judge(FIRMA, &domain(), &local(name), false, at(1)), Judgement::Accept);
-        }
-    }
-}
+mod tests;

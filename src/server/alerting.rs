@@ -1,6 +1,6 @@
 //! Starts the room that tells people, and brings it what other rooms find.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::assemble::StartError;
 use crate::account::{Directory, DirectoryHandle, SealKey};
 use crate::alert::{Alerts, Event, Fact, Outbox, Settings, post};
-use crate::base::{AccountId, ByteCount, WallTime};
+use crate::base::{AccountId, ByteCount, Clock, DomainName, WallTime};
 use crate::config::Config;
+use crate::recipient::RecipientBook;
 use crate::spool::{OldestWaiting, SpoolStore};
 use crate::store::SqliteStore;
 
@@ -49,13 +50,25 @@ pub(super) struct Raiser {
     per_account: ByteCount,
     /// Accounts that were told that their storage is nearly full.
     full: BTreeSet<AccountId>,
+    /// Domains whose list is known to be stale, each with the time of its upload.
+    stale: BTreeMap<(AccountId, DomainName), WallTime>,
+    /// Every list was looked at once.
+    has_looked_at_lists: bool,
     /// Everybody was looked at once: a restart may have missed an end.
     has_looked: bool,
 }
 
 impl Raiser {
     pub(super) const fn new(outbox: Outbox, directory: DirectoryHandle, per_account: ByteCount) -> Self {
-        Self { outbox, directory, per_account, full: BTreeSet::new(), has_looked: false }
+        Self {
+            outbox,
+            directory,
+            per_account,
+            full: BTreeSet::new(),
+            stale: BTreeMap::new(),
+            has_looked_at_lists: false,
+            has_looked: false,
+        }
     }
 
     /// The oldest mail of an account has waited `percent` of its time.
@@ -73,6 +86,23 @@ impl Raiser {
     /// Mail waited too long.
     pub(super) fn expired(&self, expired: u64, removed: u64) {
         self.outbox.raise_soon(Event::of_service(Fact::Expired { expired, removed }));
+    }
+
+    /// Looks at the age of every list of recipients: one alert for each that is too old, and one when that is over.
+    pub(super) fn look_at_lists(&mut self, recipients: &RecipientBook) {
+        let directory = self.directory.load();
+        let book = recipients.read();
+        let stale = book.stale_lists(Clock.wall());
+        // After a restart an end may have been missed: it is told to whom the beginning was told, and to nobody else.
+        let fresh = if self.has_looked_at_lists { Vec::new() } else { book.domains() };
+        drop(book);
+        self.has_looked_at_lists = true;
+        for (account, domain, since, fact) in list_facts(&mut self.stale, stale, fresh) {
+            if matches!(fact, Fact::ListStale { .. }) {
+                tracing::warn!(alert = "list_stale", %account, %domain, "a list of recipients is too old to refuse anybody");
+            }
+            self.outbox.raise_soon(Event::of_account(&directory, account, since, fact));
+        }
     }
 
     /// Looks at what every account holds.
@@ -100,6 +130,31 @@ impl Raiser {
     }
 }
 
+/// A list of whom, of which domain, since when, and what is told of it.
+type ListFact = (AccountId, DomainName, Option<WallTime>, Fact);
+
+/// What is told of lists that are `stale` now and of those that `told` has and that are no longer so; `fresh` are told to be
+/// well unless they are stale. `told` is brought up to date.
+fn list_facts(
+    told: &mut BTreeMap<(AccountId, DomainName), WallTime>,
+    stale: Vec<(AccountId, DomainName, WallTime)>,
+    fresh: Vec<(AccountId, DomainName)>,
+) -> Vec<ListFact> {
+    let now: BTreeMap<_, _> = stale.into_iter().map(|(account, domain, at)| ((account, domain), at)).collect();
+    let word = |domain: &DomainName| domain.as_str().to_owned();
+    let ended: BTreeSet<_> = told.keys().cloned().chain(fresh).filter(|key| !now.contains_key(key)).collect();
+    let mut facts: Vec<ListFact> = ended
+        .into_iter()
+        .map(|(account, domain)| (account, domain.clone(), None, Fact::ListFresh { domain: word(&domain) }))
+        .collect();
+    let begun = now.iter().filter(|(key, _)| !told.contains_key(key));
+    facts.extend(begun.map(|((account, domain), at)| {
+        (*account, domain.clone(), Some(*at), Fact::ListStale { domain: word(domain) })
+    }));
+    *told = now;
+    facts
+}
+
 /// What an account is told of its storage, if anything.
 fn storage(held: u64, limit: u64, was_full: bool, is_first: bool) -> Option<Fact> {
     let percent = u64::try_from(u128::from(held) * 100 / u128::from(limit)).unwrap_or(u64::MAX);
@@ -116,6 +171,24 @@ fn storage(held: u64, limit: u64, was_full: bool, is_first: bool) -> Option<Fact
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stale_list_is_told_once_and_so_is_its_end() {
+        let at = |second| WallTime::from_timestamp(second, 0).unwrap();
+        let domain = DomainName::parse("firma.example").unwrap();
+        let (firma, mut told) = (AccountId(1), BTreeMap::new());
+        let word = || domain.as_str().to_owned();
+        let stale = |second| vec![(firma, domain.clone(), at(second))];
+        let begins = (firma, domain.clone(), Some(at(5)), Fact::ListStale { domain: word() });
+        let ends = (firma, domain.clone(), None, Fact::ListFresh { domain: word() });
+        assert_eq!(list_facts(&mut told, stale(5), vec![(firma, domain.clone())]), std::slice::from_ref(&begins));
+        assert_eq!(list_facts(&mut told, stale(5), Vec::new()), []);
+        assert_eq!(list_facts(&mut told, Vec::new(), Vec::new()), std::slice::from_ref(&ends));
+        assert_eq!(list_facts(&mut told, Vec::new(), Vec::new()), []);
+        assert_eq!(list_facts(&mut told, stale(5), Vec::new()), [begins]);
+        let mut after_restart = BTreeMap::new();
+        assert_eq!(list_facts(&mut after_restart, Vec::new(), vec![(firma, domain)]), [ends]);
+    }
 
     #[test]
     fn storage_is_spoken_of_at_eighty_percent_and_again_below_seventy_five() {

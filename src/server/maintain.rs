@@ -60,6 +60,7 @@ pub(super) async fn run(
             remove_what_is_old(&*spool, &*log, &keeper, (&updates, &recipients), keeping, (&raiser, &mut warned)).await;
         }
         raiser.look_at_storage(&*spool);
+        raiser.look_at_lists(&recipients.book());
         if let Err(error) = keeper.reload().await {
             tracing::error!(%error, "accounts not read again");
         }

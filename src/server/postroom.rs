@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
 use crate::account::DirectoryHandle;
-use crate::base::{AccountId, Clock, Mailbox};
+use crate::base::{AccountId, Clock, DomainName, Mailbox};
 use crate::delivery::{Deliveries, Flushes, RecipientWitness};
 use crate::liveness::driver::Liveness;
 use crate::recipient::Recipients;
@@ -105,6 +105,14 @@ impl RecipientWitness for Learner {
 
     fn is_known_good(&self, account: AccountId, mailbox: &Mailbox) -> bool {
         self.0.knowledge(account, mailbox).is_good()
+    }
+
+    fn wants_call_out(&self, account: AccountId, domain: &DomainName) -> bool {
+        self.0.wants_call_out(account, domain)
+    }
+
+    fn handle_call_out(&self, account: AccountId, domain: &DomainName, takes_everybody: bool) {
+        self.0.called_out(account, domain, takes_everybody);
     }
 }
 

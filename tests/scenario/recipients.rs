@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Output};
 
-use crate::support::{PULSEMX_BEAT, Sender, Server};
+use crate::support::{Beats, PULSEMX_BEAT, Primary, Sender, Server, mail, wait_for};
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -52,6 +52,40 @@ fn strangers_are_refused_while_the_server_is_away_and_the_list_is_fresh() {
     fs::write(&list, "a@firma.example\nb@fremd.example\n").unwrap();
     let (good, _, err) = server.raw(&["recipient", "import", "firma", path]);
     assert!(!good && err.contains("line 2") && err.contains("fremd.example"), "{err}");
+}
+
+#[test]
+fn a_server_that_takes_everybody_is_found_out_and_its_yes_tells_nothing() {
+    let mut server = Server::start("1s", "");
+    let soon = std::time::Duration::from_secs(30);
+    let open = Primary::listen("127.0.31.1", 0);
+    open.take_everybody();
+    let careful = Primary::listen("127.0.31.2", 0);
+    let token = server.add_account("firma", open.address.port());
+    let _open = Beats::start(&server, "firma", &token, "127.0.31.1", Some("1s"));
+    let token = server.add_account("zweite", careful.address.port());
+    let _careful = Beats::start(&server, "zweite", &token, "127.0.31.2", Some("1s"));
+    for name in ["firma", "zweite"] {
+        server.wait_state(name, "online", soon);
+        let mut sender = Sender::connect(server.smtp).unwrap();
+        assert!(sender.send("a@b.example", &format!("x@{name}.example"), &mail("one")).unwrap().starts_with("250"));
+    }
+    let found = |server: &Server, name: &str| {
+        let shown = server.command(&["recipient", "list", name]);
+        let domains = shown["domains"].as_array().unwrap();
+        domains.iter().find(|row| row["domain"] == format!("{name}.example"))?["takes_everybody"].as_bool()
+    };
+    assert!(wait_for("the first is found out", soon, || found(&server, "firma")));
+    assert!(!wait_for("the second is not", soon, || found(&server, "zweite")));
+    assert_eq!((open.arrived().len(), careful.arrived().len()), (1, 1), "nothing is sent for it");
+    server.kill();
+    server.run();
+    let check = |name: &str| {
+        let said = server.command(&["recipient", "check", name, &format!("x@{name}.example")]);
+        said["done"].as_str().unwrap().to_owned()
+    };
+    assert!(check("firma").contains("takes everybody"), "{}", check("firma"));
+    assert!(check("zweite").contains("the mail server accepted it"), "{}", check("zweite"));
 }
 
 #[test]

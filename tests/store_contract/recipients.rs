@@ -2,13 +2,14 @@
 
 use pulsemx::base::AccountId;
 use pulsemx::recipient::model::{ACCEPTED_FOR, REFUSED_FOR};
-use pulsemx::recipient::{Learned, ListEntry, NewList, Policy, RecipientError, RecipientRows, Unknown};
+use pulsemx::recipient::{CallOut, Learned, ListEntry, NewList, Policy, RecipientError, RecipientRows, Unknown};
 
 use crate::engine::{Engine, account, at, change, for_each_engine, name};
 
 for_each_engine! {
     lists_and_settings_survive_a_restart,
     a_new_list_takes_the_place_of_the_old_one,
+    what_a_server_said_of_nobodys_address_is_kept,
     what_servers_said_is_kept_until_it_is_no_longer_believed,
     what_is_known_goes_with_the_domain_and_with_the_account,
     entries_come_in_pages,
@@ -60,6 +61,22 @@ async fn a_new_list_takes_the_place_of_the_old_one(engine: Engine) {
     store.forget_list(firma, domain.clone(), change(3)).await.unwrap();
     let rows = store.load_recipients(at(4)).await.unwrap();
     assert_eq!((rows.domains[0].0.list_at, rows.domains[0].1.len()), (None, 0));
+}
+
+async fn what_a_server_said_of_nobodys_address_is_kept(mut engine: Engine) {
+    let (firma, _) = account(engine.store(), "firma", 1).await;
+    let said = |takes_everybody, second| CallOut { takes_everybody, at: at(second) };
+    engine.store().set_call_out(firma, name("firma.example"), said(true, 1)).await.unwrap();
+    engine.store().replace_list(firma, name("firma.example"), list(&["anna"]), change(2)).await.unwrap();
+    engine.store().forget_list(firma, name("firma.example"), change(3)).await.unwrap();
+    engine.restart();
+    let rows = engine.store().load_recipients(at(4)).await.unwrap();
+    assert_eq!(rows.domains[0].0.call_out, Some(said(true, 1)), "whatever becomes of lists");
+    engine.store().set_call_out(firma, name("firma.example"), said(false, 5)).await.unwrap();
+    let rows = engine.store().load_recipients(at(6)).await.unwrap();
+    assert_eq!(rows.domains[0].0.call_out, Some(said(false, 5)));
+    let gone = engine.store().set_call_out(AccountId(99), name("x.example"), said(true, 7)).await;
+    assert!(matches!(gone, Err(RecipientError::NoAccount)), "{gone:?}");
 }
 
 async fn what_servers_said_is_kept_until_it_is_no_longer_believed(engine: Engine) {

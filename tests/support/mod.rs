@@ -318,7 +318,14 @@ pub struct Primary {
     pub key: Option<[u8; 32]>,
     arrived: Arc<Mutex<Vec<Arrived>>>,
     refusal: Arc<Mutex<Option<String>>>,
+    takes_everybody: Arc<std::sync::atomic::AtomicBool>,
     open: Arc<std::sync::atomic::AtomicBool>,
+}
+
+/// Whether it is an address that pulsemx makes up, to see whether a server takes everybody.
+fn is_nobodys(path: &str) -> bool {
+    let name = path.split('@').next().unwrap_or_default();
+    name.len() == 24 && name.bytes().all(|octet| octet.is_ascii_lowercase() || (b'2'..=b'7').contains(&octet))
 }
 
 /// A connection of the recording mail server, in plain text or encrypted.
@@ -349,19 +356,26 @@ impl Primary {
         let ip: IpAddr = ip.parse().unwrap();
         let listener = wait_for("the primary's port", Duration::from_secs(5), || TcpListener::bind((ip, port)).ok());
         let address = listener.local_addr().unwrap();
-        let primary =
-            Self { address, key, arrived: Arc::default(), refusal: Arc::default(), open: Arc::new(true.into()) };
+        let primary = Self {
+            address,
+            key,
+            arrived: Arc::default(),
+            refusal: Arc::default(),
+            takes_everybody: Arc::default(),
+            open: Arc::new(true.into()),
+        };
         let (arrived, refusal, open) =
             (Arc::clone(&primary.arrived), Arc::clone(&primary.refusal), Arc::clone(&primary.open));
+        let everybody = Arc::clone(&primary.takes_everybody);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if !open.load(std::sync::atomic::Ordering::SeqCst) {
                     return;
                 }
                 let (arrived, refusal, open) = (Arc::clone(&arrived), Arc::clone(&refusal), Arc::clone(&open));
-                let tls = tls.clone();
+                let (tls, everybody) = (tls.clone(), Arc::clone(&everybody));
                 std::thread::spawn(move || {
-                    let _ = converse(stream?, tls, &arrived, &refusal, &open);
+                    let _ = converse(stream?, tls, &arrived, (&refusal, &everybody), &open);
                     Ok::<(), std::io::Error>(())
                 });
             }
@@ -377,6 +391,11 @@ impl Primary {
     pub fn refuse(&self, reply: Option<&str>) {
         *self.refusal.lock().unwrap() = reply.map(str::to_owned);
     }
+
+    /// It accepts addresses that nobody has, as well.
+    pub fn take_everybody(&self) {
+        self.takes_everybody.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
 }
 
 impl Drop for Primary {
@@ -391,7 +410,7 @@ fn converse(
     stream: TcpStream,
     tls: Option<Arc<rustls::ServerConfig>>,
     arrived: &Mutex<Vec<Arrived>>,
-    refusal: &Mutex<Option<String>>,
+    (refusal, everybody): (&Mutex<Option<String>>, &std::sync::atomic::AtomicBool),
     open: &std::sync::atomic::AtomicBool,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
@@ -422,7 +441,9 @@ fn converse(
                 read.get_mut().write_all(b"250 2.1.0 ok\r\n")?;
             }
             "RCPT" => {
-                let refused = refusal.lock().unwrap().clone();
+                let is_nobody = is_nobodys(&path()) && !everybody.load(std::sync::atomic::Ordering::SeqCst);
+                let refused =
+                    refusal.lock().unwrap().clone().or_else(|| is_nobody.then(|| "550 5.1.1 nobody".to_owned()));
                 match refused {
                     Some(reply) => read.get_mut().write_all(format!("{reply}\r\n").as_bytes())?,
                     None => {

@@ -93,6 +93,8 @@ pub struct Connection {
     is_key_proven: bool,
     timeouts: Timeouts,
     needs_rset: bool,
+    /// It took a message in this connection.
+    has_taken_mail: bool,
     is_one_by_one: bool,
     hostname: DomainName,
     /// The sender that the server takes us for, once it was told.
@@ -181,6 +183,7 @@ impl Connection {
             is_key_proven,
             timeouts,
             needs_rset: false,
+            has_taken_mail: false,
             is_one_by_one,
             hostname: hostname.clone(),
             client: None,
@@ -475,7 +478,10 @@ impl Connection {
         }
         drop(out);
         match self.hear(self.timeouts.end_of_data).await {
-            Ok(reply) => BodyEnd::Replied(reply),
+            Ok(reply) => {
+                self.has_taken_mail |= reply.class() == 2;
+                BodyEnd::Replied(reply)
+            }
             Err(lost) => BodyEnd::Lost(lost),
         }
     }

@@ -6,7 +6,9 @@ use super::{MemoryStore, Tables};
 use crate::account::Change;
 use crate::base::{AccountId, DomainName, WallTime};
 use crate::recipient::model::{ENTRIES_PER_ACCOUNT_MAX, LEARNED_PER_ACCOUNT_MAX};
-use crate::recipient::{DomainRow, Learned, ListEntry, NewList, Policy, RecipientError, RecipientRows, RecipientStore};
+use crate::recipient::{
+    CallOut, DomainRow, Learned, ListEntry, NewList, Policy, RecipientError, RecipientRows, RecipientStore,
+};
 
 type Changed<T> = Result<T, RecipientError>;
 
@@ -16,8 +18,14 @@ impl Tables {
     }
 
     fn recipient_domain(&mut self, account: AccountId, domain: &DomainName) -> &mut (DomainRow, Vec<ListEntry>) {
-        let row =
-            || DomainRow { account, domain: domain.clone(), policy: Policy::default(), list_at: None, hash_key: None };
+        let row = || DomainRow {
+            account,
+            domain: domain.clone(),
+            policy: Policy::default(),
+            list_at: None,
+            hash_key: None,
+            call_out: None,
+        };
         self.recipients.domains.entry((account, domain.clone())).or_insert_with(|| (row(), Vec::new()))
     }
 
@@ -92,6 +100,13 @@ impl RecipientStore for MemoryStore {
                 tables.recipients.learned.insert(key, one);
             }
         }
+        Ok(())
+    }
+
+    async fn set_call_out(&self, account: AccountId, domain: DomainName, said: CallOut) -> Changed<()> {
+        let mut tables = self.tables();
+        tables.recipient_account(account)?;
+        tables.recipient_domain(account, &domain).0.call_out = Some(said);
         Ok(())
     }
 

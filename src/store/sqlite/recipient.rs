@@ -13,7 +13,7 @@ use crate::account::Change;
 use crate::base::{AccountId, DomainName, WallTime};
 use crate::recipient::model::{ACCEPTED_FOR, ENTRIES_PER_ACCOUNT_MAX, LEARNED_PER_ACCOUNT_MAX, REFUSED_FOR};
 use crate::recipient::{
-    DomainRow, Learned, ListEntry, NewList, Policy, RecipientError, RecipientRows, RecipientStore, Unknown,
+    CallOut, DomainRow, Learned, ListEntry, NewList, Policy, RecipientError, RecipientRows, RecipientStore, Unknown,
 };
 
 type Changed<T> = Result<T, RecipientError>;
@@ -28,7 +28,8 @@ fn load(db: &Connection, now: WallTime) -> rusqlite::Result<RecipientRows> {
         entries.entry((account, domain)).or_default().push(entry);
     }
     let mut statement = db.prepare_cached(
-        "SELECT account, domain, unknown, separator, list_at, hash_key FROM recipient_domain ORDER BY account, domain",
+        "SELECT account, domain, unknown, separator, list_at, hash_key, call_out, call_out_at
+         FROM recipient_domain ORDER BY account, domain",
     )?;
     let rows = statement.query_map([], |row| {
         let separator: Option<String> = row.get(3)?;
@@ -41,6 +42,10 @@ fn load(db: &Connection, now: WallTime) -> rusqlite::Result<RecipientRows> {
             },
             list_at: row.get::<_, Option<i64>>(4)?.map(row::time),
             hash_key: row.get(5)?,
+            call_out: row
+                .get::<_, Option<bool>>(6)?
+                .zip(row.get::<_, Option<i64>>(7)?)
+                .map(|(takes_everybody, at)| CallOut { takes_everybody, at: row::time(at) }),
         })
     })?;
     let domains = readable("recipient_domain", rows)?.into_iter().map(|row| {
@@ -160,6 +165,17 @@ fn learn(db: &Connection, learned: &[Learned]) -> rusqlite::Result<()> {
     Ok(())
 }
 
+fn set_call_out(db: &Connection, account: AccountId, domain: &DomainName, said: CallOut) -> Changed<()> {
+    require_account(db, account)?;
+    ensure_domain(db, account, domain)?;
+    let CallOut { takes_everybody, at } = said;
+    db.prepare_cached(
+        "UPDATE recipient_domain SET call_out = ?3, call_out_at = ?4 WHERE account = ?1 AND domain = ?2",
+    )?
+    .execute(params![account.0, domain.as_str(), takes_everybody, row::stored_time(at)])?;
+    Ok(())
+}
+
 fn purge(db: &Connection, now: WallTime) -> rusqlite::Result<u64> {
     let removed = db
         .prepare_cached(
@@ -222,6 +238,10 @@ impl RecipientStore for SqliteStore {
 
     async fn learn(&self, learned: Vec<Learned>) -> Changed<()> {
         self.write(Terms::LAZY, move |work| Ok(learn(work.connection, &learned)?)).await
+    }
+
+    async fn set_call_out(&self, account: AccountId, domain: DomainName, said: CallOut) -> Changed<()> {
+        self.write(Terms::LAZY, move |work| set_call_out(work.connection, account, &domain, said)).await
     }
 
     async fn purge_learned(&self, now: WallTime) -> Changed<u64> {

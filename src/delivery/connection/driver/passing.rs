@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{BodyEnd, Connection, Lost, Pieces, Unsaid};
+use crate::base::Mailbox;
 use crate::delivery::dialogue::{Script, Unsendable, script};
 use crate::delivery::outcome::Verdict;
 use crate::delivery::wire::{Capabilities, Reply};
@@ -96,6 +97,30 @@ impl Connection {
         self.reset().await.is_ok()
     }
 
+    /// Whether it took a message in this connection.
+    #[must_use]
+    pub const fn has_taken_mail(&self) -> bool {
+        self.has_taken_mail
+    }
+
+    /// Asks whether mail for `stranger` would be taken, in a transaction that ends there. Whether it would; nothing where the
+    /// reply tells nothing of the address.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub async fn call_out(&mut self, stranger: &Mailbox) -> Result<Option<bool>, DeliveryReply> {
+        let lost = |Lost(why): Lost| why;
+        self.reset().await.map_err(lost)?;
+        let mail = self.ask("MAIL FROM:<>\r\n".to_owned(), self.timeouts.mail).await.map_err(lost)?;
+        if mail.class() != 2 {
+            return Ok(None);
+        }
+        self.needs_rset = true;
+        let said = self.ask(format!("RCPT TO:<{stranger}>\r\n"), self.timeouts.rcpt).await.map_err(lost)?;
+        self.reset().await.map_err(lost)?;
+        Ok(takes_everybody(&said))
+    }
+
     fn script(
         &self,
         message: &Claimed,
@@ -104,5 +129,15 @@ impl Connection {
     ) -> Result<Script, NotBegun> {
         let size = self.offered.size.filter(|_| knows_octets);
         script(message, recipients, Capabilities { size, ..self.offered }).map_err(NotBegun::Unsendable)
+    }
+}
+
+/// What the reply to an address that nobody has tells: a yes, a clear "no such mailbox", or nothing (RFC 3463 §3.2).
+fn takes_everybody(said: &Reply) -> Option<bool> {
+    match (said.class(), said.enhanced()) {
+        (2, _) => Some(true),
+        (5, Some("5.1.1" | "5.1.2" | "5.1.10")) => Some(false),
+        (5, None) if matches!(said.code, 550 | 551 | 553) => Some(false),
+        _ => None,
     }
 }

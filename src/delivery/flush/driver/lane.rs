@@ -11,6 +11,7 @@ use super::book::Book;
 use super::supply::{Ready, Supply};
 use crate::base::{AccountId, Clock, Moment, SpoolId};
 use crate::delivery::board::Common;
+use crate::delivery::call_out;
 use crate::delivery::connection::{Attempt, Connection, Ledger, Offer};
 use crate::delivery::flush::contact::{Contact, FirstContact};
 use crate::delivery::flush::patience::LegEnd;
@@ -245,7 +246,7 @@ impl Lane {
         let end = end.into_end();
         // A server that beats no longer vouch for is not waited for.
         if !is_over && (!matches!(end, LegEnd::Stopped(_)) || common.shutdown.is_cancelled()) {
-            connection.quit().await;
+            call_out::part(common, *account, leg, connection).await;
         }
         end
     }

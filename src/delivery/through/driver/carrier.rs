@@ -13,6 +13,7 @@ use super::pool::{IDLE_MAX, Line};
 use crate::account::OnlineMode;
 use crate::base::{AccountId, Clock, EndpointId, Mailbox, SpoolId};
 use crate::delivery::board::Common;
+use crate::delivery::call_out;
 use crate::delivery::connection::{Connection, NotBegun};
 use crate::delivery::dialogue::Unsendable;
 use crate::delivery::flush::{Fare, Verdicts};
@@ -363,7 +364,7 @@ impl Carrier {
 
     fn keep(&self, line: Box<Line>) {
         let through = Arc::clone(&self.passages.0.through);
-        let shutdown = self.common.shutdown.clone();
+        let (common, shutdown) = (Arc::clone(&self.common), self.common.shutdown.clone());
         match through.pool.put(line) {
             Err(line) => drop(self.passages.0.workers.spawn(line.connection.quit())),
             Ok(number) => {
@@ -372,8 +373,11 @@ impl Carrier {
                         () = sleep(IDLE_MAX) => {}
                         () = shutdown.cancelled() => {}
                     }
-                    if let Some(line) = through.pool.expire(number) {
-                        line.connection.quit().await;
+                    let Some(line) = through.pool.expire(number) else { return };
+                    let account = common.directory.load().endpoint(line.leg.endpoint).map(|endpoint| endpoint.account);
+                    match account.filter(|_| !shutdown.is_cancelled()) {
+                        Some(account) => call_out::part(&common, account, &line.leg, line.connection).await,
+                        None => line.connection.quit().await,
                     }
                 });
             }

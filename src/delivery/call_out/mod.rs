@@ -1,0 +1,5 @@
+//! Whether a primary takes everybody.
+
+pub mod driver;
+
+pub use driver::part;
