@@ -10,6 +10,7 @@ mod alert_print;
 pub mod alert_request;
 pub mod arguments;
 pub mod desk;
+pub mod drill_desk;
 pub mod driver;
 mod mail_desk;
 pub mod mail_reply;
