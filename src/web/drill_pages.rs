@@ -3,17 +3,17 @@
 use askama::Template;
 use axum::Form;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Path, State};
 use axum::http::header::REFRESH;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::beat::drill::status_of;
 use super::format::{self, Stamp};
 use super::handlers::Answer;
+use super::page::Page;
 use super::pages::Shell;
-use super::request::{AskResult, Button, Door, Shown, Viewer, Visit, see_other};
+use super::request::{Button, Door, Shown, Viewer, see_other};
 use super::words::Locale;
 use crate::account::Account;
 use crate::base::WallTime;
@@ -118,64 +118,47 @@ impl Door {
         let card = card(drills.record(account.id).as_ref(), is_whole, self.app.clock.wall(), l);
         DrillCard { may_start, ..card }
     }
-
-    fn drill_answer(
-        &self,
-        visit: &Visit,
-        (account, viewer): (&Account, &Viewer),
-        status: StatusCode,
-        (refusal, to): (String, String),
-    ) -> Response {
-        let l = visit.locale;
-        let shell = self.account_shell(visit, account, l.drill_title(), "status");
-        let drill = self.drill_view(account, Some(viewer), true, l);
-        let is_running = drill.is_running && refusal.is_empty();
-        let mut response = self.page(visit, status, &DrillTemplate { shell, drill, refusal, to });
-        if is_running {
-            response.headers_mut().insert(REFRESH, REFRESH_EVERY);
-        }
-        response
-    }
 }
 
 /// `GET /a/{name}/drill`: the running or last drill.
-pub(super) async fn show(
-    State(door): State<Door>,
-    Path(name): Path<String>,
-    ask: AskResult,
-    headers: HeaderMap,
-) -> Answer {
-    let visit = door.visit(&headers, ask).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
-    if door.app.rooms.drills.is_none() {
-        return Err(door.not_found(&visit));
+pub(super) async fn show(page: Page) -> Answer {
+    if page.door.app.rooms.drills.is_none() {
+        return Err(page.door.not_found(&page.visit));
     }
-    door.seen(&visit, &viewer, account.id, Shown::Status).await?;
-    Ok(door.drill_answer(&visit, (&account, &viewer), StatusCode::OK, Default::default()))
+    page.seen(Shown::Status).await?;
+    Ok(answer(&page, StatusCode::OK, String::new(), String::new()))
 }
 
 /// `POST /a/{name}/drill`: begins one, on behalf of the person.
-pub(super) async fn start(
-    State(door): State<Door>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    form: Result<Form<DrillForm>, FormRejection>,
-) -> Answer {
-    let visit = door.visit(&headers, Ok(axum::extract::Query::default())).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
+pub(super) async fn start(page: Page, form: Result<Form<DrillForm>, FormRejection>) -> Answer {
     let DrillForm { csrf, to } = form.map(|Form(form)| form).unwrap_or_default();
-    door.check_button(&visit, &headers, &Button { csrf })?;
+    page.check(&Button { csrf })?;
+    let Page { door, visit, viewer, account, .. } = &page;
     if !viewer.may_retry(account.id) {
-        return Err(door.forbidden(&visit));
+        return Err(door.forbidden(visit));
     }
-    let Some(drills) = &door.app.rooms.drills else { return Err(door.not_found(&visit)) };
+    let Some(drills) = &door.app.rooms.drills else { return Err(door.not_found(visit)) };
     match drills.begin(account.id, Some(to.as_str()), &viewer.person.name).await {
         Ok(_) => Ok(see_other(&format!("/a/{}/drill", account.name))),
         Err(refusal) => {
             let said = words::refusal(&refusal, visit.locale.drill_language());
-            Ok(door.drill_answer(&visit, (&account, &viewer), status_of(&refusal), (said, to)))
+            Ok(answer(&page, status_of(&refusal), said, to))
         }
     }
+}
+
+/// The page; it comes again by itself while a drill runs.
+fn answer(page: &Page, status: StatusCode, refusal: String, to: String) -> Response {
+    let Page { door, visit, viewer, account, .. } = page;
+    let l = visit.locale;
+    let shell = door.account_shell(visit, account, l.drill_title(), "status");
+    let drill = door.drill_view(account, Some(viewer), true, l);
+    let comes_again = drill.is_running && refusal.is_empty();
+    let mut response = door.page(visit, status, &DrillTemplate { shell, drill, refusal, to });
+    if comes_again {
+        response.headers_mut().insert(REFRESH, REFRESH_EVERY);
+    }
+    response
 }
 
 #[cfg(test)]
