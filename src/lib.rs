@@ -18,6 +18,7 @@
 //! | [`update`] | what routers and other devices may set, and whether an account without beats is there |
 //! | [`dns`] | what a name answers now: dynamic names, customers' zones |
 //! | [`alert`] | what a person has to be told, and when |
+//! | [`drill`] | whether the backup works: an outage played through for one account |
 //! | [`store`] | the storage engines behind the rooms' own traits |
 //! | [`web`] | the customer's pages and the health of the service for machines |
 //! | [`control`] | the operator's commands over a Unix socket |
@@ -62,6 +63,8 @@ pub mod demo;
 pub mod dns;
 #[cfg(feature = "server")]
 pub mod doctor;
+#[cfg(feature = "server")]
+pub mod drill;
 #[cfg(feature = "server")]
 pub mod liveness;
 #[cfg(feature = "server")]

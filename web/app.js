@@ -141,10 +141,11 @@
       setTimeout(() => put(button, label), 2000);
     });
   });
-  /* A demo button needs no new page: the stream brings what it did. */
+  /* These buttons need no new page: the stream brings what they did. What is refused is told on a page of its own. */
   all('form[data-quiet]').forEach(form => form.addEventListener('submit', event => {
     event.preventDefault();
-    fetch(form.action, { method: 'POST', body: new URLSearchParams(new FormData(form)), redirect: 'manual' });
+    fetch(form.action, { method: 'POST', body: new URLSearchParams(new FormData(form)), redirect: 'manual' })
+      .then(answer => answer.type === 'opaqueredirect' || form.submit());
   }));
   stamps(document);
   tick();

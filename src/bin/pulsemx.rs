@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use pulsemx::control::arguments::OperatorCommand;
 use pulsemx::demo::{self, DemoOptions};
 use pulsemx::heartbeat::client::{self, BeatCommand};
-use pulsemx::server::run;
+use pulsemx::server::{drill_command, run};
 
 /// Backup MX that knows by heartbeat whether the mail server is there
 #[derive(Parser)]
@@ -84,6 +84,9 @@ async fn carry_out(command: Command, config: Option<PathBuf>, json: bool) -> Res
         Command::Serve { check_config: false } => run::serve(path).await,
         Command::Config(ConfigCommand::Show { example: true, .. }) => run::show_example(),
         Command::Config(ConfigCommand::Show { defaults, .. }) => run::show_config(path, defaults, json),
+        Command::Operator(OperatorCommand::Drill(arguments)) => {
+            return drill_command::run(path, arguments, json).await.map_err(|e| e.to_string());
+        }
         Command::Operator(command) => run::command(path, command.into(), json).await,
         Command::Doctor => return Ok(ExitCode::from(run::doctor_code(path, json).await)),
         Command::Demo(options) => {

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::alert_request::AlertCommand;
 use super::choice_arguments::AccountHoliday;
+use super::drill_desk::DrillArguments;
 use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
 use super::post_request::{
     AccountAlert, AccountRewrite, AccountRoute, AccountTrust, PostRequest, ReportCommand, TrustText,
@@ -52,6 +53,9 @@ pub enum OperatorCommand {
     /// Tell accounts and the operator of trouble: by webhook, ntfy, Gotify, Matrix, Telegram, mail
     #[command(subcommand)]
     Alert(AlertCommand),
+    /// Fire drill: cut one account off for some seconds, send a test message through our own port 25, deliver it; exit
+    /// code 0 if it arrived
+    Drill(DrillArguments),
     /// Write reports
     #[command(subcommand)]
     Report(ReportCommand),
@@ -281,6 +285,7 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Updates(set) => Self::Updates(set.into()),
             OperatorCommand::Recipient(command) => Self::Recipients(command.into()),
             OperatorCommand::Alert(command) => Self::Alerts(command.into()),
+            OperatorCommand::Drill(arguments) => Self::Drill(arguments.into()),
             OperatorCommand::Status => Self::Status,
         }
     }

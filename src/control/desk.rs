@@ -20,6 +20,7 @@ use crate::alert::{AlertStore, Alerts};
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
 use crate::delivery::Flushes;
 use crate::dns::{Dns, NameStore};
+use crate::drill::Drills;
 use crate::liveness::guard::Fault;
 use crate::liveness::{self, LineState, Lines, TransitionLog};
 use crate::outbound::OutboundStore;
@@ -54,6 +55,8 @@ pub struct Running {
     pub recipients: Arc<Recipients>,
     /// Channels of alerts.
     pub alerts: Arc<Alerts>,
+    /// Fire drills.
+    pub drills: Arc<Drills>,
     /// When silence counts.
     pub liveness: liveness::Settings,
     /// Keeps memory in step.
@@ -178,6 +181,7 @@ impl Desk {
             Request::Transfers(request) => self.carry_out_transfer(request, now).await,
             Request::Recipients(request) => self.carry_out_recipients(request, now).await,
             Request::Alerts(request) => self.carry_out_alert(request, now).await,
+            Request::Drill(request) => self.carry_out_drill(request).await,
         }
     }
 

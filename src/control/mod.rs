@@ -12,6 +12,7 @@ pub mod arguments;
 pub mod choice_arguments;
 mod choice_desk;
 pub mod desk;
+pub mod drill_desk;
 pub mod driver;
 mod mail_desk;
 pub mod mail_reply;

@@ -32,6 +32,7 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
             p.refused,
             if p.balanced { "balanced" } else { "NOT BALANCED" }
         ),
+        Reply::Drill(shown) => format!("{}\n", shown.result),
         Reply::Pin(shown) => pin(shown),
         Reply::Queue(shown) => queue(shown, now),
         Reply::Trace(shown) => trace(shown, now),

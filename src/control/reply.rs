@@ -10,6 +10,7 @@ use super::transfer_reply::{KeyShown, NewKeyShown, SecondaryShown};
 use crate::account::{AccountName, AccountStatus, OnlineMode};
 use crate::alert::office::ChannelShown;
 use crate::base::{DomainName, WallTime};
+use crate::drill::shown::DrillShown;
 use crate::liveness::{FamilyView, LineState};
 use crate::recipient::Unknown;
 use crate::smtp::CountersShown;
@@ -435,6 +436,8 @@ pub enum Reply {
     },
     /// To `account proof`.
     Proof(ProofShown),
+    /// To `drill`.
+    Drill(Box<DrillShown>),
     /// To `account pin show`.
     Pin(PinShown),
     /// To `queue list`.
@@ -527,6 +530,7 @@ impl Reply {
                 serde_json::to_string(&serde_json::json!({ "url": url, "expires_at": expires_at }))
             }
             Self::Proof(shown) => serde_json::to_string(shown),
+            Self::Drill(shown) => serde_json::to_string(shown),
             Self::Pin(shown) => serde_json::to_string(shown),
             Self::Queue(shown) => serde_json::to_string(shown),
             Self::Trace(shown) => serde_json::to_string(shown),
@@ -568,6 +572,7 @@ impl Reply {
             Self::Accounts(_)
             | Self::Link { .. }
             | Self::Proof(_)
+            | Self::Drill(_)
             | Self::Pin(_)
             | Self::Queue(_)
             | Self::Trace(_)

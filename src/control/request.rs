@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 
 use super::alert_request::AlertRequest;
+use super::drill_desk::DrillRequest;
 use super::mail_request::MailRequest;
 use super::post_request::PostRequest;
 use super::transfer_request::TransferRequest;
@@ -162,6 +163,8 @@ pub enum Request {
     Recipients(RecipientRequest),
     /// About channels of alerts.
     Alerts(AlertRequest),
+    /// Fire drills.
+    Drill(DrillRequest),
 }
 
 /// A command about customers' zones.
@@ -394,6 +397,7 @@ impl Request {
             | Self::DomainRemove { .. }
             | Self::QueueRetry { .. }
             | Self::Reload
+            | Self::Drill(_)
             | Self::StateRelease => false,
             Self::Mail(request) => request.only_looks(),
             Self::Post(request) => request.only_looks(),

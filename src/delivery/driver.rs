@@ -24,9 +24,9 @@ use super::settings::Settings;
 use super::target::check_target;
 use super::through::driver::Through;
 use super::tls::ClientTls;
-use super::view::{FlushView, Flushes};
+use super::view::{FlushView, Flushes, MailPaths};
 use crate::account::{AccountError, Change, DirectoryHandle, Manners};
-use crate::base::{AccountId, DomainName, EndpointId, Mailbox};
+use crate::base::{AccountId, DomainName, EndpointId, Mailbox, Moment};
 use crate::liveness::{LineEvent, LineState, Lines};
 use crate::spool::{Hold, SpoolStore};
 
@@ -119,6 +119,7 @@ impl Deliveries {
             voucher: OnceLock::new(),
             beats: OnceLock::new(),
             vouched: Mutex::default(),
+            cuts: Mutex::default(),
             alarms: broadcast::channel(ALARMS_QUEUED).0,
             changes: broadcast::channel(CHANGES_QUEUED).0,
             shutdown,
@@ -330,5 +331,20 @@ impl Flushes for Deliveries {
 
     fn subscribe(&self) -> broadcast::Receiver<AccountId> {
         self.common.changes.subscribe()
+    }
+}
+
+impl MailPaths for Deliveries {
+    fn cut(&self, account: AccountId, until: Moment) {
+        self.common.cuts.lock().unwrap_or_else(PoisonError::into_inner).insert(account, until);
+    }
+
+    fn mend(&self, account: AccountId) {
+        let was_cut = self.common.cuts.lock().unwrap_or_else(PoisonError::into_inner).remove(&account).is_some();
+        if was_cut {
+            // It is tried anew: a failure that is shown from now on is one of the next connection.
+            self.common.edit_view(account, |view| view.last_problem = None);
+            self.wake(account, Wake::retry());
+        }
     }
 }

@@ -33,4 +33,4 @@ pub use alarm::Alarm;
 pub use driver::{Deliveries, PinKeeper, RecipientWitness};
 pub use schedule::RetryTimes;
 pub use settings::{AfterRefusal, Passing, Settings, Timeouts};
-pub use view::{FlushSummary, FlushView, Flushes, StrangeKey};
+pub use view::{FlushSummary, FlushView, Flushes, MailPaths, StrangeKey};

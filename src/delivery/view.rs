@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use super::identity::KeyDigest;
-use crate::base::{AccountId, EndpointId, WallTime};
+use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::spool::Hold;
 
 /// A flush that has ended: from the first claim until nothing was due.
@@ -75,4 +75,13 @@ pub trait Flushes: Send + Sync {
     }
     /// Accounts whose view changed.
     fn subscribe(&self) -> broadcast::Receiver<AccountId>;
+}
+
+/// Keeps an account's mail from its servers for a drill, as if they were away. In memory only, so that no restart leaves
+/// an account cut off; heartbeats, answers of the name server and calls without mail go on.
+pub trait MailPaths: Send + Sync {
+    /// Mail is stored and not delivered until [`mend`](Self::mend), or until then.
+    fn cut(&self, account: AccountId, until: Moment);
+    /// The end of it: what was stored meanwhile is delivered now.
+    fn mend(&self, account: AccountId);
 }

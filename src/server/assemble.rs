@@ -18,7 +18,7 @@ use super::room_settings::{
 };
 use super::sockets::{Sockets, addresses};
 use super::voucher::{self, VoucherRooms};
-use super::{alerting, greeter, maintain, post_office};
+use super::{alerting, drilling, greeter, maintain, post_office};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
@@ -31,6 +31,7 @@ use crate::delivery::Flushes;
 use crate::delivery::driver::Deliveries;
 use crate::delivery::through::Passages;
 use crate::dns::Dns;
+use crate::drill::Drills;
 use crate::heartbeat;
 use crate::heartbeat::server::{BeatServer, BindError};
 use crate::liveness::driver::Liveness;
@@ -195,13 +196,13 @@ pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, Star
 }
 
 /// What most rooms are handed.
-struct Shared {
-    store: Arc<SqliteStore>,
-    spool: Arc<dyn SpoolStore>,
-    lines: Arc<dyn Lines>,
-    flushes: Arc<dyn Flushes>,
-    directory: DirectoryHandle,
-    pages: broadcast::Sender<AccountId>,
+pub(super) struct Shared {
+    pub(super) store: Arc<SqliteStore>,
+    pub(super) spool: Arc<dyn SpoolStore>,
+    pub(super) lines: Arc<dyn Lines>,
+    pub(super) flushes: Arc<dyn Flushes>,
+    pub(super) directory: DirectoryHandle,
+    pub(super) pages: broadcast::Sender<AccountId>,
     readiness: Arc<Readiness>,
     updates: Arc<Updates>,
     dns: Option<Arc<Dns>>,
@@ -231,7 +232,7 @@ impl Shared {
         }
     }
 
-    fn web_rooms(&self, beats: BeatRooms) -> WebRooms {
+    fn web_rooms(&self, beats: BeatRooms, drills: &Arc<Drills>) -> WebRooms {
         WebRooms {
             directory: self.directory.clone(),
             accounts: Arc::clone(&self.store) as _,
@@ -244,6 +245,7 @@ impl Shared {
             beats: Some(beats),
             updates: Some(Arc::clone(&self.updates)),
             recipients: Some(Arc::clone(&self.recipients)),
+            drills: Some(Arc::clone(drills)),
             names: Some(NameRooms { store: Arc::clone(&self.store) as _, dns: self.dns.clone() }),
         }
     }
@@ -253,7 +255,7 @@ impl Shared {
         config: &Config,
         keeper: Arc<dyn DirectoryKeeper>,
         seal: SealKey,
-        beats: &BeatRooms,
+        (beats, drills): (&BeatRooms, &Arc<Drills>),
         smtp: &SmtpServer,
         reloads: Option<Arc<dyn Reloads>>,
     ) -> Arc<Desk> {
@@ -279,6 +281,7 @@ impl Shared {
                 updates: Arc::clone(&self.updates),
                 recipients: Arc::clone(&self.recipients),
                 alerts: Arc::clone(&self.alerts),
+                drills: Arc::clone(drills),
                 liveness: liveness_settings(config),
                 keeper,
                 reloads,
@@ -300,8 +303,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     readiness.ready("store");
     let smtp_all = sockets.smtp_addresses();
     let (liveness, told) = start_liveness(config, &store, watched, &stops);
-    let spool = Arc::clone(&store) as Arc<dyn SpoolStore>;
-    let lines = Arc::clone(&liveness) as Arc<dyn Lines>;
+    let (spool, lines) = (Arc::clone(&store) as Arc<dyn SpoolStore>, Arc::clone(&liveness) as Arc<dyn Lines>);
     let known = (directory.clone(), Arc::clone(&lines), Arc::clone(&store) as _, seal.clone());
     let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms).await?;
     let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
@@ -323,6 +325,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let recipients = start_recipients(&store, &stops).await?;
     let alerts = alerting::start(config, &store, (&seal, &directory), smtp_all.clone(), stops.rooms.clone()).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients, alerts };
+    let drills = drilling::start(config, &shared, (&deliveries, &smtp_all), &stops.rooms).await?;
     let checks = start_checks(config, &shared, &stops);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     open_post_office(config, &shared, (smtp_all.clone(), &deliveries), &public_url, &stops)?;
@@ -334,11 +337,11 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     start_voucher(&shared, &deliveries, &beats, &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
-    let pages = shared.web_rooms(beat_rooms.clone());
+    let pages = shared.web_rooms(beat_rooms.clone(), &drills);
     let mut web_server = start_web(config, extras, sockets.web, &certificate, pages, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
     let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()) as _);
-    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, &beat_rooms, &smtp_server, reloads);
+    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, (&beat_rooms, &drills), &smtp_server, reloads);
     let raiser = start_alerts(config, &shared, alarms, told, &stops);
     keep_house(config, &shared, keeper, raiser, &stops);
     let Shared { store, lines, readiness, .. } = shared;
@@ -560,6 +563,9 @@ impl RunningServer {
         // Side by side: each has its own limit (60, 30 and 5 s), and systemd waits for their longest, not their sum.
         let (_, drained, ()) =
             tokio::join!(self.smtp_server.stopped(), self.deliveries.drain(), self.web_server.stopped());
+        if let Some(running) = &self.desk.running {
+            running.drills.drain().await;
+        }
         if !drained {
             tracing::warn!("a delivery did not end in time; its message is tried again after the next start");
         }

@@ -3,6 +3,8 @@
 mod alerting;
 pub mod assemble;
 pub mod data_dir;
+pub mod drill_command;
+mod drilling;
 mod figures;
 mod files;
 mod greeter;

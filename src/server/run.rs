@@ -57,7 +57,7 @@ pub fn configuration(path: Option<&Path>) -> Result<(Written, Config), ConfigErr
 }
 
 /// Prints to stdout. A reader that has gone, such as `head`, has seen enough.
-fn say(text: &str) -> Result<(), RunError> {
+pub(super) fn say(text: &str) -> Result<(), RunError> {
     use std::io::Write;
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),

@@ -34,10 +34,11 @@ use super::request::{App, Door, Shown, hardened};
 use super::session::Scheme;
 use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
 use super::words::Locale;
-use super::{domain_pages, log_page, spool_desk, spool_pages, spool_view, update};
+use super::{domain_pages, drill_pages, log_page, spool_desk, spool_pages, spool_view, update};
 use crate::account::{Account, AccountStore, DirectoryHandle};
 use crate::base::{AccountId, Clock, Moment};
 use crate::delivery::view::Flushes;
+use crate::drill::Drills;
 use crate::heartbeat::datagram::DATAGRAM_OCTETS_MAX;
 use crate::liveness::{LineState, Lines, TransitionLog};
 use crate::recipient::Recipients;
@@ -78,6 +79,8 @@ pub struct WebRooms {
     pub updates: Option<Arc<Updates>>,
     /// Who lives in the domains; absent where nobody uploads lists.
     pub recipients: Option<Arc<Recipients>>,
+    /// Fire drills; absent where none can be held.
+    pub drills: Option<Arc<Drills>>,
     /// Names and zones; absent where no page shows them.
     pub names: Option<NameRooms>,
 }
@@ -261,6 +264,7 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
         .route("/a/{name}/domains", get(domain_pages::domains))
         .route("/a/{name}/zones/{apex}", get(domain_pages::zone))
         .route("/a/{name}/log", get(log_page::log))
+        .route("/a/{name}/drill", get(drill_pages::show).post(drill_pages::start))
         .route("/a/{name}/demo/{id}", post(handlers::demo))
         .route("/sign-in/{secret}", get(handlers::sign_in_page).post(handlers::sign_in_redeem))
         .route("/sign-out", post(handlers::sign_out))
@@ -282,6 +286,7 @@ fn beat_routes(door: &Door) -> Router<Door> {
         .route("/hb", get(beat::handlers::get).post(beat::handlers::post))
         .route("/hb/hello", get(beat::handlers::hello))
         .route("/hb/status", get(beat::handlers::status))
+        .route("/hb/drill", get(beat::drill::get).post(beat::drill::post))
         .route("/hb/rotate", post(beat::handlers::rotate))
         .route("/join/{code}", get(beat::handlers::join_hint).post(beat::handlers::join))
         .layer(DefaultBodyLimit::max(DATAGRAM_OCTETS_MAX + 1))

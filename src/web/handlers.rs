@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::drill_pages::DrillCard;
 use super::page::{Guest, Member, Page};
 use super::pages::{AccountLine, AccountsTemplate, DemoCard, SignInTemplate, StatusTemplate, StepMark};
 use super::request::{Button, Door, Shown, Visit, see_other};
@@ -48,6 +49,8 @@ pub(super) struct Kept {
 pub(super) struct News {
     #[serde(flatten)]
     page: StatusPage,
+    #[serde(flatten)]
+    drill: DrillCard,
     story: Vec<StoryLine>,
     fingerprint: String,
     spool_headline: String,
@@ -129,6 +132,7 @@ impl Door {
         let line = |row| spool_view::line(row, sees_header, now, locale);
         News {
             page: self.status_page(account, kept, locale),
+            drill: self.drill_card(account, None, locale),
             story: demo.map(|d| d.story().into_iter().map(|line| StoryLine { line }).collect()).unwrap_or_default(),
             fingerprint: fingerprint(usage, rooms.flushes.view(account.id).is_delivering),
             spool_headline: locale.spool_headline(usage.waiting),
@@ -156,8 +160,9 @@ impl Door {
         let steps = [l.step_online(), l.step_missed_1(), l.step_missed_2(), l.step_offline(), l.step_delivering()];
         let steps = (0..).zip(steps).map(|(n, label)| StepMark { label, is_current: page.step == Some(n) }).collect();
         let demo = self.app.settings.demo_controls.as_ref();
+        let drill = self.drill_card(account, visit.viewer.as_ref(), l);
         let demo = demo.map(|demo| DemoCard { buttons: demo.buttons(), story: demo.story() });
-        Ok(self.page(visit, StatusCode::OK, &StatusTemplate { shell, page, steps, demo, calendar }))
+        Ok(self.page(visit, StatusCode::OK, &StatusTemplate { shell, page, steps, demo, drill, calendar }))
     }
 
     fn accounts_answer(&self, visit: &Visit, accounts: &[Account]) -> Response {

@@ -11,6 +11,8 @@ mod days;
 mod domain_pages;
 mod domain_words;
 mod drawing;
+mod drill_pages;
+mod drill_words;
 pub mod driver;
 mod family;
 mod format;

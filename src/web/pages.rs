@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::days::Calendar;
+use super::drill_pages::DrillCard;
 use super::format::Stamp;
 use super::settings::DemoButton;
 use super::spool_view::{FilterLink, MessagePage, SpoolLine};
@@ -45,6 +46,7 @@ pub(super) struct StatusTemplate {
     pub(super) page: StatusPage,
     pub(super) steps: Vec<StepMark>,
     pub(super) demo: Option<DemoCard>,
+    pub(super) drill: DrillCard,
     pub(super) calendar: Calendar,
 }
 

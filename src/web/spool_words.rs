@@ -105,6 +105,8 @@ impl Locale {
             "recipients.set" => self.pick("Umgang mit Empfängern geändert", "Treatment of recipients changed"),
             "token.add" => self.pick("Zugangsschlüssel angelegt", "Token added"),
             "token.revoke" => self.pick("Zugangsschlüssel widerrufen", "Token revoked"),
+            "drill.start" => self.pick("Feueralarm-Probe gestartet", "Fire drill started"),
+            "drill.end" => self.pick("Feueralarm-Probe beendet", "Fire drill ended"),
             "zone.put" => self.pick("Zone geändert", "Zone changed"),
             "zone.remove" => self.pick("Zone entfernt", "Zone removed"),
             "look.spool" => self.pick("Liste der gehaltenen Post angesehen", "Looked at the list of held mail"),

@@ -17,6 +17,7 @@ mod beat_over_http;
 mod broken_primary;
 mod commands;
 mod crash;
+mod drill;
 mod flush_after_return;
 mod full_disk;
 mod goodbye_and_restart;

@@ -10,6 +10,7 @@ use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount};
 use pulsemx::alert::AlertStore;
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::dns::NameStore;
+use pulsemx::drill::DrillStore;
 use pulsemx::liveness::TransitionLog;
 use pulsemx::outbound::OutboundStore;
 use pulsemx::recipient::RecipientStore;
@@ -33,6 +34,7 @@ pub(crate) trait Everything:
     + NameStore
     + RefusalStore
     + AlertStore
+    + DrillStore
     + OutboundStore
 {
 }
@@ -46,6 +48,7 @@ impl<
         + NameStore
         + RefusalStore
         + AlertStore
+        + DrillStore
         + OutboundStore,
 > Everything for T
 {

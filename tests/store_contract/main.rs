@@ -12,6 +12,7 @@ mod accounts;
 mod alerts;
 mod crash;
 mod days;
+mod drills;
 mod engine;
 mod flush;
 mod messages;

@@ -12,6 +12,7 @@
 
 #[cfg(feature = "peers")]
 mod browser;
+mod drill;
 mod fakes;
 mod held;
 mod site;
@@ -41,6 +42,7 @@ async fn every_page(site: &Site) -> Vec<(String, Reply)> {
         "/a/firma/spool?q=kunde&age=day",
         "/a/firma/log",
         "/a/firma/domains",
+        "/a/firma/drill",
         "/nowhere",
         "/a/firma/spool/zzz",
     ];

@@ -13,9 +13,11 @@ use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use crate::drill::Stage;
 use crate::fakes::{self, FakeAccounts, FakeFlushes, FakeLines, FakeLog, FakeNames, FakeSpool};
 
 pub struct Site {
+    pub stage: Arc<Stage>,
     pub origin: String,
     pub accounts: Arc<FakeAccounts>,
     pub lines: Arc<FakeLines>,
@@ -92,6 +94,8 @@ impl Site {
         let names: Arc<FakeNames> = Arc::default();
         let readiness = Arc::new(Readiness::new(&["store"]));
         let stored = broadcast::channel(64).0;
+        let shutdown = CancellationToken::new();
+        let (drills, stage) = Stage::set((&lines, &spool, &flushes), &stored, &shutdown).await;
         let rooms = WebRooms {
             updates: None,
             recipients: None,
@@ -105,13 +109,27 @@ impl Site {
             stored: stored.clone(),
             readiness: readiness.clone(),
             beats: None,
+            drills: Some(drills),
         };
-        let shutdown = CancellationToken::new();
         let listener = std::net::TcpListener::bind(address).unwrap();
         let server = WebServer::start(settings, vec![listener], rooms, tls, &shutdown)?;
         let address = server.addresses()[0];
         let origin = format!("http://{address}");
-        Ok(Self { origin, accounts, lines, log, spool, names, flushes, stored, readiness, shutdown, server, address })
+        Ok(Self {
+            stage,
+            origin,
+            accounts,
+            lines,
+            log,
+            spool,
+            names,
+            flushes,
+            stored,
+            readiness,
+            shutdown,
+            server,
+            address,
+        })
     }
 
     /// The cookie of a new session.

@@ -57,6 +57,8 @@ pub struct Common {
     pub beats: OnceLock<Arc<dyn BeatSource>>,
     /// Keys that clients vouched for since the start and that are not pinned.
     pub vouched: Mutex<HashMap<EndpointId, KeyDigest>>,
+    /// Accounts whose mail finds no way to their servers, each until then at the latest.
+    pub cuts: Mutex<HashMap<AccountId, Moment>>,
     /// What people have to know.
     pub alarms: broadcast::Sender<Alarm>,
     /// Accounts whose view changed.
@@ -316,6 +318,13 @@ impl Common {
         hold.is_some_and(|hold| hold.kind == HoldKind::Operator)
     }
 
+    /// Whether a drill keeps the account's mail from its servers. Ends by itself.
+    #[must_use]
+    pub fn is_cut(&self, account: AccountId) -> bool {
+        let now = Clock.monotonic();
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner).get(&account).is_some_and(|until| now < *until)
+    }
+
     /// Whoever answered is not taken to be the customer's server. Told once until it is known again.
     pub fn handle_stranger(&self, account: AccountId, endpoint: EndpointId, reason: &str, doubt: Option<&Doubt>) {
         let is_new = self.slots().entry(account).or_default().strangers.insert(endpoint);
@@ -406,6 +415,9 @@ impl Common {
         self.may_go_on()?;
         if self.lines.line(leg.endpoint).is_some_and(|line| self.is_held(line.account)) {
             return Err("a person stopped the flush".to_owned());
+        }
+        if self.lines.line(leg.endpoint).is_some_and(|line| self.is_cut(line.account)) {
+            return Err("a drill keeps the mail here".to_owned());
         }
         let line = self.lines.line(leg.endpoint);
         let rules = self.settings.target_rules();

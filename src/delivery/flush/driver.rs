@@ -232,7 +232,7 @@ impl Worker {
     }
 
     fn may_deliver(&self) -> bool {
-        if self.common.is_held(self.account) {
+        if self.common.is_held(self.account) || self.common.is_cut(self.account) {
             return false;
         }
         match check_account(&self.common.directory.load(), self.account) {

@@ -150,6 +150,7 @@ impl Passages {
         let common = &self.0.common;
         common.spool.usage(account).waiting == 0
             && !common.is_held(account)
+            && !common.is_cut(account)
             && !common.is_broken(account)
             && !common.shutdown.is_cancelled()
     }

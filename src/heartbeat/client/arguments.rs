@@ -24,6 +24,10 @@ pub enum BeatCommand {
     /// Ask the backup MX how your line stands; exit code 0 while heartbeats come, 1 otherwise
     #[cfg(feature = "https")]
     Status(StatusArguments),
+    /// Fire drill: your backup MX plays an outage through with a test message, without touching your names; exit code 0
+    /// if the message arrived, 1 otherwise
+    #[cfg(feature = "https")]
+    Drill(DrillArguments),
     /// Tell the backup MX who lives in your domains, so that it can refuse others while your mail server is away
     #[cfg(feature = "https")]
     Recipients(RecipientsArguments),
@@ -69,6 +73,30 @@ pub struct StatusArguments {
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pulsemx-beat drill`
+#[cfg(feature = "https")]
+#[derive(Clone, Debug, clap::Args)]
+pub struct DrillArguments {
+    /// Where the test message goes, in one of your mail domains [default: postmaster]
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Option<String>,
+    /// Heartbeat server of your backup MX
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: Option<String>,
+    /// File whose first line is the heartbeat token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// Address of your backup MX's pages [default: https://HOST/ of the server]
+    #[arg(long, value_name = "URL")]
+    pub https: Option<String>,
+    /// Believe only the certificates in this PEM file
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Print one JSON object at the end
     #[arg(long)]
     pub json: bool,
 }

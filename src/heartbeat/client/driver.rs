@@ -11,6 +11,8 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::arguments::{BeatCommand, RunArguments};
+#[cfg(feature = "https")]
+use super::drill::driver as drill;
 use super::event::{ClientEvent, ClientKeys};
 use super::fallback::Way;
 use super::https::Base;
@@ -127,6 +129,8 @@ pub fn carry_out(command: &BeatCommand) -> ExitCode {
         BeatCommand::Join(arguments) => setup::join(arguments).map(|()| ExitCode::SUCCESS),
         #[cfg(feature = "https")]
         BeatCommand::Status(arguments) => setup::status(arguments),
+        #[cfg(feature = "https")]
+        BeatCommand::Drill(arguments) => drill::drill(arguments),
         #[cfg(feature = "https")]
         BeatCommand::Recipients(arguments) => recipients::upload(arguments).map(|()| ExitCode::SUCCESS),
         BeatCommand::Install(arguments) => service::install(arguments).map(|()| ExitCode::SUCCESS),

@@ -6,6 +6,8 @@ pub mod driver;
 pub mod event;
 pub mod report;
 
+#[cfg(feature = "https")]
+mod drill;
 mod fallback;
 pub mod https;
 mod mail;

@@ -4,6 +4,7 @@
 
 mod account;
 mod alert;
+mod drill;
 mod name;
 mod notice;
 mod recipient;
@@ -70,6 +71,7 @@ struct Tables {
     days: BTreeMap<(AccountId, chrono::NaiveDate), DayRow>,
     updates: crate::update::UpdateRows,
     alerts: crate::alert::AlertRows,
+    drills: HashMap<AccountId, crate::drill::Record>,
     fronts: BTreeMap<EndpointId, crate::dns::front::Front>,
     /// With their changes, newest first.
     zones: BTreeMap<DomainName, (crate::dns::store::StoredZone, Vec<crate::dns::store::ZoneChange>)>,

@@ -15,6 +15,7 @@ mod account_read;
 mod alert;
 mod checkpoint;
 mod day;
+mod drill;
 mod error;
 mod integrity;
 mod job;

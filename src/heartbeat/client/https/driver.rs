@@ -279,6 +279,30 @@ pub(in crate::heartbeat::client) fn status(settings: &Settings, token: &Token) -
     Ok(LineStatus { text: lines.join("\n"), json: said.to_string(), is_up })
 }
 
+/// Begins a fire drill, to this address or to none in particular; without that, asks how it goes.
+///
+/// # Errors
+/// The reason in words, the server's own where no drill begins.
+pub(in crate::heartbeat::client) fn drill(
+    settings: &Settings,
+    token: &Token,
+    begin: Option<Option<&str>>,
+) -> Result<Value, String> {
+    let agent = agent(settings).map_err(|error| error.to_string())?;
+    let url = settings.base.join("/hb/drill");
+    let answer = match begin {
+        None => agent.get(&url).header("Authorization", bearer(token).as_str()).call(),
+        Some(to) => {
+            let request = agent.post(&url).header("Authorization", bearer(token).as_str());
+            match to {
+                Some(to) => request.query("to", to).send_empty(),
+                None => request.send_empty(),
+            }
+        }
+    };
+    words(answer, &url)
+}
+
 /// Gives a list of recipients to the server. What it took, in words.
 ///
 /// # Errors
