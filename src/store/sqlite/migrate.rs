@@ -33,6 +33,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0017_secondaries.sql"),
     include_str!("../../../migrations/0018_outbound.sql"),
     include_str!("../../../migrations/0019_online.sql"),
+    include_str!("../../../migrations/0022_update_keys.sql"),
 ];
 
 /// The schema that `steps` lead to.
