@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::holiday::Holiday;
 use super::model::{Account, AccountName, BeatKeyRecord, Domain, Endpoint, Manners, OPERATOR, OPERATOR_NAME};
 use super::preference::Preferences;
 use crate::base::{AccountId, DomainName, EndpointId, WallTime};
@@ -24,7 +26,8 @@ pub struct Directory {
 }
 
 /// Of an account that chose nothing.
-static NO_PREFERENCES: Preferences = Preferences { alert_address: None, trust: None, detour: None, rewrite: None };
+static NO_PREFERENCES: Preferences =
+    Preferences { alert_address: None, trust: None, detour: None, rewrite: None, holiday: None };
 
 /// Why no mail is taken for a name although we know it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,6 +131,18 @@ impl Directory {
     #[must_use]
     pub fn preferences(&self, account: AccountId) -> &Preferences {
         self.preferences.get(&account).unwrap_or(&NO_PREFERENCES)
+    }
+
+    /// How long the announced absence of an account still lasts; absent where there is none.
+    #[must_use]
+    pub fn holiday_left(&self, account: AccountId, now: WallTime) -> Option<Duration> {
+        self.preferences(account).holiday?.left(now)
+    }
+
+    /// The accounts that have or had a holiday.
+    pub fn holidays(&self) -> impl Iterator<Item = (AccountId, Holiday)> + '_ {
+        let own = |account: &Account| Some((account.id, self.preferences(account.id).holiday?));
+        self.accounts().into_iter().filter_map(own)
     }
 
     /// Why no mail is taken for a name that is not [`served`](Self::served) although we know it.

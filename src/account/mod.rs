@@ -6,12 +6,14 @@
 //! Everything here changes rarely: it is kept in the store and read from a [`Directory`] in memory.
 
 pub mod directory;
+mod holiday;
 pub mod model;
 pub mod preference;
 pub mod seal;
 pub mod store;
 
 pub use directory::{Directory, DirectoryHandle, Kept, ServedDomain};
+pub use holiday::{HOLIDAY_MAX, Holiday};
 pub use model::{
     Account, AccountName, AccountNameError, AccountStatus, BeatKeyRecord, Domain, Endpoint, LEAVING_FOR, Manners,
     Membership, OPERATOR, OPERATOR_NAME, OnlineMode, Person, Role, SUSPENDED_TAKES_MAIL_FOR,

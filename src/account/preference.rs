@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::holiday::Holiday;
 use crate::base::{DomainName, Mailbox};
 
 /// Choices of one account; all of them have a default.
@@ -24,6 +25,9 @@ pub struct Preferences {
     /// The domain of forward-paths is replaced on delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
+    /// The announced absence of its servers, or the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holiday: Option<Holiday>,
 }
 
 /// Another server for an account's mail, by the operator's word.
@@ -107,6 +111,10 @@ mod mailbox_text {
 mod tests {
     use super::*;
 
+    fn at(second: i64) -> crate::base::WallTime {
+        crate::base::WallTime::from_timestamp(1_800_000_000 + second, 0).unwrap()
+    }
+
     #[test]
     fn choices_are_read_as_they_were_written() {
         let chosen = Preferences {
@@ -117,6 +125,7 @@ mod tests {
                 from: DomainName::parse("firma.dyn.example").unwrap(),
                 to: DomainName::parse("firma.example").unwrap(),
             }),
+            holiday: Some(Holiday { from: at(0), until: at(86_400) }),
         };
         let text = serde_json::to_string(&chosen).unwrap();
         assert_eq!(serde_json::from_str::<Preferences>(&text).unwrap(), chosen);

@@ -46,7 +46,10 @@ pub async fn run(
         let wait = policy.poll_timeout().map_or(IDLE, |at| at.since(Clock.monotonic()));
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(wait) => policy.handle_timeout(Clock.monotonic()),
+            () = tokio::time::sleep(wait) => {
+                let (directory, wall) = (directory.load(), Clock.wall());
+                policy.handle_timeout(&|account| directory.holiday_left(account, wall), Clock.monotonic());
+            }
             alarm = alarms.recv() => match alarm {
                 Ok(alarm) => policy.handle_alarm(alarm, Clock.monotonic()),
                 Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "alerts were too slow for the alarms of the lines"),

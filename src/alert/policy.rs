@@ -10,6 +10,9 @@ use crate::liveness::{Cause, LineState, Transition, WatchedEndpoint};
 /// How long a server that said goodbye may stay away before somebody is told: long enough for updates.
 pub const GOODBYE_PATIENCE: Duration = Duration::from_secs(30 * 60);
 
+/// How often it is looked whether a holiday was ended early.
+const HOLIDAY_LOOK: Duration = Duration::from_secs(3_600);
+
 /// Between two notices that our own timers came late: an overloaded machine says it once an hour.
 pub const LATE_TIMERS_APART: Duration = Duration::from_secs(3_600);
 
@@ -198,12 +201,18 @@ impl Policy {
         self.notices.push_back(Notice { subject: Subject::Service, kind });
     }
 
-    /// Time has passed.
-    pub fn handle_timeout(&mut self, now: Moment) {
+    /// Time has passed. `away` says how long the announced absence of an account still lasts: meanwhile a goodbye is no
+    /// news, and afterwards its server has the usual patience to come back.
+    pub fn handle_timeout(&mut self, away: &dyn Fn(AccountId) -> Option<Duration>, now: Moment) {
         for (endpoint, (account, episode)) in &mut self.episodes {
             if let Episode::Planned { since, tell_at } = *episode
                 && tell_at <= now
             {
+                if let Some(left) = away(*account) {
+                    let tell_at = now + left.saturating_add(GOODBYE_PATIENCE).min(HOLIDAY_LOOK);
+                    *episode = Episode::Planned { since, tell_at };
+                    continue;
+                }
                 *episode = Episode::Told { since };
                 let kind = NoticeKind::StaysAway { since };
                 self.notices.push_back(Notice::of(*account, *endpoint, kind));
@@ -338,7 +347,7 @@ mod tests {
         };
         assert_eq!(notices(&mut policy), [(3, NoticeKind::Silent { since: at(990) })], "it was not told in time");
         assert_eq!(policy.poll_timeout(), Some(now + Duration::from_secs(1_200)));
-        policy.handle_timeout(now + Duration::from_secs(1_200));
+        policy.handle_timeout(&|_| None, now + Duration::from_secs(1_200));
         assert_eq!(notices(&mut policy), [(4, NoticeKind::StaysAway { since: at(400) })]);
         for id in [1, 2, 6] {
             let (account, endpoint) = (AccountId(id), EndpointId(id));
@@ -352,14 +361,39 @@ mod tests {
     }
 
     #[test]
+    fn a_goodbye_in_a_holiday_is_told_only_when_the_server_stays_away_after_it() {
+        let mut policy = Policy::default();
+        let mut now = Moment::from_millis(0);
+        policy.handle_transition(&row(LineState::Offline, Cause::Goodbye, 0), now);
+        let ends = now + Duration::from_secs(5 * 3_600);
+        let away = |now: Moment| Some(ends.since(now)).filter(|left| !left.is_zero());
+        while now < ends {
+            now = policy.poll_timeout().unwrap();
+            policy.handle_timeout(&|_| away(now), now);
+            if now < ends + GOODBYE_PATIENCE {
+                assert_eq!(told(&mut policy), []);
+            }
+        }
+        while let Some(at) = policy.poll_timeout() {
+            now = at;
+            policy.handle_timeout(&|_| away(now), now);
+        }
+        assert_eq!(told(&mut policy), [NoticeKind::StaysAway { since: at(0) }]);
+        assert!(now >= ends && now <= ends + HOLIDAY_LOOK, "{now:?}");
+        policy.handle_transition(&row(LineState::Online, Cause::Confirmed, 90), now);
+        policy.handle_transition(&row(LineState::Offline, Cause::MissedBeats, 95), now);
+        assert_eq!(told(&mut policy).len(), 2, "silence without a goodbye is told, holiday or not");
+    }
+
+    #[test]
     fn a_goodbye_is_told_only_when_the_server_stays_away() {
         let mut policy = Policy::default();
         let now = Moment::from_millis(1_000);
         policy.handle_transition(&row(LineState::Offline, Cause::Goodbye, 0), now);
-        policy.handle_timeout(now + GOODBYE_PATIENCE - Duration::from_millis(1));
+        policy.handle_timeout(&|_| None, now + GOODBYE_PATIENCE - Duration::from_millis(1));
         assert_eq!(told(&mut policy), []);
         assert_eq!(policy.poll_timeout(), Some(now + GOODBYE_PATIENCE));
-        policy.handle_timeout(now + GOODBYE_PATIENCE);
+        policy.handle_timeout(&|_| None, now + GOODBYE_PATIENCE);
         assert_eq!(told(&mut policy), [NoticeKind::StaysAway { since: at(0) }]);
         assert_eq!(policy.poll_timeout(), None);
 

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::alert_request::AlertCommand;
+use super::choice_arguments::AccountHoliday;
 use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
 use super::post_request::{
     AccountAlert, AccountRewrite, AccountRoute, AccountTrust, PostRequest, ReportCommand, TrustText,
@@ -130,6 +131,8 @@ pub enum AccountCommand {
     Trust(AccountTrust),
     /// Send an account's mail to another server, by your word and without heartbeats, until that is taken back
     Route(AccountRoute),
+    /// Announce that an account's server stays away: no alert when it says goodbye, and its mail may wait for longer
+    Holiday(AccountHoliday),
     /// Replace the domain of recipients on delivery; the content is never touched
     Rewrite(AccountRewrite),
     /// Count: accepted = delivered + deleted + expired + waiting + refused
@@ -303,6 +306,7 @@ impl From<AccountCommand> for Request {
             AccountCommand::Trust(command) => command.into(),
             AccountCommand::Route(command) => command.into(),
             AccountCommand::Rewrite(command) => command.into(),
+            AccountCommand::Holiday(command) => command.into(),
             AccountCommand::Proof { name } => Self::AccountProof { name },
         }
     }

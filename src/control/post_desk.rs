@@ -52,6 +52,7 @@ impl Desk {
             PostRequest::Trust { account, is_on } => self.set_trust(&account, is_on, now).await,
             PostRequest::Route { account, address, host } => self.set_route(&account, address, host, now).await,
             PostRequest::Rewrite { account, domains } => self.set_rewrite(&account, domains, now).await,
+            PostRequest::Holiday { account, until } => self.set_holiday(&account, until, now).await,
             PostRequest::TrustText { program, account, addresses } => {
                 let directory = self.directory.load();
                 let authserv = match &account {

@@ -62,6 +62,13 @@ pub enum PostRequest {
         /// Which becomes which; none for no change.
         domains: Option<(DomainName, DomainName)>,
     },
+    /// The announced absence of an account's servers.
+    Holiday {
+        /// Whose.
+        account: AccountName,
+        /// First instant after it; none to end it now.
+        until: Option<WallTime>,
+    },
     /// The configuration by which a primary trusts us.
     TrustText {
         /// Which program.
@@ -79,7 +86,11 @@ impl PostRequest {
     pub const fn only_looks(&self) -> bool {
         match self {
             Self::Trace { .. } | Self::Outgoing { .. } | Self::Outage { .. } | Self::TrustText { .. } => true,
-            Self::AlertAddress { .. } | Self::Trust { .. } | Self::Route { .. } | Self::Rewrite { .. } => false,
+            Self::AlertAddress { .. }
+            | Self::Trust { .. }
+            | Self::Route { .. }
+            | Self::Rewrite { .. }
+            | Self::Holiday { .. } => false,
         }
     }
 }

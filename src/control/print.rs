@@ -186,6 +186,9 @@ fn account(a: &AccountShown, now: WallTime) -> String {
         AccountStatus::Suspended => rows.insert(1, ("contract", format!("suspended since {}", time(a.status_since)))),
         AccountStatus::Leaving => rows.insert(1, ("contract", format!("leaving since {}", time(a.status_since)))),
     }
+    if let Some(until) = a.holiday_until.filter(|until| *until > now) {
+        rows.push(("holiday", format!("until {}: no alert after a goodbye, mail may wait for longer", time(until))));
+    }
     if let Some(mode) = a.online_mode {
         rows.push(("while online", mode.to_string()));
     }

@@ -112,6 +112,9 @@ pub struct AccountShown {
     /// What happens to mail while its server is there; absent: as the configuration says for all.
     #[serde(default)]
     pub online_mode: Option<OnlineMode>,
+    /// End of its announced absence, or of the last one.
+    #[serde(default)]
+    pub holiday_until: Option<WallTime>,
     /// State of its line.
     pub state: LineState,
     /// Since when.

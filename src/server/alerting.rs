@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::assemble::StartError;
-use crate::account::{DirectoryHandle, SealKey};
+use crate::account::{Directory, DirectoryHandle, SealKey};
 use crate::alert::{Alerts, Event, Fact, Outbox, Settings, post};
 use crate::base::{AccountId, ByteCount, WallTime};
 use crate::config::Config;
@@ -63,6 +63,11 @@ impl Raiser {
         let (account, since) = (oldest.account, Some(oldest.accepted_at));
         let fact = Fact::Expiring { percent, expires_at };
         self.outbox.raise_soon(Event::of_account(&self.directory.load(), account, since, fact));
+    }
+
+    /// Accounts as they are now.
+    pub(super) fn directory(&self) -> Arc<Directory> {
+        self.directory.load()
     }
 
     /// Mail waited too long.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alerting::Raiser;
 use super::keeper::Keeper;
+use crate::account::Holiday;
 use crate::base::{AccountId, Clock, Moment, WallTime};
 use crate::config::Config;
 use crate::control::DirectoryKeeper;
@@ -131,7 +132,8 @@ type Warned = BTreeMap<AccountId, u32>;
 
 async fn expire(spool: &dyn SpoolStore, keeping: Keeping, raiser: &Raiser, warned: &mut Warned) {
     let now = Clock.wall();
-    let terms = ExpiryTerms { accepted_before: now - keeping.waiting, ended_before: now - keeping.waiting };
+    let holidays: Holidays = raiser.directory().holidays().collect();
+    let terms = terms(keeping.waiting, &holidays, now);
     match spool.expire(terms, now).await {
         Ok(Expiry { expired: 0, removed: 0 }) => {}
         Ok(Expiry { expired, removed }) => {
@@ -147,25 +149,38 @@ async fn expire(spool: &dyn SpoolStore, keeping: Keeping, raiser: &Raiser, warne
     }
     match spool.oldest_waiting().await {
         Ok(oldest) => {
-            for (oldest, percent) in warn(&oldest, keeping.waiting, now, warned) {
-                raiser.expiring(oldest, percent, oldest.accepted_at + keeping.waiting);
+            for (oldest, percent) in warn(&oldest, keeping.waiting, &holidays, now, warned) {
+                let more = holidays.get(&oldest.account).map(|holiday| holiday.adds_to(oldest.accepted_at));
+                raiser.expiring(oldest, percent, oldest.accepted_at + keeping.waiting + more.unwrap_or_default());
             }
         }
         Err(error) => tracing::error!(%error, "the oldest mail is not known"),
     }
 }
 
+/// Announced absences, the last ones included.
+type Holidays = BTreeMap<AccountId, Holiday>;
+
+/// What has run out: for who is or was away the time of the absence does not count.
+fn terms(limit: Duration, holidays: &Holidays, now: WallTime) -> ExpiryTerms {
+    let before = |holiday: &Holiday| holiday.run_out_before(limit, now);
+    let longer = holidays.iter().map(|(account, holiday)| (*account, (before(holiday), before(holiday)))).collect();
+    ExpiryTerms { longer, ..ExpiryTerms::of_all(now - limit, now - limit) }
+}
+
 /// Speaks of each share once; forgets accounts whose oldest mail is young again.
 fn warn<'a>(
     oldest: &'a [OldestWaiting],
     limit: Duration,
+    holidays: &Holidays,
     now: WallTime,
     warned: &mut Warned,
 ) -> Vec<(&'a OldestWaiting, u32)> {
     let (mut still, mut spoken_of) = (Warned::new(), Vec::new());
     for one in oldest {
         let OldestWaiting { account, accepted_at } = one;
-        let waited = (now - *accepted_at).to_std().unwrap_or_default();
+        let frozen = holidays.get(account).map(|holiday| holiday.ended(now).adds_to(*accepted_at)).unwrap_or_default();
+        let waited = (now - *accepted_at).to_std().unwrap_or_default().saturating_sub(frozen);
         let Some(percent) = reached(waited, limit) else { continue };
         if warned.get(account).is_none_or(|before| *before < percent) {
             let days = waited.as_secs() / 86_400;
@@ -216,13 +231,25 @@ mod tests {
         let limit = Duration::from_secs(1000);
         let oldest = |age| [OldestWaiting { account: AccountId(1), accepted_at: now - Duration::from_secs(age) }];
         let mut warned = Warned::new();
-        let mut spoken = |age| -> Vec<u32> {
+        let mut spoken = |age, holidays: &Holidays| -> Vec<u32> {
             let oldest = oldest(age);
-            warn(&oldest, limit, now, &mut warned).into_iter().map(|(_, percent)| percent).collect()
+            warn(&oldest, limit, holidays, now, &mut warned).into_iter().map(|(_, percent)| percent).collect()
         };
-        assert_eq!(
-            [spoken(600), spoken(700), spoken(960), spoken(10), spoken(500)],
+        assert_eq!([600, 700, 960, 10, 500].map(|age| spoken(age, &Holidays::new())), {
             [vec![50], vec![], vec![95], vec![], vec![50]]
-        );
+        });
+        let holiday = Holiday { from: now - Duration::from_secs(300), until: now + Duration::from_secs(9) };
+        let away = Holidays::from([(AccountId(1), holiday)]);
+        assert_eq!([1090, 1110].map(|age| spoken(age, &away)), [vec![], vec![80]], "the absence does not count");
+    }
+
+    #[test]
+    fn who_is_away_has_his_mail_kept_for_longer() {
+        let now = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let (limit, away) = (Duration::from_secs(1000), AccountId(2));
+        let holiday = Holiday { from: now - Duration::from_secs(300), until: now + Duration::from_secs(9) };
+        let terms = terms(limit, &Holidays::from([(away, holiday)]), now);
+        assert_eq!(terms.of(AccountId(1)).0, now - limit);
+        assert_eq!(terms.of(away), (now - Duration::from_secs(1300), now - Duration::from_secs(1300)));
     }
 }

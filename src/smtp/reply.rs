@@ -29,6 +29,8 @@ pub enum Whereabouts {
         /// Since then.
         since: Option<WallTime>,
     },
+    /// Beats have stopped, and the customer said that he would be away. Until when is nobody else's business.
+    Away,
     /// A beat is missed; nothing is known yet.
     Doubtful,
     /// No beat was ever heard.
@@ -122,6 +124,7 @@ pub fn stored(id: SpoolId, domain: &DomainName, further_domains: usize, primary:
         Whereabouts::Doubtful => format!("{id} held for {domain}{also}, primary missed a heartbeat"),
         Whereabouts::NeverSeen => format!("{id} held for {domain}{also}, primary not seen yet"),
         Whereabouts::Here => format!("{id} kept for the postmaster of {domain}{also}"),
+        Whereabouts::Away => format!("{id} held for {domain}{also}, primary away as announced"),
         Whereabouts::Missing { since: None } => format!("{id} held for {domain}{also}, primary offline"),
         Whereabouts::Missing { since: Some(since) } => {
             format!("{id} held for {domain}{also}, primary offline since {}", since.format("%Y-%m-%dT%H:%MZ"))
@@ -332,6 +335,10 @@ mod tests {
         assert_eq!(
             wire(&stored(id, &domain, 0, Whereabouts::Missing { since: Some(since) })),
             "250 2.0.0 0000000000001 held for firma.example, primary offline since 2026-11-24T04:39Z\r\n"
+        );
+        assert_eq!(
+            wire(&stored(id, &domain, 0, Whereabouts::Away)),
+            "250 2.0.0 0000000000001 held for firma.example, primary away as announced\r\n"
         );
         assert_eq!(
             wire(&stored(id, &domain, 2, Whereabouts::NeverSeen)),

@@ -2,6 +2,7 @@
 
 use super::reply::Whereabouts;
 use super::session::World;
+use crate::account::Directory;
 use crate::base::DomainName;
 use crate::liveness::{LineState, LineView};
 
@@ -22,8 +23,14 @@ pub(super) fn whereabouts(domain: &DomainName, world: &dyn World) -> Whereabouts
         Some(line) => match line.state {
             LineState::Online | LineState::Returning => Whereabouts::There,
             LineState::Suspect => Whereabouts::Doubtful,
+            LineState::Offline if is_on_holiday(domain, &directory, world) => Whereabouts::Away,
             LineState::Offline => Whereabouts::Missing { since: line.since },
             LineState::New => Whereabouts::NeverSeen,
         },
     }
+}
+
+fn is_on_holiday(domain: &DomainName, directory: &Directory, world: &dyn World) -> bool {
+    let account = directory.served(domain).map(|served| served.account.id);
+    account.is_some_and(|account| directory.holiday_left(account, world.wall()).is_some())
 }

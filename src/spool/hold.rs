@@ -1,5 +1,6 @@
 //! What stops the flush of an account, and what a person may rule about mail that is kept.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -100,12 +101,28 @@ pub struct DotNote {
 }
 
 /// What has run out, and is removed or put into quarantine.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExpiryTerms {
     /// Waiting mail that was accepted before expires.
     pub accepted_before: WallTime,
     /// Refused and expired mail that ended before is removed.
     pub ended_before: WallTime,
+    /// Both times for accounts whose mail may stay for longer; never later than those above.
+    pub longer: BTreeMap<AccountId, (WallTime, WallTime)>,
+}
+
+impl ExpiryTerms {
+    /// The same for every account.
+    #[must_use]
+    pub const fn of_all(accepted_before: WallTime, ended_before: WallTime) -> Self {
+        Self { accepted_before, ended_before, longer: BTreeMap::new() }
+    }
+
+    /// When waiting mail of an account came that expires, and when its quarantined mail ended that is removed: before.
+    #[must_use]
+    pub fn of(&self, account: AccountId) -> (WallTime, WallTime) {
+        self.longer.get(&account).copied().unwrap_or((self.accepted_before, self.ended_before))
+    }
 }
 
 /// What became of it, in recipients.

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use hickory_proto::rr::{RData, RecordType};
 
 use super::format;
 use super::handlers::Answer;
+use super::page::Page;
 use super::pages::{DomainCard, DomainsTemplate, NameLine, WantedRecord, ZoneCard};
-use super::request::{AskResult, Door, Shown, Visit};
+use super::request::{Door, Shown, Visit};
 use super::words::Locale;
 use crate::account::{Account, Endpoint};
 use crate::base::DomainName;
@@ -126,17 +127,11 @@ fn exchange(record: &ZoneRecord) -> Option<String> {
 }
 
 /// `/a/{name}/domains`
-pub(super) async fn domains(
-    State(door): State<Door>,
-    Path(name): Path<String>,
-    ask: AskResult,
-    headers: HeaderMap,
-) -> Answer {
-    let visit = door.visit(&headers, ask).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
-    door.seen(&visit, &viewer, account.id, Shown::Domains).await?;
+pub(super) async fn domains(page: Page) -> Answer {
+    let Page { door, visit, account, .. } = &page;
+    page.seen(Shown::Domains).await?;
     let l = visit.locale;
-    let zones = door.zones(&visit, &account).await?;
+    let zones = door.zones(visit, account).await?;
     let directory = door.app.rooms.directory.load();
     let endpoints = directory.endpoints_of(account.id);
     let hosts: BTreeMap<_, String> = endpoints.iter().map(|e| (e.id, e.host.to_string())).collect();
@@ -144,7 +139,7 @@ pub(super) async fn domains(
     let mut cards = Vec::new();
     for served in directory.domains_of(account.id).into_iter().filter(|served| !is_host(&served.name)) {
         let targets: Vec<String> = served.endpoints.iter().filter_map(|id| hosts.get(id).cloned()).collect();
-        cards.push(door.domain_card(&account, &served.name, &targets, &zones, l));
+        cards.push(door.domain_card(account, &served.name, &targets, &zones, l));
     }
     let learned = door.app.rooms.recipients.as_ref().map_or(0, |r| r.book().read().learned_of(account.id));
     let zones = zones
@@ -163,28 +158,22 @@ pub(super) async fn domains(
         })
         .collect();
     let template = DomainsTemplate {
-        shell: door.account_shell(&visit, &account, l.domains(), "domains"),
+        shell: door.account_shell(visit, account, l.domains(), "domains"),
         names: endpoints.iter().map(|endpoint| door.name_line(endpoint, l)).collect(),
         cards,
         zones,
         learned: if learned == 0 { String::new() } else { l.recipients_learned(learned) },
     };
-    Ok(door.page(&visit, StatusCode::OK, &template))
+    Ok(door.page(visit, StatusCode::OK, &template))
 }
 
 /// `/a/{name}/zones/{apex}`: a zone file.
-pub(super) async fn zone(
-    State(door): State<Door>,
-    Path((name, apex)): Path<(String, String)>,
-    ask: AskResult,
-    headers: HeaderMap,
-) -> Answer {
-    let visit = door.visit(&headers, ask).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
-    door.seen(&visit, &viewer, account.id, Shown::Domains).await?;
-    let zones = door.zones(&visit, &account).await?;
-    let apex = DomainName::parse(&apex).map_err(|_| door.not_found(&visit))?;
-    let zone = zones.iter().find(|zone| zone.apex == apex).ok_or_else(|| door.not_found(&visit))?;
+pub(super) async fn zone(Path((_, apex)): Path<(String, String)>, page: Page) -> Answer {
+    let Page { door, visit, account, .. } = &page;
+    page.seen(Shown::Domains).await?;
+    let zones = door.zones(visit, account).await?;
+    let apex = DomainName::parse(&apex).map_err(|_| door.not_found(visit))?;
+    let zone = zones.iter().find(|zone| zone.apex == apex).ok_or_else(|| door.not_found(visit))?;
     let headers = [
         (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{apex}.zone\"")),

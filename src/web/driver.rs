@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::http::header::{COOKIE, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::map_response;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
@@ -28,8 +28,9 @@ use super::crowd::driver::Counting;
 use super::domain_pages::NameRooms;
 use super::handlers::{self, Kept};
 use super::live::driver::{Hub, Seat};
+use super::page::Page;
 use super::readiness::Readiness;
-use super::request::{App, AskResult, Door, Shown, hardened};
+use super::request::{App, Door, Shown, hardened};
 use super::session::Scheme;
 use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
 use super::words::Locale;
@@ -241,9 +242,7 @@ fn serve_https(
 /// Every address of the site. A route not named here answers 404.
 fn routes(door: Door, shutdown: &CancellationToken) -> Router {
     let shutdown = shutdown.clone();
-    let stream = move |State(door): State<Door>, Path(name): Path<String>, ask: AskResult, headers: HeaderMap| {
-        events(door, name, ask, headers, shutdown.clone())
-    };
+    let stream = move |page: Page| events(page, shutdown.clone());
     let is_encrypted = door.scheme == Scheme::Https;
     let updates = door.app.rooms.updates.clone().map(|updates| update::routes(updates, is_encrypted));
     Router::new()
@@ -312,19 +311,12 @@ struct Watcher {
     shutdown: CancellationToken,
 }
 
-async fn events(
-    door: Door,
-    name: String,
-    ask: AskResult,
-    headers: HeaderMap,
-    shutdown: CancellationToken,
-) -> Result<Response, Response> {
-    let visit = door.visit(&headers, ask).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
+async fn events(page: Page, shutdown: CancellationToken) -> Result<Response, Response> {
     // A list of envelopes is looked at here as well.
-    if visit.ask.filter.is_some() {
-        door.seen(&visit, &viewer, account.id, Shown::Spool).await?;
+    if page.visit.ask.filter.is_some() {
+        page.seen(Shown::Spool).await?;
     }
+    let Page { door, visit, headers, viewer, account } = page;
     let Some(seat) = door.app.hub.seat(account.id) else {
         tracing::warn!(account = %account.name, "too many open pages");
         return Ok((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "60")]).into_response());

@@ -5,13 +5,14 @@ use std::str::FromStr;
 use axum::Form;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::page::{Guest, Member, Page};
 use super::pages::{AccountLine, AccountsTemplate, DemoCard, SignInTemplate, StatusTemplate, StepMark};
-use super::request::{AskResult, Button, Door, Shown, Visit, see_other};
+use super::request::{Button, Door, Shown, Visit, see_other};
 use super::settings::{HISTORY_ROWS, SPOOL_ROWS};
 use super::spool_view::{self, SpoolLine};
 use super::view::{self, StatusFacts, StatusPage};
@@ -27,6 +28,11 @@ const ACCOUNTS_SHOWN_MAX: usize = 2_000;
 
 pub(super) type Posted = Result<Form<Button>, FormRejection>;
 pub(super) type Answer = Result<Response, Response>;
+
+/// The form of a button; one that cannot be read carries no token and is refused.
+pub(super) fn pressed(form: Posted) -> Button {
+    form.map(|Form(button)| button).unwrap_or_default()
+}
 
 /// What a status page needs from the disk.
 #[derive(Clone, Debug, Default)]
@@ -110,6 +116,7 @@ impl Door {
             flush: &flush,
             history: &kept.history,
             updates: updates.as_ref(),
+            holiday_until: directory.preferences(account.id).holiday.map(|holiday| holiday.until),
         })
     }
 
@@ -185,9 +192,7 @@ impl Door {
 }
 
 /// `/`: the only account of the person, or the list of all.
-pub(super) async fn home(State(door): State<Door>, ask: AskResult, headers: HeaderMap) -> Answer {
-    let visit = door.visit(&headers, ask).await?;
-    let Some(viewer) = &visit.viewer else { return Err(door.signed_out(&visit)) };
+pub(super) async fn home(Member { door, visit, viewer, .. }: Member) -> Answer {
     let directory = door.app.rooms.directory.load();
     let own: Vec<Account> =
         directory.accounts().into_iter().filter(|account| viewer.may_open(account.id)).cloned().collect();
@@ -198,9 +203,7 @@ pub(super) async fn home(State(door): State<Door>, ask: AskResult, headers: Head
 }
 
 /// `/spool` and `/events` without an account: those of the only one.
-pub(super) async fn shortcut(State(door): State<Door>, ask: AskResult, uri: Uri, headers: HeaderMap) -> Answer {
-    let visit = door.visit(&headers, ask).await?;
-    let Some(viewer) = &visit.viewer else { return Err(door.signed_out(&visit)) };
+pub(super) async fn shortcut(Member { door, viewer, .. }: Member, uri: Uri) -> Answer {
     let directory = door.app.rooms.directory.load();
     let mut own = viewer.places.iter().filter_map(|place| directory.account(place.account));
     match (own.next(), own.next()) {
@@ -210,55 +213,37 @@ pub(super) async fn shortcut(State(door): State<Door>, ask: AskResult, uri: Uri,
 }
 
 /// `/a/{name}`
-pub(super) async fn status(
-    State(door): State<Door>,
-    Path(name): Path<String>,
-    ask: AskResult,
-    headers: HeaderMap,
-) -> Answer {
-    let visit = door.visit(&headers, ask).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
-    door.seen(&visit, &viewer, account.id, Shown::Status).await?;
-    door.status_answer(&visit, &account).await
+pub(super) async fn status(page: Page) -> Answer {
+    let Page { door, visit, account, .. } = &page;
+    page.seen(Shown::Status).await?;
+    door.status_answer(visit, account).await
 }
 
 /// `POST /a/{name}/retry`: everything of the account.
-pub(super) async fn retry_all(
-    State(door): State<Door>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    form: Posted,
-) -> Answer {
-    let visit = door.visit(&headers, Ok(axum::extract::Query::default())).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
-    door.check_button(&visit, &headers, &form.map(|Form(button)| button).unwrap_or_default())?;
+pub(super) async fn retry_all(page: Page, form: Posted) -> Answer {
+    let Page { door, visit, viewer, account, .. } = &page;
+    page.check(&pressed(form))?;
     if !viewer.may_retry(account.id) {
-        return Err(door.forbidden(&visit));
+        return Err(door.forbidden(visit));
     }
-    retry(&door, &visit, &account, &viewer.person.name, RetrySelection::Account(account.id)).await?;
+    retry(door, visit, account, &viewer.person.name, RetrySelection::Account(account.id)).await?;
     Ok(see_other(&format!("/a/{}/spool?retried=1", account.name)))
 }
 
 /// `POST /a/{name}/spool/{id}/retry`: one message.
-pub(super) async fn retry_one(
-    State(door): State<Door>,
-    Path((name, id)): Path<(String, String)>,
-    headers: HeaderMap,
-    form: Posted,
-) -> Answer {
-    let visit = door.visit(&headers, Ok(axum::extract::Query::default())).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
-    door.check_button(&visit, &headers, &form.map(|Form(button)| button).unwrap_or_default())?;
+pub(super) async fn retry_one(Path((_, id)): Path<(String, String)>, page: Page, form: Posted) -> Answer {
+    let Page { door, visit, viewer, account, .. } = &page;
+    page.check(&pressed(form))?;
     if !viewer.may_retry(account.id) {
-        return Err(door.forbidden(&visit));
+        return Err(door.forbidden(visit));
     }
-    let id = SpoolId::from_str(&id).map_err(|_| door.not_found(&visit))?;
-    let found = door.app.rooms.spool.show(id).await.map_err(|error| door.failed(&visit, &error))?;
+    let id = SpoolId::from_str(&id).map_err(|_| door.not_found(visit))?;
+    let found = door.app.rooms.spool.show(id).await.map_err(|error| door.failed(visit, &error))?;
     let is_own = |r: &crate::spool::RecipientRow| r.account == account.id;
     if !found.is_some_and(|detail| detail.row.recipients.iter().all(is_own)) {
-        return Err(door.not_found(&visit));
+        return Err(door.not_found(visit));
     }
-    retry(&door, &visit, &account, &viewer.person.name, RetrySelection::Message(id)).await?;
+    retry(door, visit, account, &viewer.person.name, RetrySelection::Message(id)).await?;
     Ok(see_other(&format!("/a/{}/spool/{id}?retried=1", account.name)))
 }
 
@@ -274,29 +259,17 @@ async fn retry(door: &Door, visit: &Visit, account: &Account, who: &str, what: R
 }
 
 /// `POST /a/{name}/demo/{id}`
-pub(super) async fn demo(
-    State(door): State<Door>,
-    Path((name, id)): Path<(String, String)>,
-    headers: HeaderMap,
-    form: Posted,
-) -> Answer {
-    let visit = door.visit(&headers, Ok(axum::extract::Query::default())).await?;
-    let (_, account) = door.account(&visit, &name)?;
-    door.check_button(&visit, &headers, &form.map(|Form(button)| button).unwrap_or_default())?;
-    let Some(controls) = &door.app.settings.demo_controls else { return Err(door.not_found(&visit)) };
+pub(super) async fn demo(Path((_, id)): Path<(String, String)>, page: Page, form: Posted) -> Answer {
+    let Page { door, visit, account, .. } = &page;
+    page.check(&pressed(form))?;
+    let Some(controls) = &door.app.settings.demo_controls else { return Err(door.not_found(visit)) };
     controls.press(&id);
     door.app.hub.ring(account.id);
     Ok(see_other(&format!("/a/{}#demo", account.name)))
 }
 
 /// `GET /sign-in/{secret}`: one button. Only the POST uses the link up, so that previews in mail programs do not.
-pub(super) async fn sign_in_page(
-    State(door): State<Door>,
-    Path(secret): Path<String>,
-    ask: AskResult,
-    headers: HeaderMap,
-) -> Answer {
-    let visit = door.visit(&headers, ask).await?;
+pub(super) async fn sign_in_page(Path(secret): Path<String>, Guest { door, visit, .. }: Guest) -> Answer {
     if sign_in::secret_hash(&secret).is_none() {
         return Err(door.link_spent(&visit));
     }
@@ -305,8 +278,8 @@ pub(super) async fn sign_in_page(
 }
 
 /// `POST /sign-in/{secret}`
-pub(super) async fn sign_in_redeem(State(door): State<Door>, Path(secret): Path<String>, headers: HeaderMap) -> Answer {
-    let visit = door.visit(&headers, Ok(axum::extract::Query::default())).await?;
+pub(super) async fn sign_in_redeem(Path(secret): Path<String>, guest: Guest) -> Answer {
+    let Guest { door, visit, headers } = guest;
     if !door.provenance(&headers).is_own_page(door.scheme) {
         return Err(door.forbidden(&visit));
     }
@@ -327,9 +300,8 @@ pub(super) async fn sign_in_redeem(State(door): State<Door>, Path(secret): Path<
 }
 
 /// `POST /sign-out`
-pub(super) async fn sign_out(State(door): State<Door>, headers: HeaderMap, form: Posted) -> Answer {
-    let visit = door.visit(&headers, Ok(axum::extract::Query::default())).await?;
-    door.check_button(&visit, &headers, &form.map(|Form(button)| button).unwrap_or_default())?;
+pub(super) async fn sign_out(Guest { door, visit, headers }: Guest, form: Posted) -> Answer {
+    door.check_button(&visit, &headers, &pressed(form))?;
     if let Some(hash) = visit.viewer.as_ref().and_then(|viewer| sign_in::secret_hash(&viewer.secret)) {
         door.app.rooms.accounts.end_session(hash).await.map_err(|error| door.failed(&visit, &error))?;
     }
@@ -370,10 +342,6 @@ pub(super) async fn ready(State(door): State<Door>) -> Response {
 }
 
 /// Any other address.
-pub(super) async fn nowhere(State(door): State<Door>, ask: AskResult, headers: HeaderMap) -> Answer {
-    let visit = door.visit(&headers, ask).await?;
-    if headers.get(COOKIE).is_none() && visit.viewer.is_none() {
-        return Ok(door.not_found(&visit));
-    }
-    Err(door.not_found(&visit))
+pub(super) async fn nowhere(Guest { door, visit, .. }: Guest) -> Response {
+    door.not_found(&visit)
 }

@@ -18,6 +18,7 @@ mod handlers;
 mod history;
 mod live;
 mod log_page;
+mod page;
 mod pages;
 pub mod readiness;
 mod request;

@@ -4,14 +4,15 @@ use std::str::FromStr;
 
 use axum::Form;
 use axum::body::{Body, Bytes};
+use axum::extract::Path;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
 use super::handlers::Answer;
+use super::page::Page;
 use super::pages::ConfirmTemplate;
 use super::request::{Button, Door, Visit, see_other};
 use super::settings::SPOOL_ROWS;
@@ -87,34 +88,28 @@ fn is_alone(detail: &MessageDetail, account: &Account) -> bool {
 }
 
 /// `POST /a/{name}/spool/do`: `do`, one or several `id`, for a deletion `sure`.
-pub(super) async fn act(
-    State(door): State<Door>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    form: Fields,
-) -> Answer {
-    let visit = door.visit(&headers, Ok(Query::default())).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
+pub(super) async fn act(page: Page, form: Fields) -> Answer {
+    let Page { door, visit, viewer, account, .. } = &page;
     let wish = Wish::read(form);
-    door.check_button(&visit, &headers, &wish.button)?;
+    page.check(&wish.button)?;
     if !viewer.may_retry(account.id) {
-        return Err(door.forbidden(&visit));
+        return Err(door.forbidden(visit));
     }
-    let deed = Deed::parse(&wish.word).ok_or_else(|| door.not_found(&visit))?;
+    let deed = Deed::parse(&wish.word).ok_or_else(|| door.not_found(visit))?;
     let mut own = Vec::with_capacity(wish.ids.len());
     for id in &wish.ids {
-        let found = door.app.rooms.spool.show(*id).await.map_err(|error| door.failed(&visit, &error))?;
-        own.extend(found.filter(|detail| is_alone(detail, &account)));
+        let found = door.app.rooms.spool.show(*id).await.map_err(|error| door.failed(visit, &error))?;
+        own.extend(found.filter(|detail| is_alone(detail, account)));
     }
     if own.is_empty() && wish.is_of_one {
-        return Err(door.not_found(&visit));
+        return Err(door.not_found(visit));
     }
     if deed == Deed::Delete && !wish.is_sure && !own.is_empty() {
-        return Ok(confirm(&door, &visit, &account, &wish, &own, viewer.sees_header(account.id)));
+        return Ok(confirm(door, visit, account, &wish, &own, viewer.sees_header(account.id)));
     }
     let mut changed = 0u64;
     for detail in &own {
-        changed += u64::from(carry_out(&door, &visit, deed, detail.row.id, &viewer.person.name).await?);
+        changed += u64::from(carry_out(door, visit, deed, detail.row.id, &viewer.person.name).await?);
     }
     if changed > 0 && account.status != AccountStatus::Suspended && deed != Deed::Hold {
         door.app.rooms.flushes.retry(account.id);
@@ -193,31 +188,26 @@ impl Pieces {
 
 /// `GET /a/{name}/spool/{id}/eml`: the message as it will be handed over. For the customer's own people only; noted in
 /// the audit log before the first octet is sent.
-pub(super) async fn download(
-    State(door): State<Door>,
-    Path((name, id)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Answer {
-    let visit = door.visit(&headers, Ok(Query::default())).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
-    let id = SpoolId::from_str(&id).map_err(|_| door.not_found(&visit))?;
+pub(super) async fn download(Path((_, id)): Path<(String, String)>, page: Page) -> Answer {
+    let Page { door, visit, viewer, account, .. } = &page;
+    let id = SpoolId::from_str(&id).map_err(|_| door.not_found(visit))?;
     // The operator reads no content, whatever the address says.
     if !viewer.may_retry(account.id) {
-        return Err(door.forbidden(&visit));
+        return Err(door.forbidden(visit));
     }
     let rooms = &door.app.rooms;
-    let found = rooms.spool.show(id).await.map_err(|error| door.failed(&visit, &error))?;
+    let found = rooms.spool.show(id).await.map_err(|error| door.failed(visit, &error))?;
     let is_here = |r: &RecipientRow| r.account == account.id && r.state != RecipientState::Delivered;
     let Some(detail) = found.filter(|detail| detail.row.recipients.iter().any(is_here)) else {
-        return Err(door.not_found(&visit));
+        return Err(door.not_found(visit));
     };
     let first = match rooms.spool.body_chunk(id, 0).await {
         Ok(first) => first,
-        Err(_) => return Err(door.not_found(&visit)),
+        Err(_) => return Err(door.not_found(visit)),
     };
-    let change = door.change(&viewer.person.name);
+    let change = page.change();
     let noted = rooms.accounts.note_of(account.id, format!("message.download {id}"), change).await;
-    noted.map_err(|error| door.failed(&visit, &error))?;
+    noted.map_err(|error| door.failed(visit, &error))?;
     let octets = detail.row.octets;
     let left = octets.saturating_sub(first.len() as u64);
     let length = detail.trace.len() as u64 + octets;

@@ -2,13 +2,14 @@
 
 use std::str::FromStr;
 
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::Path;
+use axum::http::StatusCode;
 use chrono::TimeDelta;
 
 use super::handlers::{Answer, fingerprint};
+use super::page::Page;
 use super::pages::{MessageTemplate, SearchForm, SpoolTemplate};
-use super::request::{Ask, AskResult, Door, Shown, Visit, see_other};
+use super::request::{Ask, Door, Shown, Visit, see_other};
 use super::settings::SPOOL_ROWS;
 use super::spool_desk::AUDIT_ROWS;
 use super::words::Locale;
@@ -92,24 +93,18 @@ impl Search {
 }
 
 /// `/a/{name}/spool`
-pub(super) async fn list(
-    State(door): State<Door>,
-    Path(name): Path<String>,
-    ask: AskResult,
-    headers: HeaderMap,
-) -> Answer {
-    let visit = door.visit(&headers, ask).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
+pub(super) async fn list(page: Page) -> Answer {
+    let Page { door, visit, viewer, account, .. } = &page;
     let (l, rooms, now) = (visit.locale, &door.app.rooms, door.app.clock.wall());
     let search = Search::read(&visit.ask, now);
     // A whole id leads to its message.
     if let Ok(id) = SpoolId::from_str(&search.typed) {
-        let found = rooms.spool.show(id).await.map_err(|error| door.failed(&visit, &error))?;
+        let found = rooms.spool.show(id).await.map_err(|error| page.failed(&error))?;
         if found.is_some_and(|detail| detail.row.recipients.iter().any(|r| r.account == account.id)) {
             return Ok(see_other(&format!("/a/{}/spool/{id}", account.name)));
         }
     }
-    door.seen(&visit, &viewer, account.id, Shown::Spool).await?;
+    page.seen(Shown::Spool).await?;
     let query = SearchQuery {
         account: account.id,
         filter: search.filter,
@@ -119,10 +114,10 @@ pub(super) async fn list(
         after: search.after.map(ListCursor),
         limit: SPOOL_ROWS,
     };
-    let list = rooms.spool.search(query).await.map_err(|error| door.failed(&visit, &error))?;
+    let list = rooms.spool.search(query).await.map_err(|error| page.failed(&error))?;
     let usage = rooms.spool.usage(account.id);
     let sees_header = viewer.sees_header(account.id);
-    let mut shell = door.account_shell(&visit, &account, l.spool(), "spool");
+    let mut shell = door.account_shell(visit, account, l.spool(), "spool");
     shell.query = search.query(true, search.after);
     let (tone, icon) = spool_view::heading(usage);
     let template = SpoolTemplate {
@@ -145,12 +140,12 @@ pub(super) async fn list(
             ages: AGES.iter().map(|(word, ..)| (*word, age_label(word, l), *word == search.age)).collect(),
             is_narrowed: search.is_narrowed(),
         },
-        said: said(&visit),
+        said: said(visit),
         may_act: viewer.may_retry(account.id),
         may_retry: viewer.may_retry(account.id) && usage.waiting + usage.refused > 0,
         fingerprint: fingerprint(usage, rooms.flushes.view(account.id).is_delivering),
     };
-    Ok(door.page(&visit, StatusCode::OK, &template))
+    Ok(door.page(visit, StatusCode::OK, &template))
 }
 
 fn empty(search: &Search, has_more: bool, l: Locale) -> &'static str {
@@ -173,39 +168,33 @@ fn said(visit: &Visit) -> String {
 }
 
 /// `/a/{name}/spool/{id}`
-pub(super) async fn message(
-    State(door): State<Door>,
-    Path((name, id)): Path<(String, String)>,
-    ask: AskResult,
-    headers: HeaderMap,
-) -> Answer {
-    let visit = door.visit(&headers, ask).await?;
-    let (viewer, account) = door.account(&visit, &name)?;
+pub(super) async fn message(Path((_, id)): Path<(String, String)>, page: Page) -> Answer {
+    let Page { door, visit, viewer, account, .. } = &page;
     let (l, rooms, now) = (visit.locale, &door.app.rooms, door.app.clock.wall());
-    let id = SpoolId::from_str(&id).map_err(|_| door.not_found(&visit))?;
-    let found = rooms.spool.show(id).await.map_err(|error| door.failed(&visit, &error))?;
-    let Some(mut detail) = found else { return Err(door.not_found(&visit)) };
+    let id = SpoolId::from_str(&id).map_err(|_| door.not_found(visit))?;
+    let found = rooms.spool.show(id).await.map_err(|error| page.failed(&error))?;
+    let Some(mut detail) = found else { return Err(door.not_found(visit)) };
     let of_all = detail.row.recipients.len();
     detail.row.recipients.retain(|recipient| recipient.account == account.id);
     if detail.row.recipients.is_empty() {
-        return Err(door.not_found(&visit));
+        return Err(door.not_found(visit));
     }
-    door.seen(&visit, &viewer, account.id, Shown::Message(id)).await?;
+    page.seen(Shown::Message(id)).await?;
     // A ruling is of the whole message: not for one account where another one shares it.
     let is_shared = of_all != detail.row.recipients.len();
     let may_act = viewer.may_retry(account.id);
     let audit = rooms.accounts.audit(Some(account.id), AUDIT_ROWS).await;
-    let audit = audit.map_err(|error| door.failed(&visit, &error))?;
+    let audit = audit.map_err(|error| page.failed(&error))?;
     let page = spool_view::message(&detail, viewer.sees_header(account.id), may_act && !is_shared, now, l);
     let template = MessageTemplate {
-        shell: door.account_shell(&visit, &account, &format!("{} {id}", l.message()), "spool"),
-        steps: trace_view::steps(&detail, &audit, is_online(&door, &account), now, l),
+        shell: door.account_shell(visit, account, &format!("{} {id}", l.message()), "spool"),
+        steps: trace_view::steps(&detail, &audit, is_online(door, account), now, l),
         may_download: may_act && page.is_here,
         is_shared: may_act && is_shared,
         page,
-        said: said(&visit),
+        said: said(visit),
     };
-    Ok(door.page(&visit, StatusCode::OK, &template))
+    Ok(door.page(visit, StatusCode::OK, &template))
 }
 
 fn is_online(door: &Door, account: &Account) -> bool {

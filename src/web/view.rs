@@ -33,6 +33,8 @@ pub(super) struct StatusFacts<'a> {
     pub(super) flush: &'a FlushView,
     pub(super) history: &'a [HistoryRow],
     pub(super) updates: Option<&'a AccountUpdates>,
+    /// End of an announced absence.
+    pub(super) holiday_until: Option<WallTime>,
 }
 
 /// What the page says at first sight.
@@ -334,6 +336,10 @@ fn server_facts(facts: &StatusFacts<'_>) -> Vec<Fact> {
     let without_tls = || if has_delivered { locale.tls_plain() } else { locale.tls_none() }.to_owned();
     let tls = facts.flush.last_tls.as_deref().map_or_else(without_tls, format::visible);
     list.push(fact(locale.fact_tls(), tls, ""));
+    if let Some(until) = facts.holiday_until.filter(|until| *until > facts.now) {
+        let span = format::span(format::between(facts.now, until), locale);
+        list.push(fact(locale.fact_holiday(), locale.holiday(&span), ""));
+    }
     if let Some(line) = facts.line {
         let client = if is_by_updates(facts) { locale.fact_probe() } else { locale.fact_client() };
         list.push(fact(client, locale.every(&format::short_span(line.interval, locale)), ""));
@@ -404,6 +410,7 @@ mod tests {
             flush,
             history: &[],
             updates: None,
+            holiday_until: None,
         }
     }
 
@@ -421,6 +428,7 @@ mod tests {
             flush,
             history: &[],
             updates: None,
+            holiday_until: None,
         })
     }
 
@@ -438,6 +446,20 @@ mod tests {
         assert!(page.lead.contains("a.example, b.example and 1 more"), "{}", page.lead);
         assert_eq!((page.held_count.as_str(), page.oldest_span.as_str()), ("14", "1:09 min"));
         assert_eq!(page.strip.label, "14 missed");
+    }
+
+    #[test]
+    fn an_announced_absence_is_told_while_it_lasts() {
+        let flush = FlushView::default();
+        let told = |holiday_until| {
+            status(&StatusFacts { holiday_until, ..facts(&flush) })
+                .facts
+                .into_iter()
+                .find(|fact| fact.name == "Away")
+                .map(|fact| fact.value)
+        };
+        assert_eq!(told(Some(at(90))).unwrap(), "as announced, 1:30 min to go; mail may wait for longer");
+        assert_eq!((told(Some(at(0))), told(None)), (None, None));
     }
 
     #[test]

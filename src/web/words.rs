@@ -163,6 +163,7 @@ texts! {
     legend_no_data: "ohne Daten (Störung bei uns)", "no data (our fault)";
     legend_unknown: "davor", "before that";
     legend_address: "neue Adresse", "new address";
+    fact_holiday: "Abwesend", "Away";
     fact_name_held: "Name im DNS", "Name in DNS";
     history_title: "Ausfälle und Wechsel", "Outages and changes";
     history_none: "Noch nichts ist passiert.", "Nothing has happened yet.";
@@ -458,6 +459,14 @@ impl Locale {
         match self {
             Self::De => format!("Erreichbar zu {share} der bekannten Zeit, Ausfälle: {outages}"),
             Self::En => format!("There for {share} of the known time, outages: {outages}"),
+        }
+    }
+
+    /// How long an announced absence still lasts.
+    pub(super) fn holiday(self, span: &str) -> String {
+        match self {
+            Self::De => format!("angekündigt, noch {span}; Post darf länger warten"),
+            Self::En => format!("as announced, {span} to go; mail may wait for longer"),
         }
     }
 

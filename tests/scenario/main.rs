@@ -21,6 +21,7 @@ mod flush_after_return;
 mod full_disk;
 mod goodbye_and_restart;
 mod handing_on;
+mod holiday;
 mod joining;
 mod machines;
 mod metrics;

@@ -25,6 +25,7 @@ for_each_engine! {
     what_a_person_says_never_takes_a_message_out_of_a_delivery,
     a_note_without_an_outcome_is_told_after_a_crash_and_no_other,
     mail_that_waited_too_long_is_kept_aside_and_removed_later,
+    mail_of_an_account_on_holiday_waits_for_longer,
     the_oldest_waiting_message_of_each_account_is_known,
 }
 
@@ -276,7 +277,7 @@ async fn mail_that_waited_too_long_is_kept_aside_and_removed_later(mut engine: E
     for second in [1, 9] {
         commit(&engine, mail(second, &[(firma, "a@firma.example")])).await;
     }
-    let terms = |accepted, ended| ExpiryTerms { accepted_before: at(accepted), ended_before: at(ended) };
+    let terms = |accepted, ended| ExpiryTerms::of_all(at(accepted), at(ended));
     let expiry = engine.store().expire(terms(5, 5), at(20)).await.unwrap();
     assert_eq!((expiry.expired, expiry.removed), (1, 0));
     engine.restart();
@@ -294,6 +295,30 @@ async fn mail_that_waited_too_long_is_kept_aside_and_removed_later(mut engine: E
     assert_eq!((tally.accepted, tally.waiting, tally.refused, tally.expired), (2, 1, 0, 1));
     assert_balanced(engine.store(), firma).await;
     engine.store().retry(pulsemx::spool::RetrySelection::Account(firma), change(60)).await.unwrap();
+}
+
+async fn mail_of_an_account_on_holiday_waits_for_longer(engine: Engine) {
+    use RecipientState::{Expired, Queued};
+    let (firma, away) = (firma(&engine).await, account(engine.store(), "away", 2).await.0);
+    for second in [1, 3, 9] {
+        commit(&engine, mail(second, &[(firma, "a@firma.example"), (away, "a@away.example")])).await;
+    }
+    let longer = |ended, ended_away| {
+        let longer = [(away, (at(2), at(ended_away)))].into_iter().collect();
+        ExpiryTerms { longer, ..ExpiryTerms::of_all(at(5), at(ended)) }
+    };
+    let expiry = engine.store().expire(longer(2, 2), at(20)).await.unwrap();
+    assert_eq!((expiry.expired, expiry.removed), (3, 0));
+    assert_eq!(states(&engine, 1).await, [Expired, Expired]);
+    assert_eq!(states(&engine, 3).await, [Expired, Queued], "the same message waits on for the one who is away");
+    assert_eq!(states(&engine, 9).await, [Queued, Queued]);
+    let expiry = engine.store().expire(longer(30, 20), at(40)).await.unwrap();
+    assert_eq!((expiry.expired, expiry.removed), (0, 2), "its quarantine too");
+    assert_eq!(states(&engine, 1).await, [Expired]);
+    let expiry = engine.store().expire(ExpiryTerms::of_all(at(5), at(30)), at(41)).await.unwrap();
+    assert_eq!((expiry.expired, expiry.removed), (1, 1));
+    assert_balanced(engine.store(), firma).await;
+    assert_balanced(engine.store(), away).await;
 }
 
 async fn the_oldest_waiting_message_of_each_account_is_known(engine: Engine) {

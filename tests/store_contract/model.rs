@@ -152,7 +152,7 @@ async fn take_of_flush(store: &dyn Everything, step: &FlushStep, now: i64) -> St
             format!("{}", store.settle(Vec::new(), vec![note], at(now)).await.is_ok())
         }
         FlushStep::Expire { accepted_before, ended_ago } => {
-            let terms = ExpiryTerms { accepted_before: at(*accepted_before), ended_before: at(now - ended_ago) };
+            let terms = ExpiryTerms::of_all(at(*accepted_before), at(now - ended_ago));
             format!("{:?}", store.expire(terms, at(now)).await.unwrap())
         }
     }

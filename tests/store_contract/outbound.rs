@@ -147,7 +147,7 @@ async fn expiry_and_a_person_who_gives_up_are_told_too(engine: Engine) {
         store.intake_commit(message(number, &[(firma, "a@firma.example")])).await.unwrap();
     }
     store.rule(id(1), Ruling::Fail, change(5)).await.unwrap();
-    let terms = pulsemx::spool::ExpiryTerms { accepted_before: at(9), ended_before: at(-9) };
+    let terms = pulsemx::spool::ExpiryTerms::of_all(at(9), at(-9));
     store.expire(terms, at(10)).await.unwrap();
     assert_eq!(open(store).await, [(1, NoticeKind::Failed, vec![0]), (2, NoticeKind::Failed, vec![0])]);
 }

@@ -70,12 +70,12 @@ impl Tables {
     /// The whole sweep.
     pub(super) fn expire(&mut self, terms: &ExpiryTerms, now: WallTime) -> Expiry {
         let mut expiry = Expiry::default();
-        let old = SpoolId::first_of(terms.accepted_before);
         let mut touched = Vec::new();
         let Self { messages, notices, counters, .. } = self;
         for (id, stored) in messages {
             for (ordinal, held) in (0u32..).zip(&mut stored.recipients).filter(|(_, held)| !held.is_removed) {
-                if held.state == RecipientState::Queued && *id < old {
+                let (accepted_before, ended_before) = terms.of(held.account);
+                if held.state == RecipientState::Queued && *id < SpoolId::first_of(accepted_before) {
                     held.state = RecipientState::Expired;
                     held.ended_at = Some(now);
                     let words = || DeliveryReply { code: None, text: "not delivered in time".to_owned() };
@@ -83,7 +83,7 @@ impl Tables {
                     notices.ruled(*id, ordinal, held.state, now);
                     expiry.expired += 1;
                 }
-                if held.state.is_quarantined() && held.ended_at.is_some_and(|at| at < terms.ended_before) {
+                if held.state.is_quarantined() && held.ended_at.is_some_and(|at| at < ended_before) {
                     held.is_removed = true;
                     counters.entry(held.account).or_default().expired += 1;
                     expiry.removed += 1;

@@ -85,6 +85,7 @@ impl SpoolStore for SqliteStore {
     async fn expire(&self, terms: ExpiryTerms, now: WallTime) -> Result<Expiry, SpoolError> {
         let mut all = Expiry::default();
         loop {
+            let terms = terms.clone();
             let step: (Expiry, bool) =
                 self.write(Terms::SYNCED, move |work| spool_rule::expire(work, &terms, now)).await?;
             all.expired += step.0.expired;

@@ -176,17 +176,18 @@ fn set_states(
 /// A step of the sweep. `None` in the second place when nothing is left to do.
 pub(super) fn expire(work: &mut Work<'_>, terms: &ExpiryTerms, now: WallTime) -> Result<(Expiry, bool), SpoolError> {
     let mut expiry = Expiry::default();
-    let old = old_messages(work.connection, SpoolId::first_of(terms.accepted_before).as_i64())?;
+    let (longer_accepted, longer_ended) = Longer::of(terms);
+    let old = old_messages(work.connection, SpoolId::first_of(terms.accepted_before).as_i64(), &longer_accepted)?;
     for id in &old {
         let Some(mut whole) = Whole::load(work.connection, *id)? else { continue };
         // What is just being delivered, or kept back by a person, has its end elsewhere.
-        expiry.expired += set_expired(work.connection, &mut whole, now)?;
+        expiry.expired += set_expired(work.connection, &mut whole, terms, now)?;
         whole.finish(work, now)?;
     }
-    let ended = ended_messages(work.connection, terms.ended_before)?;
+    let ended = ended_messages(work.connection, terms.ended_before, &longer_ended)?;
     for id in &ended {
         let Some(mut whole) = Whole::load(work.connection, *id)? else { continue };
-        let gone = gone_ordinals(work.connection, *id, terms.ended_before)?;
+        let gone = gone_ordinals(work.connection, *id, terms.ended_before, &longer_ended)?;
         expiry.removed += whole.remove(work.connection, COUNT_EXPIRED, |held| gone.contains(&held.ordinal))?;
         whole.finish(work, now)?;
     }
@@ -194,45 +195,68 @@ pub(super) fn expire(work: &mut Work<'_>, terms: &ExpiryTerms, now: WallTime) ->
     Ok((expiry, is_full(old.len()) || is_full(ended.len())))
 }
 
-fn set_expired(db: &Connection, whole: &mut Whole, now: WallTime) -> rusqlite::Result<u64> {
+/// The times of accounts whose mail may stay for longer, as the statements take them: a JSON object by account.
+struct Longer(String);
+
+impl Longer {
+    /// For waiting mail, and for mail in quarantine.
+    fn of(terms: &ExpiryTerms) -> (Self, Self) {
+        let text = |value: fn(&(WallTime, WallTime)) -> i64| {
+            let all: BTreeMap<i64, i64> =
+                terms.longer.iter().map(|(account, times)| (account.0, value(times))).collect();
+            Self(serde_json::to_string(&all).unwrap_or_else(|_| "{}".to_owned()))
+        };
+        (text(|(accepted, _)| SpoolId::first_of(*accepted).as_i64()), text(|(_, ended)| row::stored_time(*ended)))
+    }
+}
+
+fn set_expired(db: &Connection, whole: &mut Whole, terms: &ExpiryTerms, now: WallTime) -> rusqlite::Result<u64> {
     let mut changed = 0;
-    for held in whole.recipients.iter_mut().filter(|held| held.state == RecipientState::Queued) {
+    let id = whole.id;
+    let is_meant =
+        |held: &Held| held.state == RecipientState::Queued && id < SpoolId::first_of(terms.of(held.account).0).as_i64();
+    for held in whole.recipients.iter_mut().filter(|held| is_meant(held)) {
         // The primary's last words stay where there are any: they say why.
         db.prepare_cached(
             "UPDATE recipient SET state = 'expired', ended_at = ?3, reply_text = coalesce(reply_text, ?4)
              WHERE message = ?1 AND ordinal = ?2",
         )?
-        .execute(params![whole.id, held.ordinal, row::stored_time(now), EXPIRED])?;
+        .execute(params![id, held.ordinal, row::stored_time(now), EXPIRED])?;
         held.state = RecipientState::Expired;
-        notice::ruled(db, whole.id, held.ordinal, held.state, now)?;
+        notice::ruled(db, id, held.ordinal, held.state, now)?;
         changed += 1;
     }
     Ok(changed)
 }
 
 /// Messages with a queued recipient below this id: ids rise with the time of acceptance.
-fn old_messages(db: &Connection, below: i64) -> rusqlite::Result<Vec<i64>> {
+fn old_messages(db: &Connection, below: i64, longer: &Longer) -> rusqlite::Result<Vec<i64>> {
     db.prepare_cached(
-        "SELECT DISTINCT message FROM recipient WHERE state = 'queued' AND message < ?1 ORDER BY message LIMIT ?2",
+        "SELECT DISTINCT message FROM recipient WHERE state = 'queued' AND message < ?1
+           AND message < coalesce((SELECT value FROM json_each(?3) WHERE key = CAST(account AS TEXT)), ?1)
+         ORDER BY message LIMIT ?2",
     )?
-    .query_map(params![below, row::stored_count(SWEEP_BATCH)], |row| row.get(0))?
+    .query_map(params![below, row::stored_count(SWEEP_BATCH), longer.0], |row| row.get(0))?
     .collect()
 }
 
-fn ended_messages(db: &Connection, before: WallTime) -> rusqlite::Result<Vec<i64>> {
+fn ended_messages(db: &Connection, before: WallTime, longer: &Longer) -> rusqlite::Result<Vec<i64>> {
     db.prepare_cached(
         "SELECT DISTINCT message FROM recipient INDEXED BY recipient_ended
-         WHERE state IN ('refused', 'expired') AND ended_at < ?1 LIMIT ?2",
+         WHERE state IN ('refused', 'expired') AND ended_at < ?1
+           AND ended_at < coalesce((SELECT value FROM json_each(?3) WHERE key = CAST(account AS TEXT)), ?1)
+         LIMIT ?2",
     )?
-    .query_map(params![row::stored_time(before), row::stored_count(SWEEP_BATCH)], |row| row.get(0))?
+    .query_map(params![row::stored_time(before), row::stored_count(SWEEP_BATCH), longer.0], |row| row.get(0))?
     .collect()
 }
 
-fn gone_ordinals(db: &Connection, message: i64, before: WallTime) -> rusqlite::Result<Vec<u32>> {
+fn gone_ordinals(db: &Connection, message: i64, before: WallTime, longer: &Longer) -> rusqlite::Result<Vec<u32>> {
     db.prepare_cached(
-        "SELECT ordinal FROM recipient WHERE message = ?1 AND state IN ('refused', 'expired') AND ended_at < ?2",
+        "SELECT ordinal FROM recipient WHERE message = ?1 AND state IN ('refused', 'expired')
+           AND ended_at < coalesce((SELECT value FROM json_each(?3) WHERE key = CAST(account AS TEXT)), ?2)",
     )?
-    .query_map(params![message, row::stored_time(before)], |row| row.get(0))?
+    .query_map(params![message, row::stored_time(before), longer.0], |row| row.get(0))?
     .collect()
 }
 
