@@ -2,11 +2,13 @@
 
 use data_encoding::BASE64;
 
-use super::desk::Desk;
+use super::desk::{Desk, find};
 use super::reply::{CommandError, Reply};
-use super::transfer_reply::{KeyShown, NewKeyShown, SecondaryShown};
+use super::transfer_reply::{KeyShown, NewKeyShown, ScopeShown, SecondaryShown};
 use super::transfer_request::TransferRequest;
 use crate::base::{DomainName, WallTime};
+use crate::dns::amend::scope::StoredScope;
+use crate::dns::owner::Owner;
 use crate::dns::secondary::seal_secret;
 use crate::dns::tsig::driver::new_secret;
 use crate::dns::{StoredKey, StoredSecondary};
@@ -39,9 +41,16 @@ impl Desk {
                 Ok(Reply::Done { message: format!("{address} may follow {zone} no more"), warnings: Vec::new() })
             }
             TransferRequest::KeyNew { name } => self.new_key(name, now).await,
-            TransferRequest::KeyList => {
-                let shown = |known: StoredKey| KeyShown { name: known.name, created_at: known.created_at };
-                Ok(Reply::Keys(self.names.load_keys().await?.into_iter().map(shown).collect()))
+            TransferRequest::KeyList => self.list_keys().await,
+            TransferRequest::KeyAllow { account, key, name, is_below, types } => {
+                let account = find(&self.directory.load(), &account)?.id;
+                self.allow_key(StoredScope { key, name, account, is_below, types }, now).await
+            }
+            TransferRequest::KeyDeny { key, name } => {
+                let dns = self.dns()?;
+                self.names.remove_scope(key.clone(), name.clone(), Self::change(now)).await?;
+                dns.change_access(|access| access.remove_scope(&key, &name));
+                Ok(Reply::Done { message: format!("the key {key} may change {name} no more"), warnings: Vec::new() })
             }
             TransferRequest::KeyRemove { name } => {
                 let dns = self.dns()?;
@@ -68,6 +77,40 @@ impl Desk {
         };
         let StoredSecondary { zone, address, .. } = secondary;
         Ok(Reply::Done { message: format!("{address} is told of changes of {zone} and may copy it {proof}"), warnings })
+    }
+
+    async fn list_keys(&self) -> Result<Reply, CommandError> {
+        let directory = self.directory.load();
+        let scopes = self.names.load_scopes().await?;
+        let scope_shown = |scope: &StoredScope| {
+            let account = directory.account(scope.account)?.name.clone();
+            Some(ScopeShown { account, name: scope.name.clone(), below: scope.is_below, types: scope.types.clone() })
+        };
+        let shown = |known: StoredKey| {
+            let own = scopes.iter().filter(|scope| scope.key == known.name);
+            KeyShown { scopes: own.filter_map(scope_shown).collect(), name: known.name, created_at: known.created_at }
+        };
+        Ok(Reply::Keys(self.names.load_keys().await?.into_iter().map(shown).collect()))
+    }
+
+    /// A name is the account's if it is one of its dynamic names or lies in one of its zones.
+    async fn allow_key(&self, scope: StoredScope, now: WallTime) -> Result<Reply, CommandError> {
+        let dns = self.dns()?;
+        let owner = Owner::of_domain(&scope.name);
+        let of_zone = self.names.zones_of(scope.account).await?;
+        let is_in_zone = of_zone.iter().any(|zone| owner.is_within(&Owner::of_domain(&zone.apex)));
+        if !is_in_zone && dns.account_of(&owner) != Some(scope.account) {
+            return Err(CommandError::new(format!(
+                "'{}' is no dynamic name of this account and lies in none of its zones; see `pulsemx zone list`",
+                scope.name
+            )));
+        }
+        self.names.put_scope(scope.clone(), Self::change(now)).await?;
+        dns.change_access(|access| access.add_scope(scope.clone()));
+        let StoredScope { key, name, is_below, types, .. } = scope;
+        let below = if is_below { " and all names below it" } else { "" };
+        let message = format!("the key {key} may change {types} of {name}{below}");
+        Ok(Reply::Done { message, warnings: Vec::new() })
     }
 
     async fn new_key(&self, name: DomainName, now: WallTime) -> Result<Reply, CommandError> {

@@ -32,7 +32,17 @@ pub(super) fn keys(shown: &[KeyShown]) -> String {
     if shown.is_empty() {
         return "no keys; make one with `pulsemx tsig new NAME`\n".to_owned();
     }
-    let mut rows = vec![["KEY", "MADE"].map(str::to_owned).to_vec()];
-    rows.extend(shown.iter().map(|key| vec![key.name.to_string(), time(key.created_at)]));
+    let mut rows = vec![["KEY", "MADE", "MAY CHANGE", "TYPES", "OF"].map(str::to_owned).to_vec()];
+    for key in shown {
+        let mut begin = [key.name.to_string(), time(key.created_at)].to_vec();
+        if key.scopes.is_empty() {
+            rows.push([begin.clone(), vec!["-".to_owned(); 3]].concat());
+        }
+        for scope in &key.scopes {
+            let below = if scope.below { " and below" } else { "" };
+            let what = [format!("{}{below}", scope.name), scope.types.to_string(), scope.account.to_string()];
+            rows.push([std::mem::replace(&mut begin, vec![String::new(); 2]), what.to_vec()].concat());
+        }
+    }
     table(&rows)
 }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::AccountName;
 use crate::base::{DomainName, WallTime};
+use crate::dns::amend::scope::TypeList;
 
 /// A server that follows a zone.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -35,4 +37,19 @@ pub struct KeyShown {
     pub name: DomainName,
     /// When it was made.
     pub created_at: WallTime,
+    /// What it may change.
+    pub scopes: Vec<ScopeShown>,
+}
+
+/// What a shared key may change.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ScopeShown {
+    /// Whose name.
+    pub account: AccountName,
+    /// The name.
+    pub name: DomainName,
+    /// All names below it too.
+    pub below: bool,
+    /// Which types.
+    pub types: TypeList,
 }

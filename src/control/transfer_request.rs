@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 
+use crate::account::AccountName;
 use crate::base::DomainName;
+use crate::dns::amend::scope::TypeList;
 
 /// Where secondaries listen (RFC 1035 §4.2).
 const DNS_PORT: u16 = 53;
@@ -39,6 +41,26 @@ pub enum TransferRequest {
     },
     /// All of them.
     KeyList,
+    /// A shared key may change a name.
+    KeyAllow {
+        /// Whose name.
+        account: AccountName,
+        /// The key.
+        key: DomainName,
+        /// The name.
+        name: DomainName,
+        /// All names below it too.
+        is_below: bool,
+        /// Which types.
+        types: TypeList,
+    },
+    /// A shared key may not change a name any more.
+    KeyDeny {
+        /// The key.
+        key: DomainName,
+        /// As it was allowed.
+        name: DomainName,
+    },
     /// One shared key less.
     KeyRemove {
         /// Which.
@@ -88,8 +110,30 @@ pub enum TsigCommand {
         /// A name that both sides give it, such as ns.provider.example
         name: DomainName,
     },
-    /// List all keys
+    /// List all keys with what they may change
     List,
+    /// Let a key change a name of an account by DNS updates (RFC 2136), as nsupdate and ACME clients send them
+    Allow {
+        /// The account
+        account: AccountName,
+        /// The key
+        key: DomainName,
+        /// The name, such as _acme-challenge.firma.example
+        name: DomainName,
+        /// All names below it too
+        #[arg(long)]
+        below: bool,
+        /// Types with commas between, or ANY
+        #[arg(long, default_value = "A,AAAA,TXT")]
+        types: TypeList,
+    },
+    /// Let a key change a name no more
+    Deny {
+        /// The key
+        key: DomainName,
+        /// The name as it was allowed
+        name: DomainName,
+    },
     /// Forget a key that no secondary uses
     Rm {
         /// The key
@@ -112,6 +156,10 @@ impl From<TsigCommand> for TransferRequest {
         match command {
             TsigCommand::New { name } => Self::KeyNew { name },
             TsigCommand::List => Self::KeyList,
+            TsigCommand::Allow { account, key, name, below, types } => {
+                Self::KeyAllow { account, key, name, is_below: below, types }
+            }
+            TsigCommand::Deny { key, name } => Self::KeyDeny { key, name },
             TsigCommand::Rm { name } => Self::KeyRemove { name },
         }
     }

@@ -13,7 +13,8 @@ use crate::account::AccountName;
 use crate::base::{AccountId, DomainName, WallTime};
 use crate::dns::check::{Finding, Surroundings, check};
 use crate::dns::owner::Owner;
-use crate::dns::zone::{ZoneRecord, next_serial};
+use crate::dns::revision::{difference, serial_after, soa_serial, with_serial};
+use crate::dns::zone::ZoneRecord;
 use crate::dns::zone_file::{self, ZoneFileError};
 use crate::dns::{Dns, NameError, StoredZone, ZoneChange};
 
@@ -23,8 +24,6 @@ const FIRST_TTL_S: u32 = 300;
 const NEGATIVE_TTL_S: u32 = 300;
 /// Timers of the SOA record that `zone add` makes, s (RFC 1912 §2.2).
 const TIMERS_S: [i32; 3] = [14_400, 3_600, 1_209_600];
-/// Lines of a change that are kept.
-const CHANGE_LINES_MAX: usize = 100;
 /// Changes that `zone show` shows.
 const CHANGES_SHOWN: u32 = 20;
 
@@ -50,6 +49,12 @@ struct Note {
 impl Desk {
     pub(super) async fn carry_out_zone(&self, request: ZoneRequest, now: WallTime) -> Result<Reply, CommandError> {
         let _turn = self.zone_turn.lock().await;
+        // Updates over DNS read and write zones as well.
+        let dns = self.running.as_ref().and_then(|running| running.dns.clone());
+        let _other_turn = match &dns {
+            Some(dns) => Some(dns.zone_turn().await),
+            None => None,
+        };
         match request {
             ZoneRequest::Add { account, zone, why } => self.add_zone(&account, zone, why, now).await,
             ZoneRequest::Import { account, zone, text, why } => {
@@ -251,7 +256,7 @@ impl Desk {
         let before = all.into_iter().find(|known| known.apex == *zone);
         let served = dns.serial(zone).or(before.as_ref().map(|zone| zone.serial)).unwrap_or(0);
         let written = soa_serial(&records).unwrap_or(0);
-        let serial = next_serial(later(served, written), note.now.timestamp());
+        let serial = serial_after(served, written, note.now.timestamp());
         zone_file::sort(&mut records);
         let records = with_serial(records, serial);
         let old = before.map(|zone| zone.records).unwrap_or_default();
@@ -282,40 +287,4 @@ impl Desk {
 fn change_shown(change: ZoneChange) -> ZoneChangeShown {
     let what = change.what.lines().map(str::to_owned).collect();
     ZoneChangeShown { at: change.at, who: change.who, why: change.why, serial: change.serial, what }
-}
-
-fn soa_serial(records: &[ZoneRecord]) -> Option<u32> {
-    records.iter().find_map(|record| if let RData::SOA(soa) = &record.data { Some(soa.serial) } else { None })
-}
-
-/// The later of two serials (RFC 1982 §3.2).
-fn later(a: u32, b: u32) -> u32 {
-    if crate::dns::zone::is_serial_newer(a, b) { a } else { b }
-}
-
-fn with_serial(mut records: Vec<ZoneRecord>, serial: u32) -> Vec<ZoneRecord> {
-    for record in &mut records {
-        if let RData::SOA(soa) = &mut record.data {
-            soa.serial = serial;
-        }
-    }
-    records
-}
-
-/// Lines with `-` and `+`, the SOA record left out.
-fn difference(before: &[ZoneRecord], after: &[ZoneRecord]) -> String {
-    let lines = |records: &[ZoneRecord]| -> BTreeSet<String> {
-        let is_soa = |record: &&ZoneRecord| record.data.record_type() == RecordType::SOA;
-        records.iter().filter(|record| !is_soa(record)).map(zone_file::line).collect()
-    };
-    let (before, after) = (lines(before), lines(after));
-    let gone = before.difference(&after).map(|line| format!("- {line}"));
-    let come = after.difference(&before).map(|line| format!("+ {line}"));
-    let mut all: Vec<String> = gone.chain(come).collect();
-    let further = all.len().saturating_sub(CHANGE_LINES_MAX);
-    if further > 0 {
-        all.truncate(CHANGE_LINES_MAX);
-        all.push(format!("and {further} further lines"));
-    }
-    all.join("\n")
 }

@@ -191,6 +191,8 @@ fn dynamic(catalog: &Catalog, zone: &Zone, row: &Row, node: Option<&Node>, asked
             }
         }
         ANY => writer.set(Section::Answer, asked.at, &shared.any),
+        // A zone whose own name follows a mail server.
+        SOA if asked.name == zone.apex().octets() => writer.set(Section::Answer, asked.at, zone.soa()),
         _ => writer.set_or_nothing(zone, asked, stored()),
     }
 }

@@ -391,3 +391,18 @@ proptest! {
         answer_any(&world, &octets);
     }
 }
+
+#[test]
+fn a_zone_whose_own_name_follows_a_mail_server_has_its_soa_and_ns() {
+    let mut world = World::new(settings()).with_zone();
+    let ids = (EndpointId(2), AccountId(1));
+    world.0.add_server(owner("firma.example."), ids, true, FrontMachine::new());
+    let soa = world.ask("firma.example.", RecordType::SOA);
+    assert_eq!((soa.answers.len(), soa.authorities.len()), (1, 0), "{soa}");
+    assert_eq!(soa.answers[0].record_type(), RecordType::SOA);
+    assert_eq!(world.ask("firma.example.", RecordType::NS).answers.len(), 1);
+    assert_eq!(world.ask("firma.example.", RecordType::MX).answers.len(), 2);
+    assert!(!world.ask("firma.example.", RecordType::A).answers.is_empty());
+    let other = world.ask("firma.dyn.example.", RecordType::SOA);
+    assert_eq!((other.answers.len(), other.authorities.len()), (0, 1), "{other}");
+}

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use hickory_proto::rr::RData;
 use hickory_proto::rr::rdata::{HINFO, MX};
+use hickory_proto::rr::{RData, RecordType};
 
 use super::answer::OWN_PREFERENCE;
 use super::front::{Front, FrontMachine, NameEvent};
@@ -224,6 +224,35 @@ impl Catalog {
         all
     }
 
+    /// What a dynamic name answers now beside what stands at it in its zone, and whose it is; absent if it is none.
+    #[must_use]
+    pub fn answered_at(&self, owner: &Owner) -> Option<(AccountId, Vec<ZoneRecord>)> {
+        let row = self.names.find(owner.octets())?;
+        let zone = self.zone_at(row.zone)?;
+        let mut sets = self.addresses_of(row);
+        if !row.is_further() && zone.node(owner.octets()).is_none_or(|node| node.set(MX_NUMBER).is_none()) {
+            let own = RData::MX(MX::new(OWN_PREFERENCE, owner.to_name()));
+            sets.push((RecordType::MX, RecordSet::new(self.shared.ttl, [&own]).unwrap_or_default()));
+            sets.extend(row.has_backup.then(|| (RecordType::MX, self.shared.backup_mx.clone())));
+        }
+        let read = |(kind, set): &(RecordType, RecordSet)| -> Vec<ZoneRecord> {
+            set.records().filter_map(|record| ZoneRecord::read(owner, *kind, record)).collect()
+        };
+        Some((row.account, sets.iter().flat_map(read).collect()))
+    }
+
+    /// The address records of a dynamic name.
+    fn addresses_of(&self, row: &Row) -> Vec<(RecordType, RecordSet)> {
+        let front = row.front();
+        let (v4, v6) = if front.is_parked() && !row.is_further() {
+            (self.shared.parked_v4.clone(), self.shared.parked_v6.clone())
+        } else {
+            let set = |address: Option<IpAddr>| RecordSet::of_addresses(self.shared.ttl, address);
+            (set(front.v4.map(IpAddr::V4)), set(front.v6.map(IpAddr::V6)))
+        };
+        vec![(RecordType::A, v4), (RecordType::AAAA, v6)]
+    }
+
     /// A zone as it is now, for a secondary; how many records it has if these are more than `records_max`. Absent if it is
     /// not served here.
     #[must_use]
@@ -247,14 +276,7 @@ impl Catalog {
             sets.for_each(|(_, set)| push(owner, set));
         }
         for row in rows() {
-            let front = row.front();
-            if front.is_parked() && !row.is_further() {
-                push(&row.owner, &self.shared.parked_v4);
-                push(&row.owner, &self.shared.parked_v6);
-            } else {
-                let addresses = front.v4.map(IpAddr::V4).into_iter().chain(front.v6.map(IpAddr::V6));
-                push(&row.owner, &RecordSet::of_addresses(self.shared.ttl, addresses));
-            }
+            self.addresses_of(row).iter().for_each(|(_, set)| push(&row.owner, set));
             let has_own_mx = zone.node(row.owner.octets()).is_some_and(|node| node.set(MX_NUMBER).is_some());
             if !row.is_further() && !has_own_mx {
                 let own = RData::MX(MX::new(OWN_PREFERENCE, row.owner.to_name()));

@@ -172,7 +172,7 @@ impl Zone<'_> {
 
 /// The name that the data points at, if it is one that needs an address.
 #[expect(clippy::wildcard_enum_match_arm, reason = "hickory adds types; only these point at hosts")]
-const fn target_of(data: &RData) -> Option<&Name> {
+pub(super) const fn target_of(data: &RData) -> Option<&Name> {
     match data {
         RData::MX(mx) => Some(&mx.exchange),
         RData::NS(ns) => Some(&ns.0),

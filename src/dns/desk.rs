@@ -1,10 +1,14 @@
 //! Answers each question in the way it came: over UDP within limits, over streams, signed ones, and transfers.
 
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use tokio::sync::Notify;
+use hickory_proto::op::Message;
+use tokio::sync::{Notify, mpsc};
 
+use super::amend::Update;
+use super::amend::driver::{Job, Reply, set_code};
+use super::amend::replay::{Memory, Seen};
 use super::answer::{AXFR, IXFR, Terms, respond, respond_code, respond_slip};
 use super::catalog::Catalog;
 use super::cookie::CookieKey;
@@ -16,7 +20,7 @@ use super::secondary::Access;
 use super::settings::Settings;
 use super::special::Special;
 use super::transfer::{Histories, RECORDS_MAX, Wanted, messages};
-use super::tsig::Signed;
+use super::tsig::{Refusal, Signed, seconds};
 use crate::base::{Moment, WallTime};
 
 /// Answers questions. Shared by all sockets.
@@ -27,6 +31,10 @@ pub struct Desk {
     exempt: Vec<ipnet::IpNet>,
     access: RwLock<Access>,
     histories: Mutex<Histories>,
+    /// Updates that were carried out lately.
+    replays: Mutex<Memory>,
+    /// To those who carry updates out.
+    jobs: OnceLock<mpsc::Sender<Job>>,
     /// Who may follow a zone has changed.
     pub(super) has_new_access: Notify,
 }
@@ -44,6 +52,8 @@ impl Desk {
             catalog: RwLock::new(Catalog::new(settings, now)?),
             access: RwLock::new(access),
             histories: Mutex::default(),
+            replays: Mutex::new(Memory::new(seconds(now))),
+            jobs: OnceLock::new(),
             has_new_access: Notify::new(),
         })
     }
@@ -56,6 +66,92 @@ impl Desk {
     /// Who may follow which zone.
     pub fn access(&self) -> RwLockReadGuard<'_, Access> {
         self.access.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Updates that were carried out lately.
+    pub(super) fn replays(&self) -> MutexGuard<'_, Memory> {
+        self.replays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who carries updates out; without anybody all are refused.
+    pub(super) fn hand_updates_to(&self, jobs: mpsc::Sender<Job>) {
+        // Set once, at the start.
+        let _ = self.jobs.set(jobs);
+    }
+
+    /// Whether a message is an update of a zone (RFC 2136 §2.2).
+    #[must_use]
+    pub fn is_update(octets: &[u8]) -> bool {
+        octets.get(2).is_some_and(|flags| flags & 0xf8 == 0x28)
+    }
+
+    /// Takes an update in; its answer comes by `reply`, perhaps later. A datagram beyond the limits gets none.
+    pub fn take_update(
+        &self,
+        octets: &[u8],
+        peer: SocketAddr,
+        (now, wall): (Moment, WallTime),
+        is_stream: bool,
+        reply: Reply,
+    ) {
+        // Signatures cost more than answers: the limit comes first.
+        if !is_stream && !self.is_exempt(peer.ip()) && self.limiter.take(peer.ip(), now) != Permit::Send {
+            return;
+        }
+        let bare = |code| {
+            let mut answer = Vec::new();
+            respond_code(octets, code, 0, false, &mut answer);
+            answer
+        };
+        let Ok(message) = Message::from_vec(octets) else { return reply(bare(Code::FormErr)) };
+        let [zone] = message.queries.as_slice() else { return reply(bare(Code::FormErr)) };
+        let special = Special { name: Owner::of_name(zone.name()), wanted: None, message: message.clone() };
+        let mut answer = special.coded(octets, Code::NotAuth);
+        let verified = self.access().keys().verify(octets, &message, wall);
+        let mut signed = match verified {
+            Ok(Some(signed)) => signed,
+            Ok(None) => return reply(special.coded(octets, Code::Refused)),
+            Err(refusal) => {
+                if refusal.complete(message.metadata.id, &mut answer, wall).is_ok() {
+                    reply(answer);
+                }
+                return;
+            }
+        };
+        let (key, mac) = (signed.key().clone(), signed.mac().to_vec());
+        let seen = self.replays().take(&key, &mac, signed.signed_s());
+        let code = match seen {
+            Seen::Running => return,
+            Seen::Old => {
+                if Refusal::Time(signed).complete(message.metadata.id, &mut answer, wall).is_ok() {
+                    reply(answer);
+                }
+                return;
+            }
+            Seen::Answered(code) => code,
+            Seen::Full => Code::ServFail,
+            Seen::New => match (Update::read(&message), self.jobs.get()) {
+                (Ok(update), Some(jobs)) => {
+                    let job = Job { update, signed, peer, answer, reply };
+                    let Err(full) = jobs.try_send(job) else { return };
+                    self.replays().forget(&key, &mac);
+                    let job = full.into_inner();
+                    let Job { mut signed, mut answer, reply, .. } = job;
+                    set_code(&mut answer, Code::ServFail);
+                    if signed.seal(&mut answer, wall).is_ok() {
+                        reply(answer);
+                    }
+                    return;
+                }
+                (Ok(_), None) => Code::Refused,
+                (Err(code), _) => code,
+            },
+        };
+        self.replays().answered(&key, &mac, code);
+        set_code(&mut answer, code);
+        if signed.seal(&mut answer, wall).is_ok() {
+            reply(answer);
+        }
     }
 
     /// Changes who may follow which zone.
@@ -201,7 +297,7 @@ impl Desk {
 }
 
 /// An empty answer is none.
-fn push_framed(answer: &[u8], out: &mut Vec<u8>) {
+pub(super) fn push_framed(answer: &[u8], out: &mut Vec<u8>) {
     if let Some(length) = u16::try_from(answer.len()).ok().filter(|length| *length > 0) {
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(answer);

@@ -3,14 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::amend::{self, driver::WAITING_MAX};
 use super::catalog::{Catalog, Told};
 use super::desk::Desk;
 use super::front::{Front, FrontMachine, NameEvent};
@@ -82,6 +83,10 @@ pub struct Dns {
     deadlines: Mutex<BinaryHeap<Reverse<(Moment, u32)>>>,
     /// A deadline came in that may be the next.
     is_earlier: Notify,
+    /// Who takes reports of addresses.
+    names: OnceLock<Arc<dyn Names>>,
+    /// Whoever changes a zone holds this from reading it to serving it.
+    zone_turn: tokio::sync::Mutex<()>,
     clock: Clock,
 }
 
@@ -123,6 +128,8 @@ impl Dns {
             has_unwritten: Notify::new(),
             deadlines: Mutex::default(),
             is_earlier: Notify::new(),
+            names: OnceLock::new(),
+            zone_turn: tokio::sync::Mutex::default(),
             clock,
         });
         for zone in &zones {
@@ -136,6 +143,9 @@ impl Dns {
         dns.reload();
         tokio::spawn(Arc::clone(&dns).follow(events, shutdown.clone()));
         tokio::spawn(Arc::clone(&dns).keep_fronts(shutdown.clone()));
+        let (jobs, waiting) = mpsc::channel(WAITING_MAX);
+        desk.hand_updates_to(jobs);
+        tokio::spawn(amend::driver::serve(Arc::clone(&dns), waiting, shutdown.clone()));
         tokio::spawn(notify::driver::serve(Arc::clone(&desk), shutdown.clone()));
         for socket in sockets.udp {
             udp::driver::serve(socket, Arc::clone(&desk), shutdown.clone())?;
@@ -170,6 +180,9 @@ impl Dns {
                 .collect();
             (gone, fresh, catalog.orphans(|account| directory.account(account).is_some()))
         };
+        if self.desk.access().has_orphans(|account| directory.account(account).is_some()) {
+            self.desk.change_access(|access| access.forget_orphans(|account| directory.account(account).is_some()));
+        }
         if gone.is_empty() && fresh.is_empty() && orphans.is_empty() {
             return;
         }
@@ -218,7 +231,24 @@ impl Dns {
         self.desk.forget_zone(&apex);
     }
 
-    /// Who may follow a zone has changed.
+    /// Waits until nobody else changes a zone: from reading what is stored to serving it.
+    pub async fn zone_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.zone_turn.lock().await
+    }
+
+    pub(super) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    pub(super) fn store(&self) -> &dyn NameStore {
+        &*self.store
+    }
+
+    pub(super) fn names(&self) -> Option<&Arc<dyn Names>> {
+        self.names.get()
+    }
+
+    /// Who may follow a zone, or change it, has changed.
     pub fn change_access(&self, change: impl FnOnce(&mut Access)) {
         self.desk.change_access(change);
     }
@@ -233,6 +263,12 @@ impl Dns {
     #[must_use]
     pub fn dynamic_in(&self, apex: &DomainName) -> Vec<(Owner, Vec<ZoneRecord>)> {
         self.desk.catalog().dynamic_in(&Owner::of_domain(apex))
+    }
+
+    /// Whose dynamic name it is; nobody's if it is none.
+    #[must_use]
+    pub fn account_of(&self, owner: &Owner) -> Option<AccountId> {
+        self.desk.catalog().names().find(owner.octets()).map(|row| row.account)
     }
 
     /// Names of the name servers of this service, and whom to write to about a zone.
@@ -252,6 +288,8 @@ impl Dns {
     /// Follows what devices set and settle, until `shutdown`. Call within a tokio runtime.
     pub fn follow_updates(self: &Arc<Self>, names: Arc<dyn Names>, shutdown: CancellationToken) {
         let mut changes = names.subscribe();
+        // Set once, at the start.
+        let _ = self.names.set(Arc::clone(&names));
         self.take_over(&*names);
         let dns = Arc::clone(self);
         tokio::spawn(async move {

@@ -3,9 +3,10 @@
 //! `front` decides for one dynamic name what it points at, `names` holds all of them; `zone` holds what stands in a
 //! zone, `catalog` all zones; `query` reads a question, `answer` answers it; `cookie` and `limit` keep answers from being
 //! aimed at others. `secondary` says who may follow a zone, `transfer` what he is sent, `notify` when he is told, `tsig`
-//! signs and checks. `desk` answers, `driver` follows the lines and serves, `udp` and `tcp` move octets. Records are encoded by
+//! signs and checks; `amend` takes updates of zones (RFC 2136). `desk` answers, `driver` follows the lines and serves, `udp` and `tcp` move octets. Records are encoded by
 //! hickory once (`records`), and only copied from then on.
 
+pub mod amend;
 pub mod answer;
 pub mod catalog;
 pub mod check;
@@ -19,6 +20,7 @@ pub mod notify;
 pub mod owner;
 pub mod query;
 pub mod records;
+pub mod revision;
 pub mod secondary;
 pub mod settings;
 pub mod special;

@@ -19,14 +19,24 @@ pub enum Code {
     NoError = 0,
     /// The question cannot be read.
     FormErr = 1,
+    /// We failed.
+    ServFail = 2,
     /// There is no such name.
     NxDomain = 3,
     /// We do not do that.
     NotImp = 4,
     /// Not our zone, or not for you.
     Refused = 5,
-    /// A signature that is not believed (RFC 8945 §5.2).
+    /// A name exists that must not (RFC 2136 §2.2).
+    YxDomain = 6,
+    /// Records exist that must not (RFC 2136 §2.2).
+    YxRrSet = 7,
+    /// Records do not exist that must (RFC 2136 §2.2).
+    NxRrSet = 8,
+    /// A signature that is not believed (RFC 8945 §5.2), or an update of a zone that is not ours (RFC 2136 §2.2).
     NotAuth = 9,
+    /// A name of an update lies in another zone (RFC 2136 §2.2).
+    NotZone = 10,
     /// An EDNS version that nobody speaks (RFC 6891 §9).
     BadVers = 16,
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use super::amend::scope::StoredScope;
 use super::owner::Owner;
 use super::store::{NameError, NameStore, StoredSecondary};
 use super::tsig::{KeyRing, Signed};
 use crate::account::{SealError, SealKey};
-use crate::base::DomainName;
+use crate::base::{AccountId, DomainName};
 
 /// A server that follows a zone.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +24,8 @@ pub struct Secondary {
 pub struct Access {
     keys: KeyRing,
     secondaries: BTreeMap<Owner, Vec<Secondary>>,
+    /// What each key may change, by its name.
+    scopes: BTreeMap<Owner, Vec<StoredScope>>,
 }
 
 /// Seals the secret of a key for the store.
@@ -54,6 +57,9 @@ impl Access {
         for secondary in store.load_secondaries().await? {
             access.add(&secondary);
         }
+        for scope in store.load_scopes().await? {
+            access.add_scope(scope);
+        }
         Ok(access)
     }
 
@@ -73,6 +79,37 @@ impl Access {
     /// A key no more.
     pub fn remove_key(&mut self, name: &DomainName) {
         self.keys.remove(name);
+        self.scopes.remove(&Owner::of_domain(name));
+    }
+
+    /// A key may change these from now on.
+    pub fn add_scope(&mut self, scope: StoredScope) {
+        let all = self.scopes.entry(Owner::of_domain(&scope.key)).or_default();
+        all.retain(|known| known.name != scope.name);
+        all.push(scope);
+    }
+
+    /// A key may not change these any more.
+    pub fn remove_scope(&mut self, key: &DomainName, name: &DomainName) {
+        if let Some(all) = self.scopes.get_mut(&Owner::of_domain(key)) {
+            all.retain(|known| known.name != *name);
+        }
+    }
+
+    /// What a key may change.
+    #[must_use]
+    pub fn scopes(&self, key: &Owner) -> &[StoredScope] {
+        self.scopes.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a key may change something of an account that is not among those that `is_there` knows.
+    pub fn has_orphans(&self, is_there: impl Fn(AccountId) -> bool) -> bool {
+        self.scopes.values().flatten().any(|scope| !is_there(scope.account))
+    }
+
+    /// Accounts are gone: keys may change nothing of theirs.
+    pub fn forget_orphans(&mut self, is_there: impl Fn(AccountId) -> bool) {
+        self.scopes.values_mut().for_each(|all| all.retain(|scope| is_there(scope.account)));
     }
 
     /// A secondary from now on, or with another key.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 
+use super::amend::scope::StoredScope;
 use super::front::Front;
 use super::zone::ZoneRecord;
 use crate::account::Change;
@@ -94,6 +95,9 @@ pub enum NameError {
     /// A secondary signs with it.
     #[error("a secondary of '{1}' uses the key '{0}'; see `pulsemx zone secondary list`")]
     KeyUsed(DomainName, DomainName),
+    /// No such scope.
+    #[error("the key '{0}' may not change '{1}'; see `pulsemx tsig list`")]
+    NoScope(DomainName, DomainName),
     /// There are enough.
     #[error("there are {0} {1} already; remove one first")]
     Enough(usize, &'static str),
@@ -119,6 +123,10 @@ pub trait NameStore: Send + Sync {
     async fn zones_of(&self, account: AccountId) -> Result<Vec<StoredZone>, NameError> {
         Ok(self.load_zones().await?.into_iter().filter(|zone| zone.account == account).collect())
     }
+    /// One zone; absent if there is none of that name.
+    async fn zone(&self, apex: DomainName) -> Result<Option<StoredZone>, NameError> {
+        Ok(self.load_zones().await?.into_iter().find(|zone| zone.apex == apex))
+    }
     /// Keeps a zone in place of the one of that name, and notes the change; durable when it returns.
     async fn put_zone(&self, zone: StoredZone, change: ZoneChange) -> Result<(), NameError>;
     /// Forgets a zone and its changes.
@@ -131,7 +139,13 @@ pub trait NameStore: Send + Sync {
     async fn load_keys(&self) -> Result<Vec<StoredKey>, NameError>;
     /// Keeps a new key.
     async fn add_key(&self, key: StoredKey, change: Change) -> Result<(), NameError>;
-    /// Forgets a key that no secondary uses.
+    /// What keys may change, by key and name. A scope goes with its key and with its account.
+    async fn load_scopes(&self) -> Result<Vec<StoredScope>, NameError>;
+    /// Keeps what a key may change of a name, in place of what it might before.
+    async fn put_scope(&self, scope: StoredScope, change: Change) -> Result<(), NameError>;
+    /// Forgets what a key may change of a name.
+    async fn remove_scope(&self, key: DomainName, name: DomainName, change: Change) -> Result<(), NameError>;
+    /// Forgets a key that no secondary uses, with what it may change.
     async fn remove_key(&self, name: DomainName, change: Change) -> Result<(), NameError>;
     /// All servers that follow a zone, by zone and address. They go with their zone.
     async fn load_secondaries(&self) -> Result<Vec<StoredSecondary>, NameError>;

@@ -51,6 +51,8 @@ pub struct Signed {
     signer: TSigner,
     key: Owner,
     id: u16,
+    /// When the question was signed, s.
+    signed_s: u64,
     /// Of the question, later of the answer before.
     mac: Vec<u8>,
     is_first: bool,
@@ -99,7 +101,7 @@ impl KeyRing {
         let Ok((mac, time, _)) = signer.verify_message_byte(octets, None, true) else {
             return Err(Refusal::Signature(name));
         };
-        let signed = Signed { signer, key, id: message.metadata.id, mac, is_first: true };
+        let signed = Signed { signer, key, id: message.metadata.id, signed_s: time, mac, is_first: true };
         // Our own bound, not the sender's: he could ask for a year.
         if time.abs_diff(seconds(now)) > u64::from(FUDGE_S) {
             return Err(Refusal::Time(signed));
@@ -126,6 +128,18 @@ impl Signed {
     #[must_use]
     pub const fn key(&self) -> &Owner {
         &self.key
+    }
+
+    /// When the question was signed, s.
+    #[must_use]
+    pub const fn signed_s(&self) -> u64 {
+        self.signed_s
+    }
+
+    /// The signature of the question, before any answer is sealed.
+    #[must_use]
+    pub fn mac(&self) -> &[u8] {
+        &self.mac
     }
 
     /// Signs one of the answers, in their order: later ones vouch for those before (RFC 8945 §5.3.1).
@@ -202,7 +216,8 @@ fn append(name: Name, data: TSIG, answer: &mut Vec<u8>) -> Result<(), hickory_pr
     Ok(())
 }
 
-fn seconds(now: WallTime) -> u64 {
+/// A time as signatures count it, s.
+pub fn seconds(now: WallTime) -> u64 {
     u64::try_from(now.timestamp()).unwrap_or(0)
 }
 

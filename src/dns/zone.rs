@@ -57,6 +57,15 @@ pub struct ZoneRecord {
     pub data: RData,
 }
 
+impl ZoneRecord {
+    /// Reads a record as a [`RecordSet`] holds it, from its type on. Absent for octets that are none.
+    pub(super) fn read(owner: &Owner, kind: RecordType, record: &[u8]) -> Option<Self> {
+        let ttl = u32::from_be_bytes(*record.get(4..)?.first_chunk()?);
+        let data = super::records::read_data(kind, record.get(super::records::FIXED_OCTETS..)?).ok()?;
+        Some(Self { owner: owner.clone(), ttl, data })
+    }
+}
+
 /// A zone. Dynamic names in it stand in [`Names`](super::names::Names).
 #[derive(Clone, Debug)]
 pub struct Zone {
@@ -225,6 +234,15 @@ impl Zone {
     #[must_use]
     pub fn node(&self, name: &[u8]) -> Option<&Node> {
         self.nodes.get(name)
+    }
+
+    /// The records of exactly this name with their data read again, the SOA record included.
+    #[must_use]
+    pub fn records_at(&self, owner: &Owner) -> Vec<ZoneRecord> {
+        let soa = (*owner == self.apex).then_some((u16::from(RecordType::SOA), &self.soa));
+        let sets = self.nodes.get(owner).into_iter().flat_map(Node::sets).chain(soa);
+        let read = |(number, record): (u16, &[u8])| ZoneRecord::read(owner, RecordType::from(number), record);
+        sets.flat_map(|(number, set)| set.records().map(move |record| (number, record))).filter_map(read).collect()
     }
 
     /// All names with their records, in no order; the SOA record is not among them.

@@ -1,6 +1,6 @@
 //! What becomes of one name in one request: changed, left, or refused, with the reason.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::address::Wanted;
 use super::model::HostName;
@@ -25,6 +25,13 @@ pub struct Known<'a> {
 pub enum Wish {
     /// Point there.
     Point(Wanted),
+    /// Point exactly there, and with no other family; nowhere without any.
+    Exactly {
+        /// For A.
+        v4: Option<Ipv4Addr>,
+        /// For AAAA.
+        v6: Option<Ipv6Addr>,
+    },
     /// Point nowhere until told otherwise.
     Withdraw,
 }
@@ -52,9 +59,14 @@ impl Verdict {
 #[must_use]
 pub fn decide(wish: Wish, known: Known<'_>, rules: TargetRules<'_>, now: WallTime) -> Verdict {
     match wish {
-        Wish::Withdraw => withdraw(known, now),
+        Wish::Withdraw | Wish::Exactly { v4: None, v6: None } => withdraw(known, now),
+        Wish::Exactly { v4, v6 } => {
+            let addresses: Vec<IpAddr> = v4.map(IpAddr::V4).into_iter().chain(v6.map(IpAddr::V6)).collect();
+            let bare = HostName { address_v4: None, address_v6: None, ..known.host.clone() };
+            point(&addresses, bare, known, rules, now)
+        }
         Wish::Point(wanted) => match resolve(wanted, known.host) {
-            Ok(addresses) => point(&addresses, known, rules, now),
+            Ok(addresses) => point(&addresses, known.host.clone(), known, rules, now),
             Err(reason) => Verdict::refused(Word::DnsError, reason),
         },
     }
@@ -79,7 +91,8 @@ fn resolve(wanted: Wanted, host: &HostName) -> Result<Vec<IpAddr>, Reason> {
     if addresses.is_empty() { Err(Reason::NoInterfaceId) } else { Ok(addresses) }
 }
 
-fn point(addresses: &[IpAddr], known: Known<'_>, rules: TargetRules<'_>, now: WallTime) -> Verdict {
+/// `base` is the name with the addresses that stay unless they are among those given.
+fn point(addresses: &[IpAddr], base: HostName, known: Known<'_>, rules: TargetRules<'_>, now: WallTime) -> Verdict {
     let is_public = |address: &IpAddr| check_target(SocketAddr::new(*address, 25), rules).is_ok();
     // Ourselves on port 25 is no address of a customer either.
     if !addresses.iter().all(is_public) {
@@ -88,7 +101,7 @@ fn point(addresses: &[IpAddr], known: Known<'_>, rules: TargetRules<'_>, now: Wa
     if let Some(address) = known.beats_at {
         return Verdict::refused(Word::NoChange(vec![address]), Reason::BeatsLead);
     }
-    let mut host = HostName { is_withdrawn: false, ..known.host.clone() };
+    let mut host = HostName { is_withdrawn: false, ..base };
     for address in addresses {
         match address {
             IpAddr::V4(v4) => host.address_v4 = Some(*v4),
@@ -181,6 +194,20 @@ mod tests {
         let verdict = decide(wanted("198.51.100.9", ""), known, RULES, chrono::DateTime::UNIX_EPOCH);
         assert_eq!((verdict.word.text().as_str(), verdict.change), ("nochg 203.0.113.99", None));
         assert_eq!(verdict.reason, Reason::BeatsLead);
+    }
+
+    #[test]
+    fn exactly_takes_the_other_family_away_and_without_any_the_name() {
+        let (v4, v6) = ("203.0.113.7".parse().ok(), "2001:db8:1:203::25".parse().ok());
+        let change = ask(Wish::Exactly { v4, v6: None }, &host()).change.unwrap();
+        assert_eq!((change.address_v4, change.address_v6, change.is_withdrawn), (v4, None, false));
+        assert_eq!(ask(Wish::Exactly { v4, v6 }, &host()).change, None);
+        assert!(ask(Wish::Exactly { v4: None, v6: None }, &host()).change.unwrap().is_withdrawn);
+        let private = ask(Wish::Exactly { v4: "10.0.0.1".parse().ok(), v6 }, &host());
+        assert_eq!((private.word, private.change), (Word::DnsError, None));
+        let known = Known { host: &host(), beats_at: Some([203, 0, 113, 99].into()), is_parked: false };
+        let led = decide(Wish::Exactly { v4, v6: None }, known, RULES, chrono::DateTime::UNIX_EPOCH);
+        assert_eq!((led.reason, led.change), (Reason::BeatsLead, None));
     }
 
     #[test]

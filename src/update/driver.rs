@@ -1,6 +1,7 @@
 //! Answers the devices, stores what they change, calls the mail servers of accounts without beats, tells liveness.
 
 mod answers;
+mod reports;
 mod servers;
 
 use std::net::IpAddr;
@@ -12,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::{AccountUpdates, Ledger};
 use super::limit::{Buckets, NETWORK, REFUSAL, VALUE};
-use super::model::{DeviceRequest, HostName, Policy, Role, Source};
-use super::names::{Names, NamesChanged};
+use super::model::{DeviceRequest, HostName, Role, Source};
+use super::names::NamesChanged;
 use super::probe::driver::Caller;
 use super::probe::{PROBES_AT_ONCE_MAX, ProbePlan, Rhythm};
 use super::store::{UpdateError, UpdateStore};
@@ -213,16 +214,6 @@ impl Updates {
             self.store.set_role(endpoint, Role::Updates).await?;
         }
         self.reload().await
-    }
-}
-
-impl Names for Updates {
-    fn all(&self) -> (Vec<HostName>, Vec<(AccountId, Policy)>) {
-        self.inner().ledger.all()
-    }
-
-    fn subscribe(&self) -> broadcast::Receiver<NamesChanged> {
-        self.changes.subscribe()
     }
 }
 

@@ -21,7 +21,7 @@ pub mod word;
 pub use driver::{Settings, Updates};
 pub use ledger::{AccountUpdates, Ledger};
 pub use model::{DeviceRequest, HostName, Policy, Role, Source, TokenKind, TokenRecord};
-pub use names::{Names, NamesChanged};
+pub use names::{AddressReport, Names, NamesChanged};
 pub use reason::Reason;
 pub use store::{UpdateError, UpdateRows, UpdateStore};
 pub use word::Answer;

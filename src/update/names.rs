@@ -1,9 +1,13 @@
 //! What the name server asks of updates: where further names point, and who has us in his MX set.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use super::model::{HostName, Policy};
-use crate::base::AccountId;
+use super::word::Word;
+use crate::base::{AccountId, DomainName};
 
 /// Something that names depend on has changed.
 #[derive(Clone, Debug)]
@@ -16,10 +20,32 @@ pub enum NamesChanged {
     Everything,
 }
 
-/// Read side of updates. Calls return at once.
+/// A name is to point exactly there: a family that is absent is taken away, and without any the name is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AddressReport {
+    /// Whose name it has to be.
+    pub account: AccountId,
+    /// The name.
+    pub name: DomainName,
+    /// For A.
+    pub v4: Option<Ipv4Addr>,
+    /// For AAAA.
+    pub v6: Option<Ipv6Addr>,
+    /// Where the report came from.
+    pub peer: IpAddr,
+    /// What the customer's page calls the sender, such as `key router.firma.example`.
+    pub device: String,
+}
+
+/// Updates, for those who show names and for those who take reports in other ways. All but `report` return at once.
+#[async_trait]
 pub trait Names: Send + Sync {
     /// Every name that was ever set, those of mail servers included, and what accounts settled.
     fn all(&self) -> (Vec<HostName>, Vec<(AccountId, Policy)>);
     /// Changes from now on. A slow reader loses the oldest and has to look at [`all`](Self::all) again.
     fn subscribe(&self) -> broadcast::Receiver<NamesChanged>;
+    /// Where updates have put a name of an account; absent if the account has no such name.
+    fn host(&self, name: &DomainName, account: AccountId) -> Option<HostName>;
+    /// Takes a report like a device's update: stored when it returns, never the end of an outage.
+    async fn report(&self, report: AddressReport) -> Word;
 }

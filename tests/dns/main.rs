@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod amendments;
 mod ask;
 mod families;
 mod states;

@@ -1,6 +1,7 @@
 //! What names point at, and customers' zones.
 
 use pulsemx::base::{AccountId, EndpointId};
+use pulsemx::dns::amend::scope::{SCOPES_PER_KEY_MAX, StoredScope};
 use pulsemx::dns::front::Front;
 use pulsemx::dns::owner::Owner;
 use pulsemx::dns::store::{CHANGES_PER_ZONE_MAX, SECONDARIES_PER_ZONE_MAX, ZONES_PER_ACCOUNT_MAX};
@@ -15,6 +16,8 @@ for_each_engine! {
     of_many_changes_the_newest_are_kept,
     a_key_is_kept_until_nobody_signs_with_it,
     secondaries_go_with_their_zone_and_are_bounded,
+    what_a_key_may_change_goes_with_the_key_and_with_the_account,
+    one_zone_is_read_alone,
 }
 
 fn front(last: u8) -> Front {
@@ -167,4 +170,55 @@ async fn secondaries_go_with_their_zone_and_are_bounded(mut engine: Engine) {
     assert_eq!(engine.store().load_secondaries().await.unwrap(), std::slice::from_ref(&ours));
     let none = engine.store().remove_secondary(mine.zone, mine.address, change(10)).await;
     assert!(matches!(none, Err(NameError::NoSecondary(..))), "{none:?}");
+}
+
+fn scope(key: &str, of: &str, account: AccountId) -> StoredScope {
+    StoredScope { key: name(key), name: name(of), account, is_below: false, types: "A,TXT".parse().unwrap() }
+}
+
+async fn what_a_key_may_change_goes_with_the_key_and_with_the_account(mut engine: Engine) {
+    let (one, _) = account(engine.store(), "firma", 1).await;
+    let (other, _) = account(engine.store(), "other", 2).await;
+    let unknown = engine.store().put_scope(scope("k.example", "a.firma.example", one), change(1)).await;
+    assert!(matches!(unknown, Err(NameError::NoKey(_))), "{unknown:?}");
+    for text in ["k.example", "l.example"] {
+        engine.store().add_key(key(text), change(2)).await.unwrap();
+    }
+    let nobody = engine.store().put_scope(scope("k.example", "a.firma.example", AccountId(999)), change(3)).await;
+    assert!(matches!(nobody, Err(NameError::NoAccount)), "{nobody:?}");
+    let wide =
+        StoredScope { is_below: true, types: "ANY".parse().unwrap(), ..scope("k.example", "a.firma.example", one) };
+    let narrow = scope("l.example", "_acme-challenge.other.example", other);
+    for wanted in [scope("k.example", "a.firma.example", one), narrow.clone(), wide.clone()] {
+        engine.store().put_scope(wanted, change(4)).await.unwrap();
+    }
+    engine.restart();
+    assert_eq!(engine.store().load_scopes().await.unwrap(), [wide.clone(), narrow.clone()]);
+    for n in 1..SCOPES_PER_KEY_MAX {
+        engine.store().put_scope(scope("k.example", &format!("n{n}.firma.example"), one), change(5)).await.unwrap();
+    }
+    let full = engine.store().put_scope(scope("k.example", "more.firma.example", one), change(5)).await;
+    assert!(matches!(full, Err(NameError::Enough(..))), "{full:?}");
+    engine.store().put_scope(wide, change(5)).await.unwrap();
+    engine.store().remove_scope(name("k.example"), name("n1.firma.example"), change(6)).await.unwrap();
+    let none = engine.store().remove_scope(name("k.example"), name("n1.firma.example"), change(6)).await;
+    assert!(matches!(none, Err(NameError::NoScope(..))), "{none:?}");
+    engine.store().remove_key(name("k.example"), change(7)).await.unwrap();
+    assert_eq!(engine.store().load_scopes().await.unwrap(), [narrow]);
+    engine.store().remove_account(other, change(8)).await.unwrap();
+    engine.restart();
+    assert_eq!(engine.store().load_scopes().await.unwrap(), []);
+    let audit = engine.store().audit(Some(one), 500).await.unwrap();
+    assert!(audit.iter().any(|row| row.what == "tsig.allow k.example a.firma.example and below ANY"), "{audit:?}");
+    assert!(audit.iter().any(|row| row.what == "tsig.deny k.example n1.firma.example"), "{audit:?}");
+}
+
+async fn one_zone_is_read_alone(mut engine: Engine) {
+    let (one, _) = account(engine.store(), "firma", 1).await;
+    for (apex, serial) in [("firma.example", 3), ("other.example", 4)] {
+        engine.store().put_zone(zone(apex, one, serial), put(1, serial)).await.unwrap();
+    }
+    engine.restart();
+    assert_eq!(engine.store().zone(name("firma.example")).await.unwrap(), Some(zone("firma.example", one, 3)));
+    assert_eq!(engine.store().zone(name("none.example")).await.unwrap(), None);
 }

@@ -13,6 +13,7 @@ use pulsemx::account::{
 };
 use pulsemx::base::{AccountId, Clock, DomainName, EndpointId, Moment, PersonId, SpoolId, SpoolIds, WallTime};
 use pulsemx::delivery::view::{FlushSummary, FlushView, Flushes};
+use pulsemx::dns::amend::scope::StoredScope;
 use pulsemx::dns::front::Front;
 use pulsemx::dns::owner::Owner;
 use pulsemx::dns::{NameError, NameStore, StoredKey, StoredSecondary, StoredZone, ZoneChange, zone_file};
@@ -399,6 +400,15 @@ impl NameStore for FakeNames {
         unused()
     }
     async fn add_key(&self, _: StoredKey, _: Change) -> Result<(), NameError> {
+        unused()
+    }
+    async fn load_scopes(&self) -> Result<Vec<StoredScope>, NameError> {
+        unused()
+    }
+    async fn put_scope(&self, _: StoredScope, _: Change) -> Result<(), NameError> {
+        unused()
+    }
+    async fn remove_scope(&self, _: DomainName, _: DomainName, _: Change) -> Result<(), NameError> {
         unused()
     }
     async fn remove_key(&self, _: DomainName, _: Change) -> Result<(), NameError> {

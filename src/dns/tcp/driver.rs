@@ -1,32 +1,30 @@
 //! TCP and TLS connections of the name server: a length, a question, a length, the answer (RFC 7766, RFC 7858).
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{Clock, network_of};
-use crate::dns::desk::Desk;
+use super::Seats;
+use crate::base::Clock;
+use crate::dns::desk::{Desk, push_framed};
 
 /// Connections at one time; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 1_000;
-/// Connections of one network at one time; further ones are closed.
-const CONNECTIONS_PER_NETWORK_MAX: u32 = 20;
 /// Silence after which a connection is closed (RFC 7766 §6.2.3: a few seconds).
 const IDLE_MAX: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake, and for the asker to take an answer.
 const STEP_MAX: Duration = Duration::from_secs(10);
 /// Questions on one connection.
 const QUESTIONS_MAX: usize = 10_000;
-/// Longest question: with the longest name and a signature none is nearly so long.
-const QUESTION_OCTETS_MAX: usize = 4_096;
+/// Longest message: an update with some hundred records.
+const QUESTION_OCTETS_MAX: usize = 16_384;
 
 /// Transfers that are made at one time; further ones wait.
 const TRANSFERS_MAX: usize = 4;
@@ -38,7 +36,7 @@ pub struct Streams {
     desk: Arc<Desk>,
     transfers: Semaphore,
     places: Arc<Semaphore>,
-    by_network: Mutex<HashMap<IpAddr, u32>>,
+    seats: Mutex<Seats>,
 }
 
 impl Streams {
@@ -49,7 +47,7 @@ impl Streams {
             desk,
             transfers: Semaphore::new(TRANSFERS_MAX),
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            by_network: Mutex::default(),
+            seats: Mutex::default(),
         })
     }
 
@@ -67,10 +65,10 @@ impl Streams {
                 let _ = stream.set_nodelay(true);
                 let served = async {
                     match tls {
-                        None => streams.converse(stream, peer.ip()).await,
+                        None => streams.converse(stream, peer).await,
                         Some(tls) => {
                             let stream = timeout(STEP_MAX, tls.accept(stream)).await??;
-                            streams.converse(stream, peer.ip()).await
+                            streams.converse(stream, peer).await
                         }
                     }
                 };
@@ -101,7 +99,7 @@ impl Streams {
         }
     }
 
-    async fn converse(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, peer: IpAddr) -> std::io::Result<()> {
+    async fn converse(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) -> std::io::Result<()> {
         let mut question = Vec::new();
         let mut answer = Vec::new();
         for _ in 0..QUESTIONS_MAX {
@@ -111,19 +109,27 @@ impl Streams {
             }
             answer.clear();
             let wall = Clock.wall();
-            if Desk::is_transfer(&question) {
+            if Desk::is_update(&question) {
+                let (reply, answered) = oneshot::channel();
+                // Nobody waits any more when the connection has ended.
+                let reply = Box::new(move |octets| drop(reply.send(octets)));
+                self.desk.take_update(&question, peer, (Clock.monotonic(), wall), true, reply);
+                let Ok(octets) = answered.await else { break };
+                push_framed(&octets, &mut answer);
+                write_all(&mut stream, &answer).await?;
+            } else if Desk::is_transfer(&question) {
                 // Off the threads on which all others wait.
                 let Ok(_turn) = self.transfers.acquire().await else { break };
                 let (desk, question) = (Arc::clone(&self.desk), question.clone());
                 let made = tokio::task::spawn_blocking(move || {
                     let mut answer = Vec::new();
-                    desk.answer_stream(&question, peer, wall, &mut answer);
+                    desk.answer_stream(&question, peer.ip(), wall, &mut answer);
                     answer
                 });
                 answer = made.await?;
                 write_all(&mut stream, &answer).await?;
             } else {
-                self.desk.answer_stream(&question, peer, wall, &mut answer);
+                self.desk.answer_stream(&question, peer.ip(), wall, &mut answer);
                 write_all(&mut stream, &answer).await?;
             }
             if answer.is_empty() {
@@ -160,31 +166,18 @@ async fn read_question(stream: &mut (impl AsyncRead + Unpin), to: &mut Vec<u8>) 
 /// One connection of a network, counted until dropped.
 struct Seat {
     streams: Arc<Streams>,
-    network: IpAddr,
+    peer: IpAddr,
 }
 
 impl Seat {
     fn take(streams: &Arc<Streams>, peer: IpAddr) -> Option<Self> {
-        let network = network_of(peer);
-        let mut all = streams.by_network.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = all.entry(network).or_default();
-        if *open >= CONNECTIONS_PER_NETWORK_MAX {
-            return None;
-        }
-        *open += 1;
-        drop(all);
-        Some(Self { streams: Arc::clone(streams), network })
+        let is_free = streams.seats.lock().unwrap_or_else(PoisonError::into_inner).take(peer);
+        is_free.then(|| Self { streams: Arc::clone(streams), peer })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut all = self.streams.by_network.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = all.get_mut(&self.network) {
-            *open -= 1;
-            if *open == 0 {
-                all.remove(&self.network);
-            }
-        }
+        self.streams.seats.lock().unwrap_or_else(PoisonError::into_inner).give_back(self.peer);
     }
 }

@@ -67,6 +67,7 @@ fn bind_socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
 /// # Errors
 /// That of the thread.
 pub fn serve(socket: UdpSocket, desk: Arc<Desk>, shutdown: CancellationToken) -> std::io::Result<()> {
+    let socket = Arc::new(socket);
     std::thread::Builder::new().name("dns".to_owned()).spawn(move || {
         let mut inlet = Inlet::default();
         let mut outlet = Outlet::default();
@@ -81,6 +82,7 @@ pub fn serve(socket: UdpSocket, desk: Arc<Desk>, shutdown: CancellationToken) ->
                 }
             }
             answer_all(&inlet, &desk, &mut outlet);
+            hand_over_updates(&inlet, &desk, &socket);
             outlet.send(&socket);
         }
     })?;
@@ -91,12 +93,25 @@ fn answer_all(inlet: &Inlet, desk: &Desk, outlet: &mut Outlet) {
     let now = (Clock.monotonic(), Clock.wall());
     let catalog = desk.catalog();
     // An answer to port 0 goes nowhere.
-    for (question, peer) in inlet.arrived().filter(|(_, peer)| peer.port() != 0) {
+    let questions = inlet.arrived().filter(|(question, peer)| peer.port() != 0 && !Desk::is_update(question));
+    for (question, peer) in questions {
         let from = outlet.octets.len();
         desk.answer_datagram(&catalog, question, peer.ip(), now, &mut outlet.octets);
         if outlet.octets.len() > from {
             outlet.ends.push((outlet.octets.len(), peer));
         }
+    }
+}
+
+/// Updates are answered by those who carry them out, once they are stored.
+fn hand_over_updates(inlet: &Inlet, desk: &Desk, socket: &Arc<UdpSocket>) {
+    for (update, peer) in inlet.arrived().filter(|(octets, peer)| peer.port() != 0 && Desk::is_update(octets)) {
+        let socket = Arc::clone(socket);
+        let reply = move |answer: Vec<u8>| {
+            // What the kernel does not take is lost, as on any line; the update is sent again.
+            let _ = socket.send_to(&answer, peer);
+        };
+        desk.take_update(update, peer, (Clock.monotonic(), Clock.wall()), false, Box::new(reply));
     }
 }
 

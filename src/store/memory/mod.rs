@@ -78,6 +78,8 @@ struct Tables {
     /// What followed zones showed last.
     serials: BTreeMap<DomainName, u32>,
     tsig_keys: BTreeMap<DomainName, crate::dns::store::StoredKey>,
+    /// What keys may change, by key and name.
+    tsig_scopes: BTreeMap<(DomainName, DomainName), crate::dns::amend::scope::StoredScope>,
     /// With the key that each signs with.
     secondaries: BTreeMap<(DomainName, std::net::SocketAddr), Option<DomainName>>,
     messages: BTreeMap<SpoolId, Stored>,

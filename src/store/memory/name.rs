@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::{MemoryStore, Tables};
 use crate::account::Change;
 use crate::base::{AccountId, DomainName, EndpointId};
+use crate::dns::amend::scope::{SCOPES_PER_KEY_MAX, StoredScope};
 use crate::dns::front::Front;
 use crate::dns::store::{
     CHANGES_PER_ZONE_MAX, KEYS_MAX, NameError, NameStore, SECONDARIES_PER_ZONE_MAX, StoredKey, StoredSecondary,
@@ -20,6 +21,7 @@ impl Tables {
     pub(super) fn prune_names(&mut self) {
         let (accounts, endpoints) = (&self.accounts, &self.endpoints);
         self.fronts.retain(|endpoint, _| endpoints.contains_key(endpoint));
+        self.tsig_scopes.retain(|_, scope| accounts.contains_key(&scope.account));
         let gone: Vec<DomainName> = (self.zones.iter())
             .filter(|(_, (zone, _))| !accounts.contains_key(&zone.account))
             .map(|(apex, _)| apex.clone())
@@ -112,6 +114,39 @@ impl NameStore for MemoryStore {
         Ok(())
     }
 
+    async fn load_scopes(&self) -> Done<Vec<StoredScope>> {
+        Ok(self.tables().tsig_scopes.values().cloned().collect())
+    }
+
+    async fn put_scope(&self, scope: StoredScope, change: Change) -> Done<()> {
+        let mut tables = self.tables();
+        if !tables.tsig_keys.contains_key(&scope.key) {
+            return Err(NameError::NoKey(scope.key));
+        }
+        if !tables.accounts.contains_key(&scope.account) {
+            return Err(NameError::NoAccount);
+        }
+        let place = (scope.key.clone(), scope.name.clone());
+        let count = tables.tsig_scopes.keys().filter(|(key, _)| *key == scope.key).count();
+        if count >= SCOPES_PER_KEY_MAX && !tables.tsig_scopes.contains_key(&place) {
+            return Err(NameError::Enough(SCOPES_PER_KEY_MAX, "names for this key"));
+        }
+        tables.note(&change, Some(scope.account), scope.audit_words());
+        tables.tsig_scopes.insert(place, scope);
+        Ok(())
+    }
+
+    async fn remove_scope(&self, key: DomainName, name: DomainName, change: Change) -> Done<()> {
+        let mut tables = self.tables();
+        match tables.tsig_scopes.remove(&(key.clone(), name.clone())) {
+            Some(scope) => {
+                tables.note(&change, Some(scope.account), format!("tsig.deny {key} {name}"));
+                Ok(())
+            }
+            None => Err(NameError::NoScope(key, name)),
+        }
+    }
+
     async fn remove_key(&self, name: DomainName, change: Change) -> Done<()> {
         let mut tables = self.tables();
         let user = tables.secondaries.iter().find(|(_, key)| key.as_ref() == Some(&name)).map(|((zone, _), _)| zone);
@@ -121,6 +156,7 @@ impl NameStore for MemoryStore {
         if tables.tsig_keys.remove(&name).is_none() {
             return Err(NameError::NoKey(name));
         }
+        tables.tsig_scopes.retain(|(key, _), _| *key != name);
         tables.note(&change, None, format!("tsig.remove {name}"));
         Ok(())
     }

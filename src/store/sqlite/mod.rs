@@ -30,6 +30,7 @@ mod refusal;
 mod retired;
 mod room;
 mod row;
+mod scope;
 mod secondary;
 mod spool;
 mod spool_claim;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use hickory_proto::rr::{RData, RecordType};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteStore;
@@ -11,9 +12,11 @@ use super::account::audit;
 use super::error::WriteFailure;
 use super::job::Terms;
 use super::row::{self, parsed_optional, readable};
+use super::scope::{put_scope, remove_scope, scopes};
 use super::secondary::{add_key, keys, put_secondary, remove_key, remove_secondary, secondaries, serials, set_serials};
 use crate::account::Change;
 use crate::base::{AccountId, DomainName, EndpointId};
+use crate::dns::amend::scope::StoredScope;
 use crate::dns::front::Front;
 use crate::dns::owner::Owner;
 use crate::dns::records::{data_octets, read_data};
@@ -62,14 +65,26 @@ fn record(row: &Row<'_>) -> rusqlite::Result<ZoneRecord> {
     Ok(ZoneRecord { owner, ttl, data })
 }
 
+/// Which zones are read.
+enum Wanted<'a> {
+    All,
+    Of(AccountId),
+    Zone(&'a DomainName),
+}
+
 /// A zone with one unreadable record is not served at all: half a zone says that the rest does not exist.
-/// Those of one account or all.
-fn zones(db: &Connection, account: Option<AccountId>) -> Done<Vec<StoredZone>> {
-    let mut heads = db.prepare_cached(match account {
-        Some(_) => "SELECT name, account, serial FROM zone WHERE account = ?1 ORDER BY name",
-        None => "SELECT name, account, serial FROM zone WHERE ?1 IS NULL ORDER BY name",
-    })?;
-    let heads = heads.query_map([account.map(|account| account.0)], |row| {
+fn zones(db: &Connection, wanted: Wanted<'_>) -> Done<Vec<StoredZone>> {
+    let (sql, key) = match wanted {
+        Wanted::Of(account) => {
+            ("SELECT name, account, serial FROM zone WHERE account = ?1 ORDER BY name", Value::from(account.0))
+        }
+        Wanted::Zone(apex) => {
+            ("SELECT name, account, serial FROM zone WHERE name = ?1", Value::from(apex.as_str().to_owned()))
+        }
+        Wanted::All => ("SELECT name, account, serial FROM zone WHERE ?1 IS NULL ORDER BY name", Value::Null),
+    };
+    let mut heads = db.prepare_cached(sql)?;
+    let heads = heads.query_map([key], |row| {
         Ok((row::parsed(row, 0, DomainName::parse)?, AccountId(row.get(1)?), row.get::<_, u32>(2)?))
     })?;
     let mut records =
@@ -168,10 +183,14 @@ impl NameStore for SqliteStore {
     }
 
     async fn load_zones(&self) -> Done<Vec<StoredZone>> {
-        self.read(|db| zones(db, None)).await
+        self.read(|db| zones(db, Wanted::All)).await
     }
     async fn zones_of(&self, account: AccountId) -> Done<Vec<StoredZone>> {
-        self.read(move |db| zones(db, Some(account))).await
+        self.read(move |db| zones(db, Wanted::Of(account))).await
+    }
+
+    async fn zone(&self, apex: DomainName) -> Done<Option<StoredZone>> {
+        self.read(move |db| Ok(zones(db, Wanted::Zone(&apex))?.pop())).await
     }
 
     async fn put_zone(&self, zone: StoredZone, change: ZoneChange) -> Done<()> {
@@ -205,6 +224,18 @@ impl NameStore for SqliteStore {
 
     async fn add_key(&self, key: StoredKey, change: Change) -> Done<()> {
         self.write(Terms::SYNCED, move |work| add_key(work.connection, &key, &change)).await
+    }
+
+    async fn load_scopes(&self) -> Done<Vec<StoredScope>> {
+        self.read(scopes).await
+    }
+
+    async fn put_scope(&self, scope: StoredScope, change: Change) -> Done<()> {
+        self.write(Terms::SYNCED, move |work| put_scope(work.connection, &scope, &change)).await
+    }
+
+    async fn remove_scope(&self, key: DomainName, name: DomainName, change: Change) -> Done<()> {
+        self.write(Terms::SYNCED, move |work| remove_scope(work.connection, key, name, &change)).await
     }
 
     async fn remove_key(&self, name: DomainName, change: Change) -> Done<()> {

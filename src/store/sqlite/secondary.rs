@@ -23,7 +23,7 @@ pub(super) fn keys(db: &Connection) -> Done<Vec<StoredKey>> {
     Ok(readable("tsig_key", rows)?)
 }
 
-fn has_key(db: &Connection, name: &DomainName) -> rusqlite::Result<bool> {
+pub(super) fn has_key(db: &Connection, name: &DomainName) -> rusqlite::Result<bool> {
     db.query_row("SELECT count(*) > 0 FROM tsig_key WHERE name = ?1", [name.as_str()], |row| row.get(0))
 }
 

@@ -22,9 +22,9 @@ const TEXT_CHARS_MAX: usize = 200;
 
 /// What was decided under the lock and has to be stored before it is answered.
 #[derive(Default)]
-struct Outcome {
-    words: Vec<Word>,
-    reason: Option<Reason>,
+pub(super) struct Outcome {
+    pub(super) words: Vec<Word>,
+    pub(super) reason: Option<Reason>,
     /// The name before and after.
     changes: Vec<(HostName, HostName)>,
     policy: Option<Policy>,
@@ -160,7 +160,13 @@ impl Updates {
         (token.host.is_none() && backup_mx != policy.backup_mx).then_some(Policy { backup_mx, ..policy })
     }
 
-    fn decide_one(&self, token: &TokenRecord, name: Option<&DomainName>, wish: Option<Wish>, outcome: &mut Outcome) {
+    pub(super) fn decide_one(
+        &self,
+        token: &TokenRecord,
+        name: Option<&DomainName>,
+        wish: Option<Wish>,
+        outcome: &mut Outcome,
+    ) {
         let nowhere = HostName::new(self.settings.caller.hostname.clone(), token.account, EndpointId(0));
         let mut refuse = |word, reason| outcome.push(Verdict::refused(word, reason), &nowhere);
         let Some(name) = name else { return refuse(Word::NotFqdn, Reason::NoHostGiven) };
@@ -206,7 +212,7 @@ impl Updates {
     }
 
     /// Stores what was decided, then tells the others. What cannot be stored is taken back and answered with `911`.
-    async fn carry_out(&self, token: &TokenRecord, mut outcome: Outcome) -> Outcome {
+    pub(super) async fn carry_out(&self, token: &TokenRecord, mut outcome: Outcome) -> Outcome {
         let is_stored = self.store_changes(token, &outcome).await;
         if let Err(error) = is_stored {
             tracing::error!(account = %token.account, %error, "an update was not stored");
@@ -255,7 +261,7 @@ impl Updates {
         }
     }
 
-    fn request(
+    pub(super) fn request(
         &self,
         account: AccountId,
         device: String,
