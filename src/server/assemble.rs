@@ -245,6 +245,7 @@ impl Shared {
             updates: Some(Arc::clone(&self.updates)),
             recipients: Some(Arc::clone(&self.recipients)),
             names: Some(NameRooms { store: Arc::clone(&self.store) as _, dns: self.dns.clone() }),
+            alerts: Some(Arc::clone(&self.alerts)),
         }
     }
 

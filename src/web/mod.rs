@@ -4,6 +4,8 @@
 //! `view` turns what the other rooms know into plain values with finished texts, `pages` puts them into the templates
 //! of `web/templates`, `live` sends the same values again when they change, `driver` serves.
 
+mod alert_page;
+mod alert_words;
 mod assets;
 pub mod beat;
 mod crowd;

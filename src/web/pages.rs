@@ -198,6 +198,67 @@ pub(super) struct LogTemplate {
     pub(super) is_full: bool,
 }
 
+/// One of several that may be chosen.
+#[derive(Debug)]
+pub(super) struct AlertChoice {
+    pub(super) value: String,
+    pub(super) label: String,
+    pub(super) is_chosen: bool,
+}
+
+/// The form of a channel, as typed; the secret is left out.
+#[derive(Debug)]
+pub(super) struct AlertForm {
+    /// What was wrong with it; empty for nothing.
+    pub(super) wrong: String,
+    pub(super) schemes: Vec<AlertChoice>,
+    pub(super) place: String,
+    pub(super) languages: Vec<AlertChoice>,
+    pub(super) zone: String,
+    pub(super) quiet_from: String,
+    pub(super) quiet_to: String,
+    pub(super) delays: Vec<AlertChoice>,
+    pub(super) recovery: bool,
+    pub(super) kinds: Vec<AlertChoice>,
+}
+
+/// A channel of alerts.
+#[derive(Debug)]
+pub(super) struct ChannelLine {
+    pub(super) id: i64,
+    pub(super) tone: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) place: String,
+    pub(super) terms: String,
+    pub(super) kinds: String,
+    pub(super) last_sent: Option<Stamp>,
+    /// Empty while it gets through.
+    pub(super) failure: String,
+    pub(super) last_error: String,
+    pub(super) last_error_at: Option<Stamp>,
+    pub(super) waiting: String,
+    pub(super) lost: String,
+    pub(super) is_configured: bool,
+}
+
+/// Who is told.
+#[derive(Template, Debug)]
+#[template(path = "alerts.html")]
+pub(super) struct AlertsTemplate {
+    pub(super) shell: Shell,
+    pub(super) channels: Vec<ChannelLine>,
+    pub(super) is_unreached: bool,
+    pub(super) may_act: bool,
+    pub(super) form: AlertForm,
+    /// What the last button did; empty for nothing.
+    pub(super) said: &'static str,
+    /// What it did not; empty for nothing.
+    pub(super) failed: String,
+    pub(super) quote: String,
+    /// The key of a new webhook, this once.
+    pub(super) key: Option<String>,
+}
+
 /// One message.
 #[derive(Template, Debug)]
 #[template(path = "message.html")]

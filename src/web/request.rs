@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 
+use super::alert_page::TestPace;
 use super::beat::limit::Limits;
 use super::driver::WebRooms;
 use super::live::driver::Hub;
@@ -28,6 +29,7 @@ pub(super) struct App {
     pub(super) hub: Arc<Hub>,
     /// Shared by all listeners.
     pub(super) beat_limits: Arc<Mutex<Limits>>,
+    pub(super) alert_tests: Mutex<TestPace>,
     pub(super) clock: Clock,
 }
 
@@ -105,6 +107,7 @@ pub(super) enum Shown {
     Message(SpoolId),
     Log,
     Domains,
+    Alerts,
 }
 
 /// One visit with the reader's language and look.
@@ -264,6 +267,7 @@ impl Door {
             Shown::Message(id) => format!("look.message {id}"),
             Shown::Log => "look.log".to_owned(),
             Shown::Domains => "look.domains".to_owned(),
+            Shown::Alerts => "look.alerts".to_owned(),
         };
         let change = Change { at: self.app.clock.wall(), who: viewer.person.name.clone() };
         let noted = self.app.rooms.accounts.note_of(account, what, change).await;

@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod alerts;
 #[cfg(feature = "peers")]
 mod browser;
 mod fakes;
@@ -41,6 +42,7 @@ async fn every_page(site: &Site) -> Vec<(String, Reply)> {
         "/a/firma/spool?q=kunde&age=day",
         "/a/firma/log",
         "/a/firma/domains",
+        "/a/firma/alerts",
         "/nowhere",
         "/a/firma/spool/zzz",
     ];

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::{self, FakeAlerts};
 use crate::fakes::{self, FakeAccounts, FakeFlushes, FakeLines, FakeLog, FakeNames, FakeSpool};
 
 pub struct Site {
@@ -22,6 +23,7 @@ pub struct Site {
     pub log: Arc<FakeLog>,
     pub spool: Arc<FakeSpool>,
     pub names: Arc<FakeNames>,
+    pub alerts: Arc<FakeAlerts>,
     pub flushes: Arc<FakeFlushes>,
     pub stored: broadcast::Sender<AccountId>,
     pub readiness: Arc<Readiness>,
@@ -90,6 +92,9 @@ impl Site {
     ) -> Result<Self, WebError> {
         let (accounts, lines, log, spool, flushes) = fakes::fakes();
         let names: Arc<FakeNames> = Arc::default();
+        let alerts: Arc<FakeAlerts> = Arc::default();
+        let shutdown = CancellationToken::new();
+        let office = alerts::office(&alerts, &shutdown).await;
         let readiness = Arc::new(Readiness::new(&["store"]));
         let stored = broadcast::channel(64).0;
         let rooms = WebRooms {
@@ -105,13 +110,27 @@ impl Site {
             stored: stored.clone(),
             readiness: readiness.clone(),
             beats: None,
+            alerts: Some(office),
         };
-        let shutdown = CancellationToken::new();
         let listener = std::net::TcpListener::bind(address).unwrap();
         let server = WebServer::start(settings, vec![listener], rooms, tls, &shutdown)?;
         let address = server.addresses()[0];
         let origin = format!("http://{address}");
-        Ok(Self { origin, accounts, lines, log, spool, names, flushes, stored, readiness, shutdown, server, address })
+        Ok(Self {
+            origin,
+            accounts,
+            lines,
+            log,
+            spool,
+            names,
+            alerts,
+            flushes,
+            stored,
+            readiness,
+            shutdown,
+            server,
+            address,
+        })
     }
 
     /// The cookie of a new session.
