@@ -44,6 +44,7 @@ use crate::store::sqlite::{self, OpenError, SqliteStore};
 use crate::update::{UpdateStore, Updates};
 use crate::verdict::Checker;
 use crate::verdict::driver::CheckRooms;
+use crate::web::JoinRooms;
 use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
@@ -232,6 +233,8 @@ impl Shared {
     }
 
     fn web_rooms(&self, beats: BeatRooms) -> WebRooms {
+        let (codes, url, udp) = (Arc::clone(&beats.joins), beats.https.clone(), beats.udp.clone());
+        let joins = JoinRooms { codes, url, udp };
         WebRooms {
             directory: self.directory.clone(),
             accounts: Arc::clone(&self.store) as _,
@@ -246,6 +249,7 @@ impl Shared {
             recipients: Some(Arc::clone(&self.recipients)),
             names: Some(NameRooms { store: Arc::clone(&self.store) as _, dns: self.dns.clone() }),
             alerts: Some(Arc::clone(&self.alerts)),
+            joins: Some(joins),
         }
     }
 

@@ -32,14 +32,14 @@ const DELAYS: [u64; 7] = [0, 60, 120, 300, 600, 1_800, 3_600];
 /// Letters of a topic of ntfy that are shown: enough to know it again, too few to listen in.
 const TOPIC_SHOWN: usize = 4;
 
-/// When each account was tested last.
+/// When each account did something last that may not be done at any pace.
 #[derive(Debug, Default)]
-pub(super) struct TestPace(HashMap<AccountId, Moment>);
+pub(super) struct Pace(HashMap<AccountId, Moment>);
 
-impl TestPace {
-    /// Whether a test of `account` comes at a fair distance from the one before.
-    pub(super) fn admits(&mut self, account: AccountId, now: Moment) -> bool {
-        let is_fair = self.0.get(&account).is_none_or(|before| now.since(*before) >= TEST_EVERY);
+impl Pace {
+    /// Whether this time of `account` comes `every` after the one before, at least.
+    pub(super) fn admits(&mut self, account: AccountId, every: Duration, now: Moment) -> bool {
+        let is_fair = self.0.get(&account).is_none_or(|before| now.since(*before) >= every);
         if is_fair {
             self.0.insert(account, now);
         }
@@ -246,7 +246,7 @@ pub(super) async fn test(Path((_, id)): Path<(String, String)>, page: Page, form
     let door = &page.door;
     let is_fair = {
         let mut pace = door.app.alert_tests.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        pace.admits(page.account.id, door.app.clock.monotonic())
+        pace.admits(page.account.id, TEST_EVERY, door.app.clock.monotonic())
     };
     if !is_fair {
         let saying = Saying { failed: l.alert_test_soon().to_owned(), ..Saying::default() };
@@ -348,11 +348,11 @@ mod tests {
 
     #[test]
     fn tests_of_one_account_keep_their_distance_and_hold_up_no_other() {
-        let (mut pace, now) = (TestPace::default(), crate::base::Clock.monotonic());
+        let (mut pace, now) = (Pace::default(), crate::base::Clock.monotonic());
         let (one, other) = (AccountId(1), AccountId(2));
-        assert!(pace.admits(one, now));
-        assert!(!pace.admits(one, now));
-        assert!(pace.admits(other, now));
-        assert!(pace.admits(one, now + TEST_EVERY));
+        assert!(pace.admits(one, TEST_EVERY, now));
+        assert!(!pace.admits(one, TEST_EVERY, now));
+        assert!(pace.admits(other, TEST_EVERY, now));
+        assert!(pace.admits(one, TEST_EVERY, now + TEST_EVERY));
     }
 }

@@ -33,6 +33,7 @@ use super::readiness::Readiness;
 use super::request::{App, Door, Shown, hardened};
 use super::session::Scheme;
 use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
+use super::setup_page::{self, JoinRooms};
 use super::words::Locale;
 use super::{alert_page, domain_pages, log_page, spool_desk, spool_pages, spool_view, update};
 use crate::account::{Account, AccountStore, DirectoryHandle};
@@ -83,6 +84,8 @@ pub struct WebRooms {
     pub names: Option<NameRooms>,
     /// Channels of alerts; absent where none are sent.
     pub alerts: Option<Arc<Alerts>>,
+    /// Codes for new clients; absent where no client can join.
+    pub joins: Option<JoinRooms>,
 }
 
 /// Why the pages are not served.
@@ -126,6 +129,7 @@ impl WebServer {
             hub,
             beat_limits: Arc::default(),
             alert_tests: Mutex::default(),
+            join_codes: Mutex::default(),
             clock: Clock,
         });
         let crowd = Crowd::new();
@@ -271,6 +275,8 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
         .route("/a/{name}/domains", get(domain_pages::domains))
         .route("/a/{name}/zones/{apex}", get(domain_pages::zone))
         .route("/a/{name}/log", get(log_page::log))
+        .route("/a/{name}/setup", get(setup_page::setup))
+        .route("/a/{name}/setup/code", post(setup_page::code))
         .route("/a/{name}/alerts", get(alert_page::list).post(alert_page::add))
         .route("/a/{name}/alerts/{id}/test", post(alert_page::test))
         .route("/a/{name}/alerts/{id}/remove", post(alert_page::remove))

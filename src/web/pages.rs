@@ -198,6 +198,42 @@ pub(super) struct LogTemplate {
     pub(super) is_full: bool,
 }
 
+/// Command lines with a one-time code.
+#[derive(Debug)]
+pub(super) struct ClientCommands {
+    pub(super) host: String,
+    pub(super) join: String,
+    pub(super) install: String,
+}
+
+/// The set-up in three steps.
+#[derive(Template, Debug)]
+#[template(path = "setup.html")]
+pub(super) struct SetupTemplate {
+    pub(super) shell: Shell,
+    /// Milliseconds since 1970.
+    pub(super) now: i64,
+    pub(super) last_beat: Option<Stamp>,
+    pub(super) may_act: bool,
+    pub(super) commands: Option<ClientCommands>,
+    /// Why no code was made; empty for nothing.
+    pub(super) failed: &'static str,
+    pub(super) has_router: bool,
+    pub(super) router_url: String,
+    pub(super) host: String,
+    pub(super) typed: String,
+    /// What was wrong with the domain; empty for nothing.
+    pub(super) wrong: &'static str,
+    pub(super) proposal: Option<DomainCard>,
+    pub(super) proposal_title: String,
+    /// The proposed domain is not served for the account.
+    pub(super) is_new: bool,
+    pub(super) dns_tone: &'static str,
+    pub(super) dns_says: &'static str,
+    pub(super) cards: Vec<DomainCard>,
+    pub(super) is_rehearsed: bool,
+}
+
 /// One of several that may be chosen.
 #[derive(Debug)]
 pub(super) struct AlertChoice {

@@ -115,6 +115,8 @@ impl Locale {
             "look.status" => self.pick("Status angesehen", "Looked at the status"),
             "look.domains" => self.pick("Domains angesehen", "Looked at the domains"),
             "look.alerts" => self.pick("Alarmkanäle angesehen", "Looked at the channels of alerts"),
+            "look.setup" => self.pick("Einrichtung angesehen", "Looked at the set-up"),
+            "join.code" => self.pick("Code für einen Client gemacht", "Code for a client made"),
             "look.log" => self.pick("Protokoll angesehen", "Looked at the log"),
             "message.download" => self.pick("Nachricht heruntergeladen", "Message downloaded"),
             _ => return None,

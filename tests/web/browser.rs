@@ -106,8 +106,10 @@ fn page_shots(site: &Site, with_zone: &Site, lang: &str, width: u32, dark: bool)
         ("domains-zone", "/a/firma/domains"),
         ("alerts", "/a/firma/alerts?done=added"),
         ("alerts-none", "/a/firma/alerts"),
+        ("setup", "/a/firma/setup?domain=neu.example"),
+        ("setup-zone", "/a/firma/setup?domain=-x-"),
     ] {
-        let site = if matches!(page, "domains-zone" | "alerts-none") { with_zone } else { site };
+        let site = if matches!(page, "domains-zone" | "alerts-none" | "setup-zone") { with_zone } else { site };
         let cookie = site.signed_in(OWNER);
         let url = format!("{}{path}{}lang={lang}", site.origin, if path.contains('?') { '&' } else { '?' });
         all.push(shot(format!("{page}-{lang}-{width}-{look}"), url, &cookie, width, dark));

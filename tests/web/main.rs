@@ -15,6 +15,7 @@ mod alerts;
 mod browser;
 mod fakes;
 mod held;
+mod setup;
 mod site;
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ async fn every_page(site: &Site) -> Vec<(String, Reply)> {
         "/a/firma/log",
         "/a/firma/domains",
         "/a/firma/alerts",
+        "/a/firma/setup?domain=neu.example",
         "/nowhere",
         "/a/firma/spool/zzz",
     ];

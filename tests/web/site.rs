@@ -7,7 +7,8 @@ use std::time::Duration;
 use pulsemx::account::{AccountStore, Change, DirectoryHandle, SignInLink};
 use pulsemx::base::{AccountId, PersonId};
 use pulsemx::liveness::LineState;
-use pulsemx::web::{NameRooms, Readiness, Settings, WebError, WebRooms, WebServer, sign_in};
+use pulsemx::web::beat::join::JoinCodes;
+use pulsemx::web::{JoinRooms, NameRooms, Readiness, Settings, WebError, WebRooms, WebServer, sign_in};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
@@ -24,6 +25,7 @@ pub struct Site {
     pub spool: Arc<FakeSpool>,
     pub names: Arc<FakeNames>,
     pub alerts: Arc<FakeAlerts>,
+    pub codes: Arc<JoinCodes>,
     pub flushes: Arc<FakeFlushes>,
     pub stored: broadcast::Sender<AccountId>,
     pub readiness: Arc<Readiness>,
@@ -93,6 +95,7 @@ impl Site {
         let (accounts, lines, log, spool, flushes) = fakes::fakes();
         let names: Arc<FakeNames> = Arc::default();
         let alerts: Arc<FakeAlerts> = Arc::default();
+        let codes: Arc<JoinCodes> = Arc::default();
         let shutdown = CancellationToken::new();
         let office = alerts::office(&alerts, &shutdown).await;
         let readiness = Arc::new(Readiness::new(&["store"]));
@@ -111,7 +114,13 @@ impl Site {
             readiness: readiness.clone(),
             beats: None,
             alerts: Some(office),
+            joins: Some(JoinRooms {
+                codes: codes.clone(),
+                url: "https://mx2.example".to_owned(),
+                udp: vec!["mx2.example:5525".to_owned()],
+            }),
         };
+
         let listener = std::net::TcpListener::bind(address).unwrap();
         let server = WebServer::start(settings, vec![listener], rooms, tls, &shutdown)?;
         let address = server.addresses()[0];
@@ -124,6 +133,7 @@ impl Site {
             spool,
             names,
             alerts,
+            codes,
             flushes,
             stored,
             readiness,
