@@ -101,7 +101,7 @@
     all('main [data-t]').filter(free).forEach(e => time(e, value(data, e.dataset.t)));
     all('[data-list]').forEach(e => list(e, value(data, e.dataset.list) || []));
     body.dataset.tone = main ? data.tone : data.spool_tone;
-    icon.setAttribute('href', `#i-${main ? data.tone : data.spool_icon}`);
+    icon?.setAttribute('href', `#i-${main ? data.tone : data.spool_icon}`);
     if (main) {
       if (body.dataset.state !== data.state) put(document.getElementById('said'), data.headline + data.headline_span + data.headline_after);
       body.dataset.state = data.state;

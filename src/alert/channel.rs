@@ -47,6 +47,12 @@ impl HttpUrl {
         &self.text
     }
 
+    /// Name or address of the server, without its port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// `https`.
     #[must_use]
     pub const fn is_encrypted(&self) -> bool {

@@ -23,6 +23,7 @@ pub mod post_request;
 pub mod print;
 pub mod recipient_arguments;
 mod recipient_desk;
+pub mod recipient_reply;
 pub mod reply;
 pub mod request;
 mod trace_desk;

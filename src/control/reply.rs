@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 pub use super::mail_reply::{MessageDetailShown, MessageShown, QueueShown, RecipientShown, RefusedShown, TraceShown};
 use super::post_reply::{MessageTraceShown, OutageShown, OutgoingShown};
+pub use super::recipient_reply::{RecipientDomainShown, RecipientsShown};
 use super::transfer_reply::{KeyShown, NewKeyShown, SecondaryShown};
 use crate::account::{AccountName, AccountStatus, OnlineMode};
 use crate::alert::office::ChannelShown;
 use crate::base::{DomainName, WallTime};
 use crate::drill::shown::DrillShown;
 use crate::liveness::{FamilyView, LineState};
-use crate::recipient::Unknown;
 use crate::smtp::CountersShown;
 use crate::spool::Hold;
 use crate::update::{Reason, Source, TokenKind};
@@ -67,41 +67,6 @@ pub struct FlushShown {
     pub took_ms: u64,
     /// From the beat of the return to the first delivered message, ms.
     pub first_delivery_ms: Option<u64>,
-}
-
-/// What is known of the recipients of one domain.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct RecipientDomainShown {
-    /// The domain.
-    pub domain: DomainName,
-    /// Entries of its list.
-    pub listed: u64,
-    /// When that was uploaded.
-    pub list_at: Option<WallTime>,
-    /// Too old to refuse anybody.
-    pub is_stale: bool,
-    /// Addresses that the mail server accepted.
-    pub accepted: u64,
-    /// Addresses that it refused a moment ago.
-    pub refused: u64,
-    /// What happens to strangers.
-    pub unknown: Unknown,
-    /// What separates a name from its detail.
-    pub separator: Option<char>,
-    /// Whether the mail server takes every address; absent where it was not asked.
-    #[serde(default)]
-    pub takes_everybody: Option<bool>,
-}
-
-/// What is known of the recipients of an account.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct RecipientsShown {
-    /// Its name.
-    pub account: AccountName,
-    /// By domain.
-    pub domains: Vec<RecipientDomainShown>,
-    /// Entries of the list that was asked for.
-    pub entries: Vec<String>,
 }
 
 /// One account.

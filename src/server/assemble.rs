@@ -45,6 +45,7 @@ use crate::store::sqlite::{self, OpenError, SqliteStore};
 use crate::update::{UpdateStore, Updates};
 use crate::verdict::Checker;
 use crate::verdict::driver::CheckRooms;
+use crate::web::JoinRooms;
 use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
@@ -233,6 +234,8 @@ impl Shared {
     }
 
     fn web_rooms(&self, beats: BeatRooms, drills: &Arc<Drills>) -> WebRooms {
+        let (codes, url, udp) = (Arc::clone(&beats.joins), beats.https.clone(), beats.udp.clone());
+        let joins = JoinRooms { codes, url, udp };
         WebRooms {
             directory: self.directory.clone(),
             accounts: Arc::clone(&self.store) as _,
@@ -247,6 +250,8 @@ impl Shared {
             recipients: Some(Arc::clone(&self.recipients)),
             drills: Some(Arc::clone(drills)),
             names: Some(NameRooms { store: Arc::clone(&self.store) as _, dns: self.dns.clone() }),
+            alerts: Some(Arc::clone(&self.alerts)),
+            joins: Some(joins),
         }
     }
 

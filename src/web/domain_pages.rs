@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use hickory_proto::rr::{RData, RecordType};
 
 use super::format;
@@ -36,7 +36,7 @@ pub struct NameRooms {
 }
 
 impl Door {
-    async fn zones(&self, visit: &Visit, account: &Account) -> Result<Vec<StoredZone>, axum::response::Response> {
+    async fn zones(&self, visit: &Visit, account: &Account) -> Result<Vec<StoredZone>, Response> {
         let Some(names) = &self.app.rooms.names else { return Ok(Vec::new()) };
         names.store.zones_of(account.id).await.map_err(|error| self.failed(visit, &error))
     }
@@ -116,6 +116,46 @@ impl Door {
                 .unwrap_or_default(),
         }
     }
+
+    /// Every served domain of an account but its dynamic names.
+    fn cards(&self, account: &Account, zones: &[StoredZone], l: Locale) -> Vec<DomainCard> {
+        let directory = self.app.rooms.directory.load();
+        let endpoints = directory.endpoints_of(account.id);
+        let hosts: BTreeMap<_, String> = endpoints.iter().map(|e| (e.id, e.host.to_string())).collect();
+        let is_host = |name: &DomainName| endpoints.iter().any(|endpoint| endpoint.host == *name);
+        let served = directory.domains_of(account.id).into_iter().filter(|served| !is_host(&served.name));
+        served
+            .map(|served| {
+                let targets: Vec<String> = served.endpoints.iter().filter_map(|id| hosts.get(id).cloned()).collect();
+                self.domain_card(account, &served.name, &targets, zones, l)
+            })
+            .collect()
+    }
+
+    /// The same, with the zones read.
+    ///
+    /// # Errors
+    /// The page to answer with when the store fails.
+    pub(super) async fn domain_cards(&self, visit: &Visit, account: &Account) -> Result<Vec<DomainCard>, Response> {
+        Ok(self.cards(account, &self.zones(visit, account).await?, visit.locale))
+    }
+
+    /// What a domain would need that is not served yet: its mail goes to the account's first server.
+    ///
+    /// # Errors
+    /// The page to answer with when the store fails.
+    pub(super) async fn proposed_card(
+        &self,
+        visit: &Visit,
+        account: &Account,
+        domain: &DomainName,
+    ) -> Result<DomainCard, Response> {
+        let zones = self.zones(visit, account).await?;
+        let directory = self.app.rooms.directory.load();
+        let first: Vec<String> =
+            directory.endpoints_of(account.id).first().map(|e| e.host.to_string()).into_iter().collect();
+        Ok(self.domain_card(account, domain, &first, &zones, visit.locale))
+    }
 }
 
 /// Where an MX record leads, in lower case without the last dot.
@@ -134,13 +174,7 @@ pub(super) async fn domains(page: Page) -> Answer {
     let zones = door.zones(visit, account).await?;
     let directory = door.app.rooms.directory.load();
     let endpoints = directory.endpoints_of(account.id);
-    let hosts: BTreeMap<_, String> = endpoints.iter().map(|e| (e.id, e.host.to_string())).collect();
-    let is_host = |name: &DomainName| endpoints.iter().any(|endpoint| endpoint.host == *name);
-    let mut cards = Vec::new();
-    for served in directory.domains_of(account.id).into_iter().filter(|served| !is_host(&served.name)) {
-        let targets: Vec<String> = served.endpoints.iter().filter_map(|id| hosts.get(id).cloned()).collect();
-        cards.push(door.domain_card(account, &served.name, &targets, &zones, l));
-    }
+    let cards = door.cards(account, &zones, l);
     let learned = door.app.rooms.recipients.as_ref().map_or(0, |r| r.book().read().learned_of(account.id));
     let zones = zones
         .iter()

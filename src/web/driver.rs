@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -33,9 +33,11 @@ use super::readiness::Readiness;
 use super::request::{App, Door, Shown, hardened};
 use super::session::Scheme;
 use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
+use super::setup_page::{self, JoinRooms};
 use super::words::Locale;
-use super::{domain_pages, drill_pages, log_page, spool_desk, spool_pages, spool_view, update};
+use super::{alert_page, domain_pages, drill_pages, log_page, spool_desk, spool_pages, spool_view, update};
 use crate::account::{Account, AccountStore, DirectoryHandle};
+use crate::alert::Alerts;
 use crate::base::{AccountId, Clock, Moment};
 use crate::delivery::view::Flushes;
 use crate::drill::Drills;
@@ -83,6 +85,10 @@ pub struct WebRooms {
     pub drills: Option<Arc<Drills>>,
     /// Names and zones; absent where no page shows them.
     pub names: Option<NameRooms>,
+    /// Channels of alerts; absent where none are sent.
+    pub alerts: Option<Arc<Alerts>>,
+    /// Codes for new clients; absent where no client can join.
+    pub joins: Option<JoinRooms>,
 }
 
 /// Why the pages are not served.
@@ -120,7 +126,15 @@ impl WebServer {
         let mut tasks = JoinSet::new();
         let stored = rooms.stored.subscribe();
         tasks.spawn(hub.clone().run(rooms.lines.clone(), rooms.flushes.clone(), stored, shutdown.clone()));
-        let app = Arc::new(App { settings, rooms, hub, beat_limits: Arc::default(), clock: Clock });
+        let app = Arc::new(App {
+            settings,
+            rooms,
+            hub,
+            beat_limits: Arc::default(),
+            alert_tests: Mutex::default(),
+            join_codes: Mutex::default(),
+            clock: Clock,
+        });
         let crowd = Crowd::new();
         let mut addresses = Vec::with_capacity(listeners.len());
         for listener in listeners {
@@ -265,6 +279,11 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
         .route("/a/{name}/zones/{apex}", get(domain_pages::zone))
         .route("/a/{name}/log", get(log_page::log))
         .route("/a/{name}/drill", get(drill_pages::show).post(drill_pages::start))
+        .route("/a/{name}/setup", get(setup_page::setup))
+        .route("/a/{name}/setup/code", post(setup_page::code))
+        .route("/a/{name}/alerts", get(alert_page::list).post(alert_page::add))
+        .route("/a/{name}/alerts/{id}/test", post(alert_page::test))
+        .route("/a/{name}/alerts/{id}/remove", post(alert_page::remove))
         .route("/a/{name}/demo/{id}", post(handlers::demo))
         .route("/sign-in/{secret}", get(handlers::sign_in_page).post(handlers::sign_in_redeem))
         .route("/sign-out", post(handlers::sign_out))

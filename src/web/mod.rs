@@ -4,6 +4,8 @@
 //! `view` turns what the other rooms know into plain values with finished texts, `pages` puts them into the templates
 //! of `web/templates`, `live` sends the same values again when they change, `driver` serves.
 
+mod alert_page;
+mod alert_words;
 mod assets;
 pub mod beat;
 mod crowd;
@@ -26,6 +28,8 @@ pub mod readiness;
 mod request;
 mod session;
 pub mod settings;
+mod setup_page;
+mod setup_words;
 pub mod sign_in;
 mod spool_desk;
 mod spool_pages;
@@ -41,3 +45,4 @@ pub use domain_pages::NameRooms;
 pub use driver::{WebError, WebRooms, WebServer};
 pub use readiness::Readiness;
 pub use settings::{DemoButton, DemoControls, Settings};
+pub use setup_page::JoinRooms;

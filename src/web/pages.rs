@@ -200,6 +200,103 @@ pub(super) struct LogTemplate {
     pub(super) is_full: bool,
 }
 
+/// Command lines with a one-time code.
+#[derive(Debug)]
+pub(super) struct ClientCommands {
+    pub(super) host: String,
+    pub(super) join: String,
+    pub(super) install: String,
+}
+
+/// The set-up in three steps.
+#[derive(Template, Debug)]
+#[template(path = "setup.html")]
+pub(super) struct SetupTemplate {
+    pub(super) shell: Shell,
+    /// Milliseconds since 1970.
+    pub(super) now: i64,
+    pub(super) last_beat: Option<Stamp>,
+    pub(super) may_act: bool,
+    pub(super) commands: Option<ClientCommands>,
+    /// Why no code was made; empty for nothing.
+    pub(super) failed: &'static str,
+    pub(super) has_router: bool,
+    pub(super) router_url: String,
+    pub(super) host: String,
+    pub(super) typed: String,
+    /// What was wrong with the domain; empty for nothing.
+    pub(super) wrong: &'static str,
+    pub(super) proposal: Option<DomainCard>,
+    pub(super) proposal_title: String,
+    /// The proposed domain is not served for the account.
+    pub(super) is_new: bool,
+    pub(super) dns_tone: &'static str,
+    pub(super) dns_says: &'static str,
+    pub(super) cards: Vec<DomainCard>,
+    pub(super) is_rehearsed: bool,
+}
+
+/// One of several that may be chosen.
+#[derive(Debug)]
+pub(super) struct AlertChoice {
+    pub(super) value: String,
+    pub(super) label: String,
+    pub(super) is_chosen: bool,
+}
+
+/// The form of a channel, as typed; the secret is left out.
+#[derive(Debug)]
+pub(super) struct AlertForm {
+    /// What was wrong with it; empty for nothing.
+    pub(super) wrong: String,
+    pub(super) schemes: Vec<AlertChoice>,
+    pub(super) place: String,
+    pub(super) languages: Vec<AlertChoice>,
+    pub(super) zone: String,
+    pub(super) quiet_from: String,
+    pub(super) quiet_to: String,
+    pub(super) delays: Vec<AlertChoice>,
+    pub(super) recovery: bool,
+    pub(super) kinds: Vec<AlertChoice>,
+}
+
+/// A channel of alerts.
+#[derive(Debug)]
+pub(super) struct ChannelLine {
+    pub(super) id: i64,
+    pub(super) tone: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) place: String,
+    pub(super) terms: String,
+    pub(super) kinds: String,
+    pub(super) last_sent: Option<Stamp>,
+    /// Empty while it gets through.
+    pub(super) failure: String,
+    pub(super) last_error: String,
+    pub(super) last_error_at: Option<Stamp>,
+    pub(super) waiting: String,
+    pub(super) lost: String,
+    pub(super) is_configured: bool,
+}
+
+/// Who is told.
+#[derive(Template, Debug)]
+#[template(path = "alerts.html")]
+pub(super) struct AlertsTemplate {
+    pub(super) shell: Shell,
+    pub(super) channels: Vec<ChannelLine>,
+    pub(super) is_unreached: bool,
+    pub(super) may_act: bool,
+    pub(super) form: AlertForm,
+    /// What the last button did; empty for nothing.
+    pub(super) said: &'static str,
+    /// What it did not; empty for nothing.
+    pub(super) failed: String,
+    pub(super) quote: String,
+    /// The key of a new webhook, this once.
+    pub(super) key: Option<String>,
+}
+
 /// One message.
 #[derive(Template, Debug)]
 #[template(path = "message.html")]

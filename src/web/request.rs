@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 
+use super::alert_page::Pace;
 use super::beat::limit::Limits;
 use super::driver::WebRooms;
 use super::live::driver::Hub;
@@ -28,6 +29,8 @@ pub(super) struct App {
     pub(super) hub: Arc<Hub>,
     /// Shared by all listeners.
     pub(super) beat_limits: Arc<Mutex<Limits>>,
+    pub(super) alert_tests: Mutex<Pace>,
+    pub(super) join_codes: Mutex<Pace>,
     pub(super) clock: Clock,
 }
 
@@ -53,6 +56,8 @@ pub(super) struct Ask {
     /// What was done, and to how many.
     pub(super) done: Option<String>,
     pub(super) n: Option<String>,
+    /// The domain for which a set-up is to be proposed.
+    pub(super) domain: Option<String>,
 }
 
 /// A query that cannot be read asks for nothing.
@@ -105,6 +110,8 @@ pub(super) enum Shown {
     Message(SpoolId),
     Log,
     Domains,
+    Alerts,
+    Setup,
 }
 
 /// One visit with the reader's language and look.
@@ -264,6 +271,8 @@ impl Door {
             Shown::Message(id) => format!("look.message {id}"),
             Shown::Log => "look.log".to_owned(),
             Shown::Domains => "look.domains".to_owned(),
+            Shown::Alerts => "look.alerts".to_owned(),
+            Shown::Setup => "look.setup".to_owned(),
         };
         let change = Change { at: self.app.clock.wall(), who: viewer.person.name.clone() };
         let noted = self.app.rooms.accounts.note_of(account, what, change).await;

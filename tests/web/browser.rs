@@ -63,6 +63,7 @@ async fn sites() -> Vec<(&'static str, Site)> {
     suspect.spool.messages.lock().unwrap().drain(..11);
     *suspect.log.rows.lock().unwrap() = fakes::history(None);
     let offline = Site::busy().await;
+    offline.alerts.rows.lock().unwrap().channels = crate::alerts::some_channels();
     offline.spool.messages.lock().unwrap()[2].row.recipients[0].state = RecipientState::Held;
     let delivering = Site::busy().await;
     *delivering.lines.line.lock().unwrap() = Some(line(LineState::Returning, 1));
@@ -103,8 +104,12 @@ fn page_shots(site: &Site, with_zone: &Site, lang: &str, width: u32, dark: bool)
         ("log", "/a/firma/log"),
         ("domains", "/a/firma/domains"),
         ("domains-zone", "/a/firma/domains"),
+        ("alerts", "/a/firma/alerts?done=added"),
+        ("alerts-none", "/a/firma/alerts"),
+        ("setup", "/a/firma/setup?domain=neu.example"),
+        ("setup-zone", "/a/firma/setup?domain=-x-"),
     ] {
-        let site = if page == "domains-zone" { with_zone } else { site };
+        let site = if matches!(page, "domains-zone" | "alerts-none" | "setup-zone") { with_zone } else { site };
         let cookie = site.signed_in(OWNER);
         let url = format!("{}{path}{}lang={lang}", site.origin, if path.contains('?') { '&' } else { '?' });
         all.push(shot(format!("{page}-{lang}-{width}-{look}"), url, &cookie, width, dark));

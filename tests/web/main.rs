@@ -10,11 +10,13 @@
     reason = "tests"
 )]
 
+mod alerts;
 #[cfg(feature = "peers")]
 mod browser;
 mod drill;
 mod fakes;
 mod held;
+mod setup;
 mod site;
 
 use std::sync::Arc;
@@ -43,6 +45,8 @@ async fn every_page(site: &Site) -> Vec<(String, Reply)> {
         "/a/firma/log",
         "/a/firma/domains",
         "/a/firma/drill",
+        "/a/firma/alerts",
+        "/a/firma/setup?domain=neu.example",
         "/nowhere",
         "/a/firma/spool/zzz",
     ];

@@ -7,12 +7,14 @@ use std::time::Duration;
 use pulsemx::account::{AccountStore, Change, DirectoryHandle, SignInLink};
 use pulsemx::base::{AccountId, PersonId};
 use pulsemx::liveness::LineState;
-use pulsemx::web::{NameRooms, Readiness, Settings, WebError, WebRooms, WebServer, sign_in};
+use pulsemx::web::beat::join::JoinCodes;
+use pulsemx::web::{JoinRooms, NameRooms, Readiness, Settings, WebError, WebRooms, WebServer, sign_in};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::{self, FakeAlerts};
 use crate::drill::Stage;
 use crate::fakes::{self, FakeAccounts, FakeFlushes, FakeLines, FakeLog, FakeNames, FakeSpool};
 
@@ -24,6 +26,8 @@ pub struct Site {
     pub log: Arc<FakeLog>,
     pub spool: Arc<FakeSpool>,
     pub names: Arc<FakeNames>,
+    pub alerts: Arc<FakeAlerts>,
+    pub codes: Arc<JoinCodes>,
     pub flushes: Arc<FakeFlushes>,
     pub stored: broadcast::Sender<AccountId>,
     pub readiness: Arc<Readiness>,
@@ -92,9 +96,12 @@ impl Site {
     ) -> Result<Self, WebError> {
         let (accounts, lines, log, spool, flushes) = fakes::fakes();
         let names: Arc<FakeNames> = Arc::default();
+        let alerts: Arc<FakeAlerts> = Arc::default();
+        let codes: Arc<JoinCodes> = Arc::default();
+        let shutdown = CancellationToken::new();
+        let office = alerts::office(&alerts, &shutdown).await;
         let readiness = Arc::new(Readiness::new(&["store"]));
         let stored = broadcast::channel(64).0;
-        let shutdown = CancellationToken::new();
         let (drills, stage) = Stage::set((&lines, &spool, &flushes), &stored, &shutdown).await;
         let rooms = WebRooms {
             updates: None,
@@ -110,7 +117,14 @@ impl Site {
             readiness: readiness.clone(),
             beats: None,
             drills: Some(drills),
+            alerts: Some(office),
+            joins: Some(JoinRooms {
+                codes: codes.clone(),
+                url: "https://mx2.example".to_owned(),
+                udp: vec!["mx2.example:5525".to_owned()],
+            }),
         };
+
         let listener = std::net::TcpListener::bind(address).unwrap();
         let server = WebServer::start(settings, vec![listener], rooms, tls, &shutdown)?;
         let address = server.addresses()[0];
@@ -123,6 +137,8 @@ impl Site {
             log,
             spool,
             names,
+            alerts,
+            codes,
             flushes,
             stored,
             readiness,

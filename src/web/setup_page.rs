@@ -1,0 +1,147 @@
+//! `/a/{name}/setup`: from nothing to a guarded server in three steps, each with a tick: heartbeats, DNS, a rehearsal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+use super::beat::join::JoinCodes;
+use super::format;
+use super::handlers::{Answer, Posted, pressed};
+use super::page::Page;
+use super::pages::{ClientCommands, DomainCard, SetupTemplate};
+use super::request::Shown;
+use super::settings::HISTORY_ROWS;
+use super::sign_in;
+use super::words::Locale;
+use crate::account::Role;
+use crate::base::DomainName;
+use crate::liveness::{HistoryRow, LineState};
+
+/// Between two codes of one account: each is kept in memory for an hour.
+const CODE_EVERY: Duration = Duration::from_secs(60);
+/// The domain of an address that a router puts in by itself (FRITZ!Box and most others).
+const ROUTER_QUERY: &str = "/nic/update?hostname=<domain>&myip=<ipaddr>&myipv6=<ip6addr>";
+
+/// Where codes for new clients are kept.
+#[derive(Clone)]
+pub struct JoinRooms {
+    /// Waiting codes.
+    pub codes: Arc<JoinCodes>,
+    /// Address of the pages as clients reach them.
+    pub url: String,
+    /// `HOST:PORT` of the heartbeat sockets.
+    pub udp: Vec<String>,
+}
+
+/// What stands on the page besides.
+#[derive(Default)]
+struct Saying {
+    failed: &'static str,
+    commands: Option<ClientCommands>,
+}
+
+async fn shown(page: &Page, status: StatusCode, saying: Saying) -> Answer {
+    let (door, l) = (&page.door, page.visit.locale);
+    let rooms = &door.app.rooms;
+    let kept = rooms.log.history(page.account.id, HISTORY_ROWS).await.map_err(|error| page.failed(&error))?;
+    let cards = door.domain_cards(&page.visit, &page.account).await?;
+    let typed = page.visit.ask.domain.as_deref().unwrap_or_default().trim().trim_end_matches('.').to_owned();
+    let (mut wrong, mut proposal, mut is_new) = ("", None, false);
+    if !typed.is_empty() {
+        match DomainName::parse(&typed) {
+            Err(_) => wrong = l.setup_odd_domain(),
+            Ok(domain) => {
+                let known = cards.iter().any(|card| card.name == domain.as_str());
+                is_new = !known;
+                proposal =
+                    if known { None } else { Some(door.proposed_card(&page.visit, &page.account, &domain).await?) };
+            }
+        }
+    }
+    let line = rooms.lines.account_line(page.account.id);
+    let directory = rooms.directory.load();
+    let host = directory.endpoints_of(page.account.id).first().map(|e| e.host.to_string()).unwrap_or_default();
+    let (dns_tone, dns_says) = dns_state(&cards, l);
+    let template = SetupTemplate {
+        shell: door.account_shell(&page.visit, &page.account, l.setup(), "setup"),
+        now: door.app.clock.wall().timestamp_millis(),
+        last_beat: line.as_ref().and_then(|line| line.last_beat_at).map(format::clock),
+        may_act: page.viewer.role(page.account.id) >= Some(Role::Technician) && rooms.joins.is_some(),
+        commands: saying.commands,
+        failed: saying.failed,
+        router_url: format!("{}{ROUTER_QUERY}", rooms.joins.as_ref().map_or("", |joins| joins.url.as_str())),
+        has_router: rooms.updates.is_some() && rooms.joins.is_some(),
+        host,
+        typed: format::visible(&typed),
+        wrong,
+        proposal_title: proposal.as_ref().map(|card| l.setup_proposed(&card.name)).unwrap_or_default(),
+        proposal,
+        is_new,
+        dns_tone,
+        dns_says,
+        cards,
+        is_rehearsed: has_ended_outage(&kept),
+    };
+    Ok(door.page(&page.visit, status, &template))
+}
+
+/// What of the records can be known: all there, one missing, or not ours to look at.
+fn dns_state(cards: &[DomainCard], l: Locale) -> (&'static str, &'static str) {
+    let states: Vec<&str> = cards.iter().flat_map(|card| &card.records).map(|record| record.tone).collect();
+    if states.contains(&"bad") {
+        ("bad", l.setup_dns_missing())
+    } else if !states.is_empty() && states.iter().all(|tone| *tone == "ok") {
+        ("ok", l.setup_dns_ok())
+    } else {
+        ("none", l.setup_dns_foreign())
+    }
+}
+
+/// Whether an outage is in the history and the line came back from it.
+fn has_ended_outage(history: &[HistoryRow]) -> bool {
+    history.iter().any(|row| matches!(row, HistoryRow::State(row) if row.from == LineState::Offline))
+}
+
+/// `GET /a/{name}/setup`, with `?domain=` for a proposal.
+pub(super) async fn setup(page: Page) -> Answer {
+    page.seen(Shown::Setup).await?;
+    shown(&page, StatusCode::OK, Saying::default()).await
+}
+
+/// `POST /a/{name}/setup/code`: a one-time code for a client, shown in this one answer.
+pub(super) async fn code(page: Page, form: Posted) -> Answer {
+    page.check(&pressed(form))?;
+    let (door, l) = (&page.door, page.visit.locale);
+    if page.viewer.role(page.account.id) < Some(Role::Technician) {
+        return Err(door.forbidden(&page.visit));
+    }
+    let directory = door.app.rooms.directory.load();
+    let endpoint = directory.endpoints_of(page.account.id).first().map(|e| (e.id, e.host.to_string()));
+    let (Some(joins), Some((endpoint, host))) = (&door.app.rooms.joins, endpoint) else {
+        return Err(door.not_found(&page.visit));
+    };
+    let is_fair = {
+        let mut pace = door.app.join_codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        pace.admits(page.account.id, CODE_EVERY, door.app.clock.monotonic())
+    };
+    if !is_fair {
+        let saying = Saying { failed: l.setup_code_soon(), ..Saying::default() };
+        return shown(&page, StatusCode::TOO_MANY_REQUESTS, saying).await;
+    }
+    let (secret, hash) = sign_in::new_secret().map_err(|error| page.failed(&error))?;
+    let noted = door.app.rooms.accounts.note_of(page.account.id, format!("join.code {host}"), page.change()).await;
+    noted.map_err(|error| page.failed(&error))?;
+    if !joins.codes.keep(hash, endpoint, door.app.clock.wall()) {
+        let saying = Saying { failed: l.setup_code_full(), ..Saying::default() };
+        return shown(&page, StatusCode::SERVICE_UNAVAILABLE, saying).await;
+    }
+    const FILE: &str = "/etc/pulsemx-beat/token";
+    let servers: String = joins.udp.iter().map(|server| format!(" --server {server}")).collect();
+    let commands = ClientCommands {
+        host,
+        join: format!("pulsemx-beat join {}/join/{secret} --token-file {FILE}", joins.url),
+        install: format!("pulsemx-beat install{servers} --token-file {FILE} --mail-server 127.0.0.1:25"),
+    };
+    shown(&page, StatusCode::OK, Saying { commands: Some(commands), ..Saying::default() }).await
+}
