@@ -9,10 +9,7 @@ use chrono_tz::Tz;
 
 use crate::base::WallTime;
 
-/// Minutes of a day.
-const DAY: u16 = 24 * 60;
-/// A clock never moved by more at once.
-const SHIFT_MAX_MINUTES: u32 = 180;
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// From one time of the day to another, over midnight where the second is earlier.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,18 +45,9 @@ impl Quiet {
         let mut end = at
             - Duration::from_secs(u64::from(at.with_timezone(&zone).second()))
             - Duration::from_nanos(u64::from(at.nanosecond()));
-        // Twice where the clock is put back in between.
+        // Minute by minute, a day and a bit of them at most: reckoned ahead, a day on which the clock moves goes wrong.
         while self.is_quiet(zone, end) {
-            let rest = (self.to + DAY - minute_of(zone, end)) % DAY;
-            end += minutes(u32::from(rest.max(1)));
-        }
-        // Too far where it was put on.
-        for _ in 0..SHIFT_MAX_MINUTES {
-            let before = end - minutes(1);
-            if before <= at || self.is_quiet(zone, before) {
-                break;
-            }
-            end = before;
+            end += MINUTE;
         }
         end
     }
@@ -68,10 +56,6 @@ impl Quiet {
 fn minute_of(zone: Tz, at: WallTime) -> u16 {
     let local = at.with_timezone(&zone);
     u16::try_from(local.hour() * 60 + local.minute()).unwrap_or(0)
-}
-
-fn minutes(count: u32) -> Duration {
-    Duration::from_secs(u64::from(count) * 60)
 }
 
 /// `22:00-07:00`.
@@ -114,6 +98,8 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Minutes of a day.
+    const DAY: u16 = 24 * 60;
     const NIGHT: Quiet = Quiet { from: 22 * 60, to: 7 * 60 };
 
     #[test]
@@ -152,6 +138,14 @@ mod tests {
         assert_eq!(until("02:30").end(berlin, utc("2026-10-25T01:10:00Z")), utc("2026-10-25T01:30:00Z"));
     }
 
+    #[test]
+    fn one_minute_that_is_not_quiet_is_found_on_the_night_on_which_the_clock_is_put_on() {
+        let quiet: Quiet = "03:01-02:01".parse().unwrap();
+        let new_york = chrono_tz::America::New_York;
+        // 02:01 is left out: at 03:00, which is 07:00 UTC, they are over, and at 03:01 they begin.
+        assert_eq!(quiet.end(new_york, utc("2026-03-08T06:01:00Z")), utc("2026-03-08T07:00:00Z"));
+    }
+
     proptest! {
         #[test]
         fn the_end_is_the_first_minute_that_is_not_quiet(
@@ -173,7 +167,7 @@ mod tests {
             let mut minute = at;
             while minute < end {
                 prop_assert!(quiet.is_quiet(zone, minute), "{minute} of {at} to {end}");
-                minute += minutes(1);
+                minute += MINUTE;
             }
         }
     }

@@ -234,6 +234,7 @@ pub(super) struct SetupTemplate {
     pub(super) dns_says: &'static str,
     pub(super) cards: Vec<DomainCard>,
     pub(super) is_rehearsed: bool,
+    pub(super) has_drills: bool,
 }
 
 /// One of several that may be chosen.

@@ -16,6 +16,7 @@ use super::sign_in;
 use super::words::Locale;
 use crate::account::Role;
 use crate::base::DomainName;
+use crate::drill::End;
 use crate::liveness::{HistoryRow, LineState};
 
 /// Between two codes of one account: each is kept in memory for an hour.
@@ -81,7 +82,8 @@ async fn shown(page: &Page, status: StatusCode, saying: Saying) -> Answer {
         dns_tone,
         dns_says,
         cards,
-        is_rehearsed: has_ended_outage(&kept),
+        is_rehearsed: has_passed_drill(page) || has_ended_outage(&kept),
+        has_drills: rooms.drills.is_some(),
     };
     Ok(door.page(&page.visit, status, &template))
 }
@@ -96,6 +98,12 @@ fn dns_state(cards: &[DomainCard], l: Locale) -> (&'static str, &'static str) {
     } else {
         ("none", l.setup_dns_foreign())
     }
+}
+
+/// Whether the last drill of the account passed.
+fn has_passed_drill(page: &Page) -> bool {
+    let record = page.door.app.rooms.drills.as_ref().and_then(|drills| drills.record(page.account.id));
+    matches!(record.and_then(|record| record.end), Some(End::Passed { .. }))
 }
 
 /// Whether an outage is in the history and the line came back from it.

@@ -33,8 +33,9 @@ texts! {
     setup_dns_missing: "In Ihrer Zone bei uns fehlt ein Eintrag.", "A record is missing in your zone with us.";
     setup_dns_foreign: "Ihr DNS liegt anderswo: Tragen Sie die Zeilen dort ein. Nachsehen können wir nur in Zonen bei uns.", "Your DNS is elsewhere: enter the lines there. We can look only into zones with us.";
     setup_drill_text: "Halten Sie pulsemx-beat für eine Minute an und schicken Sie sich von außen eine Mail. Der Status zeigt den Ausfall nach 20 Sekunden, die Mail unter „Gehaltene Post“, und nach dem Neustart geht sie sofort an Ihren Server.", "Stop pulsemx-beat for a minute and send yourself a mail from outside. The status shows the outage within 20 seconds, the mail is under “Held mail”, and after the restart it goes to your server at once.";
-    setup_drill_done: "Ein Ausfall wurde schon bemerkt und ging zu Ende.", "An outage was noticed already and came to its end.";
-    setup_drill_open: "Es gab noch keinen Ausfall.", "There was no outage yet.";
+    setup_drill_offer: "Die Probe spielt einen Ausfall mit einer echten Testnachricht durch und dauert wenige Sekunden. Nötig ist, dass Lebenszeichen kommen.", "The drill plays an outage through with a real test message and takes a few seconds. Heartbeats have to arrive for it.";
+    setup_drill_done: "Ihr Backup wurde schon erprobt: durch eine Probe oder einen Ausfall, der zu Ende ging.", "Your backup has been tried already: by a drill or by an outage that came to its end.";
+    setup_drill_open: "Es gab noch keine Probe und keinen Ausfall.", "There was neither a drill nor an outage yet.";
 }
 
 impl Locale {

@@ -37,7 +37,11 @@ async fn each_step_has_its_tick_and_the_first_follows_by_itself() {
     let page = site.get("/a/firma/setup?lang=en", &cookie).await.body;
     assert!(page.contains("data-live=\"/a/firma/events\""));
     assert!(page.contains("<span class=\"badge tone-ok\" data-opt=\"last_beat\" hidden>"));
-    assert!(page.contains("There was no outage yet") && page.contains("Your DNS is elsewhere"));
+    assert!(
+        page.contains("href=\"/a/firma/drill\"")
+            && page.contains("neither a drill nor an outage")
+            && page.contains("Your DNS is elsewhere")
+    );
     let mut stream = site.stream("/a/firma/events", &cookie).await;
     assert!(stream.event().await["last_beat"].is_null());
     *site.lines.line.lock().unwrap() = Some(fakes::line(LineState::Online, 1));
