@@ -23,6 +23,10 @@ enum At {
     Dot,
     /// Behind such a dot and a CR.
     DotCr,
+    /// In a line of NULs alone.
+    Nuls,
+    /// In a line that is a dot among NULs, the first of them before it.
+    NulDot,
 }
 
 /// Why a content that was read to its end is not kept. The gravest comes first where there are several.
@@ -30,7 +34,7 @@ enum At {
 pub enum Fault {
     /// More octets than the limit.
     TooBig,
-    /// A CR or LF that stands alone.
+    /// A CR or LF that stands alone; or a line that is the final dot to whoever leaves out NULs.
     BareLineEnd,
     /// More `Received` lines than any honest way needs.
     Loop,
@@ -127,7 +131,13 @@ impl ContentReader {
             let Some(&octet) = input.first() else { return Fed::NeedMore };
             match (self.at, octet) {
                 (At::LineStart, b'.') if self.left.is_none() => self.step(At::Dot, input),
-                (At::LineStart | At::Line, b'\r') => self.step(At::Cr, input),
+                (At::LineStart | At::Dot | At::Nuls, 0) => self.nul_line(At::Nuls, input),
+                (At::Nuls, b'.') | (At::NulDot, 0) => self.nul_line(At::NulDot, input),
+                (At::NulDot, b'\r') => {
+                    self.has_bare_line_end = true;
+                    self.step(At::Cr, input);
+                }
+                (At::LineStart | At::Line | At::Nuls, b'\r') => self.step(At::Cr, input),
                 (At::Dot, b'\r') => self.step(At::DotCr, input),
                 (At::DotCr, b'\n') => {
                     input.advance(1);
@@ -143,17 +153,26 @@ impl ContentReader {
                     self.keep(b"\r");
                     self.at = At::Line;
                 }
-                (At::LineStart | At::Line | At::Dot, b'\n') => {
+                (At::LineStart | At::Line | At::Dot | At::Nuls | At::NulDot, b'\n') => {
                     self.has_bare_line_end = true;
                     self.keep(b"\n");
                     self.step(At::Line, input);
                 }
-                (At::LineStart | At::Line | At::Dot, _) => {
+                (At::LineStart | At::Line | At::Dot | At::Nuls | At::NulDot, _) => {
                     self.at = At::Line;
                     self.text(input);
                 }
             }
         }
+    }
+
+    /// One octet of a line that may be a dot among NULs. What is such a line ends the content for a server that leaves
+    /// out NULs (the C strings of old), and for us it does not: nothing of the kind may go on.
+    fn nul_line(&mut self, at: At, input: &mut BytesMut) {
+        let octet = if at == At::NulDot && self.at == At::Nuls { b"." } else { b"\0" };
+        self.header.text(octet);
+        self.keep(octet);
+        self.step(at, input);
     }
 
     fn step(&mut self, at: At, input: &mut BytesMut) {
@@ -221,7 +240,9 @@ impl ContentReader {
                 self.has_bare_line_end = true;
                 self.keep(b"\r");
             }
-            At::Line => self.header.line_end(),
+            // Its line end is added on the way out.
+            At::NulDot => self.has_bare_line_end = true,
+            At::Line | At::Nuls => self.header.line_end(),
             At::LineStart | At::Dot | At::DotCr => {}
         }
         let fault = self.fault();

@@ -49,6 +49,39 @@ fn stuffed(content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_dot_among_nuls_does_not_end_the_content_and_condemns_it() {
+    for line in ["\0.", "\0\0.", "\0.\0", "\0\0.\0\0", ".\0.", ".\0\0.\0"] {
+        let wire = format!("Subject: x\r\n\r\nhello\r\n{line}\r\nMAIL FROM:<x@y.example>\r\n.\r\nNOOP\r\n");
+        for cut in 0..wire.len() {
+            let (_, received, left) = read(wire.as_bytes(), &[cut], 1_000).unwrap();
+            assert_eq!(received.fault, Some(Fault::BareLineEnd), "{line:?} cut at {cut}");
+            assert_eq!(left, b"NOOP\r\n", "{line:?} cut at {cut}");
+        }
+        let mut reader = ContentReader::new(1_000, None);
+        let chunk = format!("{}\r\n", line.trim_start_matches('.'));
+        reader.begin_chunk(chunk.len() as u64);
+        assert_eq!(reader.feed(&mut BytesMut::from(chunk.as_str())), Fed::End, "{line:?} by BDAT");
+        assert_eq!(reader.finish().fault, Some(Fault::BareLineEnd), "{line:?} by BDAT");
+    }
+    let mut reader = ContentReader::new(1_000, None);
+    reader.begin_chunk(2);
+    assert_eq!(reader.feed(&mut BytesMut::from("\0.")), Fed::End);
+    assert_eq!(reader.finish().fault, Some(Fault::BareLineEnd), "a last line without an end gets one on the way out");
+}
+
+#[test]
+fn other_nuls_are_passed_on_as_they_came() {
+    for content in ["a\0b\r\n", "\0\r\n", "\0\0\r\n", "\0.x\r\n", "\0x.\r\n", "x\0.\r\n", "\0\r\n.\0\r\n", "\0..\r\n"] {
+        let mut wire = stuffed(content.as_bytes());
+        wire.extend_from_slice(b".\r\n");
+        for cut in 0..wire.len() {
+            let (found, received, _) = read(&wire, &[cut], 1_000).unwrap();
+            assert_eq!((found.as_slice(), received.fault), (content.as_bytes(), None), "{content:?} cut at {cut}");
+        }
+    }
+}
+
+#[test]
 fn content_is_the_same_wherever_packets_divide_it() {
     for content in
         ["", "\r\n", "a\r\n", ".\r\n", "..\r\n", ".a\r\n\r\n..b\r\n", "a\r\n.\r\nb\r\n", "x: y\r\n\r\n.\r\n.\r\n"]
