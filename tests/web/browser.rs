@@ -108,6 +108,7 @@ fn page_shots(site: &Site, with_zone: &Site, lang: &str, width: u32, dark: bool)
         ("alerts-none", "/a/firma/alerts"),
         ("setup", "/a/firma/setup?domain=neu.example"),
         ("setup-zone", "/a/firma/setup?domain=-x-"),
+        ("drill", "/a/firma/drill"),
     ] {
         let site = if matches!(page, "domains-zone" | "alerts-none" | "setup-zone") { with_zone } else { site };
         let cookie = site.signed_in(OWNER);
