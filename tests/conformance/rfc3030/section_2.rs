@@ -55,7 +55,7 @@ fn data_between_chunks_is_a_command_out_of_order() {
 #[test]
 fn a_message_is_stored_as_its_chunks_were_sent() {
     let server = Server::start();
-    let content: Vec<u8> = [b"X: y\r\n\r\n\0.\r\n.\r\n\xff".repeat(20_000), b"\r\n.".to_vec()].concat();
+    let content: Vec<u8> = [b"X: y\r\n\r\n\0..\r\n.\r\n\xff".repeat(20_000), b"\r\n.".to_vec()].concat();
     let mut peer = server.greeted();
     peer.ask("STARTTLS", 220);
     let mut peer = peer.encrypt(&server);
