@@ -119,7 +119,7 @@ impl Desk {
             }
         };
         let (key, mac) = (signed.key().clone(), signed.mac().to_vec());
-        let seen = self.replays().take(&key, &mac, signed.signed_s());
+        let seen = self.replays().take(&key, &mac, signed.signed_s(), seconds(wall));
         let code = match seen {
             Seen::Running => return,
             Seen::Old => {

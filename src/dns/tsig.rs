@@ -16,7 +16,7 @@ use crate::base::{DomainName, WallTime};
 /// Octets of a new secret: those of the hash, more add nothing (RFC 2104 §3).
 pub const SECRET_OCTETS: usize = 32;
 /// Difference of two clocks that is let pass, s (RFC 8945 §10).
-const FUDGE_S: u16 = 300;
+pub(super) const FUDGE_S: u16 = 300;
 /// Octets that a signature adds to a message, at most: two names, and the parts of fixed length.
 pub const SIGNATURE_OCTETS_MAX: usize = 2 * 255 + 32 + 40;
 
