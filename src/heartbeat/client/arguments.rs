@@ -7,8 +7,12 @@ use std::time::Duration;
 use super::cadence::{INTERVAL_MAX, INTERVAL_MIN};
 use super::driver::{ClientError, Options};
 use super::https::Base;
+#[cfg(feature = "https")]
+use super::https::driver::Settings;
 use super::token_file::driver::read_token;
 use crate::base::parse_duration;
+#[cfg(feature = "https")]
+use crate::heartbeat::token::Token;
 
 /// The interval where each octet is paid for: the longest there is.
 const METERED: Duration = INTERVAL_MAX;
@@ -56,10 +60,10 @@ pub struct JoinArguments {
     pub ca_file: Option<PathBuf>,
 }
 
-/// `pulsemx-beat status`
+/// Whom a command asks over HTTPS, and with which token.
 #[cfg(feature = "https")]
 #[derive(Clone, Debug, clap::Args)]
-pub struct StatusArguments {
+pub struct ServerArguments {
     /// Heartbeat server of your backup MX
     #[arg(long, value_name = "HOST:PORT")]
     pub server: Option<String>,
@@ -72,6 +76,39 @@ pub struct StatusArguments {
     /// Believe only the certificates in this PEM file
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+}
+
+#[cfg(feature = "https")]
+impl ServerArguments {
+    /// How the server is reached.
+    ///
+    /// # Errors
+    /// Neither `--server` nor `--https`, or no address; in words.
+    pub(super) fn settings(&self) -> Result<Settings, String> {
+        let base = match (&self.https, &self.server) {
+            (Some(text), _) => Base::parse(text)?,
+            (None, Some(server)) => Base::beside(server).ok_or_else(|| format!("'{server}' is no HOST:PORT"))?,
+            (None, None) => return Err("say which server: --server HOST:PORT or --https URL".to_owned()),
+        };
+        Ok(Settings { base, ca_file: self.ca_file.clone(), bind: None })
+    }
+
+    /// The token, read anew each time: the running client may have renewed it.
+    ///
+    /// # Errors
+    /// The file, and why it is of no use; in words.
+    pub(super) fn token(&self) -> Result<Token, String> {
+        read_token(&self.token_file).map_err(|error| error.to_string())
+    }
+}
+
+/// `pulsemx-beat status`
+#[cfg(feature = "https")]
+#[derive(Clone, Debug, clap::Args)]
+pub struct StatusArguments {
+    /// Whom it asks
+    #[command(flatten)]
+    pub at: ServerArguments,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -84,18 +121,9 @@ pub struct DrillArguments {
     /// Where the test message goes, in one of your mail domains [default: postmaster]
     #[arg(long, value_name = "ADDRESS")]
     pub to: Option<String>,
-    /// Heartbeat server of your backup MX
-    #[arg(long, value_name = "HOST:PORT")]
-    pub server: Option<String>,
-    /// File whose first line is the heartbeat token
-    #[arg(long, value_name = "FILE")]
-    pub token_file: PathBuf,
-    /// Address of your backup MX's pages [default: https://HOST/ of the server]
-    #[arg(long, value_name = "URL")]
-    pub https: Option<String>,
-    /// Believe only the certificates in this PEM file
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
+    /// Whom it asks
+    #[command(flatten)]
+    pub at: ServerArguments,
     /// Print one JSON object at the end
     #[arg(long)]
     pub json: bool,
@@ -118,18 +146,9 @@ pub struct RecipientsArguments {
     /// File with the key of the hashes in the list
     #[arg(long, value_name = "FILE")]
     pub hash_key_file: Option<PathBuf>,
-    /// Heartbeat server of your backup MX
-    #[arg(long, value_name = "HOST:PORT")]
-    pub server: Option<String>,
-    /// File whose first line is the heartbeat token
-    #[arg(long, value_name = "FILE")]
-    pub token_file: PathBuf,
-    /// Address of your backup MX's pages [default: https://HOST/ of the server]
-    #[arg(long, value_name = "URL")]
-    pub https: Option<String>,
-    /// Believe only the certificates in this PEM file
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
+    /// Whom it asks
+    #[command(flatten)]
+    pub at: ServerArguments,
     /// Stay and upload the list again whenever it has changed, looked at so often; a list that is a day old is uploaded
     /// again in any case
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -253,6 +272,7 @@ impl RunArguments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(not(feature = "https"))]
     use crate::heartbeat::token::Token;
 
     fn token_file(text: &str) -> tempfile::NamedTempFile {

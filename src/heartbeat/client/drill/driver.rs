@@ -6,9 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::super::arguments::DrillArguments;
-use super::super::https::Base;
-use super::super::https::driver::{self as https, Settings};
-use super::super::token_file::driver::read_token;
+use super::super::https::driver as https;
 use crate::base::Clock;
 
 /// How often the server is asked.
@@ -21,13 +19,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(120);
 /// # Errors
 /// The reason in words, the server's own where no drill began.
 pub(in crate::heartbeat::client) fn drill(arguments: &DrillArguments) -> Result<ExitCode, String> {
-    let base = match (&arguments.https, &arguments.server) {
-        (Some(text), _) => Base::parse(text)?,
-        (None, Some(server)) => Base::beside(server).ok_or_else(|| format!("'{server}' is no HOST:PORT"))?,
-        (None, None) => return Err("say which server: --server HOST:PORT or --https URL".to_owned()),
-    };
-    let settings = Settings { base, ca_file: arguments.ca_file.clone(), bind: None };
-    let token = read_token(&arguments.token_file).map_err(|error| error.to_string())?;
+    let settings = arguments.at.settings()?;
+    let token = arguments.at.token()?;
     let began = Clock.monotonic();
     let mut said = https::drill(&settings, &token, Some(arguments.to.as_deref()))?;
     let mut printed = 0;

@@ -6,11 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::super::arguments::RecipientsArguments;
-use super::super::https::Base;
-use super::super::https::driver::{self as https, Settings};
-use super::super::token_file::driver::read_token;
+use super::super::https::driver as https;
 use crate::base::{Clock, Moment};
-use crate::heartbeat::token::Token;
 
 /// Shortest time between two looks: the server takes a list each two seconds.
 const LOOK_EVERY_MIN: Duration = Duration::from_secs(10);
@@ -24,16 +21,10 @@ const LIST_OCTETS_MAX: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// The reason in words. With `--every` only what is wrong with the arguments: later failures are printed and tried again.
 pub(in crate::heartbeat::client) fn upload(arguments: &RecipientsArguments) -> Result<(), String> {
-    let base = match (&arguments.https, &arguments.server) {
-        (Some(text), _) => Base::parse(text)?,
-        (None, Some(server)) => Base::beside(server).ok_or_else(|| format!("'{server}' is no HOST:PORT"))?,
-        (None, None) => return Err("say which server: --server HOST:PORT or --https URL".to_owned()),
-    };
-    let settings = Settings { base, ca_file: arguments.ca_file.clone(), bind: None };
+    let settings = arguments.at.settings()?;
     let hash_key = arguments.hash_key_file.as_deref().map(key).transpose()?;
     let once = |list: &str| {
-        // Read anew each time: the running client may have renewed it.
-        let token: Token = read_token(&arguments.token_file).map_err(|error| error.to_string())?;
+        let token = arguments.at.token()?;
         let told = https::upload_recipients(&settings, &token, list, arguments.domain.as_deref(), hash_key.as_deref())?;
         println!("recipients listed: {told}");
         Ok::<(), String>(())
@@ -105,6 +96,7 @@ fn printed(program: &str, arguments: &[String]) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heartbeat::client::arguments::ServerArguments;
 
     fn arguments(program: &[&str]) -> RecipientsArguments {
         RecipientsArguments {
@@ -112,10 +104,12 @@ mod tests {
             command: program.iter().map(|&word| word.to_owned()).collect(),
             domain: None,
             hash_key_file: None,
-            server: None,
-            token_file: "token".into(),
-            https: Some("https://mx.example/".to_owned()),
-            ca_file: None,
+            at: ServerArguments {
+                server: None,
+                token_file: "token".into(),
+                https: Some("https://mx.example/".to_owned()),
+                ca_file: None,
+            },
             every: None,
         }
     }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::super::arguments::{JoinArguments, StatusArguments};
 use super::super::https::Base;
 use super::super::https::driver::{self as https, Settings};
-use super::super::token_file::driver::{Draft, TOKEN_LINE_OCTETS_MAX, read_token};
+use super::super::token_file::driver::{Draft, TOKEN_LINE_OCTETS_MAX};
 use crate::heartbeat::token::Token;
 
 /// Exchanges a one-time address for a token and keeps that in a new file.
@@ -63,13 +63,7 @@ fn keep_from(input: impl BufRead, file: &Path) -> Result<(), String> {
 /// # Errors
 /// The reason in words.
 pub(in crate::heartbeat::client) fn status(arguments: &StatusArguments) -> Result<ExitCode, String> {
-    let base = match (&arguments.https, &arguments.server) {
-        (Some(text), _) => Base::parse(text)?,
-        (None, Some(server)) => Base::beside(server).ok_or_else(|| format!("'{server}' is no HOST:PORT"))?,
-        (None, None) => return Err("say which server: --server HOST:PORT or --https URL".to_owned()),
-    };
-    let token = read_token(&arguments.token_file).map_err(|error| error.to_string())?;
-    let status = https::status(&Settings { base, ca_file: arguments.ca_file.clone(), bind: None }, &token)?;
+    let status = https::status(&arguments.at.settings()?, &arguments.at.token()?)?;
     println!("{}", if arguments.json { status.json } else { status.text });
     Ok(if status.is_up { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
