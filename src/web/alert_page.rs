@@ -1,7 +1,6 @@
 //! `/a/{name}/alerts`: who is told of an outage, by which channel, and what became of it. Channels are added, tested and
 //! removed here; a secret goes in and never comes out again.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +16,10 @@ use super::page::Page;
 use super::pages::{AlertChoice, AlertForm, AlertsTemplate, ChannelLine};
 use super::request::{Button, Shown, see_other};
 use super::words::Locale;
-use crate::account::Role;
 use crate::alert::office::{ChannelShown, NewChannel, OfficeError};
 use crate::alert::store::DELAY;
 use crate::alert::{AlertError, Alerts, Channel, Kind, Kinds, Language, Terms};
-use crate::base::{AccountId, Moment};
+use crate::base::AccountId;
 
 /// Between two tests of one account: each is a request to somebody else's server.
 const TEST_EVERY: Duration = Duration::from_secs(5);
@@ -31,21 +29,6 @@ const SCHEMES: [&str; 6] = ["mailto", "ntfy", "webhook", "gotify", "matrix", "te
 const DELAYS: [u64; 7] = [0, 60, 120, 300, 600, 1_800, 3_600];
 /// Letters of a topic of ntfy that are shown: enough to know it again, too few to listen in.
 const TOPIC_SHOWN: usize = 4;
-
-/// When each account did something last that may not be done at any pace.
-#[derive(Debug, Default)]
-pub(super) struct Pace(HashMap<AccountId, Moment>);
-
-impl Pace {
-    /// Whether this time of `account` comes `every` after the one before, at least.
-    pub(super) fn admits(&mut self, account: AccountId, every: Duration, now: Moment) -> bool {
-        let is_fair = self.0.get(&account).is_none_or(|before| now.since(*before) >= every);
-        if is_fair {
-            self.0.insert(account, now);
-        }
-        is_fair
-    }
-}
 
 type Fields = Result<Form<Vec<(String, String)>>, FormRejection>;
 
@@ -174,7 +157,7 @@ fn office(page: &Page) -> Result<&Arc<Alerts>, Box<Response>> {
 async fn shown(page: &Page, status: StatusCode, wish: &Wish, wrong: String, saying: Saying) -> Answer {
     let l = page.visit.locale;
     let alerts = office(page).map_err(|answer| *answer)?;
-    let may_act = page.viewer.role(page.account.id) >= Some(Role::Technician);
+    let may_act = page.may_change();
     let rows = alerts.list(Some(page.account.id)).await.map_err(|error| page.failed(&error))?;
     let template = AlertsTemplate {
         shell: page.door.account_shell(&page.visit, &page.account, l.alerts(), "alerts"),
@@ -203,18 +186,11 @@ pub(super) async fn list(page: Page) -> Answer {
     shown(&page, StatusCode::OK, &Wish::ordinary(l), String::new(), Saying { said, ..Saying::default() }).await
 }
 
-#[expect(clippy::result_large_err, reason = "the error is the answer itself and is moved once")]
-fn check(page: &Page, button: &Button) -> Result<(), Response> {
-    page.check(button)?;
-    let may_act = page.viewer.role(page.account.id) >= Some(Role::Technician);
-    if may_act { Ok(()) } else { Err(page.door.forbidden(&page.visit)) }
-}
-
 /// `POST /a/{name}/alerts`: one more channel. The key of a webhook stands in this one answer.
 pub(super) async fn add(page: Page, form: Fields) -> Answer {
     let l = page.visit.locale;
     let wish = Wish::read(form, l);
-    check(&page, &Button { csrf: wish.csrf.clone() })?;
+    page.check_change(&Button { csrf: wish.csrf.clone() })?;
     let alerts = office(&page).map_err(|answer| *answer)?;
     let new = match wish.new_channel(page.account.id, l) {
         Ok(new) => new,
@@ -239,7 +215,7 @@ pub(super) async fn add(page: Page, form: Fields) -> Answer {
 
 /// `POST /a/{name}/alerts/{id}/test`: now, without delay and quiet hours; the answer says whether it got through.
 pub(super) async fn test(Path((_, id)): Path<(String, String)>, page: Page, form: Posted) -> Answer {
-    check(&page, &pressed(form))?;
+    page.check_change(&pressed(form))?;
     let id: i64 = id.parse().map_err(|_| page.door.not_found(&page.visit))?;
     let l = page.visit.locale;
     let alerts = office(&page).map_err(|answer| *answer)?;
@@ -267,7 +243,7 @@ pub(super) async fn test(Path((_, id)): Path<(String, String)>, page: Page, form
 
 /// `POST /a/{name}/alerts/{id}/remove`
 pub(super) async fn remove(Path((_, id)): Path<(String, String)>, page: Page, form: Posted) -> Answer {
-    check(&page, &pressed(form))?;
+    page.check_change(&pressed(form))?;
     let id: i64 = id.parse().map_err(|_| page.door.not_found(&page.visit))?;
     let alerts = office(&page).map_err(|answer| *answer)?;
     match alerts.remove(Some(page.account.id), id, page.change()).await {
@@ -344,15 +320,5 @@ mod tests {
         assert_eq!(shown("webhook:https://hooks.example/s3cr3t?key=abc"), "hooks.example");
         assert_eq!(shown("mailto:a@b.example"), "a@b.example");
         assert_eq!(shown("telegram:-100123"), "-100123");
-    }
-
-    #[test]
-    fn tests_of_one_account_keep_their_distance_and_hold_up_no_other() {
-        let (mut pace, now) = (Pace::default(), crate::base::Clock.monotonic());
-        let (one, other) = (AccountId(1), AccountId(2));
-        assert!(pace.admits(one, TEST_EVERY, now));
-        assert!(!pace.admits(one, TEST_EVERY, now));
-        assert!(pace.admits(other, TEST_EVERY, now));
-        assert!(pace.admits(one, TEST_EVERY, now + TEST_EVERY));
     }
 }

@@ -114,7 +114,7 @@ impl Door {
 
     fn drill_view(&self, account: &Account, viewer: Option<&Viewer>, is_whole: bool, l: Locale) -> DrillCard {
         let Some(drills) = &self.app.rooms.drills else { return DrillCard::default() };
-        let may_start = viewer.is_some_and(|viewer| viewer.may_retry(account.id));
+        let may_start = viewer.is_some_and(|viewer| viewer.may_change(account.id));
         let card = card(drills.record(account.id).as_ref(), is_whole, self.app.clock.wall(), l);
         DrillCard { may_start, ..card }
     }
@@ -134,7 +134,7 @@ pub(super) async fn start(page: Page, form: Result<Form<DrillForm>, FormRejectio
     let DrillForm { csrf, to } = form.map(|Form(form)| form).unwrap_or_default();
     page.check(&Button { csrf })?;
     let Page { door, visit, viewer, account, .. } = &page;
-    if !viewer.may_retry(account.id) {
+    if !viewer.may_change(account.id) {
         return Err(door.forbidden(visit));
     }
     let Some(drills) = &door.app.rooms.drills else { return Err(door.not_found(visit)) };

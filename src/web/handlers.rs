@@ -228,7 +228,7 @@ pub(super) async fn status(page: Page) -> Answer {
 pub(super) async fn retry_all(page: Page, form: Posted) -> Answer {
     let Page { door, visit, viewer, account, .. } = &page;
     page.check(&pressed(form))?;
-    if !viewer.may_retry(account.id) {
+    if !viewer.may_change(account.id) {
         return Err(door.forbidden(visit));
     }
     retry(door, visit, account, &viewer.person.name, RetrySelection::Account(account.id)).await?;
@@ -239,7 +239,7 @@ pub(super) async fn retry_all(page: Page, form: Posted) -> Answer {
 pub(super) async fn retry_one(Path((_, id)): Path<(String, String)>, page: Page, form: Posted) -> Answer {
     let Page { door, visit, viewer, account, .. } = &page;
     page.check(&pressed(form))?;
-    if !viewer.may_retry(account.id) {
+    if !viewer.may_change(account.id) {
         return Err(door.forbidden(visit));
     }
     let id = SpoolId::from_str(&id).map_err(|_| door.not_found(visit))?;

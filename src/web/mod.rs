@@ -22,6 +22,7 @@ mod handlers;
 mod history;
 mod live;
 mod log_page;
+mod pace;
 mod page;
 mod pages;
 pub mod readiness;

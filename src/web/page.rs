@@ -82,6 +82,21 @@ impl Page {
         self.door.check_button(&self.visit, &self.headers, button)
     }
 
+    /// Whether the viewer may change how the account is set up.
+    pub(super) fn may_change(&self) -> bool {
+        self.viewer.may_change(self.account.id)
+    }
+
+    /// As [`check`](Self::check), for a button that changes how the account is set up.
+    ///
+    /// # Errors
+    /// The page that refuses it.
+    #[expect(clippy::result_large_err, reason = "the error is the answer itself and is moved once")]
+    pub(super) fn check_change(&self, button: &Button) -> Result<(), Response> {
+        self.check(button)?;
+        if self.may_change() { Ok(()) } else { Err(self.door.forbidden(&self.visit)) }
+    }
+
     /// See [`Door::seen`].
     ///
     /// # Errors

@@ -9,10 +9,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 
-use super::alert_page::Pace;
 use super::beat::limit::Limits;
 use super::driver::WebRooms;
 use super::live::driver::Hub;
+use super::pace::Pace;
 use super::pages::{NoticeTemplate, Shell};
 use super::session::{self, Provenance, Scheme};
 use super::settings::Settings;
@@ -97,7 +97,8 @@ impl Viewer {
         self.person.is_operator && self.role(account).is_none()
     }
 
-    pub(super) fn may_retry(&self, account: AccountId) -> bool {
+    /// Whether the viewer may change an account or what becomes of its mail.
+    pub(super) fn may_change(&self, account: AccountId) -> bool {
         self.role(account) >= Some(Role::Technician)
     }
 }

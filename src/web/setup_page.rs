@@ -14,7 +14,6 @@ use super::request::Shown;
 use super::settings::HISTORY_ROWS;
 use super::sign_in;
 use super::words::Locale;
-use crate::account::Role;
 use crate::base::DomainName;
 use crate::drill::End;
 use crate::liveness::{HistoryRow, LineState};
@@ -68,7 +67,7 @@ async fn shown(page: &Page, status: StatusCode, saying: Saying) -> Answer {
         shell: door.account_shell(&page.visit, &page.account, l.setup(), "setup"),
         now: door.app.clock.wall().timestamp_millis(),
         last_beat: line.as_ref().and_then(|line| line.last_beat_at).map(format::clock),
-        may_act: page.viewer.role(page.account.id) >= Some(Role::Technician) && rooms.joins.is_some(),
+        may_act: page.may_change() && rooms.joins.is_some(),
         commands: saying.commands,
         failed: saying.failed,
         router_url: format!("{}{ROUTER_QUERY}", rooms.joins.as_ref().map_or("", |joins| joins.url.as_str())),
@@ -119,11 +118,8 @@ pub(super) async fn setup(page: Page) -> Answer {
 
 /// `POST /a/{name}/setup/code`: a one-time code for a client, shown in this one answer.
 pub(super) async fn code(page: Page, form: Posted) -> Answer {
-    page.check(&pressed(form))?;
+    page.check_change(&pressed(form))?;
     let (door, l) = (&page.door, page.visit.locale);
-    if page.viewer.role(page.account.id) < Some(Role::Technician) {
-        return Err(door.forbidden(&page.visit));
-    }
     let directory = door.app.rooms.directory.load();
     let endpoint = directory.endpoints_of(page.account.id).first().map(|e| (e.id, e.host.to_string()));
     let (Some(joins), Some((endpoint, host))) = (&door.app.rooms.joins, endpoint) else {

@@ -92,7 +92,7 @@ pub(super) async fn act(page: Page, form: Fields) -> Answer {
     let Page { door, visit, viewer, account, .. } = &page;
     let wish = Wish::read(form);
     page.check(&wish.button)?;
-    if !viewer.may_retry(account.id) {
+    if !viewer.may_change(account.id) {
         return Err(door.forbidden(visit));
     }
     let deed = Deed::parse(&wish.word).ok_or_else(|| door.not_found(visit))?;
@@ -192,7 +192,7 @@ pub(super) async fn download(Path((_, id)): Path<(String, String)>, page: Page) 
     let Page { door, visit, viewer, account, .. } = &page;
     let id = SpoolId::from_str(&id).map_err(|_| door.not_found(visit))?;
     // The operator reads no content, whatever the address says.
-    if !viewer.may_retry(account.id) {
+    if !viewer.may_change(account.id) {
         return Err(door.forbidden(visit));
     }
     let rooms = &door.app.rooms;

@@ -141,8 +141,8 @@ pub(super) async fn list(page: Page) -> Answer {
             is_narrowed: search.is_narrowed(),
         },
         said: said(visit),
-        may_act: viewer.may_retry(account.id),
-        may_retry: viewer.may_retry(account.id) && usage.waiting + usage.refused > 0,
+        may_act: viewer.may_change(account.id),
+        may_retry: viewer.may_change(account.id) && usage.waiting + usage.refused > 0,
         fingerprint: fingerprint(usage, rooms.flushes.view(account.id).is_delivering),
     };
     Ok(door.page(visit, StatusCode::OK, &template))
@@ -182,7 +182,7 @@ pub(super) async fn message(Path((_, id)): Path<(String, String)>, page: Page) -
     page.seen(Shown::Message(id)).await?;
     // A ruling is of the whole message: not for one account where another one shares it.
     let is_shared = of_all != detail.row.recipients.len();
-    let may_act = viewer.may_retry(account.id);
+    let may_act = viewer.may_change(account.id);
     let audit = rooms.accounts.audit(Some(account.id), AUDIT_ROWS).await;
     let audit = audit.map_err(|error| page.failed(&error))?;
     let page = spool_view::message(&detail, viewer.sees_header(account.id), may_act && !is_shared, now, l);
