@@ -24,6 +24,7 @@ listen = "127.0.0.1:$beats"
 interval = "1s"
 [delivery]
 allow_loopback_targets = true
+per_account = ${PULSEMX_BENCH_PER_ACCOUNT:-4}
 [smtp]
 listen = "127.0.0.1:$ours"
 exempt_networks = ["127.0.0.0/8"]
@@ -33,7 +34,8 @@ per_account = "100GB"
 listen = "127.0.0.1:0"
 TOML
 PULSEMX_LOG=error "$target/release/pulsemx" --config "$folder/pulsemx.toml" serve > "$folder/out" &
-pids+=($!)
+server=$!
+pids+=("$server")
 until grep -q '^ready' "$folder/out"; do sleep 0.05; done
 "$target/release/pulsemx" --config "$folder/pulsemx.toml" --json account add firma --domain firma.example --port "$primary_ours" 2>/dev/null |
     python3 -c 'import json,sys; print(json.load(sys.stdin)["token"])' > "$folder/token"
