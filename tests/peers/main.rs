@@ -23,4 +23,5 @@ mod peers {
     mod syncs;
     mod units;
     mod updaters;
+    mod wrong_clock;
 }

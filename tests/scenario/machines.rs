@@ -1,62 +1,19 @@
 //! A customer's machine behind a router: a frozen mapping, the mail server's key, two servers, a metered line.
 
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pulsemx::heartbeat::datagram::{ClientBody, ClientDatagram, ListedAddress};
 
-use crate::support::{PULSEMX_BEAT, Primary, Relay, Server, now, wait_for};
+use crate::support::{Client, Primary, Relay, Server, now, wait_for};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A client whose lines are read. Killed when dropped.
-struct Client {
-    child: Child,
-    said: Arc<Mutex<Vec<String>>>,
-}
-
-impl Client {
-    fn start(servers: &[SocketAddr], token: &Path, more: &[&str]) -> Self {
-        let servers = servers.iter().flat_map(|server| ["--server".to_owned(), server.to_string()]);
-        let mut child = Command::new(PULSEMX_BEAT)
-            .args(["run", "--https", "off"])
-            .args(servers)
-            .arg("--token-file")
-            .arg(token)
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (out, lines) = (child.stdout.take().unwrap(), Arc::clone(&said));
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                lines.lock().unwrap().push(line);
-            }
-        });
-        Self { child, said }
-    }
-
-    fn wait_said(&self, what: &str) {
-        wait_for(&format!("the client says '{what}'"), SOON, || {
-            self.said.lock().unwrap().iter().any(|line| line.contains(what)).then_some(())
-        });
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the client said: {:#?}", self.said.lock().unwrap());
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn start(servers: &[SocketAddr], token: &Path, more: &[&str]) -> Client {
+    let servers: Vec<String> = servers.iter().map(SocketAddr::to_string).collect();
+    let servers = servers.iter().flat_map(|server| ["--server", server.as_str()]);
+    Client::start(token, &["--https", "off"].into_iter().chain(servers).chain(more.iter().copied()).collect::<Vec<_>>())
 }
 
 #[test]
@@ -64,7 +21,7 @@ fn a_client_behind_a_frozen_mapping_takes_a_new_port_and_keeps_the_line() {
     let server = Server::start("5s", "");
     let token = server.add_account("firma", 25);
     let relay = Relay::start("127.0.20.1", server.heartbeat);
-    let _client = Client::start(&[relay.address], &token, &["--one-family"]);
+    let _client = start(&[relay.address], &token, &["--one-family"]);
     server.wait_state("firma", "online", SOON);
     assert_eq!(relay.freeze(), 1);
     let frozen = relay.passed().len();
@@ -100,9 +57,9 @@ fn the_key_of_a_mail_server_on_another_machine_is_reported_once_and_again_when_i
     let relay = Relay::start("127.0.20.2", server.heartbeat);
     let first = Primary::listen_tls("127.0.20.3", 0);
     let mail = first.address.to_string();
-    let client = Client::start(&[relay.address], &token, &["--mail-server", &mail, "--one-family"]);
-    client.wait_said("the mail server here greets (220)");
-    client.wait_said("shows the key sha256:");
+    let client = start(&[relay.address], &token, &["--mail-server", &mail, "--one-family"]);
+    client.wait_said("the mail server here greets (220)", SOON);
+    client.wait_said("shows the key sha256:", SOON);
     let key = first.key.unwrap();
     wait_for("the key reaches the server", SOON, || news(&relay).0.contains(&key).then_some(()));
     wait_for("the server knows that mail is taken", SOON, || {
@@ -115,7 +72,7 @@ fn the_key_of_a_mail_server_on_another_machine_is_reported_once_and_again_when_i
     assert_eq!(news(&relay).0.len(), told);
     // The mail server is exchanged for one with another certificate.
     drop(first);
-    client.wait_said("does not greet");
+    client.wait_said("does not greet", SOON);
     let port: u16 = mail.rsplit_once(':').unwrap().1.parse().unwrap();
     let second = Primary::listen_tls("127.0.20.3", port);
     let key = second.key.unwrap();
@@ -129,7 +86,7 @@ fn a_second_server_is_used_while_the_first_does_not_answer() {
     let first = Relay::start("127.0.20.4", server.heartbeat);
     first.set(false);
     let second = Relay::start("127.0.20.4", server.heartbeat);
-    let _client = Client::start(&[first.address, second.address], &token, &["--one-family"]);
+    let _client = start(&[first.address, second.address], &token, &["--one-family"]);
     server.wait_state("firma", "online", Duration::from_secs(60));
     assert!(first.passed().is_empty() && !second.passed().is_empty());
 }
@@ -139,7 +96,7 @@ fn a_line_whose_ipv4_leads_nowhere_is_up_over_ipv6() {
     let server = Server::start_on_ipv6("1s");
     let token = server.add_account("firma", 25);
     let nowhere = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let _client = Client::start(&[nowhere.local_addr().unwrap(), server.heartbeat], &token, &[]);
+    let _client = start(&[nowhere.local_addr().unwrap(), server.heartbeat], &token, &[]);
     server.wait_state("firma", "online", Duration::from_secs(60));
     assert_eq!(server.account("firma")["address"], "::1");
 }
@@ -149,8 +106,8 @@ fn a_metered_line_says_how_late_an_outage_is_noticed_and_sends_one_beat_a_minute
     let server = Server::start("5s", "");
     let token = server.add_account("firma", 25);
     let relay = Relay::start("127.0.20.5", server.heartbeat);
-    let client = Client::start(&[relay.address], &token, &["--metered"]);
-    client.wait_said("an outage of this line is noticed after 182 s");
+    let client = start(&[relay.address], &token, &["--metered"]);
+    client.wait_said("an outage of this line is noticed after 182 s", SOON);
     std::thread::sleep(Duration::from_secs(1));
     let passed = relay.passed();
     let interval = ClientDatagram::decode(passed.last().unwrap()).unwrap().header.interval_cs;

@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+mod client;
 mod relay;
 
+pub use client::{Client, Secure};
 pub use relay::Relay;
 
 use data_encoding::BASE64;

@@ -28,7 +28,7 @@ use super::service::driver as service;
 #[cfg(feature = "https")]
 use super::setup::driver as setup;
 use super::uplink::{Uplink, WAIT_MAX};
-use crate::base::Moment;
+use crate::base::{Moment, WallTime};
 use crate::heartbeat::token::{Token, TokenError};
 
 /// Between two tries to renew the token: a file that cannot be written today may be tomorrow.
@@ -329,10 +329,10 @@ impl<F: FnMut(&Report)> Running<F> {
     fn fetch_more(&mut self) {
         let now = self.uplink.now();
         let Some(asker) = self.asker.as_ref().filter(|_| now >= self.renew_due) else { return };
-        self.renew_due = now + RENEW_EVERY;
-        asker.ask(https::Job::Hello);
-        if let Some(file) = self.token_file.clone() {
-            asker.ask(https::Job::Renew { token: self.token.clone(), file });
+        let renew = self.token_file.clone().map(|file| https::Job::Renew { token: self.token.clone(), file });
+        // What finds no room is asked again with the next reply.
+        if asker.ask(https::Job::Hello) && renew.is_none_or(|renew| asker.ask(renew)) {
+            self.renew_due = now + RENEW_EVERY;
         }
     }
 
@@ -350,6 +350,7 @@ impl<F: FnMut(&Report)> Running<F> {
                     }
                 }
                 ClientEvent::Replied(reply) => {
+                    self.learn_time(reply.wall_s);
                     if let Some(report) = self.reporter.handle_promise(reply) {
                         (self.report)(&report);
                     }
@@ -365,6 +366,11 @@ impl<F: FnMut(&Report)> Running<F> {
                 (self.report)(&report);
             }
         }
+    }
+
+    fn learn_time(&self, wall_s: u32) {
+        let time = WallTime::UNIX_EPOCH + Duration::from_secs(wall_s.into());
+        self.asker.iter().for_each(|asker| asker.handle_time(time, self.uplink.now()));
     }
 
     fn say(&mut self, report: Report) {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::Base;
+use crate::base::{Moment, WallTime};
 use crate::heartbeat::token::Token;
 
 #[derive(Debug)]
@@ -41,6 +42,10 @@ impl Asker {
     }
 
     pub(in crate::heartbeat::client) const fn ask(&self, _: Job) -> bool {
+        match *self {}
+    }
+
+    pub(in crate::heartbeat::client) const fn handle_time(&self, _: WallTime, _: Moment) {
         match *self {}
     }
 

@@ -6,16 +6,20 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::time::Duration;
 
+use rustls::{CertificateError, RootCertStore};
 use serde_json::Value;
 use ureq::config::IpFamily;
-use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::tls::PemItem;
 use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{Connector, RustlsConnector};
+use ureq::unversioned::transport::Connector;
 use ureq::{Agent, Error};
 use zeroize::Zeroizing;
 
 use super::Base;
+use super::tls::TimeTold;
+use super::tls::driver::{Cargo, TlsDialer};
 use super::wire::driver::Dialer;
+use crate::base::{Clock, Moment, WallTime};
 use crate::heartbeat::client::token_file::driver::Draft;
 use crate::heartbeat::datagram::SHORT_OCTETS;
 use crate::heartbeat::token::Token;
@@ -24,8 +28,8 @@ use crate::heartbeat::token::Token;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long an idle connection is used again: less than servers and middle boxes keep it.
 const IDLE_MAX: Duration = Duration::from_secs(25);
-/// Requests that may wait for the one under way.
-const JOBS_MAX: usize = 2;
+/// Requests that may wait for the one under way: a beat, the endpoints twice, a new token.
+const JOBS_MAX: usize = 4;
 /// Longest answer in words that is read, octets.
 const WORDS_OCTETS_MAX: u64 = 16 * 1024;
 
@@ -74,17 +78,36 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
 pub(in crate::heartbeat::client) struct Asker {
     jobs: SyncSender<Job>,
     done: Receiver<Done>,
+    told: Arc<TimeTold>,
+}
+
+/// What makes requests, and to whom. A connection for datagrams never carries a secret: it may have been opened when
+/// nobody knew the time.
+struct Agents {
+    datagrams: Agent,
+    words: Agent,
+    base: Base,
 }
 
 impl Asker {
     /// # Errors
     /// An unusable CA file, or no thread left.
     pub(in crate::heartbeat::client) fn start(settings: &Settings) -> std::io::Result<Self> {
-        let (agent, base) = (agent(settings)?, settings.base.clone());
+        let told = Arc::default();
+        let agents = Agents {
+            datagrams: agent(settings, Cargo::Datagrams, &told)?,
+            words: agent(settings, Cargo::Words, &told)?,
+            base: settings.base.clone(),
+        };
         let (jobs, todo) = sync_channel(JOBS_MAX);
         let (tell, done) = std::sync::mpsc::channel();
-        std::thread::Builder::new().name("https".to_owned()).spawn(move || work(&agent, &base, &todo, &tell))?;
-        Ok(Self { jobs, done })
+        std::thread::Builder::new().name("https".to_owned()).spawn(move || work(&agents, &todo, &tell))?;
+        Ok(Self { jobs, done, told })
+    }
+
+    /// The server's own time, from a reply that its key vouches for: certificates are checked against it.
+    pub(in crate::heartbeat::client) fn handle_time(&self, time: WallTime, now: Moment) {
+        self.told.handle_reply(time, now);
     }
 
     /// False if too many wait already.
@@ -98,16 +121,20 @@ impl Asker {
     }
 }
 
+/// What makes the requests of one command, at the time that the machine's clock shows.
+fn agent_for_words(settings: &Settings) -> Result<Agent, String> {
+    agent(settings, Cargo::Words, &Arc::default()).map_err(|error| error.to_string())
+}
+
 /// Builds what makes requests.
 ///
 /// # Errors
 /// An unusable CA file.
-fn agent(settings: &Settings) -> std::io::Result<Agent> {
-    let roots = settings.ca_file.as_deref().map_or(Ok(RootCerts::WebPki), authorities)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(roots).build();
+fn agent(settings: &Settings, cargo: Cargo, told: &Arc<TimeTold>) -> std::io::Result<Agent> {
+    let mozilla = || RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let roots = settings.ca_file.as_deref().map_or_else(|| Ok(mozilla()), authorities)?;
+    let tls = TlsDialer::new(roots, cargo, told).map_err(std::io::Error::other)?;
     let config = Agent::config_builder()
-        .tls_config(tls)
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(None)
@@ -115,34 +142,37 @@ fn agent(settings: &Settings) -> std::io::Result<Agent> {
         .max_idle_age(IDLE_MAX)
         .user_agent(concat!("pulsemx-beat/", env!("CARGO_PKG_VERSION")))
         .build();
-    let connector = Dialer(settings.bind).chain(RustlsConnector::default());
+    let connector = Dialer(settings.bind).chain(tls);
     Ok(Agent::with_parts(config, connector, DefaultResolver::default()))
 }
 
-fn authorities(path: &Path) -> std::io::Result<RootCerts> {
+fn authorities(path: &Path) -> std::io::Result<RootCertStore> {
     let failed = |why: String| std::io::Error::other(format!("cannot use the CA file {}: {why}", path.display()));
     let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let mut certificates = Vec::new();
+    let mut roots = RootCertStore::empty();
     for item in ureq::tls::parse_pem(&text) {
         if let PemItem::Certificate(certificate) = item.map_err(|error| failed(error.to_string()))? {
-            certificates.push(certificate);
+            roots.add(certificate.der().to_vec().into()).map_err(|error| failed(error.to_string()))?;
         }
     }
-    if certificates.is_empty() {
+    if roots.is_empty() {
         return Err(failed("there is no certificate in it".to_owned()));
     }
-    Ok(RootCerts::Specific(Arc::new(certificates)))
+    Ok(roots)
 }
 
 /// Until the client ends.
-fn work(agent: &Agent, base: &Base, todo: &Receiver<Job>, tell: &Sender<Done>) {
+fn work(agents: &Agents, todo: &Receiver<Job>, tell: &Sender<Done>) {
+    let Agents { datagrams, words, base } = agents;
     while let Ok(job) = todo.recv() {
         let done = match job {
-            Job::Beat { octets, is_v4 } => beat(agent, base, &octets, is_v4).map_or_else(Done::Failed, Done::Answered),
+            Job::Beat { octets, is_v4 } => {
+                beat(datagrams, base, &octets, is_v4).map_or_else(Done::Failed, Done::Answered)
+            }
             // Without an answer the endpoints stay what they are.
-            Job::Hello => Done::Endpoints(hello(agent, base).unwrap_or_default()),
+            Job::Hello => Done::Endpoints(hello(words, base).unwrap_or_default()),
             Job::Renew { token, file } => {
-                renew(agent, base, &token, &file).map_or_else(Done::NotRenewed, Done::Renewed)
+                renew(words, base, &token, &file).map_or_else(Done::NotRenewed, Done::Renewed)
             }
         };
         if tell.send(done).is_err() {
@@ -205,7 +235,16 @@ fn words(answer: Result<ureq::http::Response<ureq::Body>, Error>, url: &str) -> 
 }
 
 fn worded(error: &Error, url: &str) -> String {
-    format!("{url}: {error}")
+    let inner = if let Error::Io(error) = error { error.get_ref() } else { None };
+    match inner.and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { .. })) => {
+            let clock = Clock.wall().format("%Y-%m-%d %H:%M");
+            format!(
+                "{url}: the server's certificate is not valid yet; does this machine's clock go right ({clock} UTC)?"
+            )
+        }
+        _ => format!("{url}: {error}"),
+    }
 }
 
 /// What a one-time code was exchanged for.
@@ -225,7 +264,7 @@ pub(in crate::heartbeat::client) struct Joined {
 /// # Errors
 /// The reason in words.
 pub(in crate::heartbeat::client) fn join(settings: &Settings) -> Result<Joined, String> {
-    let agent = agent(settings).map_err(|error| error.to_string())?;
+    let agent = agent_for_words(settings)?;
     let url = settings.base.join("");
     let said = words(agent.post(&url).send_empty(), &url)?;
     let text = |field: &str| said.get(field).and_then(Value::as_str);
@@ -253,7 +292,7 @@ pub(in crate::heartbeat::client) struct LineStatus {
 /// # Errors
 /// The reason in words.
 pub(in crate::heartbeat::client) fn status(settings: &Settings, token: &Token) -> Result<LineStatus, String> {
-    let agent = agent(settings).map_err(|error| error.to_string())?;
+    let agent = agent_for_words(settings)?;
     let url = settings.base.join("/hb/status");
     let said = words(agent.get(&url).header("Authorization", bearer(token).as_str()).call(), &url)?;
     // What a server says is shown, so control characters are left out.
@@ -288,7 +327,7 @@ pub(in crate::heartbeat::client) fn drill(
     token: &Token,
     begin: Option<Option<&str>>,
 ) -> Result<Value, String> {
-    let agent = agent(settings).map_err(|error| error.to_string())?;
+    let agent = agent_for_words(settings)?;
     let url = settings.base.join("/hb/drill");
     let answer = match begin {
         None => agent.get(&url).header("Authorization", bearer(token).as_str()).call(),
@@ -314,7 +353,7 @@ pub(in crate::heartbeat::client) fn upload_recipients(
     domain: Option<&str>,
     hash_key: Option<&str>,
 ) -> Result<String, String> {
-    let agent = agent(settings).map_err(|error| error.to_string())?;
+    let agent = agent_for_words(settings)?;
     let url = settings.base.join("/hb/recipients");
     let request = agent.put(&url).config().timeout_global(Some(UPLOAD_TIMEOUT)).build();
     let mut request = request.header("Authorization", bearer(token).as_str()).content_type("text/plain");

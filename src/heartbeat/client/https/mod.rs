@@ -6,6 +6,8 @@ pub(super) mod driver;
 #[cfg(feature = "https")]
 pub(super) mod driver;
 #[cfg(feature = "https")]
+mod tls;
+#[cfg(feature = "https")]
 mod wire;
 
 use std::net::IpAddr;
