@@ -69,6 +69,13 @@ pub enum PostRequest {
         /// First instant after it; none to end it now.
         until: Option<WallTime>,
     },
+    /// The machines that pass on mail of others to an account.
+    Forwarders {
+        /// Whose.
+        account: AccountName,
+        /// All of them; none for none.
+        networks: Vec<ipnet::IpNet>,
+    },
     /// The configuration by which a primary trusts us.
     TrustText {
         /// Which program.
@@ -90,6 +97,7 @@ impl PostRequest {
             | Self::Trust { .. }
             | Self::Route { .. }
             | Self::Rewrite { .. }
+            | Self::Forwarders { .. }
             | Self::Holiday { .. } => false,
         }
     }

@@ -161,6 +161,18 @@ fn accounts(shown: &[AccountShown], now: WallTime) -> String {
     table(&rows)
 }
 
+/// What the account chose.
+fn choices(a: &AccountShown, now: WallTime) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    if let Some(until) = a.holiday_until.filter(|until| *until > now) {
+        rows.push(("holiday", format!("until {}: no alert after a goodbye, mail may wait for longer", time(until))));
+    }
+    if !a.forwarders.is_empty() {
+        rows.push(("forwarders", a.forwarders.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")));
+    }
+    rows
+}
+
 fn account(a: &AccountShown, now: WallTime) -> String {
     let since = a.since.map_or_else(String::new, |at| format!(" since {} ({})", time(at), age(at, now)));
     let live = if a.live { "" } else { " (last stored state; the server is not running)" };
@@ -187,9 +199,7 @@ fn account(a: &AccountShown, now: WallTime) -> String {
         AccountStatus::Suspended => rows.insert(1, ("contract", format!("suspended since {}", time(a.status_since)))),
         AccountStatus::Leaving => rows.insert(1, ("contract", format!("leaving since {}", time(a.status_since)))),
     }
-    if let Some(until) = a.holiday_until.filter(|until| *until > now) {
-        rows.push(("holiday", format!("until {}: no alert after a goodbye, mail may wait for longer", time(until))));
-    }
+    rows.extend(choices(a, now));
     if let Some(mode) = a.online_mode {
         rows.push(("while online", mode.to_string()));
     }
