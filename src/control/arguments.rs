@@ -215,6 +215,9 @@ pub enum QueueCommand {
     Show {
         /// Spool id
         id: String,
+        /// Its content, of a message that is kept for the operator; customers' mail is not read here
+        #[arg(long)]
+        content: bool,
     },
     /// Show what became of mail from or to an address in the last week, refused recipients included; or everything that
     /// happened to one message: attempts with replies, TLS and proof, and what its sender was told
@@ -265,7 +268,8 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Queue(QueueCommand::List { account, state, after, limit }) => {
                 Self::QueueList { account, filter: state, after, limit }
             }
-            OperatorCommand::Queue(QueueCommand::Show { id }) => Self::QueueShow { id },
+            OperatorCommand::Queue(QueueCommand::Show { id, content: true }) => Self::Post(PostRequest::Content { id }),
+            OperatorCommand::Queue(QueueCommand::Show { id, content: false }) => Self::QueueShow { id },
             OperatorCommand::Queue(QueueCommand::Trace { what }) if what.contains('@') || what.is_empty() => {
                 Self::QueueTrace { address: what }
             }

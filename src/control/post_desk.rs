@@ -43,6 +43,7 @@ impl Desk {
     pub(super) async fn carry_out_post(&self, request: PostRequest, now: WallTime) -> Result<Reply, CommandError> {
         match request {
             PostRequest::Trace { id } => self.trace_message(&id).await,
+            PostRequest::Content { id } => self.operator_content(&id).await,
             PostRequest::Outgoing { limit } => {
                 let rows = self.post.outgoing(None, limit).await?;
                 Ok(Reply::Outgoing(rows.into_iter().map(|row| self.outgoing_shown(row)).collect()))

@@ -18,6 +18,11 @@ pub enum PostRequest {
         /// Spool id.
         id: String,
     },
+    /// The content of a message that is kept for the operator.
+    Content {
+        /// Spool id.
+        id: String,
+    },
     /// Mail of our own.
     Outgoing {
         /// The newest so many.
@@ -92,7 +97,11 @@ impl PostRequest {
     #[must_use]
     pub const fn only_looks(&self) -> bool {
         match self {
-            Self::Trace { .. } | Self::Outgoing { .. } | Self::Outage { .. } | Self::TrustText { .. } => true,
+            Self::Trace { .. }
+            | Self::Content { .. }
+            | Self::Outgoing { .. }
+            | Self::Outage { .. }
+            | Self::TrustText { .. } => true,
             Self::AlertAddress { .. }
             | Self::Trust { .. }
             | Self::Route { .. }

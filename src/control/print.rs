@@ -7,7 +7,7 @@ use super::reply::{
     StateShown, StatusShown, TokenShown, TraceShown,
 };
 use super::{alert_print, post_reply, transfer_print, update_print, zone_print};
-use crate::account::AccountStatus;
+use crate::account::{AccountStatus, OPERATOR_NAME};
 use crate::base::WallTime;
 
 /// The answer as lines, each ended by a line feed.
@@ -297,6 +297,13 @@ fn queue(shown: &QueueShown, now: WallTime) -> String {
     let mut text = table(&rows);
     if let Some(next) = &shown.next {
         let _ = writeln!(text, "more: --after {next}");
+    }
+    let is_for_us =
+        |message: &MessageShown| message.account.as_ref().is_some_and(|name| name.as_str() == OPERATOR_NAME);
+    if shown.messages.iter().any(is_for_us) {
+        text.push_str(
+            "mail for the operator: read it with queue show ID --content, remove it with queue drop ID --yes\n",
+        );
     }
     text
 }
