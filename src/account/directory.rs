@@ -1,11 +1,13 @@
 //! All accounts as one value in memory: what port 25 and the heartbeat socket ask on every line.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::forwarder::ForwarderTable;
 use super::holiday::Holiday;
 use super::model::{Account, AccountName, BeatKeyRecord, Domain, Endpoint, Manners, OPERATOR, OPERATOR_NAME};
 use super::preference::Preferences;
@@ -22,12 +24,19 @@ pub struct Directory {
     by_locator: HashMap<[u8; 8], usize>,
     kept: HashMap<DomainName, Kept>,
     preferences: HashMap<AccountId, Preferences>,
+    forwarders: ForwarderTable,
     primary_octets_max: Option<u64>,
 }
 
 /// Of an account that chose nothing.
-static NO_PREFERENCES: Preferences =
-    Preferences { alert_address: None, trust: None, detour: None, rewrite: None, holiday: None };
+static NO_PREFERENCES: Preferences = Preferences {
+    alert_address: None,
+    trust: None,
+    detour: None,
+    rewrite: None,
+    holiday: None,
+    forwarders: Vec::new(),
+};
 
 /// Why no mail is taken for a name although we know it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,6 +89,7 @@ impl Directory {
             beat_keys,
             kept: HashMap::new(),
             preferences: HashMap::new(),
+            forwarders: ForwarderTable::default(),
             primary_octets_max,
         }
     }
@@ -123,8 +133,23 @@ impl Directory {
     /// Adds what accounts chose.
     #[must_use]
     pub fn with_preferences(mut self, preferences: HashMap<AccountId, Preferences>) -> Self {
+        let known = preferences.iter().filter(|(account, _)| self.accounts.contains_key(account));
+        self.forwarders = ForwarderTable::new(known.flat_map(|(_, chosen)| &chosen.forwarders));
         self.preferences = preferences;
         self
+    }
+
+    /// Whether a peer passes on mail of others to any account.
+    #[must_use]
+    pub fn is_forwarder(&self, peer: IpAddr) -> bool {
+        self.forwarders.contains(peer)
+    }
+
+    /// Whether it does so to this one.
+    #[must_use]
+    pub fn is_forwarder_of(&self, peer: IpAddr, account: AccountId) -> bool {
+        let peer = peer.to_canonical();
+        self.preferences(account).forwarders.iter().any(|network| network.contains(&peer))
     }
 
     /// What an account chose; every default for one that chose nothing.

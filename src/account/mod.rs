@@ -6,6 +6,7 @@
 //! Everything here changes rarely: it is kept in the store and read from a [`Directory`] in memory.
 
 pub mod directory;
+pub mod forwarder;
 mod holiday;
 pub mod model;
 pub mod preference;
@@ -13,6 +14,7 @@ pub mod seal;
 pub mod store;
 
 pub use directory::{Directory, DirectoryHandle, Kept, ServedDomain};
+pub use forwarder::{FORWARDERS_MAX, ForwarderError, checked_forwarders};
 pub use holiday::{HOLIDAY_MAX, Holiday};
 pub use model::{
     Account, AccountName, AccountNameError, AccountStatus, BeatKeyRecord, Domain, Endpoint, LEAVING_FOR, Manners,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::holiday::Holiday;
@@ -28,6 +29,10 @@ pub struct Preferences {
     /// The announced absence of its servers, or the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holiday: Option<Holiday>,
+    /// Machines that pass on mail of others to this account, as [`checked_forwarders`](super::checked_forwarders) has
+    /// them: its mail from there knows no rates, pauses, black lists and SPF. Gives no further rights.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forwarders: Vec<IpNet>,
 }
 
 /// Another server for an account's mail, by the operator's word.
@@ -126,6 +131,7 @@ mod tests {
                 to: DomainName::parse("firma.example").unwrap(),
             }),
             holiday: Some(Holiday { from: at(0), until: at(86_400) }),
+            forwarders: vec!["203.0.113.0/24".parse().unwrap(), "2001:db8:5::/48".parse().unwrap()],
         };
         let text = serde_json::to_string(&chosen).unwrap();
         assert_eq!(serde_json::from_str::<Preferences>(&text).unwrap(), chosen);

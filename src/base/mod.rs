@@ -16,5 +16,5 @@ pub use domain::{DomainName, DomainNameError};
 pub use id::{AccountId, EndpointId, PersonId, SpoolId, SpoolIds};
 pub use index::PlaceIndex;
 pub use mailbox::{LocalPart, Mailbox, MailboxError, ReversePath};
-pub use network::network_of;
+pub use network::{is_near, network_of};
 pub use quantity::{ByteCount, parse_duration, write_duration};

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::alert_request::AlertCommand;
-use super::choice_arguments::AccountHoliday;
+use super::choice_arguments::{AccountForwarders, AccountHoliday};
 use super::drill_desk::DrillArguments;
 use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
 use super::post_request::{
@@ -137,6 +137,9 @@ pub enum AccountCommand {
     Route(AccountRoute),
     /// Announce that an account's server stays away: no alert when it says goodbye, and its mail may wait for longer
     Holiday(AccountHoliday),
+    /// Name the machines of a web host that pass on mail to an account: its mail from there knows no rates, pauses, black
+    /// lists and SPF; they may do nothing else
+    Forwarders(AccountForwarders),
     /// Replace the domain of recipients on delivery; the content is never touched
     Rewrite(AccountRewrite),
     /// Count: accepted = delivered + deleted + expired + waiting + refused
@@ -212,6 +215,9 @@ pub enum QueueCommand {
     Show {
         /// Spool id
         id: String,
+        /// Its content, of a message that is kept for the operator; customers' mail is not read here
+        #[arg(long)]
+        content: bool,
     },
     /// Show what became of mail from or to an address in the last week, refused recipients included; or everything that
     /// happened to one message: attempts with replies, TLS and proof, and what its sender was told
@@ -262,7 +268,8 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Queue(QueueCommand::List { account, state, after, limit }) => {
                 Self::QueueList { account, filter: state, after, limit }
             }
-            OperatorCommand::Queue(QueueCommand::Show { id }) => Self::QueueShow { id },
+            OperatorCommand::Queue(QueueCommand::Show { id, content: true }) => Self::Post(PostRequest::Content { id }),
+            OperatorCommand::Queue(QueueCommand::Show { id, content: false }) => Self::QueueShow { id },
             OperatorCommand::Queue(QueueCommand::Trace { what }) if what.contains('@') || what.is_empty() => {
                 Self::QueueTrace { address: what }
             }
@@ -312,6 +319,7 @@ impl From<AccountCommand> for Request {
             AccountCommand::Route(command) => command.into(),
             AccountCommand::Rewrite(command) => command.into(),
             AccountCommand::Holiday(command) => command.into(),
+            AccountCommand::Forwarders(command) => command.into(),
             AccountCommand::Proof { name } => Self::AccountProof { name },
         }
     }

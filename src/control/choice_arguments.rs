@@ -1,7 +1,8 @@
-//! The command line of what an account chooses for a time: its holiday.
+//! The command line of what an account chooses: its holiday, its forwarders.
 
 use chrono::{Days, NaiveDate, NaiveTime};
 use clap::{ArgGroup, Args};
+use ipnet::IpNet;
 
 use super::post_request::PostRequest;
 use super::request::Request;
@@ -29,6 +30,33 @@ impl From<AccountHoliday> for Request {
     }
 }
 
+/// `pulsemx account forwarders`
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("which").required(true).args(["networks", "off"]))]
+pub struct AccountForwarders {
+    /// The account
+    name: AccountName,
+    /// All its forwarders, such as 203.0.113.0/24; a single address is a network of one
+    #[arg(value_parser = network)]
+    networks: Vec<IpNet>,
+    /// It has none
+    #[arg(long)]
+    off: bool,
+}
+
+impl From<AccountForwarders> for Request {
+    fn from(command: AccountForwarders) -> Self {
+        let AccountForwarders { name, networks, off: _ } = command;
+        Self::Post(PostRequest::Forwarders { account: name, networks })
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let single = || text.parse::<std::net::IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
+    let named = text.parse().ok().or_else(single);
+    named.ok_or_else(|| "say a network such as 203.0.113.0/24 or 2001:db8:5::/48, or an address".to_owned())
+}
+
 /// A day up to its end, or an instant.
 fn end_of_absence(text: &str) -> Result<WallTime, String> {
     let wrong = || "say a day such as 2026-12-31, or an instant such as 2026-12-31T18:00:00Z".to_owned();
@@ -44,6 +72,16 @@ fn end_of_absence(text: &str) -> Result<WallTime, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_a_network_of_one() {
+        assert_eq!(network("192.0.2.7").unwrap().to_string(), "192.0.2.7/32");
+        assert_eq!(network("::ffff:192.0.2.7").unwrap().to_string(), "192.0.2.7/32");
+        assert_eq!(network("2001:db8::/48").unwrap().to_string(), "2001:db8::/48");
+        for text in ["", "web.example", "192.0.2.0/33", "10/8"] {
+            assert!(network(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_day_counts_up_to_its_end() {

@@ -1,11 +1,36 @@
-//! Carries out the commands about what an account chooses for a time.
+//! Carries out the commands about what an account chooses: its holiday, its forwarders.
+
+use ipnet::IpNet;
 
 use super::desk::{Desk, find};
 use super::reply::{CommandError, Reply};
-use crate::account::{AccountName, HOLIDAY_MAX, Holiday};
+use crate::account::{AccountName, HOLIDAY_MAX, Holiday, checked_forwarders};
 use crate::base::WallTime;
 
 impl Desk {
+    /// Says which machines pass on mail of others to the account; none: no longer any.
+    pub(super) async fn set_forwarders(
+        &self,
+        name: &AccountName,
+        networks: Vec<IpNet>,
+        now: WallTime,
+    ) -> Result<Reply, CommandError> {
+        let networks = checked_forwarders(&networks).map_err(|error| CommandError::new(error.to_string()))?;
+        let list = networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let words = if networks.is_empty() {
+            (
+                format!("account.forwarders {name} off"),
+                format!("every sender of {name}'s mail is judged by its own address"),
+            )
+        } else {
+            let said = format!(
+                "mail for {name} from {list} is taken as passed on: no rates, pauses and black lists, and SPF is not asked"
+            );
+            (format!("account.forwarders {name} {list}"), said)
+        };
+        self.change_preferences(name, words, now, |chosen| chosen.forwarders = networks).await
+    }
+
     /// Says that the account's servers stay away until then, or that the absence is over.
     pub(super) async fn set_holiday(
         &self,

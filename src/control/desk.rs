@@ -427,6 +427,7 @@ impl Desk {
             status_since: account.status_since,
             online_mode: account.online_mode,
             holiday_until: directory.preferences(account.id).holiday.map(|holiday| holiday.until),
+            forwarders: directory.preferences(account.id).forwarders.clone(),
             state,
             since,
             address: line.as_ref().and_then(|l| l.address).or(last_known),

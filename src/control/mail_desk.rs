@@ -2,16 +2,49 @@
 
 use super::desk::{Desk, find, reload, spool_id};
 use super::mail_request::{MailRequest, MessageRuling};
+use super::print::safe;
 use super::reply::{CommandError, PinShown, Reply};
-use crate::account::{AccountName, Endpoint};
+use crate::account::{AccountName, Endpoint, OPERATOR};
 use crate::base::WallTime;
 use crate::delivery::identity::fingerprint;
-use crate::spool::{Hold, HoldKind, Ruling};
+use crate::spool::{Hold, HoldKind, MessageDetail, Ruling, SpoolError};
 
 /// Characters kept of a reason.
 const REASON_CHARS_MAX: usize = 200;
 
+/// Octets of a message that are printed.
+const CONTENT_SHOWN_MAX: usize = 256 * 1024;
+
 impl Desk {
+    /// A message that is kept for the operator, as it came, with our trace lines.
+    pub(super) async fn operator_content(&self, id: &str) -> Result<Reply, CommandError> {
+        let id = spool_id(id)?;
+        let is_his = |detail: &MessageDetail| detail.row.recipients.iter().any(|one| one.account == OPERATOR);
+        let detail = self.spool.show(id).await?.filter(is_his).ok_or_else(|| {
+            CommandError::new(format!(
+                "no message {id} is kept for the operator; see `pulsemx queue list --account operator`"
+            ))
+        })?;
+        let (mut octets, mut read, mut ordinal) = (detail.trace.to_vec(), 0, 0);
+        while read < detail.row.octets && octets.len() < CONTENT_SHOWN_MAX {
+            let piece = match self.spool.body_chunk(id, ordinal).await {
+                Ok(piece) => piece,
+                Err(SpoolError::ChunkMissing(_)) => return Err(CommandError::new("its content is no longer here")),
+                Err(error) => return Err(error.into()),
+            };
+            read += piece.len() as u64;
+            octets.extend_from_slice(&piece);
+            ordinal += 1;
+        }
+        let is_cut = octets.len() > CONTENT_SHOWN_MAX || read < detail.row.octets;
+        octets.truncate(CONTENT_SHOWN_MAX);
+        let mut text = on_a_terminal(&octets);
+        if is_cut {
+            text.push_str(&format!("\n[only the first {CONTENT_SHOWN_MAX} octets are shown]\n"));
+        }
+        Ok(Reply::Text { text })
+    }
+
     pub(super) async fn carry_out_mail(&self, request: MailRequest, now: WallTime) -> Result<Reply, CommandError> {
         match request {
             MailRequest::Rule { id, ruling } => self.rule(&id, ruling, now).await,
@@ -125,5 +158,24 @@ impl Desk {
         let warnings = reload(running).await;
         running.flushes.retry(endpoint.account);
         Ok(Reply::Done { message, warnings })
+    }
+}
+
+/// Lines stay lines; what could move a cursor or change a colour is written out.
+fn on_a_terminal(octets: &[u8]) -> String {
+    let text = String::from_utf8_lossy(octets).replace("\r\n", "\n");
+    text.split('\n')
+        .map(|line| line.split('\t').map(safe).collect::<Vec<_>>().join("\t"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_wrote_moves_no_cursor() {
+        assert_eq!(on_a_terminal(b"a\tb\r\n\x1b[2Jc\xff\r\n"), "a\tb\n\\u{1b}[2Jc\u{fffd}\n");
     }
 }

@@ -43,6 +43,7 @@ impl Desk {
     pub(super) async fn carry_out_post(&self, request: PostRequest, now: WallTime) -> Result<Reply, CommandError> {
         match request {
             PostRequest::Trace { id } => self.trace_message(&id).await,
+            PostRequest::Content { id } => self.operator_content(&id).await,
             PostRequest::Outgoing { limit } => {
                 let rows = self.post.outgoing(None, limit).await?;
                 Ok(Reply::Outgoing(rows.into_iter().map(|row| self.outgoing_shown(row)).collect()))
@@ -53,6 +54,7 @@ impl Desk {
             PostRequest::Route { account, address, host } => self.set_route(&account, address, host, now).await,
             PostRequest::Rewrite { account, domains } => self.set_rewrite(&account, domains, now).await,
             PostRequest::Holiday { account, until } => self.set_holiday(&account, until, now).await,
+            PostRequest::Forwarders { account, networks } => self.set_forwarders(&account, networks, now).await,
             PostRequest::TrustText { program, account, addresses } => {
                 let directory = self.directory.load();
                 let authserv = match &account {

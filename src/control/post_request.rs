@@ -18,6 +18,11 @@ pub enum PostRequest {
         /// Spool id.
         id: String,
     },
+    /// The content of a message that is kept for the operator.
+    Content {
+        /// Spool id.
+        id: String,
+    },
     /// Mail of our own.
     Outgoing {
         /// The newest so many.
@@ -69,6 +74,13 @@ pub enum PostRequest {
         /// First instant after it; none to end it now.
         until: Option<WallTime>,
     },
+    /// The machines that pass on mail of others to an account.
+    Forwarders {
+        /// Whose.
+        account: AccountName,
+        /// All of them; none for none.
+        networks: Vec<ipnet::IpNet>,
+    },
     /// The configuration by which a primary trusts us.
     TrustText {
         /// Which program.
@@ -85,11 +97,16 @@ impl PostRequest {
     #[must_use]
     pub const fn only_looks(&self) -> bool {
         match self {
-            Self::Trace { .. } | Self::Outgoing { .. } | Self::Outage { .. } | Self::TrustText { .. } => true,
+            Self::Trace { .. }
+            | Self::Content { .. }
+            | Self::Outgoing { .. }
+            | Self::Outage { .. }
+            | Self::TrustText { .. } => true,
             Self::AlertAddress { .. }
             | Self::Trust { .. }
             | Self::Route { .. }
             | Self::Rewrite { .. }
+            | Self::Forwarders { .. }
             | Self::Holiday { .. } => false,
         }
     }

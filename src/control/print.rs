@@ -7,7 +7,7 @@ use super::reply::{
     StateShown, StatusShown, TokenShown, TraceShown,
 };
 use super::{alert_print, post_reply, transfer_print, update_print, zone_print};
-use crate::account::AccountStatus;
+use crate::account::{AccountStatus, OPERATOR_NAME};
 use crate::base::WallTime;
 
 /// The answer as lines, each ended by a line feed.
@@ -161,6 +161,18 @@ fn accounts(shown: &[AccountShown], now: WallTime) -> String {
     table(&rows)
 }
 
+/// What the account chose.
+fn choices(a: &AccountShown, now: WallTime) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    if let Some(until) = a.holiday_until.filter(|until| *until > now) {
+        rows.push(("holiday", format!("until {}: no alert after a goodbye, mail may wait for longer", time(until))));
+    }
+    if !a.forwarders.is_empty() {
+        rows.push(("forwarders", a.forwarders.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")));
+    }
+    rows
+}
+
 fn account(a: &AccountShown, now: WallTime) -> String {
     let since = a.since.map_or_else(String::new, |at| format!(" since {} ({})", time(at), age(at, now)));
     let live = if a.live { "" } else { " (last stored state; the server is not running)" };
@@ -187,9 +199,7 @@ fn account(a: &AccountShown, now: WallTime) -> String {
         AccountStatus::Suspended => rows.insert(1, ("contract", format!("suspended since {}", time(a.status_since)))),
         AccountStatus::Leaving => rows.insert(1, ("contract", format!("leaving since {}", time(a.status_since)))),
     }
-    if let Some(until) = a.holiday_until.filter(|until| *until > now) {
-        rows.push(("holiday", format!("until {}: no alert after a goodbye, mail may wait for longer", time(until))));
-    }
+    rows.extend(choices(a, now));
     if let Some(mode) = a.online_mode {
         rows.push(("while online", mode.to_string()));
     }
@@ -287,6 +297,13 @@ fn queue(shown: &QueueShown, now: WallTime) -> String {
     let mut text = table(&rows);
     if let Some(next) = &shown.next {
         let _ = writeln!(text, "more: --after {next}");
+    }
+    let is_for_us =
+        |message: &MessageShown| message.account.as_ref().is_some_and(|name| name.as_str() == OPERATOR_NAME);
+    if shown.messages.iter().any(is_for_us) {
+        text.push_str(
+            "mail for the operator: read it with queue show ID --content, remove it with queue drop ID --yes\n",
+        );
     }
     text
 }

@@ -84,6 +84,9 @@ pub struct AccountShown {
     /// End of its announced absence, or of the last one.
     #[serde(default)]
     pub holiday_until: Option<WallTime>,
+    /// Networks that pass on mail of others to it.
+    #[serde(default)]
+    pub forwarders: Vec<ipnet::IpNet>,
     /// State of its line.
     pub state: LineState,
     /// Since when.

@@ -79,12 +79,12 @@ pub fn report(case: &Case, report: Report<'_>) -> Option<(Vec<u8>, bool)> {
     Some((written(mail, body)?, is_utf8))
 }
 
-fn written(mail: MessageBuilder<'_>, body: MimePart<'_>) -> Option<Vec<u8>> {
+pub(super) fn written(mail: MessageBuilder<'_>, body: MimePart<'_>) -> Option<Vec<u8>> {
     mail.body(body).write_to_vec().ok()
 }
 
 /// The header of every mail from here. `None` for an address that cannot stand in a header.
-fn begin<'x>(
+pub(super) fn begin<'x>(
     writer: Writer<'x>,
     to: &str,
     subject: impl Into<Text<'x>>,
@@ -161,7 +161,7 @@ fn status_part(case: &Case, told: &[&CaseRecipient], report: Report<'_>, is_utf8
 }
 
 /// A value of one line: no control characters, and ASCII unless the whole report is UTF-8.
-fn clean(value: &str, is_utf8: bool) -> String {
+pub(super) fn clean(value: &str, is_utf8: bool) -> String {
     let fit = |c: char| match c {
         c if c.is_control() => ' ',
         c if c.is_ascii() || is_utf8 => c,

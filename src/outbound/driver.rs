@@ -12,6 +12,7 @@ use super::compose::{self, DIGEST_ROWS_MAX, DigestRow, Report, Writer};
 use super::decide::{Around, CAP_PERIOD, Decision, Silence, decide, is_of_a_list};
 use super::lookup::Lookup;
 use super::model::{CONTENT_OCTETS_MAX, Case, CaseRecipient, Conclusion, MailKind, NewMail, Outgoing};
+use super::operator::Pace;
 use super::sending::Sending;
 use super::settings::Settings;
 use super::store::OutboundStore;
@@ -68,12 +69,14 @@ pub struct Rooms {
 
 /// Sends what has to be sent by itself.
 pub struct PostOffice {
-    settings: Settings,
-    rooms: Rooms,
+    pub(super) settings: Settings,
+    pub(super) rooms: Rooms,
     lookup: Lookup,
     tls: ClientTls,
     /// Mails that are being sent, with their domains.
     busy: Mutex<BTreeMap<i64, String>>,
+    /// Of mail that is sent on to the operator.
+    pub(super) pace: tokio::sync::Mutex<Pace>,
 }
 
 impl PostOffice {
@@ -84,7 +87,8 @@ impl PostOffice {
     pub fn new(settings: Settings, rooms: Rooms, checks: &verdict::Settings) -> Result<Self, StartError> {
         let lookup = Lookup::new(checks)?;
         let tls = ClientTls::new(&settings.delivery.authorities)?;
-        Ok(Self { settings, rooms, lookup, tls, busy: Mutex::default() })
+        let pace = tokio::sync::Mutex::new(Pace::new(Clock.wall()));
+        Ok(Self { settings, rooms, lookup, tls, busy: Mutex::default(), pace })
     }
 
     /// Rounds until the shutdown. An attempt that is cut short is made again after the next start.
@@ -112,6 +116,9 @@ impl PostOffice {
     async fn round(self: &Arc<Self>, is_daily: bool) {
         if is_daily && let Err(error) = self.daily().await {
             tracing::error!(%error, "delays and digests were not looked at");
+        }
+        if let Err(error) = self.send_on().await {
+            tracing::error!(%error, "mail for the operator was not sent on");
         }
         if let Err(error) = self.decide_cases().await {
             tracing::error!(%error, "notices to senders were not decided");
@@ -205,12 +212,12 @@ impl PostOffice {
         })
     }
 
-    const fn writer(&self) -> Writer<'_> {
+    pub(super) const fn writer(&self) -> Writer<'_> {
         Writer { from: &self.settings.from, hostname: &self.settings.delivery.hostname }
     }
 
     /// Signed, and not too long.
-    fn mail(&self, mut mail: NewMail) -> Option<NewMail> {
+    pub(super) fn mail(&self, mut mail: NewMail) -> Option<NewMail> {
         if let Some(signer) = &self.settings.signer {
             mail.content = Bytes::from(signer.sign(mail.content.to_vec()));
         }

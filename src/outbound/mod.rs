@@ -15,6 +15,7 @@ pub mod decide;
 pub mod driver;
 pub mod lookup;
 pub mod model;
+pub mod operator;
 pub mod route;
 #[cfg(test)]
 mod sample;

@@ -65,6 +65,8 @@ pub enum MailKind {
     Digest,
     /// Trouble that somebody wants to be told of.
     Alert,
+    /// Mail for the operator's own mailboxes, sent on to him.
+    Operator,
 }
 
 impl MailKind {
@@ -75,6 +77,7 @@ impl MailKind {
             Self::Notice(kind) => kind.as_str(),
             Self::Digest => "digest",
             Self::Alert => "alert",
+            Self::Operator => "operator",
         }
     }
 }
@@ -85,6 +88,7 @@ impl std::str::FromStr for MailKind {
         match text {
             "digest" => Ok(Self::Digest),
             "alert" => Ok(Self::Alert),
+            "operator" => Ok(Self::Operator),
             text => text.parse().map(Self::Notice).map_err(|_| format!("'{text}' is no kind of mail")),
         }
     }

@@ -47,6 +47,8 @@ pub struct Settings {
     pub keep: Duration,
     /// Hour of the day, UTC, from which on the digests are written.
     pub digest_hour: u32,
+    /// The operator's own addresses: mail for him is sent on to them.
+    pub operator: Vec<Mailbox>,
     /// Where the pages are.
     pub page: String,
 }

@@ -467,7 +467,8 @@ fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>
 /// None when senders are not to be checked, or cannot be: mail is taken all the same.
 fn start_checks(config: &Config, shared: &Shared, stops: &Stops) -> Option<Arc<Checker>> {
     let settings = checks_settings(config);
-    let rooms = CheckRooms { spool: Arc::clone(&shared.spool), verdicts: Arc::clone(&shared.store) as _ };
+    let (spool, verdicts) = (Arc::clone(&shared.spool), Arc::clone(&shared.store) as _);
+    let rooms = CheckRooms { spool, verdicts, directory: shared.directory.clone() };
     Checker::start(settings, config.hostname.clone(), rooms, stops.rooms.clone()).unwrap_or_else(|error| {
         tracing::warn!(%error, "senders are not checked");
         None

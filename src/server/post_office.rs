@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::room_settings::{checks_settings, delivery_settings};
 use crate::account::DirectoryHandle;
-use crate::alert::MailRoute;
+use crate::alert::{Channel, ConfiguredChannel, MailRoute};
 use crate::base::Mailbox;
 use crate::config::{Config, SigningConfig, SmartHostConfig};
 use crate::delivery::driver::Deliveries;
@@ -45,6 +45,7 @@ pub(super) fn start(
         warn_sender_after: config.warn_sender_after,
         keep: config.spool_keep,
         digest_hour: outbound.digest_hour,
+        operator: operator_addresses(config),
         page: page.to_owned(),
     };
     let rooms = Rooms { store: Arc::clone(&store) as _, spool: store as _, directory };
@@ -52,6 +53,15 @@ pub(super) fn start(
     let office = Arc::new(office);
     tokio::spawn(Arc::clone(&office).run(shutdown.clone()));
     Ok(Some(office))
+}
+
+/// The mailboxes among the operator's channels.
+fn operator_addresses(config: &Config) -> Vec<Mailbox> {
+    let mailbox = |channel: &ConfiguredChannel| match Channel::parse(&channel.url) {
+        Ok(Channel::Mail(mailbox)) => Some(mailbox),
+        Ok(_) | Err(_) => None,
+    };
+    config.alerts_operator.iter().filter_map(mailbox).collect()
 }
 
 /// Alerts go the way of all mail of our own.

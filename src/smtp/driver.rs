@@ -223,7 +223,9 @@ async fn listen(host: Arc<Host>, listener: TcpListener, gate: Arc<Gate>, tasks: 
                 continue;
             }
         };
-        if !host.settings.load().is_without_limits(peer.ip())
+        let is_forwarder = host.rooms.directory.load().is_forwarder(peer.ip());
+        if !is_forwarder
+            && !host.settings.load().is_without_limits(peer.ip())
             && !host.rates.admits(peer.ip(), Deed::Connection, host.now())
         {
             tracing::info!(%peer, "network connects too often, deferred");
@@ -233,7 +235,7 @@ async fn listen(host: Arc<Host>, listener: TcpListener, gate: Arc<Gate>, tasks: 
         }
         let leave = CancellationToken::new();
         let ask_to_leave = leave.clone();
-        let Some(place) = gate.enter(peer.ip(), host.now(), move || ask_to_leave.cancel()) else {
+        let Some(place) = gate.enter(peer.ip(), is_forwarder, host.now(), move || ask_to_leave.cancel()) else {
             tracing::info!(%peer, "too many connections, deferred");
             host.counters.said(&reply::TOO_MANY_SESSIONS);
             turn_away(stream, &reply::TOO_MANY_SESSIONS);

@@ -10,8 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
-use super::settings::Settings;
-use crate::base::{Moment, network_of};
+use super::settings::{FORWARDER_SHARE, Settings};
+use crate::base::{Moment, is_near, network_of};
 
 /// Silence between two transactions after which a session may have to leave for a newcomer when all places are taken.
 /// A sender that waits for its own user or for a slow DNS server is silent for less.
@@ -34,7 +34,7 @@ struct Limits {
     sessions_max: u32,
     per_network_max: u32,
     exempt: Vec<IpNet>,
-    near: Vec<IpNet>,
+    spares_near: bool,
 }
 
 impl Limits {
@@ -43,7 +43,7 @@ impl Limits {
             sessions_max: settings.sessions_max,
             per_network_max: settings.sessions_per_network_max,
             exempt: settings.exempt_networks.clone(),
-            near: settings.near_networks.clone(),
+            spares_near: settings.spares_near,
         }
     }
 }
@@ -101,22 +101,25 @@ impl Gate {
     }
 
     /// A place for a session from `peer`, or none. Where all are taken, or all of its network, the session that has been
-    /// silent longest is asked to leave with `ask_to_leave`, and the newcomer has its place at once.
+    /// silent longest is asked to leave with `ask_to_leave`, and the newcomer has its place at once. A forwarder of some
+    /// account has a share of the house and not of a stranger ([`FORWARDER_SHARE`]).
     #[must_use]
     pub fn enter(
         self: &Arc<Self>,
         peer: IpAddr,
+        is_forwarder: bool,
         now: Moment,
         ask_to_leave: impl Fn() + Send + Sync + 'static,
     ) -> Option<Place> {
         let peer = peer.to_canonical();
         let limits = self.limits.load();
         let is_exempt = limits.exempt.iter().any(|net| net.contains(&peer));
-        let is_near = limits.near.iter().any(|net| net.contains(&peer));
+        let is_near = limits.spares_near && is_near(peer);
         let network = (!is_exempt && !is_near).then(|| network_of(peer));
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let own = network.and_then(|network| counts.by_network.get(&network).copied()).unwrap_or(0);
-        if own >= limits.per_network_max && network.is_some() && !counts.free_a_seat(now, network) {
+        let share = limits.per_network_max.max(if is_forwarder { limits.sessions_max / FORWARDER_SHARE } else { 0 });
+        if own >= share && network.is_some() && !counts.free_a_seat(now, network) {
             return None;
         }
         if count(&counts) >= limits.sessions_max && !counts.free_a_seat(now, None) {
@@ -235,7 +238,7 @@ mod tests {
     }
 
     fn enter(gate: &Arc<Gate>, text: &str) -> Option<Place> {
-        gate.enter(text.parse().unwrap(), at(100), || {})
+        gate.enter(text.parse().unwrap(), false, at(100), || {})
     }
 
     #[test]
@@ -269,13 +272,22 @@ mod tests {
     }
 
     #[test]
+    fn a_forwarder_has_more_than_a_stranger_and_never_the_house() {
+        let gate = gate(32, 2);
+        let enter = || gate.enter("192.0.2.1".parse().unwrap(), true, at(100), || {});
+        let _places: Vec<_> = (0..4).map(|_| enter().unwrap()).collect();
+        assert!(enter().is_none());
+        let _other = gate.enter("192.0.2.2".parse().unwrap(), true, at(100), || {}).unwrap();
+    }
+
+    #[test]
     fn the_one_that_is_silent_longest_leaves_for_a_newcomer() {
         let gate = gate(3, 10);
         let (told, asked) = std::sync::mpsc::channel();
         let places: Vec<Place> = (0..3)
             .map(|n| {
                 let told = told.clone();
-                gate.enter("192.0.2.1".parse().unwrap(), at(0), move || told.send(n).unwrap()).unwrap()
+                gate.enter("192.0.2.1".parse().unwrap(), false, at(0), move || told.send(n).unwrap()).unwrap()
             })
             .collect();
         assert!(enter(&gate, "192.0.2.9").is_none(), "all of them work");

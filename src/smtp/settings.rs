@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::base::{ByteCount, DomainName, Mailbox};
+use crate::base::{ByteCount, DomainName, Mailbox, is_near};
 
 /// Longest command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512; SMTPUTF8 paths and parameters of
 /// extensions add to it, and real VERP addresses come near it.
@@ -38,6 +38,10 @@ pub const TRANSACTIONS_MAX: u32 = 2_000;
 /// Those of one IPv4 /24 or IPv6 /56: an open transaction is never asked to leave, so that no network may have them all.
 pub const TRANSACTIONS_PER_NETWORK_MAX: u32 = 100;
 
+/// Of all places one address of a forwarder may have one in so many: more than a stranger's, and never the whole house.
+/// Customers name their forwarders themselves.
+pub const FORWARDER_SHARE: u32 = 8;
+
 /// Connections that wait to be taken from the kernel, per listener: a burst is greeted, not refused.
 pub const LISTEN_BACKLOG: i32 = 1024;
 
@@ -69,9 +73,9 @@ pub struct Settings {
     pub recipients_per_minute_max: u32,
     /// Networks without limits of their own: forwarders and smart hosts that carry mail of many.
     pub exempt_networks: Vec<IpNet>,
-    /// This machine and its own networks: no limits by network, since what comes from there came through a proxy, a
-    /// container's bridge or a tunnel and speaks for many. They leave for a newcomer like everybody.
-    pub near_networks: Vec<IpNet>,
+    /// Networks that are not the internet ([`is_near`]) have no limits by network, since what comes from there came
+    /// through a proxy, a container's bridge or a tunnel and speaks for many. They leave for a newcomer like everybody.
+    pub spares_near: bool,
     /// How long a peer whose network was refused many recipients waits for its greeting; zero for not at all.
     pub greeting_pause: Duration,
     /// Who talks before its greeting is sent away; otherwise it is only counted.
@@ -123,28 +127,12 @@ impl Default for Patience {
     }
 }
 
-/// Networks that are not the internet (RFC 6890 §2.2.2, RFC 6890 §2.2.3, RFC 6598 §7).
-fn near_networks() -> Vec<IpNet> {
-    let listed = [
-        "127.0.0.0/8",
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "169.254.0.0/16",
-        "100.64.0.0/10",
-        "::1/128",
-        "fc00::/7",
-        "fe80::/10",
-    ];
-    listed.iter().filter_map(|text| text.parse().ok()).collect()
-}
-
 impl Settings {
     /// Whether limits by network do not apply to this peer.
     #[must_use]
     pub fn is_without_limits(&self, peer: std::net::IpAddr) -> bool {
         let peer = peer.to_canonical();
-        self.is_exempt(peer) || self.near_networks.iter().any(|net| net.contains(&peer))
+        self.is_exempt(peer) || (self.spares_near && is_near(peer))
     }
 
     /// Whether the operator exempts this peer from limits.
@@ -168,7 +156,7 @@ impl Settings {
             messages_per_minute_max: 1_000,
             recipients_per_minute_max: 2_000,
             exempt_networks: Vec::new(),
-            near_networks: near_networks(),
+            spares_near: true,
             greeting_pause: Duration::from_millis(500),
             refuses_early_talkers: false,
             defers_listed: false,

@@ -153,7 +153,8 @@ impl Session {
             }
             Answer::Refused(words) => {
                 tracing::info!(peer = %self.peer, code = words.code, "recipient refused by its own server");
-                self.refuse_recipient(words, world, now);
+                let is_forwarded = world.directory().is_forwarder_of(self.peer, recipient.account);
+                self.refuse_recipient(words, is_forwarded, world, now);
             }
         }
     }

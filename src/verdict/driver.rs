@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::question::driver::{Resolver, ResolverError};
 use super::settings::{CHECKS_AT_ONCE, QUEUE_MAX, Settings};
 use super::store::{Subject, VerdictStore};
-use crate::base::{Clock, DomainName};
+use crate::account::{Directory, DirectoryHandle};
+use crate::base::{AccountId, Clock, DomainName};
 use crate::spool::SpoolStore;
 
 /// How far back messages without a verdict are looked for, at the start and after the queue was full. What is older
@@ -36,6 +37,8 @@ pub struct CheckRooms {
     pub spool: Arc<dyn SpoolStore>,
     /// Where verdicts go.
     pub verdicts: Arc<dyn VerdictStore>,
+    /// Who passes on mail to whom.
+    pub directory: DirectoryHandle,
 }
 
 /// Takes messages to check; never waits.
@@ -170,9 +173,16 @@ async fn left_over(checker: &Checker, rooms: &CheckRooms) -> Vec<Subject> {
     }
 }
 
+/// Whether the peer passes on mail of others: the operator says so, or everybody does whom the message is for.
+fn is_forwarded(settings: &Settings, directory: &Directory, subject: &Subject) -> bool {
+    let names_it = |account: &AccountId| directory.is_forwarder_of(subject.peer, *account);
+    settings.is_forwarder(subject.peer.to_canonical())
+        || (!subject.accounts.is_empty() && subject.accounts.iter().all(names_it))
+}
+
 /// False when no verdict is noted.
 async fn check(checker: Arc<Checker>, resolver: Resolver, rooms: CheckRooms, subject: Subject) -> bool {
-    let is_forwarded = checker.settings.is_forwarder(subject.peer.to_canonical());
+    let is_forwarded = is_forwarded(&checker.settings, &rooms.directory.load(), &subject);
     let verdict = resolver.judge(&subject, is_forwarded, &*rooms.spool).await;
     tracing::info!(spool_id = %subject.id, verdict = %verdict.to_line(), "sender checked");
     match rooms.verdicts.save_verdict(subject.id, verdict, Clock.wall()).await {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 
 use super::finding::Verdict;
-use crate::base::{ReversePath, SpoolId, WallTime};
+use crate::base::{AccountId, ReversePath, SpoolId, WallTime};
 use crate::spool::SpoolError;
 
 /// A stored message as the checks see it.
@@ -19,6 +19,8 @@ pub struct Subject {
     pub helo: String,
     /// Envelope sender.
     pub reverse_path: ReversePath,
+    /// Whom it is for, in rising order.
+    pub accounts: Vec<AccountId>,
     /// Pieces of content, numbered from 0.
     pub chunks: u32,
 }

@@ -19,13 +19,13 @@ fn the_session_beyond_the_limit_is_deferred_at_once_and_gets_its_place_later() {
 fn one_network_does_not_take_all_places_unless_it_is_exempt() {
     let server = Server::start_with(|settings| {
         settings.sessions_per_network_max = 1;
-        settings.near_networks = Vec::new();
+        settings.spares_near = false;
     });
     let _first = server.connect();
     Sender::new(server.address).hear(421);
     let server = Server::start_with(|settings| {
         settings.sessions_per_network_max = 1;
-        settings.near_networks = Vec::new();
+        settings.spares_near = false;
         settings.exempt_networks = vec!["127.0.0.0/8".parse().unwrap()];
     });
     let _places = [server.connect(), server.connect(), server.connect()];
@@ -52,7 +52,7 @@ fn this_machine_has_no_share_of_its_own_and_no_rate() {
 fn a_network_that_connects_too_often_is_told_to_come_again() {
     let server = Server::start_with(|settings| {
         settings.connections_per_minute_max = 1;
-        settings.near_networks = Vec::new();
+        settings.spares_near = false;
     });
     let _places: Vec<Sender> = (0..5).map(|_| server.connect()).collect();
     assert!(Sender::new(server.address).hear(421).starts_with("421 4.7.0"));
@@ -92,7 +92,7 @@ fn a_message_of_many_pieces_arrives_whole() {
 fn a_message_counts_for_its_network_once_its_content_begins() {
     let server = Server::start_with(|settings| {
         settings.messages_per_minute_max = 1;
-        settings.near_networks = Vec::new();
+        settings.spares_near = false;
     });
     let mut idler = server.greeted();
     for _ in 0..40 {

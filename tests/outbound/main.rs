@@ -15,6 +15,7 @@ mod support;
 #[allow(dead_code, reason = "senders are not checked here")]
 mod dns;
 
+mod operator;
 mod seal;
 
 use std::sync::Arc;
@@ -48,6 +49,7 @@ fn settings(mx_port: u16) -> Settings {
         warn_sender_after: None,
         keep: Duration::from_secs(30 * 86_400),
         digest_hour: 0,
+        operator: Vec::new(),
         page: String::new(),
     }
 }

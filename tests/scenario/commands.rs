@@ -32,6 +32,28 @@ fn json_is_alone_on_stdout_and_warnings_go_to_stderr() {
 }
 
 #[test]
+fn forwarders_are_named_shown_after_a_restart_and_audited() {
+    let mut server = Server::start("1s", "");
+    server.add_account("firma", 25);
+    server.command(&["account", "forwarders", "firma", "203.0.113.9/24", "2001:db8:5::/48", "198.51.100.7"]);
+    for (networks, part) in [
+        (&["0.0.0.0/0"] as &[&str], "too wide"),
+        (&["10.1.0.0/16"], "no network of the internet"),
+        (&["web.example"], "say a network such as"),
+        (&[], "required"),
+    ] {
+        let (good, _, err) = server.raw(&[&["account", "forwarders", "firma"], networks].concat());
+        assert!(!good && err.contains(part), "{networks:?}: {err}");
+    }
+    server.stop();
+    server.run();
+    let shown = server.account("firma")["forwarders"].to_string();
+    assert_eq!(shown, r#"["198.51.100.7/32","203.0.113.0/24","2001:db8:5::/48"]"#);
+    server.command(&["account", "forwarders", "firma", "--off"]);
+    assert_eq!(server.account("firma")["forwarders"].to_string(), "[]");
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let server = Server::start("1s", "");
     server.add_account("firma", 25);

@@ -40,7 +40,7 @@ async fn a_verdict_stands_beside_its_message_and_goes_with_it(mut engine: Engine
 
 async fn messages_without_a_verdict_are_found_youngest_first(engine: Engine) {
     let store = engine.store();
-    let firma = account(store, "firma", 1).await.0;
+    let (firma, verein) = (account(store, "firma", 1).await.0, account(store, "verein", 2).await.0);
     for number in 1..=6 {
         store.intake_commit(message(number, &[(firma, "a@firma.example")])).await.unwrap();
     }
@@ -59,4 +59,10 @@ async fn messages_without_a_verdict_are_found_youngest_first(engine: Engine) {
         (first.peer, &first.helo, &first.reverse_path, first.chunks),
         (sent.peer, &sent.helo, &sent.reverse_path, 1)
     );
+    assert_eq!(first.accounts, [firma]);
+    let several = [(verein, "v@verein.example"), (firma, "a@firma.example"), (firma, "b@firma.example")];
+    store.intake_commit(message(7, &several)).await.unwrap();
+    let mut both = [firma, verein];
+    both.sort_unstable();
+    assert_eq!(store.unchecked(at(0), 1).await.unwrap()[0].accounts, both);
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pulsemx::base::SpoolId;
+use pulsemx::account::{AccountStore, Change, DirectoryHandle, Preferences};
+use pulsemx::base::{AccountId, Clock, SpoolId};
 use pulsemx::verdict::driver::CheckRooms;
 use pulsemx::verdict::{Checker, Finding, Settings, Verdict, VerdictStore};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,11 @@ use crate::mail::{Spool, hostname, settings};
 const CONTENT: &str = "From: a@sender.example\r\n\r\nhello\r\n";
 
 fn start(spool: &Spool, settings: Settings) -> Arc<Checker> {
-    let rooms = CheckRooms { spool: Arc::clone(&spool.store) as _, verdicts: Arc::clone(&spool.store) as _ };
+    start_with(spool, settings, DirectoryHandle::default())
+}
+
+fn start_with(spool: &Spool, settings: Settings, directory: DirectoryHandle) -> Arc<Checker> {
+    let rooms = CheckRooms { spool: Arc::clone(&spool.store) as _, verdicts: Arc::clone(&spool.store) as _, directory };
     Checker::start(settings, hostname(), rooms, CancellationToken::new()).unwrap().unwrap()
 }
 
@@ -83,4 +88,31 @@ async fn what_found_no_place_in_the_queue_is_checked_later() {
     }
     assert_eq!(verdict(&spool, last.unwrap()).await.spf.finding, Finding::Pass);
     assert!(checker.counts().postponed > 0);
+}
+
+/// What an account names holds for its own mail, and for a message to several only if all of them name it.
+#[tokio::test]
+async fn a_customers_forwarder_is_not_judged_by_spf_for_his_mail_and_is_for_that_of_others() {
+    let server = Zone::default().txt("sender.example", "v=spf1 ip4:192.0.2.25 -all").serve().await;
+    let mut spool = Spool::new().await;
+    let chosen = Preferences { forwarders: vec!["198.51.100.0/24".parse().unwrap()], ..Preferences::default() };
+    let change = Change { at: Clock.wall(), who: "test".to_owned() };
+    spool.store.set_preferences(spool.account, chosen, "account.forwarders".to_owned(), change).await.unwrap();
+    let directory = DirectoryHandle::new(spool.store.load_directory(Clock.wall()).await.unwrap());
+    let checker = start_with(&spool, settings(&server), directory);
+    let other = AccountId(spool.account.0 + 1);
+    for (peer, accounts, finding) in [
+        ("198.51.100.7", vec![spool.account], Finding::None),
+        ("192.0.2.99", vec![spool.account], Finding::Fail),
+        ("198.51.100.7", vec![spool.account, other], Finding::Fail),
+        ("198.51.100.7", vec![other], Finding::Fail),
+        ("198.51.100.7", vec![], Finding::Fail),
+    ] {
+        let mut subject = spool.add(peer, "a@sender.example", CONTENT).await;
+        subject.accounts = accounts;
+        checker.note(subject.clone());
+        let verdict = verdict(&spool, subject.id).await;
+        let is_spared = finding == Finding::None;
+        assert_eq!((verdict.spf.finding, verdict.is_forwarded), (finding, is_spared), "{subject:?}");
+    }
 }

@@ -89,7 +89,7 @@ pub(crate) fn resolver(server: &Server) -> Resolver {
 /// A spool with an account.
 pub(crate) struct Spool {
     pub(crate) store: Arc<MemoryStore>,
-    account: AccountId,
+    pub(crate) account: AccountId,
     next: i64,
 }
 
@@ -129,6 +129,7 @@ impl Spool {
             peer: peer.parse().unwrap(),
             helo: "mail.sender.example".to_owned(),
             reverse_path: reverse_path.clone(),
+            accounts: vec![self.account],
             chunks: u32::try_from(tail.len()).unwrap(),
         };
         let mailbox = Mailbox::parse("a@firma.example", false).unwrap();

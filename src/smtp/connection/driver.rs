@@ -373,7 +373,7 @@ impl Connection {
         accounts.dedup();
         let spool = &self.host.rooms.spool;
         let checks = self.host.rooms.checks.as_ref().filter(|checks| checks.wants(message.peer));
-        let subject = checks.map(|_| subject_of(&message));
+        let subject = checks.map(|_| subject_of(&message, &accounts));
         let committed = match note {
             None => spool.intake_commit(message).await,
             Some(note) => spool.intake_awaited(message, note).await,
@@ -412,12 +412,13 @@ impl Connection {
 }
 
 /// What the checks need of a message that is about to be stored.
-fn subject_of(message: &NewMessage) -> Subject {
+fn subject_of(message: &NewMessage, accounts: &[AccountId]) -> Subject {
     Subject {
         id: message.id,
         peer: message.peer,
         helo: message.helo.clone(),
         reverse_path: message.reverse_path.clone(),
+        accounts: accounts.to_vec(),
         chunks: message.chunks_ahead.saturating_add(u32::try_from(message.tail.len()).unwrap_or(u32::MAX)),
     }
 }

@@ -1,6 +1,6 @@
 //! Conversations without sockets.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 mod chunks;
 mod etrn;
+mod forwarders;
 mod listed;
 mod through;
 
@@ -26,6 +27,10 @@ struct Village {
     flushed: Cell<u32>,
     address: Cell<Option<IpAddr>>,
     through: Cell<bool>,
+    /// What a network was asked for and counted with.
+    deeds: RefCell<Vec<Deed>>,
+    /// It has brought too much already.
+    is_spent: Cell<bool>,
 }
 
 fn name(text: &str) -> DomainName {
@@ -63,11 +68,20 @@ impl Village {
             flushed: Cell::new(0),
             address: Cell::new(None),
             through: Cell::default(),
+            deeds: RefCell::default(),
+            is_spent: Cell::default(),
         }
     }
 }
 
 impl World for Village {
+    fn admits(&self, _: IpAddr, deed: Deed, _: Moment) -> bool {
+        self.deeds.borrow_mut().push(deed);
+        !self.is_spent.get()
+    }
+    fn would_admit(&self, _: IpAddr, _: Deed, _: Moment) -> bool {
+        !self.is_spent.get()
+    }
     fn directory(&self) -> Arc<Directory> {
         Arc::clone(&self.directory)
     }

@@ -12,7 +12,7 @@ use crate::smtp::rates::Deed;
 use crate::smtp::reply::{self, Reply};
 use crate::smtp::session::{Action, Content, Envelope, Greeting, Receipt, Security, Session, State, World};
 use crate::smtp::trace::{self, Trace};
-use crate::spool::NewMessage;
+use crate::spool::{NewMessage, NewRecipient};
 
 impl Session {
     /// Without a recipient the content must not come: 554 and not 354 (RFC 2920 §3.1 has such pipelines).
@@ -49,7 +49,9 @@ impl Session {
     }
 
     pub(super) fn begin_content(&self, envelope: &Envelope, world: &dyn World, now: Moment) -> Box<Content> {
-        if self.has_limits {
+        let directory = world.directory();
+        let is_forwarded = |recipient: &NewRecipient| directory.is_forwarder_of(self.peer, recipient.account);
+        if self.has_limits && !envelope.recipients.iter().all(is_forwarded) {
             // Whether there is room was asked at MAIL; what is open already is let in.
             let _ = world.admits(self.peer, Deed::Message, now);
         }

@@ -28,7 +28,9 @@ impl Session {
                     self.state = State::Greeted(greeting);
                     return self.refuse(&reply::TOO_BUSY);
                 }
-                if self.has_limits && !world.would_admit(self.peer, Deed::Message, now) {
+                // Of a forwarder it is asked once the recipient tells whose mail it is.
+                let is_forwarder = world.directory().is_forwarder(self.peer);
+                if self.has_limits && !is_forwarder && !world.would_admit(self.peer, Deed::Message, now) {
                     self.state = State::Greeted(greeting);
                     return self.refuse(&reply::BRINGS_TOO_MUCH);
                 }

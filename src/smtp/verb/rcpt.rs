@@ -1,6 +1,6 @@
 //! RCPT: one more recipient (RFC 5321 §4.1.1.3).
 
-use crate::base::Moment;
+use crate::base::{DomainName, Moment};
 use crate::smtp::admission;
 use crate::smtp::brake::Pull;
 use crate::smtp::command::RcptCommand;
@@ -20,22 +20,30 @@ impl Session {
             Err(refusal) => {
                 self.note_refused(&path, &refusal, world);
                 tracing::info!(peer = %self.peer, code = refusal.code, enhanced = refusal.enhanced, "recipient refused");
-                self.refuse_recipient(refusal, world, now);
+                let is_forwarded = self.is_forwarded(domain_of(&path), world);
+                self.refuse_recipient(refusal, is_forwarded, world, now);
             }
         }
+    }
+
+    /// Whether the peer passes on mail of others to the account of that domain: it is spared there, and nowhere else.
+    pub(in crate::smtp) fn is_forwarded(&self, domain: Option<&DomainName>, world: &dyn World) -> bool {
+        let directory = world.directory();
+        let served = domain.and_then(|domain| directory.served(domain));
+        served.is_some_and(|served| directory.is_forwarder_of(self.peer, served.account.id))
     }
 
     /// Only what was a recipient at its place; a command out of order tells nothing of a mailbox.
     fn note_refused(&self, path: &ForwardPath, refusal: &Reply, world: &dyn World) {
         let State::Transaction(greeting, envelope) = &self.state else { return };
-        let (recipient, domain) = match path {
-            ForwardPath::Postmaster => ("postmaster".to_owned(), None),
-            ForwardPath::Mailbox(mailbox) | ForwardPath::Routed(mailbox) => (mailbox.to_string(), mailbox.domain()),
+        let recipient = match path {
+            ForwardPath::Postmaster => "postmaster".to_owned(),
+            ForwardPath::Mailbox(mailbox) | ForwardPath::Routed(mailbox) => mailbox.to_string(),
         };
         let directory = world.directory();
         world.note_refused(Refused {
             at: world.wall(),
-            account: domain.and_then(|domain| directory.served(domain)).map(|served| served.account.id),
+            account: domain_of(path).and_then(|domain| directory.served(domain)).map(|served| served.account.id),
             peer: self.peer,
             helo: greeting.name.clone(),
             reverse_path: envelope.reverse_path.to_string(),
@@ -45,10 +53,16 @@ impl Session {
         });
     }
 
-    pub(in crate::smtp) fn refuse_recipient(&mut self, refusal: Reply, world: &dyn World, now: Moment) {
+    pub(in crate::smtp) fn refuse_recipient(
+        &mut self,
+        refusal: Reply,
+        is_forwarded: bool,
+        world: &dyn World,
+        now: Moment,
+    ) {
         // What is wrong with the message tells nothing of the mailbox.
         let is_about_message = [reply::TOO_BIG_THERE, reply::NO_SMTPUTF8_THERE].contains(&refusal);
-        if refusal.code < 500 || is_about_message {
+        if refusal.code < 500 || is_about_message || is_forwarded {
             return self.refuse(&refusal);
         }
         let has_budget = !self.has_limits || world.admits(self.peer, Deed::Refusal, now);
@@ -75,7 +89,13 @@ impl Session {
         if !rcpt.is_ascii && !envelope.smtputf8 {
             return Err(reply::NEEDS_SMTPUTF8);
         }
-        if self.has_limits && !world.admits(self.peer, Deed::Recipient, now) {
+        let is_forwarded = self.is_forwarded(domain_of(&rcpt.path), world);
+        // To others than those who named him a forwarder is a stranger; MAIL let him in without asking.
+        let may_bring = |deed| match deed {
+            Deed::Message => !world.directory().is_forwarder(self.peer) || world.would_admit(self.peer, deed, now),
+            Deed::Connection | Deed::Recipient | Deed::Refusal => world.admits(self.peer, deed, now),
+        };
+        if self.has_limits && !is_forwarded && !(may_bring(Deed::Message) && may_bring(Deed::Recipient)) {
             return Err(reply::BRINGS_TOO_MUCH);
         }
         let octets = envelope.declared_octets.unwrap_or(0);
@@ -86,6 +106,7 @@ impl Session {
             return Err(refusal);
         }
         if self.is_listed
+            && !is_forwarded
             && !recipient.mailbox.local_part.is_role()
             && (self.settings.defers_listed_while_offline || is_there(&recipient, world))
         {
@@ -101,6 +122,13 @@ impl Session {
             envelope.recipients.push(recipient);
         }
         Ok(())
+    }
+}
+
+fn domain_of(path: &ForwardPath) -> Option<&DomainName> {
+    match path {
+        ForwardPath::Postmaster => None,
+        ForwardPath::Mailbox(mailbox) | ForwardPath::Routed(mailbox) => mailbox.domain(),
     }
 }
 

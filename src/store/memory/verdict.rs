@@ -1,11 +1,18 @@
 //! What the checks of senders came to, in memory.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use crate::base::{SpoolId, WallTime};
-use crate::spool::SpoolError;
+use crate::base::{AccountId, SpoolId, WallTime};
+use crate::spool::{NewRecipient, SpoolError};
 use crate::verdict::{Subject, Verdict, VerdictStore};
+
+fn accounts_of(recipients: &[NewRecipient]) -> Vec<AccountId> {
+    let accounts: BTreeSet<AccountId> = recipients.iter().map(|recipient| recipient.account).collect();
+    accounts.into_iter().collect()
+}
 
 #[async_trait]
 impl VerdictStore for MemoryStore {
@@ -30,6 +37,7 @@ impl VerdictStore for MemoryStore {
             peer: stored.message.peer,
             helo: stored.message.helo.clone(),
             reverse_path: stored.message.reverse_path.clone(),
+            accounts: accounts_of(&stored.message.recipients),
             chunks: stored.chunks,
         };
         Ok(open.take(limit as usize).map(subject).collect())

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::SqliteStore;
 use super::job::Terms;
 use super::row::{self, keep_readable, parsed, readable};
-use crate::base::{ReversePath, SpoolId, WallTime};
+use crate::base::{AccountId, ReversePath, SpoolId, WallTime};
 use crate::spool::SpoolError;
 use crate::verdict::{Subject, Verdict, VerdictStore};
 
@@ -38,13 +38,22 @@ fn subject(row: &Row<'_>) -> rusqlite::Result<Subject> {
         helo: row.get(2)?,
         reverse_path: parsed(row, 3, |text| ReversePath::parse(text, true))?,
         chunks: row.get(4)?,
+        accounts: parsed(row, 5, accounts)?,
     })
+}
+
+fn accounts(list: &str) -> Result<Vec<AccountId>, std::num::ParseIntError> {
+    let mut accounts: Vec<AccountId> =
+        list.split(',').map(|id| Ok(AccountId(id.parse()?))).collect::<Result<_, _>>()?;
+    accounts.sort_unstable();
+    Ok(accounts)
 }
 
 /// Reads the youngest messages only, so that a start with a full spool waits for nothing.
 fn unchecked(db: &Connection, since: WallTime, limit: u32) -> rusqlite::Result<Vec<Subject>> {
     let mut statement = db.prepare_cached(
-        "SELECT id, peer, helo, reverse_path, chunks
+        "SELECT id, peer, helo, reverse_path, chunks,
+                (SELECT group_concat(DISTINCT account) FROM recipient WHERE message = m.id)
          FROM (SELECT * FROM message WHERE delivered_at IS NULL ORDER BY id DESC LIMIT ?3) AS m
          WHERE accepted_at >= ?1 AND NOT EXISTS (SELECT 1 FROM verdict WHERE message = m.id)
          ORDER BY id DESC LIMIT ?2",

@@ -66,7 +66,7 @@ fn connected_to((host, spool): (Arc<Host>, Arc<MemorySpool>)) -> Fixture {
     let (peer, ours) = tokio::io::duplex(64 * 1024);
     let peer_address: SocketAddr = "192.0.2.1:4000".parse().unwrap();
     let leave = CancellationToken::new();
-    let place = Gate::new(&host.settings.load()).enter(peer_address.ip(), host.now(), || {}).unwrap();
+    let place = Gate::new(&host.settings.load()).enter(peer_address.ip(), false, host.now(), || {}).unwrap();
     let seat = Seat { place, leave: leave.clone() };
     tokio::spawn(serve(Arc::clone(&host), ours, peer_address, seat));
     Fixture { host, peer, spool, shutdown, leave, started: Instant::now() }
@@ -167,7 +167,11 @@ async fn the_reply_to_content_does_not_wait_for_the_checks_of_its_sender() {
     // Nobody listens at the discard port, and nobody would answer there.
     let settings =
         verdict::Settings { resolvers: vec!["127.0.0.1:9".parse().unwrap()], ..verdict::Settings::default() };
-    let rooms = CheckRooms { spool: Arc::new(MemorySpool::default()), verdicts: Arc::new(Forgetful) };
+    let rooms = CheckRooms {
+        spool: Arc::new(MemorySpool::default()),
+        verdicts: Arc::new(Forgetful),
+        directory: DirectoryHandle::default(),
+    };
     let name = DomainName::parse("mx.example").unwrap();
     let checker = Checker::start(settings, name, rooms, CancellationToken::new()).unwrap().unwrap();
     let mut fixture = connected_to(host(Some(Arc::clone(&checker)), |_| {}));

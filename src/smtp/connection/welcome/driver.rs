@@ -22,7 +22,7 @@ pub(in crate::smtp) async fn wait<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Option<BytesMut> {
     let mut input = BytesMut::new();
     let pause = settings.greeting_pause;
-    let is_trusted = settings.is_without_limits(peer.ip());
+    let is_trusted = settings.is_without_limits(peer.ip()) || host.rooms.directory.load().is_forwarder(peer.ip());
     if pause.is_zero() || is_trusted || !host.rates.is_suspicious(peer.ip(), host.now()) {
         return Some(input);
     }
