@@ -8,6 +8,7 @@
 pub mod directory;
 mod holiday;
 pub mod model;
+pub mod people;
 pub mod preference;
 pub mod seal;
 pub mod store;
@@ -18,6 +19,7 @@ pub use model::{
     Account, AccountName, AccountNameError, AccountStatus, BeatKeyRecord, Domain, Endpoint, LEAVING_FOR, Manners,
     Membership, OPERATOR, OPERATOR_NAME, OnlineMode, Person, Role, SUSPENDED_TAKES_MAIL_FOR,
 };
+pub use people::{Choice, NewSession, OpenSession, PeopleStore, Publication, Seen, Tongue};
 pub use preference::{Detour, Preferences, Rewrite, Route, RouteError};
 pub use seal::{SealError, SealKey};
 pub use store::{AccountError, AccountStore, AuditEntry, Change, NewAccount, SignInLink, WebSession};
