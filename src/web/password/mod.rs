@@ -17,7 +17,7 @@ pub(super) const PASSWORD_CHARS_MIN: usize = 12;
 pub(super) const PASSWORD_OCTETS_MAX: usize = 256;
 /// Different characters in a password, at least.
 const DIFFERENT_CHARS_MIN: usize = 5;
-/// Tries of one network (/24 or /56) within [`WINDOW`].
+/// Tries of one address, or /64 of IPv6, within [`WINDOW`].
 const TRIES_PER_NETWORK: u32 = 20;
 /// Tries of one name within [`WINDOW`], known or not. Who is kept out by the tries of others has sign-in links.
 const TRIES_PER_NAME: u32 = 10;
@@ -134,13 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn a_network_may_try_twenty_names() {
+    fn an_address_may_try_twenty_names() {
         let mut tries = Tries::default();
         for n in 0..20u8 {
-            assert!(tries.admits(IpAddr::from([203, 0, 113, n]), &n.to_string(), START));
+            let peer: IpAddr = format!("2001:db8::{n}").parse().unwrap();
+            assert!(tries.admits(peer, &n.to_string(), START));
         }
-        assert!(!tries.admits(IpAddr::from([203, 0, 113, 99]), "x", START));
-        assert!(tries.admits(IpAddr::from([203, 0, 114, 99]), "x", START));
+        assert!(!tries.admits("2001:db8::ffff".parse().unwrap(), "x", START), "the same /64");
+        assert!(tries.admits("2001:db8:0:1::1".parse().unwrap(), "x", START));
     }
 
     #[test]
