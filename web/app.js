@@ -15,13 +15,16 @@
     if (h < 24) return `${h}:${two(m % 60)} h`;
     return `${d} ${d === 1 ? day : days} ${h % 24} h`;
   };
-  const clock = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
-  const short = new Intl.DateTimeFormat(lang, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
-  const date = new Intl.DateTimeFormat(lang === 'en' ? 'en-GB' : lang, { day: 'numeric', month: 'short' });
+  const timeZone = root.dataset.zone || undefined;
+  const clock = new Intl.DateTimeFormat(lang, { timeZone, hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+  const short = new Intl.DateTimeFormat(lang, { timeZone, hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+  const date = new Intl.DateTimeFormat(lang === 'en' ? 'en-GB' : lang, { timeZone, day: 'numeric', month: 'short' });
+  const iso = new Intl.DateTimeFormat('en-CA', { timeZone, year: 'numeric', month: '2-digit', day: '2-digit' });
+  const midnight = ms => Date.parse(iso.format(new Date(+ms)));
   const local = (ms, form) => {
     const at = new Date(+ms);
     if (form === 'clock') return clock.format(at);
-    const back = Math.round((new Date(now()).setHours(0, 0, 0, 0) - new Date(+ms).setHours(0, 0, 0, 0)) / 864e5);
+    const back = Math.round((midnight(now()) - midnight(ms)) / 864e5);
     const when = back === 0 ? root.dataset.today : back === 1 ? root.dataset.yesterday : date.format(at);
     return `${when} ${short.format(at)}`;
   };
@@ -132,6 +135,7 @@
     root.dataset.theme = link.dataset.look;
     fetch(link.href);
   }));
+  all('input[data-zone-guess]').forEach(field => { field.value = clock.resolvedOptions().timeZone || field.value; });
   all('[data-copy]').forEach(button => {
     const label = button.textContent;
     button.hidden = !navigator.clipboard;

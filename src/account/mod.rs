@@ -9,6 +9,7 @@ pub mod directory;
 pub mod forwarder;
 mod holiday;
 pub mod model;
+pub mod people;
 pub mod preference;
 pub mod seal;
 pub mod store;
@@ -20,6 +21,7 @@ pub use model::{
     Account, AccountName, AccountNameError, AccountStatus, BeatKeyRecord, Domain, Endpoint, LEAVING_FOR, Manners,
     Membership, OPERATOR, OPERATOR_NAME, OnlineMode, Person, Role, SUSPENDED_TAKES_MAIL_FOR,
 };
+pub use people::{Choice, NewSession, OpenSession, PeopleStore, Publication, Seen, Tongue};
 pub use preference::{Detour, Preferences, Rewrite, Route, RouteError};
 pub use seal::{SealError, SealKey};
 pub use store::{AccountError, AccountStore, AuditEntry, Change, NewAccount, SignInLink, WebSession};

@@ -98,6 +98,8 @@ pub struct WebSession {
     pub person: PersonId,
     /// When it ends.
     pub expires_at: WallTime,
+    /// When it was used last, as far as that was written down.
+    pub seen_at: Option<WallTime>,
 }
 
 /// Names for the owner of a new account, the first free one to be taken. No account and no other person is named so.

@@ -233,12 +233,14 @@ impl Shared {
         }
     }
 
-    fn web_rooms(&self, beats: BeatRooms, drills: &Arc<Drills>) -> WebRooms {
+    fn web_rooms(&self, beats: BeatRooms, drills: &Arc<Drills>, keeper: &Arc<Keeper>) -> WebRooms {
         let (codes, url, udp) = (Arc::clone(&beats.joins), beats.https.clone(), beats.udp.clone());
         let joins = JoinRooms { codes, url, udp };
         WebRooms {
             directory: self.directory.clone(),
             accounts: Arc::clone(&self.store) as _,
+            people: Arc::clone(&self.store) as _,
+            keeper: Some(Arc::clone(keeper) as _),
             lines: Arc::clone(&self.lines),
             log: Arc::clone(&self.store) as _,
             spool: Arc::clone(&self.spool),
@@ -342,7 +344,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     start_voucher(&shared, &deliveries, &beats, &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
-    let pages = shared.web_rooms(beat_rooms.clone(), &drills);
+    let pages = shared.web_rooms(beat_rooms.clone(), &drills, &keeper);
     let mut web_server = start_web(config, extras, sockets.web, &certificate, pages, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
     let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()) as _);

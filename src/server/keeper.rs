@@ -18,6 +18,7 @@ use crate::heartbeat::datagram::Locator;
 use crate::heartbeat::server::{BeatServer, OpenedBeatKey};
 use crate::heartbeat::token::NewToken;
 use crate::liveness::{Liveness, WatchedEndpoint};
+use crate::web::AccountKeeper;
 use crate::web::beat::{FreshToken, RENEWED_OVERLAP, TokenDesk};
 
 /// See the file.
@@ -124,7 +125,7 @@ fn aged(directory: &Directory, limit: Duration, now: WallTime) -> HashSet<Locato
 impl PinKeeper for Keeper {
     async fn set_pin(&self, endpoint: EndpointId, pin: Option<[u8; 32]>, change: Change) -> Result<(), AccountError> {
         self.accounts.set_pin(endpoint, pin, change).await?;
-        self.reload().await
+        DirectoryKeeper::reload(self).await
     }
 
     async fn set_manners(&self, endpoint: EndpointId, manners: Manners) -> Result<(), AccountError> {
@@ -134,6 +135,13 @@ impl PinKeeper for Keeper {
         let directory = Directory::clone(&self.directory.load()).with_manners(endpoint, manners);
         self.directory.replace(directory);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl AccountKeeper for Keeper {
+    async fn reload(&self) -> Result<(), AccountError> {
+        DirectoryKeeper::reload(self).await
     }
 }
 
@@ -154,7 +162,7 @@ impl TokenDesk for Keeper {
         };
         let old_valid_until = now + RENEWED_OVERLAP;
         self.accounts.rotate_key(key, old_valid_until, Change { at: now, who: who.to_owned() }).await?;
-        self.reload().await?;
+        DirectoryKeeper::reload(self).await?;
         Ok(FreshToken { text: new.text, old_valid_until })
     }
 }

@@ -9,6 +9,7 @@ use axum::extract::Path;
 use axum::extract::rejection::FormRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
+use chrono_tz::Tz;
 
 use super::format::{self, Stamp};
 use super::handlers::{Answer, Posted, pressed};
@@ -48,8 +49,8 @@ struct Wish {
 }
 
 impl Wish {
-    /// What the form offers to begin with.
-    fn ordinary(l: Locale) -> Self {
+    /// What the form offers to begin with: language and zone of the reader.
+    fn ordinary(l: Locale, chosen: Option<Tz>) -> Self {
         let (language, zone) = match l {
             Locale::De => (Language::De, "Europe/Berlin"),
             Locale::En => (Language::En, "UTC"),
@@ -60,7 +61,7 @@ impl Wish {
             place: String::new(),
             secret: None,
             language,
-            zone: zone.to_owned(),
+            zone: chosen.map_or(zone, Tz::name).to_owned(),
             quiet: (String::new(), String::new()),
             delay: DELAY,
             recovery: true,
@@ -69,7 +70,7 @@ impl Wish {
     }
 
     fn read(form: Fields, l: Locale) -> Self {
-        let mut wish = Self { recovery: false, kinds: Kinds::NONE, ..Self::ordinary(l) };
+        let mut wish = Self { recovery: false, kinds: Kinds::NONE, ..Self::ordinary(l, None) };
         for (name, value) in form.map(|Form(fields)| fields).unwrap_or_default() {
             match name.as_str() {
                 "csrf" => wish.csrf = value,
@@ -183,7 +184,14 @@ pub(super) async fn list(page: Page) -> Answer {
         Some("tested") => l.alert_tested(),
         _ => "",
     };
-    shown(&page, StatusCode::OK, &Wish::ordinary(l), String::new(), Saying { said, ..Saying::default() }).await
+    shown(
+        &page,
+        StatusCode::OK,
+        &Wish::ordinary(l, page.visit.zone),
+        String::new(),
+        Saying { said, ..Saying::default() },
+    )
+    .await
 }
 
 /// `POST /a/{name}/alerts`: one more channel. The key of a webhook stands in this one answer.
@@ -203,7 +211,7 @@ pub(super) async fn add(page: Page, form: Fields) -> Answer {
                 return Ok(see_other(&format!("/a/{}/alerts?done=added", page.account.name)));
             };
             let saying = Saying { said: l.alert_added(), key: Some(key), ..Saying::default() };
-            shown(&page, StatusCode::OK, &Wish::ordinary(l), String::new(), saying).await
+            shown(&page, StatusCode::OK, &Wish::ordinary(l, page.visit.zone), String::new(), saying).await
         }
         Err(OfficeError::Store(error @ AlertError::Engine(_))) => Err(page.failed(&error)),
         Err(error) => {
@@ -226,7 +234,8 @@ pub(super) async fn test(Path((_, id)): Path<(String, String)>, page: Page, form
     };
     if !is_fair {
         let saying = Saying { failed: l.alert_test_soon().to_owned(), ..Saying::default() };
-        return shown(&page, StatusCode::TOO_MANY_REQUESTS, &Wish::ordinary(l), String::new(), saying).await;
+        return shown(&page, StatusCode::TOO_MANY_REQUESTS, &Wish::ordinary(l, page.visit.zone), String::new(), saying)
+            .await;
     }
     let noted = door.app.rooms.accounts.note_of(page.account.id, format!("alert.test {id}"), page.change()).await;
     noted.map_err(|error| page.failed(&error))?;
@@ -236,7 +245,7 @@ pub(super) async fn test(Path((_, id)): Path<(String, String)>, page: Page, form
         Err(error) => {
             let quote = if let OfficeError::Test(why) = &error { format::visible(why) } else { String::new() };
             let saying = Saying { failed: l.office_error(&error), quote, ..Saying::default() };
-            shown(&page, StatusCode::OK, &Wish::ordinary(l), String::new(), saying).await
+            shown(&page, StatusCode::OK, &Wish::ordinary(l, page.visit.zone), String::new(), saying).await
         }
     }
 }

@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::account_page::AccountKeeper;
 use super::beat::{self, BeatDoor, BeatRooms};
 use super::crowd::Crowd;
 use super::crowd::driver::Counting;
@@ -29,14 +30,18 @@ use super::domain_pages::NameRooms;
 use super::handlers::{self, Kept};
 use super::live::driver::{Hub, Seat};
 use super::page::Page;
+use super::password::driver::Passwords;
 use super::readiness::Readiness;
 use super::request::{App, Door, Shown, hardened};
 use super::session::Scheme;
 use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
 use super::setup_page::{self, JoinRooms};
 use super::words::Locale;
-use super::{alert_page, domain_pages, drill_pages, log_page, spool_desk, spool_pages, spool_view, update};
-use crate::account::{Account, AccountStore, DirectoryHandle};
+use super::{
+    account_export, account_page, alert_page, domain_pages, drill_pages, log_page, sign_in_page, spool_desk,
+    spool_pages, spool_view, update,
+};
+use crate::account::{Account, AccountStore, DirectoryHandle, PeopleStore};
 use crate::alert::Alerts;
 use crate::base::{AccountId, Clock, Moment};
 use crate::delivery::view::Flushes;
@@ -63,6 +68,10 @@ pub struct WebRooms {
     pub directory: DirectoryHandle,
     /// People, links, sessions.
     pub accounts: Arc<dyn AccountStore>,
+    /// What people keep here, and what is public.
+    pub people: Arc<dyn PeopleStore>,
+    /// Keeps memory in step when an account leaves; absent where none can.
+    pub keeper: Option<Arc<dyn AccountKeeper>>,
     /// State of the lines.
     pub lines: Arc<dyn Lines>,
     /// History of the lines.
@@ -133,6 +142,7 @@ impl WebServer {
             beat_limits: Arc::default(),
             alert_tests: Mutex::default(),
             join_codes: Mutex::default(),
+            passwords: Passwords::default(),
             clock: Clock,
         });
         let crowd = Crowd::new();
@@ -290,11 +300,25 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
         .route("/healthz", get(handlers::healthz))
         .route("/ready", get(handlers::ready))
         .route("/assets/{file}", get(handlers::asset))
+        .merge(account_routes())
         .merge(beat_routes(&door))
         .fallback(handlers::nowhere)
         .layer(DefaultBodyLimit::max(FORM_OCTETS_MAX))
         .layer(map_response(hardened))
         .with_state(door)
+}
+
+/// The person, and what only the owner of an account may do.
+fn account_routes() -> Router<Door> {
+    Router::new()
+        .route("/sign-in", get(sign_in_page::show).post(sign_in_page::sign_in))
+        .route("/account", get(account_page::person))
+        .route("/account/choice", post(account_page::choose))
+        .route("/account/sessions", post(account_page::end_sessions))
+        .route("/account/password", post(account_page::set_password))
+        .route("/a/{name}/account", get(account_page::account))
+        .route("/a/{name}/account/export", get(account_export::export))
+        .route("/a/{name}/account/leave", post(account_page::leave))
 }
 
 /// Heartbeats over HTTP, if this server takes them.

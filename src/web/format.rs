@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use chrono::{Datelike, Timelike};
+use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::words::Locale;
 use crate::base::WallTime;
 
-/// A time for people. The text is UTC; the script on the page rewrites it in the reader's own zone.
+/// A time for people. The text is UTC; [`text_in`](Self::text_in) has it in the zone that the reader chose, and the
+/// script on the page rewrites it in that one or in the browser's.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub(super) struct Stamp {
     /// Milliseconds since 1970.
@@ -17,6 +19,20 @@ pub(super) struct Stamp {
     pub(super) form: &'static str,
     pub(super) iso: String,
     pub(super) text: String,
+}
+
+impl Stamp {
+    /// In the zone that the reader chose, with its short name, as it was called at that time.
+    pub(super) fn text_in(&self, zone: Option<Tz>, locale: Locale) -> String {
+        let at = zone.zip(WallTime::from_timestamp_millis(self.ms)).map(|(zone, at)| at.with_timezone(&zone));
+        let Some(at) = at else { return self.text.clone() };
+        let day = match self.form {
+            "day" => format!("{}{} {} ", at.day(), locale.pick(".", ""), locale.month(at.month())),
+            _ => String::new(),
+        };
+        let seconds = if self.form == "clock" { format!(":{:02}", at.second()) } else { String::new() };
+        format!("{day}{:02}:{:02}{seconds} {}", at.hour(), at.minute(), at.format("%Z"))
+    }
 }
 
 /// A time of day, `14:31:52 UTC`.
@@ -211,6 +227,20 @@ fn q_decoded(body: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use chrono::TimeZone;
+
+    #[test]
+    fn a_time_is_said_in_the_zone_that_was_chosen_on_days_that_change_the_clock_too() {
+        let at = |text: &str| text.parse::<WallTime>().unwrap();
+        let said = |text: &str, zone: Tz| day(at(text), Locale::De).text_in(Some(zone), Locale::De);
+        let berlin = chrono_tz::Europe::Berlin;
+        assert_eq!(said("2026-10-25T00:30:00Z", berlin), "25. Okt. 02:30 CEST");
+        assert_eq!(said("2026-10-25T01:30:00Z", berlin), "25. Okt. 02:30 CET");
+        assert_eq!(said("2026-12-31T10:30:00Z", chrono_tz::Pacific::Kiritimati), "1. Jan. 00:30 +14");
+        assert_eq!(said("2026-12-31T10:30:00Z", chrono_tz::Etc::GMTPlus12), "30. Dez. 22:30 -12");
+        let exact = clock(at("2026-07-01T10:00:07Z"));
+        assert_eq!(exact.text_in(Some(berlin), Locale::En), "12:00:07 CEST");
+        assert_eq!(exact.text_in(None, Locale::En), "10:00:07 UTC");
+    }
 
     #[test]
     fn numbers_are_written_as_each_language_writes_them() {

@@ -284,14 +284,14 @@ pub(super) async fn sign_in_page(Path(secret): Path<String>, Guest { door, visit
 
 /// `POST /sign-in/{secret}`
 pub(super) async fn sign_in_redeem(Path(secret): Path<String>, guest: Guest) -> Answer {
-    let Guest { door, visit, headers } = guest;
+    let Guest { door, visit, headers, .. } = guest;
     if !door.provenance(&headers).is_own_page(door.scheme) {
         return Err(door.forbidden(&visit));
     }
     let link = sign_in::secret_hash(&secret).ok_or_else(|| door.link_spent(&visit))?;
     let (session_secret, session_hash) = sign_in::new_secret().map_err(|error| door.failed(&visit, &error))?;
     let (now, lifetime) = (door.app.clock.wall(), door.app.settings.session_lifetime);
-    let ends_at = chrono::Duration::from_std(lifetime).ok().and_then(|d| now.checked_add_signed(d)).unwrap_or(now);
+    let ends_at = session::ends_at(now, lifetime);
     match door.app.rooms.accounts.redeem_link(link, session_hash, ends_at, now).await {
         Ok(person) => {
             tracing::info!(%person, "a person signed in");
@@ -305,7 +305,7 @@ pub(super) async fn sign_in_redeem(Path(secret): Path<String>, guest: Guest) -> 
 }
 
 /// `POST /sign-out`
-pub(super) async fn sign_out(Guest { door, visit, headers }: Guest, form: Posted) -> Answer {
+pub(super) async fn sign_out(Guest { door, visit, headers, .. }: Guest, form: Posted) -> Answer {
     door.check_button(&visit, &headers, &pressed(form))?;
     if let Some(hash) = visit.viewer.as_ref().and_then(|viewer| sign_in::secret_hash(&viewer.secret)) {
         door.app.rooms.accounts.end_session(hash).await.map_err(|error| door.failed(&visit, &error))?;
@@ -315,7 +315,7 @@ pub(super) async fn sign_out(Guest { door, visit, headers }: Guest, form: Posted
     Ok(response)
 }
 
-fn set_cookie(response: &mut Response, cookie: &str) {
+pub(super) fn set_cookie(response: &mut Response, cookie: &str) {
     if let Ok(value) = HeaderValue::from_str(cookie) {
         response.headers_mut().append(SET_COOKIE, value);
     }

@@ -4,6 +4,9 @@
 //! `view` turns what the other rooms know into plain values with finished texts, `pages` puts them into the templates
 //! of `web/templates`, `live` sends the same values again when they change, `driver` serves.
 
+mod account_export;
+pub mod account_page;
+mod account_words;
 mod alert_page;
 mod alert_words;
 mod assets;
@@ -25,6 +28,7 @@ mod log_page;
 mod pace;
 mod page;
 mod pages;
+mod password;
 pub mod readiness;
 mod request;
 mod session;
@@ -32,6 +36,7 @@ pub mod settings;
 mod setup_page;
 mod setup_words;
 pub mod sign_in;
+mod sign_in_page;
 mod spool_desk;
 mod spool_pages;
 mod spool_view;
@@ -41,6 +46,7 @@ mod update;
 mod view;
 mod words;
 
+pub use account_page::AccountKeeper;
 pub use beat::{BeatRooms, FreshToken, TokenDesk};
 pub use domain_pages::NameRooms;
 pub use driver::{WebError, WebRooms, WebServer};

@@ -1,7 +1,9 @@
 //! What stands before every page: who asks, in which language, of which account. Taken from the request once, by axum,
 //! before a handler runs; a handler that names [`Page`] cannot be reached without a session and a place in the account.
 
-use axum::extract::{FromRequestParts, Query, RawPathParams};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts, Query, RawPathParams};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -11,6 +13,8 @@ use crate::account::{Account, Change};
 
 /// Part of the address that names the account, as in `/a/{name}`.
 const ACCOUNT_PARAM: &str = "name";
+/// Stands for a listener that does not say who connected.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A visit by anybody, signed in or not.
 #[derive(Clone)]
@@ -18,6 +22,8 @@ pub(super) struct Guest {
     pub(super) door: Door,
     pub(super) visit: Visit,
     pub(super) headers: HeaderMap,
+    /// Who asks, as far as we can see.
+    pub(super) peer: IpAddr,
 }
 
 /// A visit by somebody who is signed in.
@@ -25,6 +31,7 @@ pub(super) struct Guest {
 pub(super) struct Member {
     pub(super) door: Door,
     pub(super) visit: Visit,
+    pub(super) headers: HeaderMap,
     pub(super) viewer: Viewer,
 }
 
@@ -44,7 +51,10 @@ impl FromRequestParts<Door> for Guest {
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Response> {
         let ask = Query::<Ask>::try_from_uri(&parts.uri);
         let visit = door.visit(&parts.headers, ask).await?;
-        Ok(Self { door: door.clone(), visit, headers: parts.headers.clone() })
+        let ConnectInfo(peer) = parts.extensions.get().copied().unwrap_or(ConnectInfo(NOBODY));
+        let peer = door.asker(peer.ip().to_canonical(), &parts.headers);
+        door.see_session(&visit, &parts.headers, peer).await;
+        Ok(Self { door: door.clone(), visit, headers: parts.headers.clone(), peer })
     }
 }
 
@@ -53,9 +63,9 @@ impl FromRequestParts<Door> for Member {
 
     /// Refused with the page that says how to sign in.
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Response> {
-        let Guest { door, visit, .. } = Guest::from_request_parts(parts, door).await?;
+        let Guest { door, visit, headers, .. } = Guest::from_request_parts(parts, door).await?;
         let Some(viewer) = visit.viewer.clone() else { return Err(door.signed_out(&visit)) };
-        Ok(Self { door, visit, viewer })
+        Ok(Self { door, visit, headers, viewer })
     }
 }
 
@@ -64,11 +74,32 @@ impl FromRequestParts<Door> for Page {
 
     /// Refused as [`Door::account`] says: an account of others is no such page.
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Response> {
-        let Guest { door, visit, headers } = Guest::from_request_parts(parts, door).await?;
+        let Guest { door, visit, headers, .. } = Guest::from_request_parts(parts, door).await?;
         let params = RawPathParams::from_request_parts(parts, &door).await.map_err(|_| door.not_found(&visit))?;
         let name = params.iter().find(|(key, _)| *key == ACCOUNT_PARAM).map_or("", |(_, value)| value);
         let (viewer, account) = door.account(&visit, name)?;
         Ok(Self { door, visit, headers, viewer, account })
+    }
+}
+
+impl Member {
+    /// See [`Door::check_button`].
+    ///
+    /// # Errors
+    /// The page that refuses it.
+    #[expect(clippy::result_large_err, reason = "the error is the answer itself and is moved once")]
+    pub(super) fn check(&self, csrf: &str) -> Result<(), Response> {
+        self.door.check_button(&self.visit, &self.headers, &Button { csrf: csrf.to_owned() })
+    }
+
+    /// The page that says that the store failed.
+    pub(super) fn failed(&self, error: &dyn std::fmt::Display) -> Response {
+        self.door.failed(&self.visit, error)
+    }
+
+    /// A change by the viewer, now.
+    pub(super) fn change(&self) -> Change {
+        self.door.change(&self.viewer.person.name)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::account_page::SessionLine;
 use super::days::Calendar;
 use super::drill_pages::DrillCard;
 use super::format::Stamp;
@@ -15,6 +16,8 @@ use super::words::Locale;
 #[derive(Clone, Debug)]
 pub(super) struct Shell {
     pub(super) l: Locale,
+    /// The zone that the person chose; absent: as the browser says, and UTC without scripts.
+    pub(super) zone: Option<chrono_tz::Tz>,
     /// `light`, `dark`, or empty for what the system says.
     pub(super) theme: &'static str,
     pub(super) title: String,
@@ -36,6 +39,13 @@ pub(super) struct Shell {
     pub(super) query: String,
     /// Set when the visit came over a foreign link, so that our cookie was not sent: the browser asks once more.
     pub(super) asks_again: bool,
+}
+
+impl Shell {
+    /// A time as the reader wants it.
+    pub(super) fn time(&self, at: &Stamp) -> String {
+        at.text_in(self.zone, self.l)
+    }
 }
 
 /// The status of one account.
@@ -320,6 +330,43 @@ pub(super) struct SignInTemplate {
     pub(super) secret: String,
 }
 
+/// The way in with a password.
+#[derive(Template, Debug)]
+#[template(path = "password.html")]
+pub(super) struct PasswordTemplate {
+    pub(super) shell: Shell,
+    pub(super) name: String,
+    /// Why it did not work; empty at first.
+    pub(super) wrong: &'static str,
+}
+
+/// What the page of a person shows of an account.
+#[derive(Debug)]
+pub(super) struct AccountPart {
+    pub(super) is_leaving: bool,
+    pub(super) may_leave: bool,
+    /// Why nothing happened; empty at first.
+    pub(super) leave_wrong: &'static str,
+}
+
+/// The person, and the account beside.
+#[derive(Template, Debug)]
+#[template(path = "account.html")]
+pub(super) struct AccountTemplate {
+    pub(super) shell: Shell,
+    pub(super) sessions: Vec<SessionLine>,
+    pub(super) has_others: bool,
+    pub(super) tongues: Vec<AlertChoice>,
+    pub(super) zone: String,
+    pub(super) has_password: bool,
+    pub(super) password_rule: String,
+    /// What was done; empty for nothing.
+    pub(super) said: &'static str,
+    /// What was wrong in a form of the person; empty for nothing.
+    pub(super) wrong: &'static str,
+    pub(super) part: Option<AccountPart>,
+}
+
 /// A page with a sentence: not signed in, not found, refused, out of order.
 #[derive(Template, Debug)]
 #[template(path = "notice.html")]
@@ -328,4 +375,6 @@ pub(super) struct NoticeTemplate {
     pub(super) heading: &'static str,
     pub(super) text: &'static str,
     pub(super) command: &'static str,
+    /// Whether the way with a password is offered.
+    pub(super) takes_password: bool,
 }

@@ -1,12 +1,14 @@
 //! One request: who asks, what may they see, which page answers. Holds no socket.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use askama::Template;
 use axum::extract::Query;
-use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
+use chrono_tz::Tz;
 use serde::Deserialize;
 
 use super::beat::limit::Limits;
@@ -14,13 +16,17 @@ use super::driver::WebRooms;
 use super::live::driver::Hub;
 use super::pace::Pace;
 use super::pages::{NoticeTemplate, Shell};
+use super::password::driver::Passwords;
 use super::session::{self, Provenance, Scheme};
 use super::settings::Settings;
 use super::sign_in;
 use super::words::Locale;
 use super::{assets, format};
-use crate::account::{Account, AccountError, Change, Membership, Person, Role};
-use crate::base::{AccountId, Clock, SpoolId};
+use crate::account::people::{AGENT_CHARS_MAX, SESSION_SEEN_EVERY};
+use crate::account::{Account, AccountError, Change, Membership, Person, Role, Seen};
+use crate::base::{AccountId, Clock, SpoolId, WallTime};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Everything the handlers share.
 pub(super) struct App {
@@ -31,6 +37,7 @@ pub(super) struct App {
     pub(super) beat_limits: Arc<Mutex<Limits>>,
     pub(super) alert_tests: Mutex<Pace>,
     pub(super) join_codes: Mutex<Pace>,
+    pub(super) passwords: Passwords,
     pub(super) clock: Clock,
 }
 
@@ -76,6 +83,8 @@ pub(super) struct Viewer {
     pub(super) person: Person,
     pub(super) places: Vec<Membership>,
     pub(super) secret: String,
+    /// When the session was used before, as far as that was written down.
+    pub(super) seen_at: Option<WallTime>,
 }
 
 impl Viewer {
@@ -119,6 +128,8 @@ pub(super) enum Shown {
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
     pub(super) locale: Locale,
+    /// The zone that the person chose; absent: as the browser says.
+    pub(super) zone: Option<Tz>,
     pub(super) theme: &'static str,
     pub(super) cookies: Vec<String>,
     pub(super) viewer: Option<Viewer>,
@@ -153,6 +164,7 @@ impl Door {
         let kept_theme = || session::cookie(jar, "theme").and_then(theme);
         let mut visit = Visit {
             locale: asked_lang.or_else(kept_lang).or_else(accepted).unwrap_or_default(),
+            zone: None,
             theme: asked_theme.or_else(kept_theme).unwrap_or_default(),
             cookies: Vec::new(),
             viewer: None,
@@ -169,7 +181,39 @@ impl Door {
             Ok(viewer) => visit.viewer = viewer,
             Err(error) => return Err(self.failed(&visit, &error)),
         }
+        if let Some(viewer) = &visit.viewer {
+            let chosen = self.app.rooms.people.choice_of(viewer.person.id).await;
+            let chosen = chosen.map_err(|error| self.failed(&visit, &error))?;
+            visit.zone = chosen.zone;
+            // What was asked for in this browser goes before what was chosen once.
+            if let Some(tongue) = chosen.tongue.filter(|_| asked_lang.or_else(kept_lang).is_none()) {
+                visit.locale = Locale::of(tongue);
+            }
+        }
         Ok(visit)
+    }
+
+    /// Who asks: the peer of the connection; behind a proxy of ours, which is on loopback, whom that one names last.
+    pub(super) fn asker(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let is_proxy = peer.is_loopback() && self.scheme == Scheme::Https && self.app.settings.public_origin.is_some();
+        let named = || {
+            headers.get_all(FORWARDED_FOR).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+        };
+        if is_proxy { named().unwrap_or(peer) } else { peer }
+    }
+
+    /// Writes down now and then how a session is used. A page does not fail because that failed.
+    pub(super) async fn see_session(&self, visit: &Visit, headers: &HeaderMap, peer: IpAddr) {
+        let Some(viewer) = &visit.viewer else { return };
+        let now = self.app.clock.wall();
+        if viewer.seen_at.is_some_and(|at| format::between(at, now) < SESSION_SEEN_EVERY && at <= now) {
+            return;
+        }
+        let Some(session) = sign_in::secret_hash(&viewer.secret) else { return };
+        let agent = text(headers, USER_AGENT).unwrap_or_default().chars().take(AGENT_CHARS_MAX).collect();
+        if let Err(error) = self.app.rooms.people.see_session(session, Seen { at: now, agent, address: peer }).await {
+            tracing::warn!(%error, "the use of a session is not written down");
+        }
     }
 
     /// The person of the session cookie.
@@ -179,7 +223,7 @@ impl Door {
         let store = &self.app.rooms.accounts;
         let Some(found) = store.session(hash, self.app.clock.wall()).await? else { return Ok(None) };
         let Some((person, places)) = store.person(found.person).await? else { return Ok(None) };
-        Ok(Some(Viewer { person, places, secret: secret.to_owned() }))
+        Ok(Some(Viewer { person, places, secret: secret.to_owned(), seen_at: found.seen_at }))
     }
 
     pub(super) fn provenance<'a>(&'a self, headers: &'a HeaderMap) -> Provenance<'a> {
@@ -223,6 +267,7 @@ impl Door {
         let viewer = visit.viewer.as_ref();
         Shell {
             l: visit.locale,
+            zone: visit.zone,
             theme: visit.theme,
             title: title.into(),
             css: &assets::STYLE.path,
@@ -302,7 +347,8 @@ impl Door {
     ) -> Response {
         let mut shell = self.shell(visit, heading);
         shell.asks_again = status == StatusCode::UNAUTHORIZED && visit.is_foreign;
-        self.page(visit, status, &NoticeTemplate { shell, heading, text, command })
+        let takes_password = status == StatusCode::UNAUTHORIZED;
+        self.page(visit, status, &NoticeTemplate { shell, heading, text, command, takes_password })
     }
 
     pub(super) fn signed_out(&self, visit: &Visit) -> Response {

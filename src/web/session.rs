@@ -6,6 +6,8 @@ use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::base::WallTime;
+
 /// How a listener is reached; decides the name and the flags of the session cookie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Scheme {
@@ -54,6 +56,11 @@ pub(super) fn session_cookie(scheme: Scheme, secret: &str, lifetime: Duration) -
     format!("{name}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
+/// When a session that begins now ends by itself.
+pub(super) fn ends_at(now: WallTime, lifetime: Duration) -> WallTime {
+    chrono::Duration::from_std(lifetime).ok().and_then(|d| now.checked_add_signed(d)).unwrap_or(now)
+}
+
 /// `Set-Cookie` that ends a session in the browser.
 pub(super) fn ended_session_cookie(scheme: Scheme) -> String {
     session_cookie(scheme, "", Duration::ZERO)
@@ -62,6 +69,11 @@ pub(super) fn ended_session_cookie(scheme: Scheme) -> String {
 /// `Set-Cookie` for a choice of look or language: one year, no secret.
 pub(super) fn choice_cookie(scheme: Scheme, name: &str, value: &str) -> String {
     format!("{name}={value}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax{}", scheme.secure())
+}
+
+/// `Set-Cookie` that forgets such a choice.
+pub(super) fn forgotten_choice_cookie(scheme: Scheme, name: &str) -> String {
+    format!("{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax{}", scheme.secure())
 }
 
 /// The token that each form of a session carries: one way from the session's secret, so nothing has to be stored.

@@ -121,7 +121,7 @@ impl Locale {
             "join.code" => self.pick("Code für einen Client gemacht", "Code for a client made"),
             "look.log" => self.pick("Protokoll angesehen", "Looked at the log"),
             "message.download" => self.pick("Nachricht heruntergeladen", "Message downloaded"),
-            _ => return None,
+            _ => return self.audited_person(verb),
         })
     }
 }

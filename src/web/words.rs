@@ -1,5 +1,6 @@
 //! Every sentence of the pages, German and English side by side; a missing one does not compile.
 
+use crate::account::Tongue;
 use crate::spool::RecipientState;
 use crate::update::Reason;
 
@@ -20,6 +21,14 @@ impl Locale {
             "de" => Some(Self::De),
             "en" => Some(Self::En),
             _ => None,
+        }
+    }
+
+    /// The language that a person chose.
+    pub(super) const fn of(tongue: Tongue) -> Self {
+        match tongue {
+            Tongue::De => Self::De,
+            Tongue::En => Self::En,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::TimeZone;
-use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount};
+use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount, PeopleStore};
 use pulsemx::alert::AlertStore;
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::dns::NameStore;
@@ -36,6 +36,7 @@ pub(crate) trait Everything:
     + AlertStore
     + DrillStore
     + OutboundStore
+    + PeopleStore
 {
 }
 impl<
@@ -49,7 +50,8 @@ impl<
         + RefusalStore
         + AlertStore
         + DrillStore
-        + OutboundStore,
+        + OutboundStore
+        + PeopleStore,
 > Everything for T
 {
 }

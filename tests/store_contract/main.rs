@@ -20,6 +20,7 @@ mod model;
 mod names;
 mod on_disk;
 mod outbound;
+mod people;
 mod recipients;
 mod refusals;
 mod search;

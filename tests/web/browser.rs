@@ -11,6 +11,7 @@ use pulsemx::spool::RecipientState;
 use pulsemx::web::{DemoButton, DemoControls, Settings, sign_in};
 use serde_json::{Value, json};
 
+use crate::account::{FIREFOX, House};
 use crate::fakes::{self, FIRMA, OPERATOR, OWNER, line};
 use crate::site::Site;
 
@@ -118,6 +119,33 @@ fn page_shots(site: &Site, with_zone: &Site, lang: &str, width: u32, dark: bool)
     all
 }
 
+/// The pages of a person and what is public.
+async fn account_shots(house: &House) -> Vec<Value> {
+    let mine = house.signed_in(house.eva).await;
+    let other = house.signed_in(house.eva).await;
+    house.site.send("GET", "/a/firma", &other, &[FIREFOX], "").await;
+    house.press("/account/password", &mine, "password=correct+horse+battery").await;
+    let other = house.signed_in(house.eva).await;
+    house.site.send("GET", "/a/firma", &other, &[FIREFOX], "").await;
+    let operator = house.signed_in(house.somebody("operator", None).await).await;
+    let step = if std::env::var_os("PULSEMX_SHOTS").is_some() { 1 } else { 3 };
+    let mut all = Vec::new();
+    for (width, dark) in [(1280, false), (1280, true), (360, false), (360, true)].into_iter().step_by(step) {
+        let (look, lang) = if dark { ("dark", "en") } else { ("light", "de") };
+        for (page, path, cookie) in [
+            ("account", "/a/firma/account?done=saved", mine.as_str()),
+            ("account-person", "/account", operator.as_str()),
+            ("account-password", "/sign-in", ""),
+        ] {
+            let url = format!("{}{path}{}lang={lang}", house.site.origin, if path.contains('?') { '&' } else { '?' });
+            // Only the session: the language of this shot stands in its address.
+            let cookie = cookie.split(';').next().unwrap_or_default();
+            all.push(shot(format!("{page}-{lang}-{width}-{look}"), url, cookie, width, dark));
+        }
+    }
+    all
+}
+
 fn shots(sites: &[(&'static str, Site)]) -> Vec<Value> {
     // The gate looks at each page on a desktop and a telephone; who asks for pictures gets every look.
     let step = if std::env::var_os("PULSEMX_SHOTS").is_some() { 1 } else { 3 };
@@ -216,7 +244,9 @@ async fn a_browser_shows_every_page_without_a_fault_and_follows_by_itself() {
         .expect("a Chromium looks at the pages; `tests/all peers` installs it");
     let sites = sites().await;
     let live = Site::open().await;
+    let house = House::open().await;
     let mut shots = shots(&sites);
+    shots.extend(account_shots(&house).await);
     if let Ok(only) = std::env::var("PULSEMX_SHOTS") {
         shots.retain(|shot| shot["name"].as_str().unwrap().contains(&only));
     }

@@ -166,7 +166,7 @@ impl AccountStore for FakeAccounts {
     }
     async fn session(&self, secret_hash: [u8; 32], now: WallTime) -> Result<Option<WebSession>, AccountError> {
         let found = self.sessions.lock().unwrap().get(&secret_hash).copied().filter(|(_, ends)| *ends > now);
-        Ok(found.map(|(person, expires_at)| WebSession { secret_hash, person, expires_at }))
+        Ok(found.map(|(person, expires_at)| WebSession { secret_hash, person, expires_at, seen_at: None }))
     }
     async fn end_session(&self, secret_hash: [u8; 32]) -> Result<(), AccountError> {
         self.sessions.lock().unwrap().remove(&secret_hash);

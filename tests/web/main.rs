@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod account;
 mod alerts;
 #[cfg(feature = "peers")]
 mod browser;
@@ -46,6 +47,8 @@ async fn every_page(site: &Site) -> Vec<(String, Reply)> {
         "/a/firma/domains",
         "/a/firma/drill",
         "/a/firma/alerts",
+        "/a/firma/account",
+        "/sign-in",
         "/a/firma/setup?domain=neu.example",
         "/nowhere",
         "/a/firma/spool/zzz",

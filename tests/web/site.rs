@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pulsemx::account::{AccountStore, Change, DirectoryHandle, SignInLink};
+use pulsemx::account::{AccountError, AccountStore, Change, DirectoryHandle, SignInLink};
 use pulsemx::base::{AccountId, PersonId};
 use pulsemx::liveness::LineState;
+use pulsemx::store::MemoryStore;
 use pulsemx::web::beat::join::JoinCodes;
-use pulsemx::web::{JoinRooms, NameRooms, Readiness, Settings, WebError, WebRooms, WebServer, sign_in};
+use pulsemx::web::{AccountKeeper, JoinRooms, NameRooms, Readiness, Settings, WebError, WebRooms, WebServer, sign_in};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
@@ -58,6 +59,20 @@ impl Reply {
     }
 }
 
+/// Reads the accounts again, as the server's keeper does.
+struct Keeper {
+    store: MemoryStore,
+    directory: DirectoryHandle,
+}
+
+#[async_trait::async_trait]
+impl AccountKeeper for Keeper {
+    async fn reload(&self) -> Result<(), AccountError> {
+        self.directory.replace(self.store.load_directory(fakes::ago(0)).await?);
+        Ok(())
+    }
+}
+
 impl Site {
     /// Firma is online, nothing is held.
     pub async fn open() -> Self {
@@ -82,17 +97,23 @@ impl Site {
     }
 
     pub async fn with(settings: Settings) -> Self {
-        Self::listen("127.0.0.1:0", settings, None).await.unwrap()
+        Self::listen("127.0.0.1:0", settings, None, None).await.unwrap()
+    }
+
+    /// With accounts and people in a store with all its rules.
+    pub async fn over(store: &MemoryStore, settings: Settings) -> Self {
+        Self::listen("127.0.0.1:0", settings, None, Some(store)).await.unwrap()
     }
 
     pub async fn try_listen(address: &str, tls: Option<Arc<rustls::ServerConfig>>) -> Result<Self, WebError> {
-        Self::listen(address, Settings::default(), tls).await
+        Self::listen(address, Settings::default(), tls, None).await
     }
 
     async fn listen(
         address: &str,
         settings: Settings,
         tls: Option<Arc<rustls::ServerConfig>>,
+        store: Option<&MemoryStore>,
     ) -> Result<Self, WebError> {
         let (accounts, lines, log, spool, flushes) = fakes::fakes();
         let names: Arc<FakeNames> = Arc::default();
@@ -103,12 +124,19 @@ impl Site {
         let readiness = Arc::new(Readiness::new(&["store"]));
         let stored = broadcast::channel(64).0;
         let (drills, stage) = Stage::set((&lines, &spool, &flushes), &stored, &shutdown).await;
+        let directory = DirectoryHandle::new(match store {
+            Some(store) => store.load_directory(fakes::ago(0)).await.unwrap(),
+            None => fakes::directory(),
+        });
+        let keeper = store.map(|store| Keeper { store: store.clone(), directory: directory.clone() });
         let rooms = WebRooms {
             updates: None,
             recipients: None,
             names: Some(NameRooms { store: names.clone(), dns: None }),
-            directory: DirectoryHandle::new(fakes::directory()),
-            accounts: accounts.clone(),
+            directory,
+            accounts: store.map_or_else(|| accounts.clone() as _, |store| Arc::new(store.clone()) as _),
+            people: Arc::new(store.cloned().unwrap_or_default()),
+            keeper: keeper.map(|keeper| Arc::new(keeper) as _),
             lines: lines.clone(),
             log: log.clone(),
             spool: spool.clone(),
@@ -179,6 +207,12 @@ impl Site {
 
     pub async fn post_from(&self, origin: &str, path: &str, cookie: &str, body: &str) -> Reply {
         self.send("POST", path, cookie, &[("Origin", origin)], body).await
+    }
+
+    /// The cookie that an answer sets for the session.
+    pub fn cookie_of(reply: &Reply) -> String {
+        let cookie = reply.header("set-cookie").unwrap_or_else(|| panic!("no cookie: {}", reply.head));
+        cookie.split(';').next().unwrap().to_owned()
     }
 
     pub async fn send(&self, method: &str, path: &str, cookie: &str, headers: &[(&str, &str)], body: &str) -> Reply {

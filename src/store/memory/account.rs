@@ -22,7 +22,7 @@ const fn role_word(role: Role) -> &'static str {
 }
 
 impl Tables {
-    fn require_account(&self, account: AccountId) -> Changed<&Account> {
+    pub(super) fn require_account(&self, account: AccountId) -> Changed<&Account> {
         self.accounts.get(&account).ok_or(AccountError::NoAccount)
     }
 
@@ -68,7 +68,7 @@ impl Tables {
         self.add_person(free.unwrap_or_default(), false)
     }
 
-    fn person_name(&self, person: PersonId) -> Changed<String> {
+    pub(super) fn person_name(&self, person: PersonId) -> Changed<String> {
         let known = self.people.get(&person);
         known.map(|person| person.name.clone()).ok_or_else(|| AccountError::Engine(misuse("there is no such person")))
     }
@@ -176,6 +176,7 @@ impl Tables {
         self.prune_names();
         self.prune_alerts();
         self.forget_recipients(id, None);
+        self.prune_people();
         self.note(change, Some(id), format!("account.remove {name}"));
         Ok(())
     }
@@ -395,7 +396,14 @@ impl AccountStore for MemoryStore {
     async fn session(&self, secret_hash: [u8; 32], now: WallTime) -> Changed<Option<WebSession>> {
         let tables = self.tables();
         let known = tables.sessions.get(&secret_hash).filter(|(_, expires_at)| *expires_at > now);
-        Ok(known.map(|(person, expires_at)| WebSession { secret_hash, person: *person, expires_at: *expires_at }))
+        let seen_at = tables.people_rows.seen_at(secret_hash);
+        let session = |(person, expires_at): &(PersonId, WallTime)| WebSession {
+            secret_hash,
+            person: *person,
+            expires_at: *expires_at,
+            seen_at,
+        };
+        Ok(known.map(session))
     }
 
     async fn end_session(&self, secret_hash: [u8; 32]) -> Changed<()> {

@@ -7,6 +7,7 @@ mod alert;
 mod drill;
 mod name;
 mod notice;
+mod people;
 mod recipient;
 mod refusal;
 mod spool;
@@ -96,6 +97,7 @@ struct Tables {
     recipients: Recipients,
     notices: notice::Notices,
     preferences: BTreeMap<AccountId, crate::account::Preferences>,
+    people_rows: people::PeopleRows,
 }
 
 /// What is known of recipients.

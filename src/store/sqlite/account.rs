@@ -22,7 +22,7 @@ pub(super) fn audit(db: &Connection, change: &Change, account: Option<AccountId>
         .map(drop)
 }
 
-fn account_name(db: &Connection, account: AccountId) -> Changed<String> {
+pub(super) fn account_name(db: &Connection, account: AccountId) -> Changed<String> {
     db.query_row("SELECT name FROM account WHERE id = ?1", [account.0], |row| row.get(0))
         .optional()?
         .ok_or(AccountError::NoAccount)
@@ -240,7 +240,7 @@ fn insert_membership(db: &Connection, person: PersonId, account: AccountId, role
     .map(drop)
 }
 
-fn person_name(db: &Connection, person: PersonId) -> Changed<String> {
+pub(super) fn person_name(db: &Connection, person: PersonId) -> Changed<String> {
     db.query_row("SELECT name FROM person WHERE id = ?1", [person.0], |row| row.get(0))
         .optional()?
         .ok_or_else(|| Misuse("there is no such person").into())

@@ -144,9 +144,14 @@ pub(super) fn person(db: &Connection, person: PersonId) -> rusqlite::Result<Opti
 
 /// The session of a cookie, unless it has ended.
 pub(super) fn session(db: &Connection, hash: [u8; 32], now: WallTime) -> rusqlite::Result<Option<WebSession>> {
-    db.prepare_cached("SELECT person, expires_at FROM web_session WHERE secret_hash = ?1 AND expires_at > ?2")?
+    db.prepare_cached("SELECT person, expires_at, seen_at FROM web_session WHERE secret_hash = ?1 AND expires_at > ?2")?
         .query_row(params![hash, row::stored_time(now)], |row| {
-            Ok(WebSession { secret_hash: hash, person: PersonId(row.get(0)?), expires_at: row::time(row.get(1)?) })
+            Ok(WebSession {
+                secret_hash: hash,
+                person: PersonId(row.get(0)?),
+                expires_at: row::time(row.get(1)?),
+                seen_at: row.get::<_, Option<i64>>(2)?.map(row::time),
+            })
         })
         .optional()
 }

@@ -24,6 +24,7 @@ mod name;
 mod notice;
 mod open;
 mod outbound;
+mod people;
 mod readers;
 mod recipient;
 mod refusal;
