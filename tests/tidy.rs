@@ -62,6 +62,7 @@ const WORLDLY: &[(&str, &str)] = &[
     ("src/account/seal.rs", "draws nonces"),
     ("src/heartbeat/token.rs", "draws tokens"),
     ("src/update/token.rs", "draws tokens"),
+    ("src/dns/challenge/key.rs", "draws keys"),
     ("src/web/sign_in.rs", "draws secrets"),
     ("src/config/file.rs", "reads the file"),
 ];

@@ -131,6 +131,18 @@ pub enum Fact {
         /// Lines that are still silent.
         silent: u64,
     },
+    /// Our own certificate could not be renewed.
+    Certificate {
+        /// In words.
+        reason: String,
+        /// End of the one that is shown.
+        not_after: Option<WallTime>,
+    },
+    /// It could.
+    CertificateWell {
+        /// End of the new one.
+        not_after: Option<WallTime>,
+    },
     /// Our own timers came late.
     TimersLate {
         /// How late, ms.
@@ -163,6 +175,7 @@ impl Fact {
             Self::Quota { .. } | Self::QuotaWell => Kind::Quota,
             Self::ListStale { .. } | Self::ListFresh { .. } => Kind::ListStale,
             Self::MassMiss { .. } | Self::Overload { .. } | Self::MassMissOver { .. } => Kind::MassMiss,
+            Self::Certificate { .. } | Self::CertificateWell { .. } => Kind::Certificate,
             Self::TimersLate { .. } => Kind::TimersLate,
             Self::Expired { .. } => Kind::Expired,
             Self::Test => return None,
@@ -189,12 +202,14 @@ impl Fact {
             | Self::Quota { .. }
             | Self::ListStale { .. }
             | Self::MassMiss { .. }
+            | Self::Certificate { .. }
             | Self::Overload { .. } => Phase::Begin,
             Self::Back { .. }
             | Self::Well
             | Self::Known
             | Self::QuotaWell
             | Self::ListFresh { .. }
+            | Self::CertificateWell { .. }
             | Self::MassMissOver { .. } => Phase::End,
             Self::Flapping { .. }
             | Self::Greylisted { .. }
@@ -311,6 +326,7 @@ impl Event {
             Fact::Quota { .. } | Fact::QuotaWell => format!("quota:{account}"),
             Fact::ListStale { domain } | Fact::ListFresh { domain } => format!("list:{account}:{domain}"),
             Fact::MassMiss { .. } | Fact::Overload { .. } | Fact::MassMissOver { .. } => "mass".to_owned(),
+            Fact::Certificate { .. } | Fact::CertificateWell { .. } => "certificate".to_owned(),
             Fact::TimersLate { .. } => "timers".to_owned(),
             Fact::Expired { expired, removed } => format!("expired:{expired}:{removed}"),
             Fact::Test => "test".to_owned(),

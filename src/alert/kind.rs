@@ -35,10 +35,12 @@ pub enum Kind {
     TimersLate,
     /// Mail that waited too long went to quarantine.
     Expired,
+    /// Our own certificate cannot be renewed.
+    Certificate,
 }
 
 /// All of them, in the order of [`Kind`].
-pub const KINDS: [Kind; 13] = [
+pub const KINDS: [Kind; 14] = [
     Kind::Silent,
     Kind::StaysAway,
     Kind::Flapping,
@@ -52,6 +54,7 @@ pub const KINDS: [Kind; 13] = [
     Kind::MassMiss,
     Kind::TimersLate,
     Kind::Expired,
+    Kind::Certificate,
 ];
 
 impl Kind {
@@ -72,13 +75,14 @@ impl Kind {
             Self::MassMiss => "mass_miss",
             Self::TimersLate => "timers_late",
             Self::Expired => "expired",
+            Self::Certificate => "certificate",
         }
     }
 
     /// Whether it is about this service, the operator's matter alone.
     #[must_use]
     pub const fn is_of_the_service(self) -> bool {
-        matches!(self, Self::MassMiss | Self::TimersLate | Self::Expired)
+        matches!(self, Self::MassMiss | Self::TimersLate | Self::Expired | Self::Certificate)
     }
 
     const fn bit(self) -> u16 {

@@ -116,6 +116,12 @@ impl Writer<'_> {
             Fact::MassMissOver { after_s, is_real, silent } => {
                 self.mass_miss_over(&self.span(*after_s), *is_real, *silent)
             }
+            Fact::Certificate { reason, not_after } => {
+                self.certificate(reason, &not_after.map_or_else(|| "-".to_owned(), |end| self.time(end)))
+            }
+            Fact::CertificateWell { not_after } => {
+                self.certificate_well(&not_after.map_or_else(|| "-".to_owned(), |end| self.time(end)))
+            }
             Fact::TimersLate { by_ms } => self.timers_late(*by_ms),
             Fact::Expired { expired, removed } => self.expired(*expired, *removed),
             Fact::Test => self.test(),
@@ -124,6 +130,24 @@ impl Writer<'_> {
 
     fn said(&self, weight: Weight, title: (&str, &str), de: String, en: String) -> Said {
         (self.language.pick(title.0, title.1), self.language.pick(de, en), weight)
+    }
+
+    fn certificate(&self, reason: &str, end: &str) -> Said {
+        self.said(
+            Weight::Urgent,
+            ("Zertifikat nicht erneuert", "certificate not renewed"),
+            format!("Das eigene Zertifikat konnte nicht erneuert werden; das gezeigte gilt bis {end}. Es wird weiter versucht. Grund: {reason}"),
+            format!("Our own certificate could not be renewed; the one that is shown is valid until {end}. Tries go on. Reason: {reason}"),
+        )
+    }
+
+    fn certificate_well(&self, end: &str) -> Said {
+        self.said(
+            Weight::Good,
+            ("Zertifikat erneuert", "certificate renewed"),
+            format!("Das eigene Zertifikat ist erneuert und gilt bis {end}."),
+            format!("Our own certificate is renewed and valid until {end}."),
+        )
     }
 
     fn silent(&self, server: &str, since: &str) -> Said {

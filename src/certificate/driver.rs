@@ -66,7 +66,7 @@ pub enum CertificateError {
     },
 }
 
-type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+pub(super) type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// The configured certificate, else a self-signed one for `hostname` kept in `data_dir/tls`.
 ///
@@ -130,6 +130,34 @@ fn read_pair(cert: &Path, key: &Path) -> Result<Pair, CertificateError> {
     Ok((chain, private))
 }
 
+/// The certificate that an authority issued to us, while it is valid; else as [`load_or_generate`] without files.
+///
+/// # Errors
+/// As [`load_or_generate`].
+pub fn load_issued_or_generate(data_dir: &Path, hostname: &DomainName) -> Result<CertificateHandle, CertificateError> {
+    let (folder, now) = (data_dir.join("tls"), Clock.wall());
+    let file = folder.join("acme.pem");
+    if file.exists() {
+        let held = read_together(&file).and_then(|(chain, key)| {
+            let source = |source| CertificateError::Install { path: file.clone(), source };
+            CertificateHandle::new(chain, key).map_err(source)
+        });
+        match held {
+            Ok(handle) if handle.facts().not_after > now && handle.facts().is_for(hostname.as_str()) => {
+                return Ok(handle);
+            }
+            Ok(_) => tracing::warn!(path = %file.display(), "the issued certificate is out of date"),
+            Err(error) => tracing::warn!(%error, "the issued certificate is unusable, asking for another"),
+        }
+    }
+    self_signed(&folder, hostname, now)
+}
+
+/// Key and chain out of one file.
+pub(super) fn read_together(file: &Path) -> Result<Pair, CertificateError> {
+    read_pair(file, file)
+}
+
 fn self_signed(folder: &Path, hostname: &DomainName, now: WallTime) -> Result<CertificateHandle, CertificateError> {
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     if cert.exists() && key.exists() {
@@ -179,7 +207,7 @@ fn generate(
 }
 
 /// Writes beside the file and renames, so that a crash leaves the old one or the new one.
-fn write(path: &Path, octets: &[u8], mode: u32) -> Result<(), CertificateError> {
+pub(super) fn write(path: &Path, octets: &[u8], mode: u32) -> Result<(), CertificateError> {
     let beside = path.with_extension("new");
     let attempt = || -> io::Result<()> {
         match fs::remove_file(&beside) {

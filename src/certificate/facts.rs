@@ -9,6 +9,8 @@ use crate::base::WallTime;
 /// Fields of one certificate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CertificateFacts {
+    /// Valid from then on.
+    pub not_before: WallTime,
     /// Valid until then.
     pub not_after: WallTime,
     /// SHA-256 of the SubjectPublicKeyInfo: stays the same over renewals that keep the key.
@@ -31,13 +33,18 @@ impl CertificateFacts {
     /// [`FactsError`] when it is none, or ends at a time that no calendar has.
     pub fn read(der: &[u8]) -> Result<Self, FactsError> {
         let (_, certificate) = X509Certificate::from_der(der).map_err(|error| FactsError(error.to_string()))?;
-        let ends = certificate.validity().not_after.timestamp();
+        let (begins, ends) =
+            (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
+        let date = |seconds, which: &str| {
+            DateTime::from_timestamp(seconds, 0).ok_or_else(|| FactsError(format!("its {which} is no date")))
+        };
         let names = match certificate.subject_alternative_name() {
             Ok(Some(extension)) => extension.value.general_names.iter().filter_map(dns_name).collect(),
             Ok(None) | Err(_) => Vec::new(),
         };
         Ok(Self {
-            not_after: DateTime::from_timestamp(ends, 0).ok_or_else(|| FactsError("its end is no date".to_owned()))?,
+            not_before: date(begins, "beginning")?,
+            not_after: date(ends, "end")?,
             spki_sha256: Sha256::digest(certificate.tbs_certificate.subject_pki.raw).into(),
             names,
             is_self_signed: certificate.issuer() == certificate.subject(),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::acme::AcmeConfig;
 use super::file::{ConfigError, Written, parse_network, texts};
 use super::names::{Besides, NamesConfig};
 use super::options::{OPTIONS, Since};
@@ -121,6 +122,8 @@ pub struct Config {
     pub web_public_url: Option<String>,
     /// `tls.cert` and `tls.key`.
     pub tls: Option<TlsFiles>,
+    /// `tls.acme` and those beside it, if it is on.
+    pub acme: Option<AcmeConfig>,
     /// `alerts.operator`.
     pub alerts_operator: Vec<ConfiguredChannel>,
     /// `log.format` is `json`.
@@ -200,6 +203,7 @@ impl Config {
             written.value("delivery.allow_loopback_targets").and_then(|v| v.as_bool()).unwrap_or(false);
         let besides = Besides { hostname: &hostname, smtp_listen: &smtp_listen, allow_loopback };
         let names = NamesConfig::check(&read, &besides, &mut warnings)?;
+        let acme = AcmeConfig::check(&read, &hostname, names.as_ref())?;
         let config = Self {
             is_trial: written.is_trial(),
             data_dir: data_dir(&read, around),
@@ -248,6 +252,7 @@ impl Config {
             metrics_listen: read.addresses("metrics.listen")?,
             web_public_url: read.text("web.public_url").map(|url| url.trim_end_matches('/').to_owned()),
             tls: tls_files(&read)?,
+            acme,
             alerts_operator: alerts_operator(&read)?,
             log_json: read.text("log.format").as_deref() == Some("json"),
             warnings,
@@ -439,10 +444,28 @@ mod tests {
 
     #[test]
     fn reserved_keys_are_taken_and_said_to_be_without_effect() {
-        let config =
-            check("hostname = \"a.example\"\n[tls]\nacme = \"on\"\n[smtp]\nunknown_recipients = \"accept\"").unwrap();
+        let config = check("hostname = \"a.example\"\n[smtp]\nunknown_recipients = \"reject\"").unwrap();
         assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
-        assert!(config.warnings[0].contains("tls.acme"));
+        assert!(config.warnings[0].contains("smtp.unknown_recipients"));
+    }
+
+    #[test]
+    fn certificates_by_acme_need_a_zone_of_ours() {
+        let dns = "hostname = \"mx.dyn.example\"\n[dns]\nzone = \"dyn.example\"\nown = [\"192.0.2.1\"]\n";
+        let config = check(&format!("{dns}[tls]\nacme = \"on\"\nnames = [\"ns.dyn.example\"]")).unwrap();
+        let acme = config.acme.unwrap();
+        let names: Vec<&str> = acme.names.iter().map(DomainName::as_str).collect();
+        assert_eq!(names, ["mx.dyn.example", "ns.dyn.example"]);
+        assert!(acme.directory.starts_with("https://acme-v02."));
+        for (text, word) in [
+            ("hostname = \"a.example\"\n[tls]\nacme = \"on\"".to_owned(), "dns.zone"),
+            (format!("{dns}[tls]\nacme = \"on\"\ncert = \"a\"\nkey = \"b\""), "tls.cert"),
+            (format!("{dns}[tls]\nacme = \"on\"\ncontact = \"nobody\""), "tls.contact"),
+            (format!("{dns}[tls]\nacme = \"on\"\ndirectory = \"http://a.example/\""), "tls.directory"),
+        ] {
+            let error = check(&text).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
     }
 
     #[test]

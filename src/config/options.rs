@@ -432,8 +432,31 @@ pub const OPTIONS: &[OptionSpec] = &[
     reserved("web.languages", Kind::Texts, "[\"de\", \"en\"]", "Languages offered on the pages."),
     option("tls.cert", Kind::Path, "", "Certificate chain in PEM. Without it a self-signed certificate is made."),
     option("tls.key", Kind::Path, "", "Private key in PEM that belongs to tls.cert."),
-    reserved("tls.acme", Kind::Choice(&["on", "off"]), "\"off\"", "Certificates by ACME."),
-    reserved("tls.contact", Kind::Text, "", "Contact address for ACME."),
+    option(
+        "tls.acme",
+        Kind::Choice(&["on", "off"]),
+        "\"off\"",
+        "Gets and renews the certificate from an authority by ACME; its question is answered from our own zone, so dns.zone has to be set. On means that you agree to the authority's terms.",
+    ),
+    option("tls.contact", Kind::Text, "", "Mailbox that the authority may write to."),
+    option(
+        "tls.directory",
+        Kind::Text,
+        "\"https://acme-v02.api.letsencrypt.org/directory\"",
+        "The authority's ACME directory.",
+    ),
+    option(
+        "tls.ca_file",
+        Kind::Path,
+        "",
+        "Authorities in PEM by which a private ACME directory is known. Without it the public ones.",
+    ),
+    option(
+        "tls.names",
+        Kind::Texts,
+        "[]",
+        "Further names in that certificate. One outside our zones needs a record there: _acme-challenge.NAME CNAME to what the log says at the start.",
+    ),
     option(
         "alerts.operator",
         Kind::Texts,

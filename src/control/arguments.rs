@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::alert_request::AlertCommand;
+use super::challenge_request::ChallengeCommand;
 use super::choice_arguments::{AccountForwarders, AccountHoliday};
 use super::drill_desk::DrillArguments;
 use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
@@ -47,6 +48,9 @@ pub enum OperatorCommand {
     /// Make, list and forget keys that other name servers sign with
     #[command(subcommand)]
     Tsig(TsigCommand),
+    /// Make, list and revoke keys of ACME clients: each may answer for one name and nothing else
+    #[command(subcommand)]
+    Challenge(ChallengeCommand),
     /// Lists of who lives in an account's domains, and what happens to strangers
     #[command(subcommand)]
     Recipient(RecipientCommand),
@@ -289,6 +293,7 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::Host(command) => Self::Updates(command.into()),
             OperatorCommand::Zone(command) => command.into(),
             OperatorCommand::Tsig(command) => Self::Transfers(command.into()),
+            OperatorCommand::Challenge(command) => Self::Challenges(command.into()),
             OperatorCommand::Updates(set) => Self::Updates(set.into()),
             OperatorCommand::Recipient(command) => Self::Recipients(command.into()),
             OperatorCommand::Alert(command) => Self::Alerts(command.into()),

@@ -18,8 +18,9 @@ use crate::account::{
 use crate::alert::office::{ChannelShown, unreached};
 use crate::alert::{AlertStore, Alerts};
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
+use crate::certificate::acme::driver::Issuer;
 use crate::delivery::Flushes;
-use crate::dns::{Dns, NameStore};
+use crate::dns::{ChallengeDesk, Dns, NameStore};
 use crate::drill::Drills;
 use crate::liveness::guard::Fault;
 use crate::liveness::{self, LineState, Lines, TransitionLog};
@@ -47,6 +48,10 @@ pub struct Running {
     pub lines: Arc<dyn Lines>,
     /// The name server, if one is configured.
     pub dns: Option<Arc<Dns>>,
+    /// Keys of ACME clients, if names are served.
+    pub challenges: Option<Arc<ChallengeDesk>>,
+    /// Renews our own certificate, if that is wanted.
+    pub issuer: Option<Arc<Issuer>>,
     /// Live deliveries.
     pub flushes: Arc<dyn Flushes>,
     /// Updates from devices.
@@ -169,6 +174,7 @@ impl Desk {
                 let reloads = self.running()?.reloads.as_ref();
                 let reloads = reloads.ok_or_else(|| CommandError::new("this server reads no configuration"))?;
                 let warnings = reloads.reload().await?;
+                self.issuer().iter().for_each(|issuer| issuer.ask_again());
                 let message = "configuration and certificates were read again".to_owned();
                 Ok(Reply::Done { message, warnings })
             }
@@ -178,6 +184,7 @@ impl Desk {
             Request::Post(request) => self.carry_out_post(request, now).await,
             Request::Updates(request) => self.carry_out_update(request, now).await,
             Request::Zones(request) => self.carry_out_zone(request, now).await,
+            Request::Challenges(request) => self.carry_out_challenge(request, now).await,
             Request::Transfers(request) => self.carry_out_transfer(request, now).await,
             Request::Recipients(request) => self.carry_out_recipients(request, now).await,
             Request::Alerts(request) => self.carry_out_alert(request, now).await,
@@ -376,7 +383,13 @@ impl Desk {
             smtp: self.running.as_ref().map(|running| running.smtp.shown()),
             alerts_failing: len(channels.iter().filter(|channel| ChannelShown::is_failing(channel)).count()),
             alerts_unreached: unreached(&channels),
+            certificate: self.issuer().map(|issuer| issuer.watch().borrow().clone().into()),
         }))
+    }
+
+    /// Who renews our own certificate.
+    fn issuer(&self) -> Option<&Arc<Issuer>> {
+        self.running.as_ref()?.issuer.as_ref()
     }
 
     /// The states that the log knows, for a server that does not run; the best endpoint speaks for its account.

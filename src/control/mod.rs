@@ -9,6 +9,8 @@ mod alert_desk;
 mod alert_print;
 pub mod alert_request;
 pub mod arguments;
+pub mod certificate_reply;
+pub mod challenge_request;
 pub mod choice_arguments;
 mod choice_desk;
 pub mod desk;

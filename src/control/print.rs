@@ -6,7 +6,7 @@ use super::reply::{
     AccountShown, FamilyShown, MessageDetailShown, MessageShown, PinShown, QueueShown, RecipientsShown, Reply,
     StateShown, StatusShown, TokenShown, TraceShown,
 };
-use super::{alert_print, post_reply, transfer_print, update_print, zone_print};
+use super::{alert_print, certificate_reply, challenge_request, post_reply, transfer_print, update_print, zone_print};
 use crate::account::{AccountStatus, OPERATOR_NAME};
 use crate::base::WallTime;
 
@@ -47,6 +47,8 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::Zone(shown) => zone_print::zone(shown),
         Reply::Secondaries(shown) => transfer_print::secondaries(shown),
         Reply::NewKey(shown) => transfer_print::new_key(shown),
+        Reply::Challenge(shown) => challenge_request::new_key(shown),
+        Reply::Challenges(shown) => challenge_request::keys(shown),
         Reply::Keys(shown) => transfer_print::keys(shown),
         Reply::ZoneText { text, .. } => text.clone(),
         Reply::ZoneChecked { is_good, findings } => zone_print::checked(*is_good, findings),
@@ -430,6 +432,9 @@ fn status(s: &StatusShown, now: WallTime) -> String {
             text.push_str(&format!(", {count} {reason}"));
         }
         lines.push(("smtp", text));
+    }
+    if let Some(certificate) = &s.certificate {
+        lines.push(("certificate", certificate_reply::line(certificate)));
     }
     if s.alerts_failing > 0 {
         let unreached = if s.alerts_unreached.is_empty() { "nobody".to_owned() } else { s.alerts_unreached.join(", ") };

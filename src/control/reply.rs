@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::certificate_reply::CertificateShown;
+use super::challenge_request::ChallengeShown;
 pub use super::mail_reply::{MessageDetailShown, MessageShown, QueueShown, RecipientShown, RefusedShown, TraceShown};
 use super::post_reply::{MessageTraceShown, OutageShown, OutgoingShown};
 pub use super::recipient_reply::{RecipientDomainShown, RecipientsShown};
@@ -329,6 +331,9 @@ pub struct StatusShown {
     /// Accounts (or `operator`) all of whose channels fail: nobody is told.
     #[serde(default)]
     pub alerts_unreached: Vec<String>,
+    /// Our own certificate, where an authority issues it.
+    #[serde(default)]
+    pub certificate: Option<CertificateShown>,
 }
 
 /// Silence that may be our own fault.
@@ -437,6 +442,10 @@ pub enum Reply {
     Secondaries(Vec<SecondaryShown>),
     /// To `tsig new`.
     NewKey(NewKeyShown),
+    /// To `challenge new`.
+    Challenge(Box<ChallengeShown>),
+    /// To `challenge list`.
+    Challenges(Vec<ChallengeShown>),
     /// To `tsig list`.
     Keys(Vec<KeyShown>),
     /// To `zone export`.
@@ -520,6 +529,8 @@ impl Reply {
             Self::Zone(shown) => serde_json::to_string(shown),
             Self::Secondaries(shown) => serde_json::to_string(&serde_json::json!({ "secondaries": shown })),
             Self::NewKey(shown) => serde_json::to_string(shown),
+            Self::Challenge(shown) => serde_json::to_string(shown),
+            Self::Challenges(shown) => serde_json::to_string(&serde_json::json!({ "keys": shown })),
             Self::Keys(shown) => serde_json::to_string(&serde_json::json!({ "keys": shown })),
             Self::ZoneText { zone, text } => serde_json::to_string(&serde_json::json!({ "zone": zone, "text": text })),
             Self::ZoneChecked { is_good, findings } => {
@@ -555,6 +566,8 @@ impl Reply {
             | Self::Secondaries(_)
             | Self::NewKey(_)
             | Self::Keys(_)
+            | Self::Challenge(_)
+            | Self::Challenges(_)
             | Self::ZoneText { .. }
             | Self::ZoneChecked { .. }
             | Self::Recipients(_)

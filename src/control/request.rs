@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 
 use super::alert_request::AlertRequest;
+use super::challenge_request::ChallengeRequest;
 use super::drill_desk::DrillRequest;
 use super::mail_request::MailRequest;
 use super::post_request::PostRequest;
@@ -159,6 +160,8 @@ pub enum Request {
     Zones(ZoneRequest),
     /// About secondaries and shared keys.
     Transfers(TransferRequest),
+    /// About keys of ACME clients.
+    Challenges(ChallengeRequest),
     /// About recipients.
     Recipients(RecipientRequest),
     /// About channels of alerts.
@@ -397,6 +400,7 @@ impl Request {
             | Self::DomainRemove { .. }
             | Self::QueueRetry { .. }
             | Self::Reload
+            | Self::Challenges(_)
             | Self::Drill(_)
             | Self::StateRelease => false,
             Self::Mail(request) => request.only_looks(),

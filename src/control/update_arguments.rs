@@ -17,7 +17,8 @@ pub enum TokenCommand {
     New {
         /// The account
         account: AccountName,
-        /// What it opens: update (dyndns2, password), duckdns or ping (one name, token in the address)
+        /// What it opens: update (dyndns2, password), duckdns or ping (one name, token in the address), acme (keys for
+        /// ACME clients, see `pulsemx challenge`)
         #[arg(long, value_enum, default_value_t = TokenKind::Update)]
         kind: TokenKind,
         /// The only name it may set; duckdns and ping take the account's first name if absent

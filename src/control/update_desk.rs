@@ -82,7 +82,7 @@ impl Desk {
                     "'{host}' is no dynamic name of {name}; add it with `pulsemx host add {name} {host}`"
                 )));
             }
-            (None, TokenKind::Update) => None,
+            (None, TokenKind::Update | TokenKind::Acme) => None,
             (None, TokenKind::Duckdns | TokenKind::Ping) => match names.as_slice() {
                 [only] => Some(only.name.clone()),
                 _ => return Err(CommandError::new("say which name the token sets: --host NAME")),
@@ -233,6 +233,11 @@ fn address(public_url: &str, kind: TokenKind, text: &str, host: Option<&DomainNa
             format!("{public_url}/update?domains={}&token={text}", host.map(DomainName::as_str).unwrap_or_default())
         }
         TokenKind::Ping => format!("{public_url}/ping/{text}"),
+        // ACME clients take a login from the address of their server.
+        TokenKind::Acme => match public_url.split_once("://") {
+            Some((scheme, rest)) => format!("{scheme}://acme:{text}@{rest}"),
+            None => public_url.to_owned(),
+        },
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) fn token(shown: &UpdateTokenShown) -> String {
     rows.extend(shown.url.clone().map(|url| ("address", url)));
     let how = match shown.kind {
         TokenKind::Update => "The device logs in with the account's name and the token as password (dyndns2).",
+        TokenKind::Acme => "An ACME client registers with it as with acme-dns; it sets no address.",
         TokenKind::Duckdns | TokenKind::Ping => {
             "The device calls this address; whoever knows it can move this one name."
         }

@@ -23,6 +23,7 @@ const NS: u16 = 2;
 const CNAME: u16 = 5;
 const SOA: u16 = 6;
 const MX: u16 = 15;
+const TXT: u16 = 16;
 const AAAA: u16 = 28;
 const DS: u16 = 43;
 /// A transfer of what changed.
@@ -116,6 +117,14 @@ fn resolve(catalog: &Catalog, query: &Query, writer: &mut Writer<'_>) -> Resolve
             Place::Elsewhere => return FOUND,
             Place::Dynamic(zone, row, node) => {
                 dynamic(catalog, zone, row, node, &asked, writer);
+                return FOUND;
+            }
+            Place::Challenge(zone, set) => {
+                match query.record_type {
+                    TXT => writer.set_or_nothing(zone, &asked, Some(set)),
+                    ANY => writer.set(Section::Answer, asked.at, &catalog.shared().any),
+                    _ => writer.negative(zone, &asked),
+                }
                 return FOUND;
             }
             Place::Node(zone, node) => match of_node(catalog, zone, node, &asked, writer) {

@@ -406,3 +406,38 @@ fn a_zone_whose_own_name_follows_a_mail_server_has_its_soa_and_ns() {
     let other = world.ask("firma.dyn.example.", RecordType::SOA);
     assert_eq!((other.answers.len(), other.authorities.len()), (0, 1), "{other}");
 }
+
+#[test]
+fn records_of_acme_clients_stand_beside_the_zone_and_in_front_of_it() {
+    let mut world = World::new(settings()).with_zone();
+    let (here, there) = (owner("_acme-challenge.firma.dyn.example."), owner("id.auth.dyn.example."));
+    let before = world.0.zone(&owner("dyn.example.")).unwrap().serial();
+    assert_eq!(world.ask("auth.dyn.example.", RecordType::A).metadata.response_code, ResponseCode::NXDomain);
+    for name in [&here, &there] {
+        world.0.change_challenges(name, |table| {
+            table.open(name.clone());
+            false
+        });
+    }
+    let nothing = world.ask("_acme-challenge.firma.dyn.example.", RecordType::TXT);
+    assert_eq!(nothing.metadata.response_code, ResponseCode::NoError);
+    assert!(nothing.answers.is_empty() && nothing.authorities.len() == 1);
+    // RFC 8020: what lies below it exists, so it does too.
+    assert_eq!(world.ask("auth.dyn.example.", RecordType::A).metadata.response_code, ResponseCode::NoError);
+    for value in ["one", "two", "three"] {
+        world.0.change_challenges(&here, |table| table.add(&here, value, wall()));
+    }
+    world.0.change_challenges(&there, |table| table.add(&there, "four", wall()));
+    let told = world.ask("_ACME-challenge.firma.dyn.example.", RecordType::TXT);
+    assert_eq!(told.answers.len(), 3);
+    assert!(told.answers.iter().all(|record| record.ttl == 1));
+    assert!(world.ask("_acme-challenge.firma.dyn.example.", RecordType::A).answers.is_empty());
+    world.0.settle_serials(wall());
+    let after = world.0.zone(&owner("dyn.example.")).unwrap().serial();
+    assert_ne!(before, after, "secondaries hear of it");
+    let snapshot = world.0.snapshot(&owner("dyn.example."), 1_000).unwrap().unwrap();
+    let is_there = |record: &&Vec<u8>| record.starts_with(here.octets());
+    assert_eq!(snapshot.records.iter().filter(is_there).count(), 3);
+    world.0.expire_challenges(wall() + crate::dns::challenge::VALUE_AGE_MAX);
+    assert!(world.ask("_acme-challenge.firma.dyn.example.", RecordType::TXT).answers.is_empty());
+}

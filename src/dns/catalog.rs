@@ -7,6 +7,7 @@ use hickory_proto::rr::rdata::{HINFO, MX};
 use hickory_proto::rr::{RData, RecordType};
 
 use super::answer::OWN_PREFERENCE;
+use super::challenge::Challenges;
 use super::front::{Front, FrontMachine, NameEvent};
 use super::names::{Kind, NO_ZONE, Names, Row};
 use super::owner::{Owner, suffixes};
@@ -52,6 +53,8 @@ pub enum Place<'a> {
     Dynamic(&'a Zone, &'a Row, Option<&'a Node>),
     /// Records.
     Node(&'a Zone, &'a Node),
+    /// Records of ACME clients, perhaps none now.
+    Challenge(&'a Zone, &'a RecordSet),
     /// Others serve it from here on.
     Cut(&'a Owner, &'a Node),
     /// It only has names below it.
@@ -68,6 +71,7 @@ pub struct Catalog {
     zones: Vec<Option<Zone>>,
     by_apex: HashMap<Owner, u32>,
     names: Names,
+    challenges: Challenges,
 }
 
 impl Catalog {
@@ -88,8 +92,9 @@ impl Catalog {
             any: RecordSet::new(ttl, [&any])?,
         };
         let zone = Zone::service(&settings, next_serial(0, now.timestamp()))?;
-        let mut catalog =
-            Self { settings, shared, zones: Vec::new(), by_apex: HashMap::new(), names: Names::default() };
+        let challenges = Challenges::new(&settings.zone);
+        let (zones, by_apex, names) = (Vec::new(), HashMap::new(), Names::default());
+        let mut catalog = Self { settings, shared, zones, by_apex, names, challenges };
         catalog.set_zone(zone);
         Ok(catalog)
     }
@@ -171,6 +176,12 @@ impl Catalog {
         Some((place, self.zone_at(place)?))
     }
 
+    /// The apex of the zone that a name lies in.
+    #[must_use]
+    pub fn zone_above(&self, name: &Owner) -> Option<&Owner> {
+        self.zone_of(name.octets()).map(|(_, zone)| zone.apex())
+    }
+
     fn zone_at(&self, place: u32) -> Option<&Zone> {
         self.zones.get(at(place))?.as_ref()
     }
@@ -184,6 +195,9 @@ impl Catalog {
             return Place::Dynamic(zone, row, zone.node(name));
         }
         let Some((_, zone)) = self.zone_of(name) else { return Place::Elsewhere };
+        if let Some(place) = self.challenge(zone, name) {
+            return place;
+        }
         let is_dynamic = |above: &[u8]| self.names.place_of(above).is_some() || self.names.is_above(above);
         match zone.find(name, is_dynamic) {
             Found::Node(node) if node.is_empty() && name != zone.apex().octets() => Place::Between(zone),
@@ -192,6 +206,38 @@ impl Catalog {
             Found::Wildcard(_) | Found::Nothing if self.names.is_above(name) => Place::Between(zone),
             Found::Wildcard(node) => Place::Node(zone, node),
             Found::Nothing => Place::Nothing(zone),
+        }
+    }
+
+    /// What ACME clients have to do with a name, if anything. What stands in the zone there counts while they put nothing.
+    fn challenge<'a>(&'a self, zone: &'a Zone, name: &[u8]) -> Option<Place<'a>> {
+        let is_other = || zone.node(name).is_some_and(|node| !node.is_empty());
+        match self.challenges.find(name) {
+            Some(set) if !set.is_empty() || !is_other() => Some(Place::Challenge(zone, set)),
+            Some(_) => None,
+            None if self.challenges.is_above(name) && !is_other() => Some(Place::Between(zone)),
+            None => None,
+        }
+    }
+
+    /// Records of ACME clients.
+    #[must_use]
+    pub const fn challenges(&self) -> &Challenges {
+        &self.challenges
+    }
+
+    /// Changes the records of ACME clients at a name; `change` says whether the answers are others now.
+    pub fn change_challenges(&mut self, owner: &Owner, change: impl FnOnce(&mut Challenges) -> bool) {
+        if change(&mut self.challenges) {
+            let zone = self.zone_of(owner.octets()).map_or(NO_ZONE, |(place, _)| place);
+            self.touch_zone(zone);
+        }
+    }
+
+    /// Records of ACME clients that are old go.
+    pub fn expire_challenges(&mut self, now: WallTime) {
+        for owner in self.challenges.expire(now) {
+            self.change_challenges(&owner, |_| true);
         }
     }
 
@@ -286,6 +332,10 @@ impl Catalog {
                 }
             }
         }
+        // A secondary answers a certificate authority as well.
+        let is_here = |owner: &Owner| self.zone_of(owner.octets()).is_some_and(|(of, _)| of == place);
+        let challenges = self.challenges.sets().filter(|(owner, set)| !set.is_empty() && is_here(owner));
+        challenges.for_each(|(owner, set)| push(owner, set));
         let soa = zone.soa().records().map(|record| [apex.octets(), record].concat()).next()?;
         Some(Ok(Snapshot { serial: zone.serial(), soa, records }))
     }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::amend::{self, driver::WAITING_MAX};
 use super::catalog::{Catalog, Told};
+use super::challenge::Challenges;
 use super::desk::Desk;
 use super::front::{Front, FrontMachine, NameEvent};
 use super::notify;
@@ -263,6 +264,33 @@ impl Dns {
     #[must_use]
     pub fn dynamic_in(&self, apex: &DomainName) -> Vec<(Owner, Vec<ZoneRecord>)> {
         self.desk.catalog().dynamic_in(&Owner::of_domain(apex))
+    }
+
+    /// Changes the records of ACME clients at a name; `change` says whether the answers are others now.
+    pub(super) fn change_challenges(&self, owner: &Owner, change: impl FnOnce(&mut Challenges) -> bool) {
+        let mut catalog = self.write();
+        catalog.change_challenges(owner, change);
+        catalog.settle_serials(self.clock.wall());
+    }
+
+    /// Records of ACME clients that are old go.
+    pub(super) fn expire_challenges(&self, now: WallTime) {
+        let mut catalog = self.write();
+        catalog.expire_challenges(now);
+        catalog.settle_serials(now);
+    }
+
+    /// The zone of ours that a name lies in.
+    #[must_use]
+    pub fn zone_of(&self, name: &DomainName) -> Option<DomainName> {
+        self.desk.catalog().zone_above(&Owner::of_domain(name))?.to_domain()
+    }
+
+    /// Whether other name servers answer for a zone as well.
+    #[must_use]
+    pub fn is_followed(&self, apex: &DomainName) -> bool {
+        let apex = Owner::of_domain(apex);
+        self.desk.access().followed().any(|(followed, all)| *followed == apex && !all.is_empty())
     }
 
     /// Whose dynamic name it is; nobody's if it is none.

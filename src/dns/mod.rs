@@ -3,12 +3,13 @@
 //! `front` decides for one dynamic name what it points at, `names` holds all of them; `zone` holds what stands in a
 //! zone, `catalog` all zones; `query` reads a question, `answer` answers it; `cookie` and `limit` keep answers from being
 //! aimed at others. `secondary` says who may follow a zone, `transfer` what he is sent, `notify` when he is told, `tsig`
-//! signs and checks; `amend` takes updates of zones (RFC 2136). `desk` answers, `driver` follows the lines and serves, `udp` and `tcp` move octets. Records are encoded by
+//! signs and checks; `amend` takes updates of zones (RFC 2136), `challenge` the records of ACME clients. `desk` answers, `driver` follows the lines and serves, `udp` and `tcp` move octets. Records are encoded by
 //! hickory once (`records`), and only copied from then on.
 
 pub mod amend;
 pub mod answer;
 pub mod catalog;
+pub mod challenge;
 pub mod check;
 pub mod cookie;
 pub mod desk;
@@ -33,6 +34,8 @@ pub mod zone;
 pub mod zone_file;
 
 pub use catalog::Catalog;
+pub use challenge::driver::ChallengeDesk;
+pub use challenge::store::ChallengeStore;
 pub use driver::Dns;
 pub use settings::{Offline, Settings};
 pub use store::{NameError, NameStore, StoredKey, StoredSecondary, StoredZone, ZoneChange};

@@ -95,6 +95,9 @@ pub enum NameError {
     /// A secondary signs with it.
     #[error("a secondary of '{1}' uses the key '{0}'; see `pulsemx zone secondary list`")]
     KeyUsed(DomainName, DomainName),
+    /// No such key of an ACME client.
+    #[error("this account has no challenge key '{0}'; see `pulsemx challenge list`")]
+    NoChallengeKey(String),
     /// No such scope.
     #[error("the key '{0}' may not change '{1}'; see `pulsemx tsig list`")]
     NoScope(DomainName, DomainName),

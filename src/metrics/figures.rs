@@ -40,6 +40,8 @@ pub struct Figures {
     pub oldest_waiting: Option<u64>,
     /// Seconds since the start.
     pub uptime: u64,
+    /// Seconds until our own certificate ends, where an authority issues it.
+    pub certificate_left: Option<u64>,
     /// Parts that do not work.
     pub parts_missing: u64,
     /// Whether the silence of many is taken to be our own fault.
@@ -94,6 +96,7 @@ impl Collector for Figures {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut writer = Writer(encoder);
         self.write_service(&mut writer)?;
+        self.write_certificate(&mut writer)?;
         self.write_mail(&mut writer)?;
         self.write_door(&mut writer)?;
         self.write_beats(&mut writer)
@@ -121,6 +124,17 @@ impl Figures {
         to.gauge("accounts_delivering", "Accounts that are being delivered to", s.delivering)?;
         to.counter("store_commits", "Transactions of the database", self.store.commits)?;
         to.counter("store_synced_commits", "Transactions synced before they were answered", self.store.synced_commits)
+    }
+
+    fn write_certificate(&self, to: &mut Writer<'_>) -> fmt::Result {
+        let Some(certificate) = &self.status.certificate else { return Ok(()) };
+        to.gauge("certificate_expires_seconds", "Until our own certificate ends", self.certificate_left.unwrap_or(0))?;
+        to.gauge(
+            "certificate_failures",
+            "Tries to renew it that failed since the last success",
+            u64::from(certificate.failures),
+        )?;
+        to.counter("certificates_issued", "Certificates that an authority issued to us", certificate.issued)
     }
 
     fn write_mail(&self, to: &mut Writer<'_>) -> fmt::Result {
@@ -176,6 +190,7 @@ mod tests {
 
     use super::*;
     use crate::base::{AccountId, DomainName, EndpointId};
+    use crate::control::certificate_reply::CertificateShown;
     use crate::liveness::{Cause, HistoryRow, LineEvent, LineState, Transition};
     use crate::smtp::CountersShown;
 
@@ -200,6 +215,13 @@ mod tests {
                 delivering: 1,
                 alerts_failing: 0,
                 alerts_unreached: Vec::new(),
+                certificate: Some(CertificateShown {
+                    not_after: None,
+                    failures: 3,
+                    error: None,
+                    next_at: None,
+                    issued: 1,
+                }),
                 smtp: Some(CountersShown { sessions: 20, stored: 12, refused, ..CountersShown::default() }),
             },
             beats: heartbeat::server::Counters { received: 100, replied: 99, forged: 1, ..Default::default() },
@@ -207,6 +229,7 @@ mod tests {
             room: 1 << 30,
             oldest_waiting: Some(61),
             uptime: 3_600,
+            certificate_left: Some(86_400),
             parts_missing: 0,
             is_own_outage: false,
         }

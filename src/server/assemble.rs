@@ -11,6 +11,7 @@ use super::figures;
 use super::health::Essentials;
 use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
+use super::names::NameServer;
 use super::postroom::{Postroom, WaitingCounts, acquaint, introduce};
 use super::reload::Reloader;
 use super::room_settings::{
@@ -18,11 +19,11 @@ use super::room_settings::{
 };
 use super::sockets::{Sockets, addresses};
 use super::voucher::{self, VoucherRooms};
-use super::{alerting, drilling, greeter, maintain, post_office};
+use super::{alerting, certifying, drilling, greeter, maintain, post_office};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
+use crate::certificate::CertificateHandle;
 use crate::certificate::driver::CertificateError;
-use crate::certificate::{self, CertificateHandle};
 use crate::config::{Config, Written};
 use crate::control::desk::Running;
 use crate::control::driver::ControlError;
@@ -30,7 +31,6 @@ use crate::control::{self, Desk, DirectoryKeeper, Reloads};
 use crate::delivery::Flushes;
 use crate::delivery::driver::Deliveries;
 use crate::delivery::through::Passages;
-use crate::dns::Dns;
 use crate::drill::Drills;
 use crate::heartbeat;
 use crate::heartbeat::server::{BeatServer, BindError};
@@ -148,12 +148,7 @@ impl Ground {
         data_dir::prepare(&config.data_dir)?;
         let store = open_store(config).await?;
         let seal = data_dir::seal_key(&config.data_dir)?;
-        let certificate = certificate::driver::load_or_generate(
-            &config.data_dir,
-            &config.hostname,
-            config.tls.as_ref().map(|t| t.cert.as_path()),
-            config.tls.as_ref().map(|t| t.key.as_path()),
-        )?;
+        let certificate = certifying::load(config)?;
         let sockets = Sockets::bind(config, inherited)?;
         let control = control::driver::bind(&config.control_socket())?;
         let read = |e: &dyn std::fmt::Display| StartError::Read(e.to_string());
@@ -206,7 +201,7 @@ pub(super) struct Shared {
     pub(super) pages: broadcast::Sender<AccountId>,
     readiness: Arc<Readiness>,
     updates: Arc<Updates>,
-    dns: Option<Arc<Dns>>,
+    dns: NameServer,
     recipients: Arc<Recipients>,
     alerts: Arc<alert::Alerts>,
 }
@@ -251,7 +246,8 @@ impl Shared {
             updates: Some(Arc::clone(&self.updates)),
             recipients: Some(Arc::clone(&self.recipients)),
             drills: Some(Arc::clone(drills)),
-            names: Some(NameRooms { store: Arc::clone(&self.store) as _, dns: self.dns.clone() }),
+            challenges: self.dns.challenges.clone(),
+            names: Some(NameRooms { store: Arc::clone(&self.store) as _, dns: self.dns.dns.clone() }),
             alerts: Some(Arc::clone(&self.alerts)),
             joins: Some(joins),
         }
@@ -283,7 +279,9 @@ impl Shared {
             public_addresses: public_addresses(config),
             running: Some(Running {
                 lines: Arc::clone(&self.lines),
-                dns: self.dns.clone(),
+                dns: self.dns.dns.clone(),
+                challenges: self.dns.challenges.clone(),
+                issuer: self.dns.issuer.clone(),
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),
                 recipients: Arc::clone(&self.recipients),
@@ -311,7 +309,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let smtp_all = sockets.smtp_addresses();
     let (liveness, told) = start_liveness(config, &store, watched, &stops);
     let (spool, lines) = (Arc::clone(&store) as Arc<dyn SpoolStore>, Arc::clone(&liveness) as Arc<dyn Lines>);
-    let known = (directory.clone(), Arc::clone(&lines), Arc::clone(&store) as _, seal.clone());
+    let known = (directory.clone(), Arc::clone(&lines), Arc::clone(&store), seal.clone());
     let (dns, names_all) = sockets.names.start(config, smtp_all.clone(), known, &certificate, &stops.rooms).await?;
     let (mail, rooms) = (delivery_settings(config, smtp_all.clone()), stops.rooms.clone());
     let deliveries = Deliveries::start(mail, directory.clone(), Arc::clone(&lines), Arc::clone(&spool), rooms)?;
@@ -328,7 +326,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
         Arc::new(Postroom { spool: Arc::clone(&spool), flushes: Arc::clone(&flushes), pages: pages.clone(), counts });
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
     acquaint(&deliveries, &updates, &pages);
-    dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
+    dns.dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
     let recipients = start_recipients(&store, &stops).await?;
     let alerts = alerting::start(config, &store, (&seal, &directory), smtp_all.clone(), stops.rooms.clone()).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients, alerts };
@@ -339,7 +337,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks, Passages(Arc::clone(&deliveries)));
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
-    let keeper = start_keeper(config, &shared, &seal, Arc::clone(&liveness), &beats, shared.dns.clone());
+    let keeper = start_keeper(config, &shared, &seal, Arc::clone(&liveness), &beats, shared.dns.dns.clone());
     introduce(&deliveries, &keeper, &shared.recipients);
     start_voucher(&shared, &deliveries, &beats, &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
@@ -384,6 +382,9 @@ fn start_alerts(
     let (outbox, directory) = (shared.alerts.outbox(), shared.directory.clone());
     let watched = (alarms, outbox.clone());
     tokio::spawn(alert::driver::run(Arc::clone(&shared.lines), watched, directory.clone(), told, stops.rooms.clone()));
+    if let Some(issuer) = shared.dns.issuer.clone() {
+        tokio::spawn(certifying::tell(issuer, outbox.clone(), stops.rooms.clone()));
+    }
     alerting::Raiser::new(outbox, directory, config.spool_per_account)
 }
 
@@ -500,7 +501,7 @@ fn start_greeter(
     own_addresses: Vec<SocketAddr>,
     stops: &Stops,
 ) {
-    let Some(dns) = shared.dns.clone() else { return };
+    let Some(dns) = shared.dns.dns.clone() else { return };
     let (lines, directory, deliveries) = (Arc::clone(&shared.lines), shared.directory.clone(), Arc::clone(deliveries));
     let caller = update_settings(config, own_addresses).caller;
     tokio::spawn(greeter::run(greeter::Rooms { lines, directory, deliveries, dns }, caller, stops.rooms.clone()));

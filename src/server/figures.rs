@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::assemble::StartError;
 use super::health::Essentials;
 use crate::base::{Clock, WallTime};
+use crate::control::reply::StatusShown;
 use crate::control::{Desk, Reply, Request};
 use crate::liveness::Lines;
 use crate::metrics::{self, Figures, FiguresSource};
@@ -28,6 +29,11 @@ pub(super) fn serve(
         readiness: Arc::clone(readiness),
     };
     metrics::driver::serve(listeners, Arc::new(source), lines, shutdown).map_err(|e| StartError::Listen(e.to_string()))
+}
+
+fn certificate_left(status: &StatusShown, now: WallTime) -> Option<u64> {
+    let end = status.certificate.as_ref()?.not_after?;
+    Some(u64::try_from((end - now).num_seconds()).unwrap_or(0))
 }
 
 /// Where the figures come from.
@@ -52,6 +58,7 @@ impl FiguresSource for Source {
         let seconds_since = |at: WallTime| u64::try_from((now - at).num_seconds()).unwrap_or(0);
         Ok(Figures {
             uptime: status.started_at.map_or(0, seconds_since),
+            certificate_left: certificate_left(&status, now),
             status,
             beats: self.essentials.beats.counters(),
             store: store.statistics(),

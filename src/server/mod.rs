@@ -2,6 +2,7 @@
 
 mod alerting;
 pub mod assemble;
+mod certifying;
 pub mod data_dir;
 pub mod drill_command;
 mod drilling;

@@ -8,13 +8,25 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::assemble::StartError;
-use super::listen;
+use super::{certifying, listen};
 use crate::account::{DirectoryHandle, SealKey};
 use crate::certificate::CertificateHandle;
+use crate::certificate::acme::driver::Issuer;
 use crate::config::{Config, NamesConfig};
 use crate::dns::driver::Sockets;
-use crate::dns::{Dns, NameStore, Settings, udp};
+use crate::dns::{ChallengeDesk, Dns, Settings, udp};
 use crate::liveness::Lines;
+use crate::store::SqliteStore;
+
+/// What answers for names; nothing where no zone is configured.
+#[derive(Clone, Default)]
+pub(super) struct NameServer {
+    pub(super) dns: Option<Arc<Dns>>,
+    /// Keys and records of ACME clients.
+    pub(super) challenges: Option<Arc<ChallengeDesk>>,
+    /// Renews our own certificate, if that is wanted.
+    pub(super) issuer: Option<Arc<Issuer>>,
+}
 
 /// The sockets, bound before anything else starts.
 #[derive(Default)]
@@ -49,11 +61,11 @@ impl NameSockets {
         self,
         config: &Config,
         smtp: Vec<SocketAddr>,
-        (directory, lines, store, seal): (DirectoryHandle, Arc<dyn Lines>, Arc<dyn NameStore>, SealKey),
+        (directory, lines, store, seal): (DirectoryHandle, Arc<dyn Lines>, Arc<SqliteStore>, SealKey),
         certificate: &CertificateHandle,
         shutdown: &CancellationToken,
-    ) -> Result<(Option<Arc<Dns>>, Vec<SocketAddr>), StartError> {
-        let Some(names) = &config.names else { return Ok((None, Vec::new())) };
+    ) -> Result<(NameServer, Vec<SocketAddr>), StartError> {
+        let Some(names) = &config.names else { return Ok((NameServer::default(), Vec::new())) };
         let addresses = self.addresses();
         let words = |e: std::io::Error| StartError::Listen(e.to_string());
         let listeners = |all: Vec<std::net::TcpListener>| {
@@ -61,10 +73,15 @@ impl NameSockets {
         };
         let sockets = Sockets { udp: self.udp, tcp: listeners(self.tcp)?, tls: listeners(self.tls)? };
         let tls = TlsAcceptor::from(certificate.server_config());
-        Dns::start(settings(config, names, smtp), sockets, directory, (lines, store, seal), Some(tls), shutdown)
+        let (settings, known) = (settings(config, names, smtp), (lines, Arc::clone(&store) as _, seal));
+        let dns = Dns::start(settings, sockets, directory.clone(), known, Some(tls), shutdown)
             .await
-            .map(|dns| (Some(dns), addresses))
-            .map_err(|e| StartError::Listen(e.to_string()))
+            .map_err(|e| StartError::Listen(e.to_string()))?;
+        let challenges = ChallengeDesk::start(Arc::clone(&dns), store, directory, shutdown.clone())
+            .await
+            .map_err(|e| StartError::Read(e.to_string()))?;
+        let issuer = certifying::start(config, &challenges, certificate, shutdown);
+        Ok((NameServer { dns: Some(dns), challenges: Some(challenges), issuer }, addresses))
     }
 }
 

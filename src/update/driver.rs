@@ -12,8 +12,8 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{AccountUpdates, Ledger};
-use super::limit::{Buckets, NETWORK, REFUSAL, VALUE};
-use super::model::{DeviceRequest, HostName, Role, Source};
+use super::limit::{Buckets, NETWORK, REFUSAL, VALUE, network};
+use super::model::{DeviceRequest, HostName, Role, Source, TokenKind, TokenRecord};
 use super::names::NamesChanged;
 use super::probe::driver::Caller;
 use super::probe::{PROBES_AT_ONCE_MAX, ProbePlan, Rhythm};
@@ -189,6 +189,15 @@ impl Updates {
         let line = self.lines.account_line(account);
         let has_beats = line.is_some_and(|line| line.last_beat.is_some() || line.state != LineState::New);
         self.inner().ledger.account(account, &self.directory.load(), has_beats)
+    }
+
+    /// The token of that text if it is valid now and of that kind. A network that asks too often gets none.
+    #[must_use]
+    pub fn token_of(&self, text: &str, kind: TokenKind, peer: IpAddr) -> Option<TokenRecord> {
+        let (now, wall) = (self.clock.monotonic(), self.clock.wall());
+        let mut inner = self.inner();
+        let is_fair = inner.networks.take(network(peer), now);
+        inner.ledger.token(text, wall).filter(|token| is_fair && token.kind == kind).cloned()
     }
 
     /// Every name of an account.

@@ -31,6 +31,8 @@ pub enum TokenKind {
     Duckdns,
     /// An address to be called: one name follows the caller.
     Ping,
+    /// Sets nothing: makes keys for ACME clients, for all names of the account or one.
+    Acme,
 }
 
 impl TokenKind {
@@ -41,13 +43,14 @@ impl TokenKind {
             Self::Update => "update",
             Self::Duckdns => "duckdns",
             Self::Ping => "ping",
+            Self::Acme => "acme",
         }
     }
 
     /// Reads what [`as_str`](Self::as_str) wrote.
     #[must_use]
     pub fn from_stored(text: &str) -> Option<Self> {
-        [Self::Update, Self::Duckdns, Self::Ping].into_iter().find(|kind| kind.as_str() == text)
+        [Self::Update, Self::Duckdns, Self::Ping, Self::Acme].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 

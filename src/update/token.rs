@@ -25,6 +25,7 @@ pub fn new_token(kind: TokenKind) -> Result<(String, [u8; 32]), NoRandomness> {
         TokenKind::Update => "pmu",
         TokenKind::Duckdns => "pmd",
         TokenKind::Ping => "pmp",
+        TokenKind::Acme => "pma",
     };
     let text = format!("{prefix}-{}", BASE32_NOPAD.encode(&octets).to_ascii_lowercase());
     let image = verifier(&text);

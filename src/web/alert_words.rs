@@ -85,6 +85,7 @@ impl Locale {
             Kind::MassMiss => self.pick("viele Leitungen still", "many lines silent"),
             Kind::TimersLate => self.pick("Uhr des Dienstes zu spät", "timers of the service late"),
             Kind::ListStale => self.pick("Empfängerliste veraltet", "recipient list out of date"),
+            Kind::Certificate => self.pick("Zertifikat nicht erneuert", "certificate not renewed"),
             Kind::Expired => self.pick("Post abgelaufen", "mail ran out of time"),
         }
     }

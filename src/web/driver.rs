@@ -38,13 +38,14 @@ use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
 use super::setup_page::{self, JoinRooms};
 use super::words::Locale;
 use super::{
-    account_export, account_page, alert_page, domain_pages, drill_pages, log_page, sign_in_page, spool_desk,
+    account_export, account_page, alert_page, challenge, domain_pages, drill_pages, log_page, sign_in_page, spool_desk,
     spool_pages, spool_view, update,
 };
 use crate::account::{Account, AccountStore, DirectoryHandle, PeopleStore};
 use crate::alert::Alerts;
 use crate::base::{AccountId, Clock, Moment};
 use crate::delivery::view::Flushes;
+use crate::dns::ChallengeDesk;
 use crate::drill::Drills;
 use crate::heartbeat::datagram::DATAGRAM_OCTETS_MAX;
 use crate::liveness::{LineState, Lines, TransitionLog};
@@ -96,6 +97,8 @@ pub struct WebRooms {
     pub names: Option<NameRooms>,
     /// Channels of alerts; absent where none are sent.
     pub alerts: Option<Arc<Alerts>>,
+    /// Who takes the records of ACME clients; absent where no names are served.
+    pub challenges: Option<Arc<ChallengeDesk>>,
     /// Codes for new clients; absent where no client can join.
     pub joins: Option<JoinRooms>,
 }
@@ -272,8 +275,11 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
     let stream = move |page: Page| events(page, shutdown.clone());
     let is_encrypted = door.scheme == Scheme::Https;
     let updates = door.app.rooms.updates.clone().map(|updates| update::routes(updates, is_encrypted));
+    let challenges = door.app.rooms.challenges.clone();
+    let challenges = challenges.map(|desk| challenge::routes(desk, door.app.rooms.updates.clone()));
     Router::new()
         .merge(updates.unwrap_or_default())
+        .merge(challenges.unwrap_or_default())
         .route("/", get(handlers::home))
         .route("/spool", get(handlers::shortcut))
         .route("/events", get(handlers::shortcut))

@@ -11,6 +11,7 @@ mod alert_page;
 mod alert_words;
 mod assets;
 pub mod beat;
+mod challenge;
 mod crowd;
 mod days;
 mod domain_pages;

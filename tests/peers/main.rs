@@ -1,5 +1,5 @@
 //! Scenarios with real programs: Postfix, swaks and smtp-source as senders, Postfix and smtp-sink as primary, ddclient,
-//! inadyn and curl as routers, dig, kdig, nsupdate, named-checkzone, Knot and NSD for names, lego and certbot with Pebble for certificates, strace to count syncs, namespaces with a real router, Chromium to read the page, systemd to check the units. `tests/all peers` installs them.
+//! inadyn and curl as routers, dig, kdig, nsupdate, named-checkzone, Knot and NSD for names, lego, certbot and ourselves with Pebble for certificates, strace to count syncs, namespaces with a real router, Chromium to read the page, systemd to check the units. `tests/all peers` installs them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,8 +14,11 @@ mod support;
 
 mod peers {
     mod amendments;
+    mod challenges;
     mod names;
     mod namespaces;
+    mod own_certificate;
+    mod pebble;
     mod postfix_primary;
     mod secondaries;
     mod senders;

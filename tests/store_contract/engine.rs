@@ -9,7 +9,7 @@ use chrono::TimeZone;
 use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount, PeopleStore};
 use pulsemx::alert::AlertStore;
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
-use pulsemx::dns::NameStore;
+use pulsemx::dns::{ChallengeStore, NameStore};
 use pulsemx::drill::DrillStore;
 use pulsemx::liveness::TransitionLog;
 use pulsemx::outbound::OutboundStore;
@@ -32,6 +32,7 @@ pub(crate) trait Everything:
     + RecipientStore
     + VerdictStore
     + NameStore
+    + ChallengeStore
     + RefusalStore
     + AlertStore
     + DrillStore
@@ -47,6 +48,7 @@ impl<
         + RecipientStore
         + VerdictStore
         + NameStore
+        + ChallengeStore
         + RefusalStore
         + AlertStore
         + DrillStore

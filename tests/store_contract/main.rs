@@ -10,6 +10,7 @@
 
 mod accounts;
 mod alerts;
+mod challenges;
 mod crash;
 mod days;
 mod drills;

@@ -146,6 +146,7 @@ impl Site {
             beats: None,
             drills: Some(drills),
             alerts: Some(office),
+            challenges: None,
             joins: Some(JoinRooms {
                 codes: codes.clone(),
                 url: "https://mx2.example".to_owned(),

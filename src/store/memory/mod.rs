@@ -4,6 +4,7 @@
 
 mod account;
 mod alert;
+mod challenge;
 mod drill;
 mod name;
 mod notice;
@@ -83,6 +84,8 @@ struct Tables {
     tsig_scopes: BTreeMap<(DomainName, DomainName), crate::dns::amend::scope::StoredScope>,
     /// With the key that each signs with.
     secondaries: BTreeMap<(DomainName, std::net::SocketAddr), Option<DomainName>>,
+    challenge_keys: Vec<crate::dns::challenge::key::ChallengeKey>,
+    challenge_values: Vec<crate::dns::challenge::store::StoredValue>,
     messages: BTreeMap<SpoolId, Stored>,
     chunks: BTreeMap<(SpoolId, u32), Bytes>,
     counters: HashMap<AccountId, Counter>,

@@ -19,6 +19,7 @@ type Done<T> = Result<T, NameError>;
 impl Tables {
     /// What hangs on servers and accounts that are gone goes with them.
     pub(super) fn prune_names(&mut self) {
+        self.prune_challenges();
         let (accounts, endpoints) = (&self.accounts, &self.endpoints);
         self.fronts.retain(|endpoint, _| endpoints.contains_key(endpoint));
         self.tsig_scopes.retain(|_, scope| accounts.contains_key(&scope.account));

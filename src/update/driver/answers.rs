@@ -87,7 +87,7 @@ impl Updates {
                 Reason::WrongUser
             } else if login.is_in_url && token.host.is_none() {
                 Reason::TokenInUrl
-            } else if token.kind == TokenKind::Ping {
+            } else if matches!(token.kind, TokenKind::Ping | TokenKind::Acme) {
                 Reason::WrongKind
             } else {
                 return Ok(token);

@@ -2,24 +2,12 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use crate::support::{Server, free_port, wait_for};
+use super::pebble::pebble;
+use crate::support::Server;
 
-const LONG: Duration = Duration::from_secs(60);
 const ZONE: &str = "firma.example";
-
-/// Ends with the test.
-struct Peer(Child);
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn server() -> Server {
     let server = Server::start_with_names("");
@@ -101,43 +89,15 @@ fn nsupdate_changes_what_its_key_opens_and_reads_the_right_codes() {
     assert!(text.contains("NOTAUTH") && text.contains("BADSIG"), "{text}");
 }
 
-/// An ACME server that asks our name server for its challenges; its directory and the file with its certificate.
-fn pebble(server: &Server) -> (Peer, String, String) {
-    let folder = server.folder();
-    let path = |name: &str| folder.join(name).display().to_string();
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    fs::write(path("acme.pem"), made.cert.pem()).unwrap();
-    fs::write(path("acme.key"), made.signing_key.serialize_pem()).unwrap();
-    let (port, management) = (free_port(), free_port());
-    let config = serde_json::json!({ "pebble": {
-        "listenAddress": format!("127.0.0.1:{port}"), "managementListenAddress": format!("127.0.0.1:{management}"),
-        "certificate": path("acme.pem"), "privateKey": path("acme.key"), "httpPort": 9, "tlsPort": 9,
-        "ocspResponderURL": "", "externalAccountBindingRequired": false,
-    } });
-    fs::write(path("acme.json"), config.to_string()).unwrap();
-    let log = fs::File::create(path("pebble.log")).unwrap();
-    let child = Command::new("pebble")
-        .args(["-config", &path("acme.json"), "-dnsserver", &server.names.to_string()])
-        .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_WFE_NONCEREJECT", "0")])
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    let peer = Peer(child);
-    wait_for("the ACME server listens", LONG, || TcpStream::connect(("127.0.0.1", port)).ok());
-    (peer, format!("https://127.0.0.1:{port}/dir"), path("acme.pem"))
-}
-
 #[test]
 fn lego_and_certbot_get_certificates_for_a_name_and_its_wildcard() {
     let server = server();
     let challenge = "_acme-challenge.firma.example";
-    let (_pebble, directory, trusted) = pebble(&server);
+    let (_pebble, directory, trusted) = pebble(&server.folder().join("pebble"), server.names, None);
     let path = |name: &str| server.folder().join(name).display().to_string();
     let told = |output: std::process::Output| {
         let text = [output.stdout, output.stderr].concat();
-        let pebble = fs::read_to_string(path("pebble.log")).unwrap();
+        let pebble = fs::read_to_string(path("pebble/log")).unwrap();
         assert!(output.status.success(), "{}\n{pebble}", String::from_utf8_lossy(&text));
     };
 

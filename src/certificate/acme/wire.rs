@@ -1,0 +1,3 @@
+//! How requests reach the authority.
+
+pub(super) mod driver;
