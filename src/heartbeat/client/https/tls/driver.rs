@@ -136,10 +136,12 @@ impl ServerCertVerifier for Verifier {
 
 /// A time at which a certificate that was refused for its dates is valid.
 fn valid_at(why: &CertificateError) -> Option<UnixTime> {
-    match why {
-        CertificateError::NotValidYetContext { not_before, .. } => Some(*not_before),
-        CertificateError::ExpiredContext { not_after, .. } => Some(*not_after),
-        _ => None,
+    if let CertificateError::NotValidYetContext { not_before: at, .. }
+    | CertificateError::ExpiredContext { not_after: at, .. } = why
+    {
+        Some(*at)
+    } else {
+        None
     }
 }
 
