@@ -72,6 +72,8 @@ pub struct Catalog {
     by_apex: HashMap<Owner, u32>,
     names: Names,
     challenges: Challenges,
+    /// Zones that were put in since the start.
+    versions: u64,
 }
 
 impl Catalog {
@@ -94,7 +96,7 @@ impl Catalog {
         let zone = Zone::service(&settings, next_serial(0, now.timestamp()))?;
         let challenges = Challenges::new(&settings.zone);
         let (zones, by_apex, names) = (Vec::new(), HashMap::new(), Names::default());
-        let mut catalog = Self { settings, shared, zones, by_apex, names, challenges };
+        let mut catalog = Self { settings, shared, zones, by_apex, names, challenges, versions: 0 };
         catalog.set_zone(zone);
         Ok(catalog)
     }
@@ -129,7 +131,9 @@ impl Catalog {
     }
 
     /// Puts in a zone, or puts a newer one in its place.
-    pub fn set_zone(&mut self, zone: Zone) {
+    pub fn set_zone(&mut self, mut zone: Zone) {
+        self.versions += 1;
+        zone.set_version(self.versions);
         let apex = zone.apex().clone();
         if let Some(place) = self.by_apex.get(&apex).copied() {
             if let Some(seat) = self.zones.get_mut(at(place)) {

@@ -1,9 +1,10 @@
 //! What the next version of a customer's zone is: its serial, and what its history says of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use hickory_proto::rr::{RData, RecordType};
 
+use super::owner::Owner;
 use super::zone::{ZoneRecord, is_serial_newer, next_serial};
 use super::zone_file;
 
@@ -37,13 +38,14 @@ pub fn with_serial(mut records: Vec<ZoneRecord>, serial: u32) -> Vec<ZoneRecord>
 /// Lines with `-` and `+`, the SOA record left out.
 #[must_use]
 pub fn difference(before: &[ZoneRecord], after: &[ZoneRecord]) -> String {
-    let lines = |records: &[ZoneRecord]| -> BTreeSet<String> {
-        let is_soa = |record: &&ZoneRecord| record.data.record_type() == RecordType::SOA;
-        records.iter().filter(|record| !is_soa(record)).map(zone_file::line).collect()
+    let known = |records| -> HashSet<Facts<'_>> { <[ZoneRecord]>::iter(records).map(facts).collect() };
+    let lines = |records: &[ZoneRecord], others: &HashSet<Facts<'_>>| -> BTreeSet<String> {
+        let is_told =
+            |record: &&ZoneRecord| record.data.record_type() != RecordType::SOA && !others.contains(&facts(record));
+        records.iter().filter(is_told).map(zone_file::line).collect()
     };
-    let (before, after) = (lines(before), lines(after));
-    let gone = before.difference(&after).map(|line| format!("- {line}"));
-    let come = after.difference(&before).map(|line| format!("+ {line}"));
+    let gone = lines(before, &known(after)).into_iter().map(|line| format!("- {line}"));
+    let come = lines(after, &known(before)).into_iter().map(|line| format!("+ {line}"));
     let mut all: Vec<String> = gone.chain(come).collect();
     let further = all.len().saturating_sub(CHANGE_LINES_MAX);
     if further > 0 {
@@ -51,4 +53,11 @@ pub fn difference(before: &[ZoneRecord], after: &[ZoneRecord]) -> String {
         all.push(format!("and {further} further lines"));
     }
     all.join("\n")
+}
+
+/// What makes a record another one.
+type Facts<'a> = (&'a Owner, u32, &'a RData);
+
+const fn facts(record: &ZoneRecord) -> Facts<'_> {
+    (&record.owner, record.ttl, &record.data)
 }

@@ -81,6 +81,8 @@ pub struct Zone {
     has_wildcards: bool,
     /// A dynamic name in it has changed since the serial was set.
     is_changed: bool,
+    /// See [`version`](Self::version).
+    version: u64,
 }
 
 /// Where a name stands in a zone.
@@ -132,6 +134,7 @@ impl Zone {
             has_cuts,
             has_wildcards,
             is_changed: false,
+            version: 0,
         })
     }
 
@@ -197,6 +200,17 @@ impl Zone {
     #[must_use]
     pub const fn serial(&self) -> u32 {
         self.serial
+    }
+
+    /// No other zone that a catalog was given since its start has this number: the same number, the same records.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Numbers it; for the catalog.
+    pub(super) const fn set_version(&mut self, version: u64) {
+        self.version = version;
     }
 
     /// A dynamic name in it has changed.

@@ -1,6 +1,6 @@
 //! Carries updates out: all that wait at one time are stored together, then answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::dns::front::Front;
 use crate::dns::owner::Owner;
 use crate::dns::query::Code;
 use crate::dns::revision::{difference, serial_after, soa_serial, with_serial};
-use crate::dns::store::{NameError, StoredZone, ZoneChange};
+use crate::dns::store::{NameError, RECORDS_PER_ZONE_MAX, StoredZone, ZoneChange};
 use crate::dns::tsig::Signed;
 use crate::dns::zone::{Zone, ZoneRecord};
 use crate::update::{AddressReport, HostName};
@@ -27,6 +27,9 @@ use crate::update::{AddressReport, HostName};
 pub const WAITING_MAX: usize = 1_024;
 /// Updates that are stored together, at most.
 const TOGETHER_MAX: usize = 256;
+
+/// Records of zones that are kept in memory for the next update, at most: some 300 octets each.
+const KEPT_RECORDS_MAX: usize = 2 * RECORDS_PER_ZONE_MAX;
 
 /// Sends an answer on its way.
 pub type Reply = Box<dyn FnOnce(Vec<u8>) + Send + Sync>;
@@ -63,26 +66,51 @@ struct Draft {
     jobs: Vec<Job>,
 }
 
+/// Zones that were changed lately, as stored, so that the next update need not read them: valid as long as the catalog
+/// serves that version, since whoever changes a zone takes its turn.
+#[derive(Default)]
+struct Kept(VecDeque<(Owner, u64, StoredZone)>);
+
+impl Kept {
+    /// The stored zone, if it is still the one that is served.
+    fn take(&mut self, dns: &Dns, apex: &Owner) -> Option<StoredZone> {
+        let at = self.0.iter().position(|(kept, ..)| kept == apex)?;
+        let (_, version, stored) = self.0.remove(at)?;
+        let served = dns.desk().catalog().zone(apex).map(Zone::version);
+        (served == Some(version)).then_some(stored)
+    }
+
+    fn put(&mut self, dns: &Dns, apex: &Owner, stored: StoredZone) {
+        let served = dns.desk().catalog().zone(apex).map(Zone::version);
+        let Some(version) = served else { return };
+        self.0.push_back((apex.clone(), version, stored));
+        while self.0.iter().map(|(.., stored)| stored.records.len()).sum::<usize>() > KEPT_RECORDS_MAX {
+            self.0.pop_front();
+        }
+    }
+}
+
 /// Works until `shutdown`, and then on what was taken in before.
 pub(in crate::dns) async fn serve(dns: Arc<Dns>, mut waiting: mpsc::Receiver<Job>, shutdown: CancellationToken) {
     let mut batch = Vec::with_capacity(TOGETHER_MAX);
+    let mut kept = Kept::default();
     loop {
         tokio::select! {
             () = shutdown.cancelled(), if !waiting.is_closed() => waiting.close(),
             taken = waiting.recv_many(&mut batch, TOGETHER_MAX) => if taken == 0 { return },
         }
         let turn = dns.zone_turn().await;
-        carry_out(&dns, std::mem::take(&mut batch)).await;
+        carry_out(&dns, &mut kept, std::mem::take(&mut batch)).await;
         drop(turn);
     }
 }
 
-async fn carry_out(dns: &Arc<Dns>, batch: Vec<Job>) {
+async fn carry_out(dns: &Arc<Dns>, kept: &mut Kept, batch: Vec<Job>) {
     let mut drafts: BTreeMap<Owner, Draft> = BTreeMap::new();
     let mut reports = JoinSet::new();
     for job in batch {
         let apex = job.update.apex.clone();
-        match decide(dns, &mut drafts, &job).await {
+        match decide(dns, (kept, &mut drafts), &job).await {
             Err(code) => answer(dns, job, code),
             Ok(Outcome::Unchanged) => match drafts.get_mut(&apex) {
                 // It may rest on what is not stored yet.
@@ -106,14 +134,23 @@ async fn carry_out(dns: &Arc<Dns>, batch: Vec<Job>) {
         }
     }
     for (apex, draft) in drafts {
-        let code = if draft.keys.is_empty() { Code::NoError } else { store(dns, &apex, &draft).await };
+        let code = if draft.keys.is_empty() {
+            kept.put(dns, &apex, draft.before);
+            Code::NoError
+        } else {
+            store(dns, kept, &apex, &draft).await
+        };
         draft.jobs.into_iter().for_each(|job| answer(dns, job, code));
     }
     while reports.join_next().await.is_some() {}
 }
 
 /// What one update comes to, with those before it in this batch.
-async fn decide(dns: &Dns, drafts: &mut BTreeMap<Owner, Draft>, job: &Job) -> Result<Outcome, Code> {
+async fn decide(
+    dns: &Dns,
+    (kept, drafts): (&mut Kept, &mut BTreeMap<Owner, Draft>),
+    job: &Job,
+) -> Result<Outcome, Code> {
     let (apex, update) = (&job.update.apex, &job.update);
     let scopes: Vec<StoredScope> = dns.desk().access().scopes(job.signed.key()).to_vec();
     // Without any name in this zone it is not said what stands in it.
@@ -123,7 +160,10 @@ async fn decide(dns: &Dns, drafts: &mut BTreeMap<Owner, Draft>, job: &Job) -> Re
     let account = dns.desk().catalog().zone(apex).ok_or(Code::NotAuth)?.account();
     if account.is_some() && !drafts.contains_key(apex) {
         let domain = apex.to_domain().ok_or(Code::NotAuth)?;
-        let before = dns.store().zone(domain).await.map_err(failed)?.ok_or(Code::NotAuth)?;
+        let before = match kept.take(dns, apex) {
+            Some(before) => before,
+            None => dns.store().zone(domain).await.map_err(failed)?.ok_or(Code::NotAuth)?,
+        };
         let served = dns.serial(&before.apex).unwrap_or(before.serial);
         let records = with_serial(before.records.clone(), served);
         drafts.insert(apex.clone(), Draft { before, records, keys: BTreeSet::new(), jobs: Vec::new() });
@@ -188,12 +228,16 @@ fn new_fault(dns: &Dns, apex: &Owner, before: &[ZoneRecord], after: &[ZoneRecord
         named.filter(|owner| catalog.names().find(owner.octets()).is_some()).collect()
     };
     let around = Surroundings { name_servers: &name_servers, dynamic: &dynamic };
-    let known = check(apex, before, &around);
-    check(apex, after, &around).into_iter().find(|finding| finding.is_broken() && !known.contains(finding))
+    let mut broken: Vec<Finding> = check(apex, after, &around).into_iter().filter(Finding::is_broken).collect();
+    if !broken.is_empty() {
+        let known = check(apex, before, &around);
+        broken.retain(|finding| !known.contains(finding));
+    }
+    broken.into_iter().next()
 }
 
 /// Stores a zone with all updates of a batch, and serves it.
-async fn store(dns: &Dns, apex: &Owner, draft: &Draft) -> Code {
+async fn store(dns: &Dns, kept: &mut Kept, apex: &Owner, draft: &Draft) -> Code {
     let now = Clock.wall();
     let StoredZone { apex: name, account, serial, .. } = &draft.before;
     let served = dns.serial(name).unwrap_or(*serial);
@@ -217,7 +261,10 @@ async fn store(dns: &Dns, apex: &Owner, draft: &Draft) -> Code {
     }
     tracing::info!(zone = %apex, serial, keys = keys.join(" "), "zone changed by DNS updates");
     match dns.set_zone(&stored) {
-        Ok(()) => Code::NoError,
+        Ok(()) => {
+            kept.put(dns, apex, stored);
+            Code::NoError
+        }
         Err(error) => {
             tracing::error!(zone = %apex, %error, "a stored zone is not served");
             Code::ServFail

@@ -47,6 +47,7 @@ mod update;
 mod usage;
 mod verdict;
 mod writer;
+mod zone_rows;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -19,7 +19,7 @@ use crate::base::{AccountId, DomainName, EndpointId};
 use crate::dns::amend::scope::StoredScope;
 use crate::dns::front::Front;
 use crate::dns::owner::Owner;
-use crate::dns::records::{data_octets, read_data};
+use crate::dns::records::read_data;
 use crate::dns::store::{
     CHANGES_PER_ZONE_MAX, NameError, NameStore, StoredKey, StoredSecondary, StoredZone, ZONES_PER_ACCOUNT_MAX,
     ZoneChange,
@@ -127,15 +127,7 @@ fn put(db: &Connection, zone: &StoredZone, change: &ZoneChange) -> Done<()> {
          ON CONFLICT (name) DO UPDATE SET serial = excluded.serial",
         params![name, account.0, zone.serial],
     )?;
-    db.execute("DELETE FROM zone_record WHERE zone = ?1", [name])?;
-    let mut insert = db.prepare_cached(
-        "INSERT INTO zone_record (zone, place, owner, type, ttl, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
-    for (place, record) in (0i64..).zip(&zone.records) {
-        let data = data_octets(&record.data).map_err(|error| NameError::Engine(Box::new(error)))?;
-        let number = u16::from(record.data.record_type());
-        insert.execute(params![name, place, record.owner.octets(), number, record.ttl, data])?;
-    }
+    super::zone_rows::put(db, name, &zone.records)?;
     db.execute(
         "INSERT INTO zone_change (zone, at, who, why, serial, what) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![name, row::stored_time(change.at), change.who, change.why, change.serial, change.what],
