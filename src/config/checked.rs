@@ -12,6 +12,7 @@ use super::outbound::{OutboundConfig, SigningConfig};
 use crate::account::OnlineMode;
 use crate::alert::ConfiguredChannel;
 use crate::base::{ByteCount, DomainName, Mailbox, parse_duration};
+use crate::recipient::WithoutList;
 
 /// Longest time from the last beat to neutralisation that we promise, for the ordinary rhythm of 5 s.
 const NEUTRALISE_CEILING: Duration = Duration::from_secs(20);
@@ -84,6 +85,8 @@ pub struct Config {
     pub checks_defers_listed_while_offline: bool,
     /// `checks.exempt_networks`.
     pub checks_exempt_networks: Vec<ipnet::IpNet>,
+    /// `smtp.unknown_recipients`.
+    pub smtp_without_list: WithoutList,
     /// `smtp.postmaster`.
     pub smtp_postmaster: Option<Mailbox>,
     /// `smtp.online_mode`.
@@ -128,6 +131,10 @@ pub struct Config {
     pub alerts_operator: Vec<ConfiguredChannel>,
     /// `log.format` is `json`.
     pub log_json: bool,
+    /// Connections to the pages at a time; less where the process may have few open files.
+    pub web_connections_max: u32,
+    /// Connections to the name server over TCP and TLS; the same holds.
+    pub dns_connections_max: u32,
     /// What the operator should know but what stops nothing.
     pub warnings: Vec<String>,
 }
@@ -234,6 +241,10 @@ impl Config {
             checks_defers_listed_while_offline: read.flag("checks.dnsbl_while_offline")?,
             checks_exempt_networks: read.networks("checks.exempt_networks")?,
             smtp_online_mode: read.text("smtp.online_mode").and_then(|word| word.parse().ok()).unwrap_or_default(),
+            smtp_without_list: read
+                .text("smtp.unknown_recipients")
+                .and_then(|word| word.parse().ok())
+                .unwrap_or_default(),
             smtp_postmaster: read.text("smtp.postmaster").and_then(|t| Mailbox::parse(&t, false).ok()),
             spool_keep: read.duration("spool.keep")?,
             spool_keep_delivered: read.duration("spool.keep_delivered")?,
@@ -255,6 +266,8 @@ impl Config {
             acme,
             alerts_operator: alerts_operator(&read)?,
             log_json: read.text("log.format").as_deref() == Some("json"),
+            web_connections_max: u32::try_from(crate::web::settings::CONNECTIONS_MAX).unwrap_or(u32::MAX),
+            dns_connections_max: u32::try_from(crate::dns::tcp::driver::CONNECTIONS_MAX).unwrap_or(u32::MAX),
             warnings,
         };
         config.keep_the_promise()
@@ -444,9 +457,11 @@ mod tests {
 
     #[test]
     fn reserved_keys_are_taken_and_said_to_be_without_effect() {
-        let config = check("hostname = \"a.example\"\n[smtp]\nunknown_recipients = \"reject\"").unwrap();
+        let config = check("hostname = \"a.example\"
+[web]
+languages = [\"de\"]").unwrap();
         assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
-        assert!(config.warnings[0].contains("smtp.unknown_recipients"));
+        assert!(config.warnings[0].contains("web.languages"));
     }
 
     #[test]

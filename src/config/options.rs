@@ -216,11 +216,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         "\"cut-through\"",
         "What happens to mail while the primary is online: asked while the sender waits, and its answers passed on (cut-through); the sender sent to the primary (defer); stored and relayed at once (accept). An account may have its own: account online.",
     ),
-    reserved(
+    option(
         "smtp.unknown_recipients",
         Kind::Choice(&["accept", "defer", "reject"]),
         "\"accept\"",
-        "What happens to recipients nobody knows while the primary is offline. This version accepts.",
+        "What happens, while the primary is offline, to recipients nobody knows of domains without a list. A domain may have its own rule: recipient set --unknown.",
     ),
     option(
         "checks.enabled",

@@ -59,7 +59,7 @@ impl Desk {
                 require_own(&directory, account, &domain)?;
                 running.recipients.forget_list(account.id, domain.clone(), Self::change(now)).await?;
                 Ok(done(format!(
-                    "the list of {domain} is forgotten: everybody there is taken while the server is away"
+                    "the list of {domain} is forgotten: while the server is away its rule for strangers holds, or smtp.unknown_recipients"
                 )))
             }
             RecipientRequest::Set { account, domain, unknown, separator } => {

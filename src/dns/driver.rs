@@ -114,6 +114,7 @@ impl Dns {
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(|error| std::io::Error::other(error.to_string()))?;
         let access = Access::load(&*store, &seal).await?;
+        let connections_max = settings.connections_max;
         let desk = Arc::new(Desk::new(settings, access, secret, clock.wall())?);
         // Events from here on are not missed: what is read below is at least as new.
         let events = lines.subscribe();
@@ -151,7 +152,7 @@ impl Dns {
         for socket in sockets.udp {
             udp::driver::serve(socket, Arc::clone(&desk), shutdown.clone())?;
         }
-        let streams = Streams::new(desk);
+        let streams = Streams::new(desk, connections_max);
         for listener in sockets.tcp {
             tokio::spawn(Arc::clone(&streams).serve(listener, None, shutdown.clone()));
         }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub answers_per_second: u32,
     /// Networks without that limit.
     pub exempt_networks: Vec<ipnet::IpNet>,
+    /// Connections over TCP and TLS at one time.
+    pub connections_max: usize,
 }
 
 impl Settings {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::list::NewList;
-use super::model::{CallOut, Learned, Policy, comparable};
+use super::model::{CallOut, Learned, Policy, WithoutList, comparable};
 use super::store::{DomainRow, RecipientError, RecipientRows, RecipientStore};
 use super::table::{Knowledge, RecipientBook, Table};
 use crate::account::Change;
@@ -25,6 +25,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 pub struct Recipients {
     store: Arc<dyn RecipientStore>,
     book: RecipientBook,
+    without_list: WithoutList,
     waiting: mpsc::Sender<Learned>,
     /// One change at a time, so that store and memory end up the same.
     turn: tokio::sync::Mutex<()>,
@@ -37,12 +38,18 @@ impl Recipients {
     /// The store cannot be read.
     pub async fn start(
         store: Arc<dyn RecipientStore>,
+        without_list: WithoutList,
         shutdown: CancellationToken,
     ) -> Result<Arc<Self>, RecipientError> {
         let rows = store.load_recipients(Clock.wall()).await?;
         let (waiting, learned) = mpsc::channel(WAITING_MAX);
-        let room =
-            Arc::new(Self { store, book: RecipientBook::new(rows), waiting, turn: tokio::sync::Mutex::default() });
+        let room = Arc::new(Self {
+            store,
+            book: RecipientBook::new(rows, without_list),
+            without_list,
+            waiting,
+            turn: tokio::sync::Mutex::default(),
+        });
         tokio::spawn(Arc::clone(&room).write(learned, shutdown.clone()));
         tokio::spawn(Arc::clone(&room).sweep(shutdown));
         Ok(room)
@@ -190,7 +197,7 @@ impl Recipients {
     pub async fn reload(&self) -> Result<(), RecipientError> {
         let _turn = self.turn.lock().await;
         let rows: RecipientRows = self.store.load_recipients(Clock.wall()).await?;
-        let fresh = Table::new(rows);
+        let fresh = Table::new(rows).without_list(self.without_list);
         *self.book.write() = fresh;
         Ok(())
     }

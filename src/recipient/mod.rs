@@ -15,6 +15,6 @@ pub mod table;
 
 pub use driver::Recipients;
 pub use list::{ListError, NewList};
-pub use model::{CallOut, Learned, ListEntry, Policy, Unknown};
+pub use model::{CallOut, Learned, ListEntry, Policy, Unknown, WithoutList};
 pub use store::{DomainRow, RecipientError, RecipientRows, RecipientStore};
 pub use table::{Judgement, Knowledge, RecipientBook, Table};

@@ -120,7 +120,8 @@ impl FromStr for ListEntry {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
-    /// Refused where a list of the last week lacks him, put off where the list is older, taken where there is none.
+    /// Refused where a list of the last week lacks him, put off where the list is older; where there is none, as
+    /// [`WithoutList`] says for all.
     #[default]
     ByList,
     /// Taken.
@@ -150,6 +151,31 @@ impl FromStr for Unknown {
     type Err = &'static str;
     fn from_str(word: &str) -> Result<Self, &'static str> {
         Self::ALL.into_iter().find(|unknown| unknown.as_str() == word).ok_or("say by-list, accept, defer or reject")
+    }
+}
+
+/// What is done where a domain has no list and its owner settled nothing (`smtp.unknown_recipients`). A list holds all the
+/// same: whoever uploads one has said what he wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum WithoutList {
+    /// Taken.
+    #[default]
+    Accept,
+    /// Put off.
+    Defer,
+    /// Refused.
+    Reject,
+}
+
+impl FromStr for WithoutList {
+    type Err = &'static str;
+    fn from_str(word: &str) -> Result<Self, &'static str> {
+        match word {
+            "accept" => Ok(Self::Accept),
+            "defer" => Ok(Self::Defer),
+            "reject" => Ok(Self::Reject),
+            _ => Err("say accept, defer or reject"),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::model::{
     CALL_OUT_APART, CALL_OUT_EVERY, CallOut, LEARNED_PER_ACCOUNT_MAX, LIST_FRESH_FOR, Learned, ListEntry, Policy,
-    Unknown, comparable, hashed,
+    Unknown, WithoutList, comparable, hashed,
 };
 use super::store::{DomainRow, RecipientRows};
 use crate::base::{AccountId, DomainName, LocalPart, WallTime};
@@ -54,14 +54,18 @@ impl Knowledge {
 
     /// What follows. While the server is there it judges itself, except where it has just done so.
     #[must_use]
-    pub const fn judgement(self, unknown: Unknown, is_there: bool) -> Judgement {
+    pub const fn judgement(self, unknown: Unknown, without_list: WithoutList, is_there: bool) -> Judgement {
         match (self, unknown) {
             (Self::Listed | Self::Accepted | Self::Covered, _) => Judgement::Accept,
             (Self::Refused, _) => Judgement::Reject,
             (Self::Unlisted | Self::Doubtful | Self::Unknown, _) if is_there => Judgement::Accept,
             (Self::Unlisted, Unknown::ByList) => Judgement::Reject,
             (Self::Doubtful, Unknown::ByList) => Judgement::Defer,
-            (Self::Unknown, Unknown::ByList) => Judgement::Accept,
+            (Self::Unknown, Unknown::ByList) => match without_list {
+                WithoutList::Accept => Judgement::Accept,
+                WithoutList::Defer => Judgement::Defer,
+                WithoutList::Reject => Judgement::Reject,
+            },
             (_, Unknown::Accept) => Judgement::Accept,
             (_, Unknown::Defer) => Judgement::Defer,
             (_, Unknown::Reject) => Judgement::Reject,
@@ -110,6 +114,7 @@ pub struct Table {
     names: HashMap<u64, Known>,
     domains: HashMap<(AccountId, DomainName), Domain>,
     lists: u32,
+    without_list: WithoutList,
     /// Names of each account of which its server said something.
     learned: HashMap<AccountId, usize>,
 }
@@ -126,6 +131,13 @@ impl Table {
             table.learn(&learned);
         }
         table
+    }
+
+    /// Settles what is done in domains without a list whose owners settled nothing.
+    #[must_use]
+    pub const fn without_list(mut self, rule: WithoutList) -> Self {
+        self.without_list = rule;
+        self
     }
 
     fn key_of(&self, account: AccountId, domain: &DomainName, name: &str) -> u64 {
@@ -340,7 +352,7 @@ impl Table {
             return Judgement::Accept;
         }
         let unknown = self.policy(account, domain).unknown;
-        self.knowledge(account, domain, local_part, now).judgement(unknown, is_there)
+        self.knowledge(account, domain, local_part, now).judgement(unknown, self.without_list, is_there)
     }
 }
 
@@ -351,8 +363,8 @@ pub struct RecipientBook(Arc<RwLock<Table>>);
 impl RecipientBook {
     /// A book of all rows.
     #[must_use]
-    pub fn new(rows: RecipientRows) -> Self {
-        Self(Arc::new(RwLock::new(Table::new(rows))))
+    pub fn new(rows: RecipientRows, without_list: WithoutList) -> Self {
+        Self(Arc::new(RwLock::new(Table::new(rows).without_list(without_list))))
     }
 
     /// Looks something up.

@@ -327,7 +327,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
     acquaint(&deliveries, &updates, &pages);
     dns.dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
-    let recipients = start_recipients(&store, &stops).await?;
+    let recipients = start_recipients(config, &store, &stops).await?;
     let alerts = alerting::start(config, &store, (&seal, &directory), smtp_all.clone(), stops.rooms.clone()).await?;
     let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients, alerts };
     let drills = drilling::start(config, &shared, (&deliveries, &smtp_all), &stops.rooms).await?;
@@ -507,8 +507,12 @@ fn start_greeter(
     tokio::spawn(greeter::run(greeter::Rooms { lines, directory, deliveries, dns }, caller, stops.rooms.clone()));
 }
 
-async fn start_recipients(store: &Arc<SqliteStore>, stops: &Stops) -> Result<Arc<Recipients>, StartError> {
-    let started = Recipients::start(Arc::clone(store) as _, stops.heartbeats.clone());
+async fn start_recipients(
+    config: &Config,
+    store: &Arc<SqliteStore>,
+    stops: &Stops,
+) -> Result<Arc<Recipients>, StartError> {
+    let started = Recipients::start(Arc::clone(store) as _, config.smtp_without_list, stops.heartbeats.clone());
     started.await.map_err(|e| StartError::Read(e.to_string()))
 }
 
@@ -531,6 +535,7 @@ fn start_web(
     let settings = web::Settings {
         hostname: config.hostname.to_string(),
         public_origin: config.web_public_url.as_deref().map(origin_of),
+        connections_max: usize::try_from(config.web_connections_max).unwrap_or(usize::MAX),
         demo_controls: extras.demo_controls,
         ..web::Settings::default()
     };

@@ -99,5 +99,6 @@ fn settings(config: &Config, names: &NamesConfig, smtp_addresses: Vec<SocketAddr
         smtp_addresses,
         answers_per_second: names.answers_per_second,
         exempt_networks: names.exempt_networks.clone(),
+        connections_max: usize::try_from(config.dns_connections_max).unwrap_or(usize::MAX),
     }
 }

@@ -60,7 +60,7 @@ impl Reloader {
     fn apply(&self) -> Result<Vec<String>, CommandError> {
         let refused = |e: &dyn std::fmt::Display| CommandError::new(format!("nothing was changed: {e}"));
         let (written, mut config) = configuration(self.path.as_deref()).map_err(|e| refused(&e))?;
-        super::files::fit_sessions(&mut config);
+        super::files::fit(&mut config);
         config.smtp_forwarders.clone_from(&self.forwarders);
         if let Some(files) = &config.tls {
             certificate::driver::reload(&self.certificate, &files.cert, &files.key).map_err(|e| refused(&e))?;

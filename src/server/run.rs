@@ -87,7 +87,7 @@ fn start_log(json: bool) {
 /// [`RunError`] when the server does not start.
 pub async fn serve(path: Option<&Path>) -> Result<(), RunError> {
     let (written, mut config) = configuration(path)?;
-    super::files::fit_sessions(&mut config);
+    super::files::fit(&mut config);
     start_log(config.log_json);
     for warning in &config.warnings {
         tracing::warn!("{warning}");

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::finding::{DmarcFinding, Finding, IprevFinding, SpfFinding, Verdict, tidy_name};
+use super::lanes::{QUICK_FOR, SlowLane};
 use super::question::driver::{Resolver, ResolverError};
 use super::settings::{CHECKS_AT_ONCE, QUEUE_MAX, Settings};
 use super::store::{Subject, VerdictStore};
 use crate::account::{Directory, DirectoryHandle};
-use crate::base::{AccountId, Clock, DomainName};
+use crate::base::{AccountId, Clock, DomainName, ReversePath};
 use crate::spool::SpoolStore;
 
 /// How far back messages without a verdict are looked for, at the start and after the queue was full. What is older
@@ -126,6 +129,7 @@ async fn run(
     shutdown: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(CHECKS_AT_ONCE));
+    let slow = Arc::<SlowLane>::default();
     loop {
         let mut found = Vec::new();
         if subjects.is_empty() && checker.is_behind.swap(false, Ordering::Relaxed) {
@@ -146,13 +150,13 @@ async fn run(
             };
             let Ok(place) = place else { return };
             let (checker, resolver, rooms) = (Arc::clone(&checker), resolver.clone(), rooms.clone());
-            let check = tokio::spawn(check(Arc::clone(&checker), resolver, rooms, subject));
+            let lanes = (place, Arc::clone(&slow));
+            let check = tokio::spawn(check(Arc::clone(&checker), resolver, rooms, subject, lanes));
             // What somebody sends must not end the checks of others: a task that breaks off is counted.
             tokio::spawn(async move {
                 let is_well = matches!(check.await, Ok(true));
                 let count = if is_well { &checker.checked } else { &checker.failed };
                 count.fetch_add(1, Ordering::Relaxed);
-                drop(place);
             });
         }
     }
@@ -180,10 +184,55 @@ fn is_forwarded(settings: &Settings, directory: &Directory, subject: &Subject) -
         || (!subject.accounts.is_empty() && subject.accounts.iter().all(names_it))
 }
 
+/// What is known of a sender whose zones are too slow while others of his are waited for.
+fn cut_short(subject: &Subject, is_forwarded: bool) -> Verdict {
+    let spf = |domain: &str| match is_forwarded {
+        true => SpfFinding::default(),
+        false => SpfFinding { finding: Finding::TempError, domain: domain.to_owned() },
+    };
+    let iprev = if is_forwarded { Finding::None } else { Finding::TempError };
+    let domain = match &subject.reverse_path {
+        ReversePath::Mailbox(mailbox) => mailbox.domain().map(ToString::to_string).unwrap_or_default(),
+        ReversePath::Null => tidy_name(&subject.helo),
+    };
+    Verdict {
+        spf: spf(&domain),
+        helo: spf(&tidy_name(&subject.helo)),
+        iprev: IprevFinding { finding: iprev, ..IprevFinding::default() },
+        arc: Finding::TempError,
+        dmarc: DmarcFinding { finding: Finding::TempError, ..DmarcFinding::default() },
+        is_forwarded,
+        ..Verdict::default()
+    }
+}
+
 /// False when no verdict is noted.
-async fn check(checker: Arc<Checker>, resolver: Resolver, rooms: CheckRooms, subject: Subject) -> bool {
+async fn check(
+    checker: Arc<Checker>,
+    resolver: Resolver,
+    rooms: CheckRooms,
+    subject: Subject,
+    (place, slow): (OwnedSemaphorePermit, Arc<SlowLane>),
+) -> bool {
     let is_forwarded = is_forwarded(&checker.settings, &rooms.directory.load(), &subject);
-    let verdict = resolver.judge(&subject, is_forwarded, &*rooms.spool).await;
+    let mut judged = std::pin::pin!(resolver.judge(&subject, is_forwarded, &*rooms.spool));
+    let verdict = match timeout(QUICK_FOR, &mut judged).await {
+        Ok(verdict) => verdict,
+        Err(_) => match slow.enter(&subject) {
+            Some(_place) => {
+                drop(place);
+                judged.await
+            }
+            None => {
+                // The look back may have found a message that was queued too: what is known of it stays.
+                if matches!(rooms.verdicts.verdict(subject.id).await, Ok(Some(_))) {
+                    return true;
+                }
+                tracing::info!(spool_id = %subject.id, "the sender's zones are slow; the check is cut short");
+                cut_short(&subject, is_forwarded)
+            }
+        },
+    };
     tracing::info!(spool_id = %subject.id, verdict = %verdict.to_line(), "sender checked");
     match rooms.verdicts.save_verdict(subject.id, verdict, Clock.wall()).await {
         Ok(_) => true,

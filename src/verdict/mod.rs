@@ -11,6 +11,7 @@ pub mod authenticated;
 pub mod content;
 pub mod driver;
 pub mod finding;
+pub mod lanes;
 pub mod question;
 pub mod settings;
 pub mod store;

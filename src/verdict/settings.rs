@@ -10,7 +10,7 @@ use crate::base::DomainName;
 /// Messages that wait for their checks. More than that are checked once there is time again, if they are still here.
 pub const QUEUE_MAX: usize = 1_000;
 
-/// Messages that are checked at one time. Each holds its header section and one piece of content: with the largest
+/// Messages that are checked at one time, beside those that take long ([`lanes`](super::lanes)). Each holds its header section and one piece of content: with the largest
 /// header section of [`HEADER_OCTETS_MAX`](super::content::HEADER_OCTETS_MAX) that is some 5 MiB for all together.
 pub const CHECKS_AT_ONCE: usize = 16;
 

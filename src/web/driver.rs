@@ -148,7 +148,7 @@ impl WebServer {
             passwords: Passwords::default(),
             clock: Clock,
         });
-        let crowd = Crowd::new();
+        let crowd = Crowd::new(app.settings.connections_max);
         let mut addresses = Vec::with_capacity(listeners.len());
         for listener in listeners {
             let address = listener.local_addr()?;

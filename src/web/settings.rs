@@ -8,6 +8,9 @@ use std::time::Duration;
 pub const STREAMS_PER_ACCOUNT_MAX: usize = 200;
 /// Open event streams in all. Each costs one socket and a few kilobytes.
 pub const STREAMS_MAX: usize = 10_000;
+/// Connections in all, at most, unless the process may have too few open files: the event streams and half as many again
+/// for everything else.
+pub const CONNECTIONS_MAX: usize = 16_000;
 /// Octets of a posted form, at most. Ours have two short fields.
 pub const FORM_OCTETS_MAX: usize = 16 * 1024;
 /// Messages on one page of the spool.
@@ -28,6 +31,8 @@ pub struct Settings {
     pub public_origin: Option<String>,
     /// How long a browser stays signed in.
     pub session_lifetime: Duration,
+    /// Connections at a time, over all listeners.
+    pub connections_max: usize,
     /// Buttons of the demo; absent in real life.
     pub demo_controls: Option<Arc<dyn DemoControls>>,
 }
@@ -38,6 +43,7 @@ impl Default for Settings {
             hostname: "localhost".to_owned(),
             public_origin: None,
             session_lifetime: Duration::from_secs(30 * 86_400),
+            connections_max: CONNECTIONS_MAX,
             demo_controls: None,
         }
     }

@@ -19,6 +19,22 @@ fn told(server: &Server, address: &str) -> String {
 }
 
 #[test]
+fn the_operators_rule_holds_without_a_list_until_the_domains_own_rule() {
+    let mut server = Server::start("1s", "");
+    let text = fs::read_to_string(server.config()).unwrap();
+    fs::write(server.config(), text.replace("[smtp]\n", "[smtp]\nunknown_recipients = \"reject\"\n")).unwrap();
+    server.stop();
+    server.run();
+    server.add_account("firma", 25);
+    assert!(told(&server, "anna@firma.example").starts_with("550 5.1.1"));
+    assert!(told(&server, "postmaster@firma.example").starts_with("250"));
+    server.command(&["recipient", "set", "firma", "firma.example", "--unknown", "accept"]);
+    assert!(told(&server, "anna@firma.example").starts_with("250"));
+    server.command(&["recipient", "set", "firma", "firma.example", "--unknown", "by-list"]);
+    assert!(told(&server, "anna@firma.example").starts_with("550 5.1.1"));
+}
+
+#[test]
 fn strangers_are_refused_while_the_server_is_away_and_the_list_is_fresh() {
     let mut server = Server::start("1s", "");
     server.add_account("firma", 25);

@@ -189,3 +189,58 @@ async fn one_failing_operation_does_not_spoil_its_group() {
     report(&*store, 1, &[(0, delivered())], 99).await;
     assert!(store.tally(firma).await.unwrap().is_balanced());
 }
+
+/// A flush leaves a file that is nearly all free pages; they go back to the disk while mail comes and goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_file_shrinks_after_a_big_flush_while_mail_still_comes() {
+    const MESSAGES: i64 = 120;
+    const PIECES: u32 = 8;
+    let (store, directory) = opened();
+    let (firma, _) = account(&*store, "firma", 1).await;
+    let piece = bytes::Bytes::from(vec![b'x'; pulsemx::spool::CHUNK_OCTETS_MAX]);
+    for number in 1..=MESSAGES {
+        for ordinal in 0..PIECES {
+            store.intake_chunk(id(number), ordinal, piece.clone()).await.unwrap();
+        }
+        let mut whole = message(number, &[(firma, "a@firma.example")]);
+        whole.chunks_ahead = PIECES;
+        whole.octets += u64::from(PIECES) * piece.len() as u64;
+        store.intake_commit(whole).await.unwrap();
+    }
+    let size = || std::fs::metadata(Engine::path(&directory)).unwrap().len();
+    let full = u64::from(PIECES) * MESSAGES.unsigned_abs() * piece.len() as u64;
+    let until = async |what: &str, is_so: &dyn Fn() -> bool| {
+        tokio::time::timeout(Duration::from_secs(120), async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("{what}: {} of {full} octets", size()));
+    };
+    until("the mail is in the file", &|| size() >= full).await;
+    loop {
+        let claimed = claim(&*store, firma, 99).await;
+        if claimed.is_empty() {
+            break;
+        }
+        for one in claimed {
+            report(&*store, one.id.as_i64(), &[(0, delivered())], 100).await;
+        }
+    }
+    let newcomer = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            for number in 1_000..1_020 {
+                store.intake_commit(message(number, &[(firma, "b@firma.example")])).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(150)).await;
+            }
+        })
+    };
+    until("the file gives its pages back", &|| size() < full / 5).await;
+    newcomer.await.unwrap();
+    store.close();
+    let store = SqliteStore::open(Settings::at(Engine::path(&directory))).unwrap();
+    assert_eq!(store.usage(firma).waiting, 20, "what came meanwhile is all there");
+    assert!(store.tally(firma).await.unwrap().is_balanced());
+}

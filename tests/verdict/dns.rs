@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use mail_auth::hickory_resolver::proto::op::{Message, ResponseCode};
 use mail_auth::hickory_resolver::proto::rr::rdata::{A, AAAA, MX, PTR, TXT};
@@ -12,7 +11,7 @@ use tokio::net::UdpSocket;
 
 /// Records by lower-case name without the final dot.
 #[derive(Default)]
-pub(crate) struct Zone(HashMap<String, Vec<RData>>);
+pub(crate) struct Zone(HashMap<String, Vec<RData>>, Vec<String>);
 
 impl Zone {
     pub(crate) fn txt(mut self, name: &str, text: &str) -> Self {
@@ -44,10 +43,17 @@ impl Zone {
         self
     }
 
+    /// Questions for this name and below it are never answered.
+    #[allow(dead_code, reason = "tests of outgoing mail need none")]
+    pub(crate) fn silent(mut self, name: &str) -> Self {
+        self.1.push(name.to_owned());
+        self
+    }
+
     /// Serves it until the test ends.
     pub(crate) async fn serve(self) -> Server {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let (address, asked) = (socket.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let (address, asked) = (socket.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
         tokio::spawn(answer(socket, self, Arc::clone(&asked)));
         Server { address, asked }
     }
@@ -73,21 +79,25 @@ impl Zone {
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    asked: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    /// Questions so far.
-    pub(crate) fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
+    /// The names that were asked for, in lower case.
+    pub(crate) fn names_asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 }
 
-async fn answer(socket: UdpSocket, zone: Zone, asked: Arc<AtomicUsize>) {
+async fn answer(socket: UdpSocket, zone: Zone, asked: Arc<Mutex<Vec<String>>>) {
     let mut octets = [0u8; 4096];
     while let Ok((length, peer)) = socket.recv_from(&mut octets).await {
-        asked.fetch_add(1, Ordering::Relaxed);
         let Ok(query) = Message::from_vec(&octets[..length]) else { continue };
+        let name = query.queries[0].name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
+        asked.lock().unwrap().push(name.clone());
+        if zone.1.iter().any(|silent| name == *silent || name.ends_with(&format!(".{silent}"))) {
+            continue;
+        }
         let reply = zone.reply(&query).to_vec().unwrap();
         socket.send_to(&reply, peer).await.unwrap();
     }

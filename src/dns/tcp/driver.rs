@@ -15,8 +15,8 @@ use super::Seats;
 use crate::base::Clock;
 use crate::dns::desk::{Desk, push_framed};
 
-/// Connections at one time; further ones wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 1_000;
+/// Connections at one time, unless the process may have too few open files; further ones wait in the kernel's queue.
+pub const CONNECTIONS_MAX: usize = 1_000;
 /// Silence after which a connection is closed (RFC 7766 §6.2.3: a few seconds).
 const IDLE_MAX: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake, and for the asker to take an answer.
@@ -40,13 +40,13 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// For all listeners of a server.
+    /// For all listeners of a server, with so many connections at one time.
     #[must_use]
-    pub fn new(desk: Arc<Desk>) -> Arc<Self> {
+    pub fn new(desk: Arc<Desk>, connections_max: usize) -> Arc<Self> {
         Arc::new(Self {
             desk,
             transfers: Semaphore::new(TRANSFERS_MAX),
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            places: Arc::new(Semaphore::new(connections_max)),
             seats: Mutex::default(),
         })
     }

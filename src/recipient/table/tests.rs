@@ -214,6 +214,15 @@ fn strangers_are_judged_by_list_age_choice_and_presence() {
         );
         assert_eq!(judged(&table("", policy), false, 1), judgement);
     }
+    for (rule, judgement) in [(WithoutList::Accept, Accept), (WithoutList::Defer, Defer), (WithoutList::Reject, Reject)]
+    {
+        let unlisted = table("", Policy::default()).without_list(rule);
+        assert_eq!((judged(&unlisted, false, 1), judged(&unlisted, true, 1)), (judgement, Accept), "{rule:?}");
+        let chosen = table("", Policy { unknown: Unknown::Accept, ..Policy::default() }).without_list(rule);
+        assert_eq!(judged(&chosen, false, 1), Accept, "the owner's choice is above it");
+        let listed = table("anna\n", Policy::default()).without_list(rule);
+        assert_eq!((judged(&listed, false, 1), judged(&listed, false, week)), (Reject, Defer), "a list holds");
+    }
     let mut refused = table("", Policy::default());
     refused.learn(&learned("stranger", false, 0));
     assert_eq!((judged(&refused, false, 1), judged(&refused, true, 1)), (Reject, Reject));

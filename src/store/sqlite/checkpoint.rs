@@ -1,4 +1,5 @@
-//! Moves committed pages from the log into the database, away from the thread that commits.
+//! Moves committed pages from the log into the database and gives free ones back to the system, away from the thread that
+//! commits.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,14 @@ const PAGES_MAX: i64 = 16_384;
 const BLOCKED_LOOKS: u32 = 20;
 /// Looks without a commit after which the log is emptied.
 const QUIET_LOOKS: u32 = 20;
+
+/// Free pages from which on the file is made smaller: 16 MiB, so that an ordinary day's mail finds its room again.
+const FREE_PAGES_MAX: i64 = 4_096;
+/// Free pages that stay in it: 4 MiB.
+const FREE_PAGES_KEPT: i64 = 1_024;
+/// Pages that one step gives back: 1 MiB, moved within some milliseconds. A commit that comes meanwhile waits for that long
+/// at most, and steps are made only after a look at which nothing had been committed.
+const FREED_AT_ONCE: i64 = 256;
 
 /// Where the writer stands aside while the log begins anew. The engine's own lock is not fair: between two groups of a
 /// steady stream nobody else would ever get it.
@@ -61,7 +70,12 @@ pub(super) struct Checkpointer {
 
 impl Checkpointer {
     /// Starts the thread with a connection of its own.
-    pub(super) fn start(path: &Path, counters: Arc<Counters>, gate: Arc<Gate>) -> Result<Self, OpenError> {
+    pub(super) fn start(
+        path: &Path,
+        counters: Arc<Counters>,
+        gate: Arc<Gate>,
+        shrinks: bool,
+    ) -> Result<Self, OpenError> {
         let connection = open::writing(path)?;
         // A checkpoint that cannot have the file at once is tried again at the next look.
         connection.busy_timeout(Duration::from_millis(200)).map_err(|error| OpenError::engine(path, error))?;
@@ -69,7 +83,7 @@ impl Checkpointer {
         let name = path.to_owned();
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".to_owned())
-            .spawn(move || look_after(&name, &connection, (&counters, &gate), &stopped))
+            .spawn(move || look_after(&name, &connection, (&counters, &gate), shrinks, &stopped))
             .map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         Ok(Self { stop, thread: Mutex::new(Some(thread)) })
     }
@@ -94,9 +108,18 @@ fn checkpoint(connection: &Connection, statement: &'static str) -> rusqlite::Res
 const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
+/// Up to [`FREED_AT_ONCE`] pages.
+const VACUUM: &str = "PRAGMA incremental_vacuum(256)";
 const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
-fn look_after(path: &Path, connection: &Connection, (counters, gate): (&Counters, &Gate), stopped: &Receiver<()>) {
+fn look_after(
+    path: &Path,
+    connection: &Connection,
+    (counters, gate): (&Counters, &Gate),
+    shrinks: bool,
+    stopped: &Receiver<()>,
+) {
+    let mut is_shrinking = false;
     let mut commits = 0;
     let mut quiet_looks = 0;
     let mut blocked_looks: u32 = 0;
@@ -106,6 +129,19 @@ fn look_after(path: &Path, connection: &Connection, (counters, gate): (&Counters
         commits = now;
         if quiet_looks > QUIET_LOOKS {
             continue;
+        }
+        if shrinks && quiet_looks > 0 {
+            match shrink(connection, gate, is_shrinking) {
+                Ok(more) => {
+                    is_shrinking = more;
+                    // What was moved lies in the log, and the file ends earlier once that is copied.
+                    quiet_looks = if more { 1 } else { quiet_looks };
+                }
+                Err(error) if is_busy(&error) => {}
+                Err(error) => {
+                    tracing::warn!(database = %path.display(), error = %describe(&error, path), "the file was not made smaller");
+                }
+            }
         }
         match look(connection, gate, quiet_looks == QUIET_LOOKS, blocked_looks == 0) {
             Ok(Restart::Blocked) => blocked_looks = BLOCKED_LOOKS,
@@ -118,6 +154,28 @@ fn look_after(path: &Path, connection: &Connection, (counters, gate): (&Counters
     if let Err(error) = checkpoint(connection, TRUNCATE) {
         tracing::warn!(database = %path.display(), error = %describe(&error, path), "last checkpoint failed");
     }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+}
+
+/// One step towards a smaller file, if it has many free pages or is being made smaller already. Whether there is more to
+/// do.
+fn shrink(connection: &Connection, gate: &Gate, is_under_way: bool) -> rusqlite::Result<bool> {
+    let free: i64 = connection.prepare_cached("PRAGMA freelist_count")?.query_row([], |row| row.get(0))?;
+    let least = if is_under_way { FREE_PAGES_KEPT } else { FREE_PAGES_MAX };
+    if free <= least {
+        return Ok(false);
+    }
+    gate.closed_for(|| {
+        // Each row that is asked for moves one page.
+        let mut step = connection.prepare_cached(VACUUM)?;
+        let mut rows = step.query([])?;
+        while rows.next()?.is_some() {}
+        Ok::<(), rusqlite::Error>(())
+    })?;
+    Ok(free - FREED_AT_ONCE > FREE_PAGES_KEPT)
 }
 
 /// What became of the request that the log begins anew.
@@ -152,6 +210,34 @@ fn restart(connection: &Connection, gate: &Gate) -> rusqlite::Result<Restart> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_gives_back_what_it_says_and_leaves_a_little() {
+        assert!(VACUUM.ends_with(&format!("({FREED_AT_ONCE})")));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.db");
+        open::prepare(&path).unwrap();
+        let db = open::writing(&path).unwrap();
+        db.execute_batch("CREATE TABLE a (b BLOB)").unwrap();
+        for _ in 0..350 {
+            db.execute("INSERT INTO a VALUES (zeroblob(65536))", []).unwrap();
+        }
+        let pages = |name: &str| -> i64 { db.pragma_query_value(None, name, |row| row.get(0)).unwrap() };
+        assert!(!shrink(&db, &Gate::default(), false).unwrap(), "nothing is free");
+        db.execute("DELETE FROM a", []).unwrap();
+        let (all, free) = (pages("page_count"), pages("freelist_count"));
+        assert!(free > FREE_PAGES_MAX);
+        assert!(shrink(&db, &Gate::default(), false).unwrap());
+        assert!((250..=FREED_AT_ONCE + 2).contains(&(all - pages("page_count"))));
+        let mut steps = 0;
+        while shrink(&db, &Gate::default(), true).unwrap() {
+            steps += 1;
+            assert!(steps < 100);
+        }
+        let left = pages("freelist_count");
+        assert!((FREE_PAGES_KEPT - FREED_AT_ONCE..=FREE_PAGES_KEPT).contains(&left), "{left}");
+        assert!(!shrink(&db, &Gate::default(), false).unwrap());
+    }
 
     #[test]
     fn a_read_of_an_old_state_blocks_a_restart_and_its_end_frees_it() {

@@ -5,7 +5,7 @@
 //! | `open` | finds, locks and opens the file, and checks that a commit is a sync |
 //! | `migrate` | brings the schema up to date |
 //! | `writer`, `job` | join waiting operations into one commit |
-//! | `checkpoint` | moves the log into the file, off the commit path |
+//! | `checkpoint` | moves the log into the file and gives free pages back, off the commit path |
 //! | `readers` | read beside the writer |
 //! | `usage` | what accounts hold, in memory |
 //! | the others | the SQL, a file for each subject |
@@ -115,13 +115,14 @@ impl SqliteStore {
         let lock = open::lock(&path)?;
         let mut connection = open::writing(&path)?;
         migrate::migrate(&mut connection, &path, migrate::MIGRATIONS)?;
+        let shrinks = open::shrinks(&connection, &path)?;
         let usage = Arc::new(UsageTable::default());
         usage.load(&connection).map_err(|error| OpenError::engine(&path, error))?;
         let last_claim = spool_claim::last_claim(&connection).map_err(|error| OpenError::engine(&path, error))?;
         let counters = Arc::new(Counters::default());
         let readers = Readers::open(&path, open::reading)?;
         let gate = Arc::new(Gate::default());
-        let checkpointer = Checkpointer::start(&path, Arc::clone(&counters), Arc::clone(&gate))?;
+        let checkpointer = Checkpointer::start(&path, Arc::clone(&counters), Arc::clone(&gate), shrinks)?;
         let writer =
             Writer::start(path.clone(), connection, Arc::clone(&usage), Arc::clone(&counters), gate, last_claim)
                 .map_err(|source| OpenError::File { path, source })?;

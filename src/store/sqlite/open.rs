@@ -20,6 +20,13 @@ const STATEMENTS_MAX: usize = 128;
 /// and each commit gives its memory back to the system only to ask for it again.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 
+/// Reading of `PRAGMA auto_vacuum` for INCREMENTAL: the file knows of each page who refers to it, so that pages at its end
+/// can be moved into free ones.
+const AUTO_VACUUM_INCREMENTAL: i64 = 2;
+
+/// Pages of 4 KiB up to which an older file is rebuilt at the start: 256 MiB, some seconds.
+const REBUILT_PAGES_MAX: i64 = 65_536;
+
 /// Reading of `PRAGMA synchronous` for FULL: each commit is synced before it returns.
 const SYNCHRONOUS_FULL: i64 = 2;
 
@@ -69,12 +76,39 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
 pub(super) fn writing(path: &Path) -> Result<Connection, OpenError> {
     let connection = configured(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let engine = |error| OpenError::engine(path, error);
+    // Holds for a file that is still empty; an older one is told apart by `shrinks`.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(engine)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(engine)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(engine)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(engine)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB).map_err(engine)?;
     require_durable(&connection, path)?;
     Ok(connection)
+}
+
+/// Whether free pages can be given back to the system piece by piece. A file from before that was so is rebuilt once,
+/// while it is small enough for that to take a moment.
+///
+/// # Errors
+/// [`OpenError`] when the file cannot be rebuilt; nothing of it is lost then.
+pub(super) fn shrinks(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
+    let engine = |error| OpenError::engine(path, error);
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(engine);
+    if number("auto_vacuum")? == AUTO_VACUUM_INCREMENTAL {
+        return Ok(true);
+    }
+    if number("page_count")? > REBUILT_PAGES_MAX {
+        tracing::info!(
+            database = %path.display(),
+            "the file keeps its size when mail leaves; it is rebuilt at a start with less than {} MiB in it",
+            REBUILT_PAGES_MAX / 256
+        );
+        return Ok(false);
+    }
+    // Where the mode changes, a rebuild in WAL mode keeps the old one.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(engine)?;
+    connection.execute_batch("VACUUM").map_err(engine)?;
+    Ok(number("auto_vacuum")? == AUTO_VACUUM_INCREMENTAL)
 }
 
 /// A connection that reads beside the writer.
@@ -159,6 +193,30 @@ mod tests {
         assert!(refused.to_string().contains("synchronous is '1'"), "{refused}");
         let memory = Connection::open_in_memory().unwrap();
         assert!(matches!(require_durable(&memory, &path), Err(OpenError::NotDurable { .. })));
+    }
+
+    #[test]
+    fn a_new_file_can_shrink_and_an_older_one_is_rebuilt_with_all_it_has() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("new.db");
+        prepare(&path).unwrap();
+        let connection = writing(&path).unwrap();
+        connection.execute_batch("CREATE TABLE a (x INTEGER)").unwrap();
+        let mode = |connection: &Connection| -> i64 {
+            connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).unwrap()
+        };
+        assert_eq!((shrinks(&connection, &path).unwrap(), mode(&connection)), (true, AUTO_VACUUM_INCREMENTAL));
+        let path = directory.path().join("old.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (7)").unwrap();
+        drop(old);
+        let connection = writing(&path).unwrap();
+        assert_eq!(mode(&connection), 0);
+        assert!(shrinks(&connection, &path).unwrap());
+        drop(connection);
+        let connection = writing(&path).unwrap();
+        assert_eq!(mode(&connection), AUTO_VACUUM_INCREMENTAL);
+        assert_eq!(connection.query_row("SELECT x FROM a", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
     }
 
     #[test]

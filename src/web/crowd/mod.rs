@@ -5,13 +5,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::base::network_of;
+use crate::base::{is_near, network_of};
 
 pub(super) mod driver;
 
-/// Connections in all, at most: the open event streams and as many again for everything else, a quarter of the
-/// descriptors that the unit allows (LimitNOFILE).
-const CONNECTIONS_MAX: usize = 16_000;
 /// Connections from one network, at most: an office of some dozens with several browsers.
 const CONNECTIONS_PER_NETWORK_MAX: usize = 512;
 
@@ -37,18 +34,19 @@ pub(super) struct Counted {
 }
 
 impl Crowd {
-    pub(super) fn new() -> Arc<Self> {
-        Self::of(CONNECTIONS_MAX, CONNECTIONS_PER_NETWORK_MAX)
+    /// For so many connections in all.
+    pub(super) fn new(all_max: usize) -> Arc<Self> {
+        Self::of(all_max, CONNECTIONS_PER_NETWORK_MAX)
     }
 
     fn of(all_max: usize, per_network_max: usize) -> Arc<Self> {
         Arc::new(Self { all_max, per_network_max, counts: Mutex::default() })
     }
 
-    /// A place for a connection from `peer`, or none. Our own machine is limited by the count of all alone: behind a
-    /// proxy on it everybody comes from there.
+    /// A place for a connection from `peer`, or none. Our own machine and networks that are not the internet are limited by
+    /// the count of all alone, as at port 25: behind a proxy or a container's bridge everybody comes from there.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Counted> {
-        let network = (!peer.to_canonical().is_loopback()).then(|| network_of(peer));
+        let network = (!is_near(peer)).then(|| network_of(peer));
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.all >= self.all_max {
             return None;
@@ -95,6 +93,18 @@ mod tests {
         let _again = enter("2001:db8::3").unwrap();
         let _proxy = enter("127.0.0.1").unwrap();
         assert!(enter("127.0.0.1").is_none(), "the house is full");
+    }
+
+    #[test]
+    fn a_bridge_or_a_proxy_nearby_stands_for_many() {
+        let crowd = Crowd::of(100, 2);
+        let enter = |text: &str| crowd.enter(text.parse().unwrap());
+        for near in ["172.17.0.1", "10.0.0.1", "100.64.0.9", "::ffff:192.168.1.1", "fd00::1", "::1"] {
+            let places: Vec<_> = (0..10).map(|_| enter(near).unwrap()).collect();
+            assert_eq!(places.len(), 10, "{near}");
+        }
+        let _places = [enter("192.0.2.1").unwrap(), enter("192.0.2.1").unwrap()];
+        assert!(enter("192.0.2.1").is_none());
     }
 
     #[test]
