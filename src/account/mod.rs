@@ -5,13 +5,16 @@
 //! endpoints that may receive its mail, in order; people and accounts are many to many, with a [`Role`] each.
 //! Everything here changes rarely: it is kept in the store and read from a [`Directory`] in memory.
 
+pub mod api_token;
 pub mod directory;
 mod holiday;
 pub mod model;
 pub mod preference;
 pub mod seal;
 pub mod store;
+pub mod token_office;
 
+pub use api_token::{ApiToken, ApiTokenError, ApiTokenId, ApiTokenStore, Scope, Scopes};
 pub use directory::{Directory, DirectoryHandle, Kept, ServedDomain};
 pub use holiday::{HOLIDAY_MAX, Holiday};
 pub use model::{
@@ -21,3 +24,4 @@ pub use model::{
 pub use preference::{Detour, Preferences, Rewrite, Route, RouteError};
 pub use seal::{SealError, SealKey};
 pub use store::{AccountError, AccountStore, AuditEntry, Change, NewAccount, SignInLink, WebSession};
+pub use token_office::{ApiTokens, FreshApiToken, Grantor, NewApiToken};

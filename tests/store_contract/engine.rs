@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::TimeZone;
-use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount};
+use pulsemx::account::{AccountStore, ApiTokenStore, BeatKeyRecord, Change, NewAccount};
 use pulsemx::alert::AlertStore;
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::dns::NameStore;
@@ -35,6 +35,7 @@ pub(crate) trait Everything:
     + RefusalStore
     + AlertStore
     + DrillStore
+    + ApiTokenStore
     + OutboundStore
 {
 }
@@ -49,6 +50,7 @@ impl<
         + RefusalStore
         + AlertStore
         + DrillStore
+        + ApiTokenStore
         + OutboundStore,
 > Everything for T
 {

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod alerts;
+mod api_tokens;
 mod crash;
 mod days;
 mod drills;

@@ -36,6 +36,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0020_drill.sql"),
     include_str!("../../../migrations/0021_call_out.sql"),
     include_str!("../../../migrations/0022_update_keys.sql"),
+    include_str!("../../../migrations/0024_api_tokens.sql"),
 ];
 
 /// The schema that `steps` lead to.
