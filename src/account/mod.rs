@@ -14,7 +14,7 @@ pub mod seal;
 pub mod store;
 pub mod token_office;
 
-pub use api_token::{ApiToken, ApiTokenError, ApiTokenId, ApiTokenStore, Scope, Scopes};
+pub use api_token::{ApiToken, ApiTokenError, ApiTokenId, ApiTokenIdError, ApiTokenStore, Scope, Scopes};
 pub use directory::{Directory, DirectoryHandle, Kept, ServedDomain};
 pub use holiday::{HOLIDAY_MAX, Holiday};
 pub use model::{

@@ -8,6 +8,7 @@ use super::alert_request::AlertRequest;
 use super::drill_desk::DrillRequest;
 use super::mail_request::MailRequest;
 use super::post_request::PostRequest;
+use super::token_request::TokenRequest;
 use super::transfer_request::TransferRequest;
 use crate::account::{AccountName, OnlineMode};
 use crate::base::DomainName;
@@ -155,6 +156,8 @@ pub enum Request {
     Post(PostRequest),
     /// About updates from devices.
     Updates(UpdateRequest),
+    /// About tokens of the API.
+    Tokens(TokenRequest),
     /// About customers' zones.
     Zones(ZoneRequest),
     /// About secondaries and shared keys.
@@ -398,6 +401,7 @@ impl Request {
             | Self::QueueRetry { .. }
             | Self::Reload
             | Self::Drill(_)
+            | Self::Tokens(_)
             | Self::StateRelease => false,
             Self::Mail(request) => request.only_looks(),
             Self::Post(request) => request.only_looks(),

@@ -18,8 +18,8 @@ use super::room_settings::{
 };
 use super::sockets::{Sockets, addresses};
 use super::voucher::{self, VoucherRooms};
-use super::{alerting, drilling, greeter, maintain, post_office};
-use crate::account::{AccountStore, DirectoryHandle, SealKey};
+use super::{alerting, api_rooms, drilling, greeter, maintain, post_office};
+use crate::account::{AccountStore, ApiTokens, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::driver::CertificateError;
 use crate::certificate::{self, CertificateHandle};
@@ -209,6 +209,7 @@ pub(super) struct Shared {
     dns: Option<Arc<Dns>>,
     recipients: Arc<Recipients>,
     alerts: Arc<alert::Alerts>,
+    tokens: Arc<ApiTokens>,
 }
 
 impl Shared {
@@ -272,6 +273,7 @@ impl Shared {
             refusals: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
+            api_tokens: Arc::clone(&self.store) as _,
             names: Arc::clone(&self.store) as _,
             zone_turn: tokio::sync::Mutex::default(),
             recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
@@ -286,6 +288,7 @@ impl Shared {
                 updates: Arc::clone(&self.updates),
                 recipients: Arc::clone(&self.recipients),
                 alerts: Arc::clone(&self.alerts),
+                tokens: Arc::clone(&self.tokens),
                 drills: Arc::clone(drills),
                 liveness: liveness_settings(config),
                 keeper,
@@ -329,7 +332,9 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
     let recipients = start_recipients(&store, &stops).await?;
     let alerts = alerting::start(config, &store, (&seal, &directory), smtp_all.clone(), stops.rooms.clone()).await?;
-    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients, alerts };
+    let tokens = api_rooms::load_tokens(&store).await?;
+    let shared =
+        Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients, alerts, tokens };
     let drills = drilling::start(config, &shared, (&deliveries, &smtp_all), &stops.rooms).await?;
     let checks = start_checks(config, &shared, &stops);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
