@@ -25,6 +25,7 @@ const ROOMS: &[&str] = &[
     "store",
     "web",
     "control",
+    "api",
     "metrics",
     "doctor",
     "config",

@@ -291,7 +291,6 @@ impl Desk {
         account: Option<&AccountName>,
         now: WallTime,
     ) -> Result<Reply, CommandError> {
-        let running = self.running()?;
         let directory = self.directory.load();
         let (selection, accounts) = match (id, account) {
             (Some(id), _) => {
@@ -306,11 +305,26 @@ impl Desk {
             }
             (None, None) => return Err(CommandError::new("say which: a spool id or --account NAME")),
         };
-        let recipients = self.spool.retry(selection, Self::change(now)).await?;
-        for account in accounts {
-            running.flushes.retry(account);
-        }
+        let recipients = self.try_again(selection, &accounts, Self::change(now)).await?;
         Ok(Reply::Retried { recipients })
+    }
+
+    /// Queues mail of `accounts` for now on behalf of whoever `by` names; returns how many recipients that concerns.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing was changed then.
+    pub async fn try_again(
+        &self,
+        what: RetrySelection,
+        accounts: &[AccountId],
+        by: Change,
+    ) -> Result<u64, CommandError> {
+        let running = self.running()?;
+        let recipients = self.spool.retry(what, by).await?;
+        for account in accounts {
+            running.flushes.retry(*account);
+        }
+        Ok(recipients)
     }
 
     async fn list_accounts(&self) -> Result<Reply, CommandError> {

@@ -252,6 +252,8 @@ impl Shared {
             drills: Some(Arc::clone(drills)),
             names: Some(NameRooms { store: Arc::clone(&self.store) as _, dns: self.dns.clone() }),
             alerts: Some(Arc::clone(&self.alerts)),
+            tokens: Some(Arc::clone(&self.tokens)),
+            api: None,
             joins: Some(joins),
         }
     }
@@ -347,11 +349,12 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     start_voucher(&shared, &deliveries, &beats, &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
-    let pages = shared.web_rooms(beat_rooms.clone(), &drills);
+    let reloads = origin.map(|origin| Reloader::new(origin, config, certificate.clone(), smtp_server.controls()) as _);
+    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, (&beat_rooms, &drills), &smtp_server, reloads);
+    let api = api_rooms::serve(&desk, &shared.pages, &stops.rooms)?;
+    let pages = WebRooms { api, ..shared.web_rooms(beat_rooms, &drills) };
     let mut web_server = start_web(config, extras, sockets.web, &certificate, pages, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
-    let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()) as _);
-    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, (&beat_rooms, &drills), &smtp_server, reloads);
     let raiser = start_alerts(config, &shared, alarms, told, &stops);
     keep_house(config, &shared, keeper, raiser, &stops);
     let Shared { store, lines, readiness, .. } = shared;

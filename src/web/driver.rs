@@ -36,7 +36,7 @@ use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
 use super::setup_page::{self, JoinRooms};
 use super::words::Locale;
 use super::{alert_page, domain_pages, drill_pages, log_page, spool_desk, spool_pages, spool_view, update};
-use crate::account::{Account, AccountStore, DirectoryHandle};
+use crate::account::{Account, AccountStore, ApiTokens, DirectoryHandle};
 use crate::alert::Alerts;
 use crate::base::{AccountId, Clock, Moment};
 use crate::delivery::view::Flushes;
@@ -55,6 +55,10 @@ const TICK: Duration = Duration::from_secs(15);
 const SUSPECT_TICK: Duration = Duration::from_secs(1);
 /// An open page is asked for its session again after this time.
 const SESSION_CHECK: Duration = Duration::from_secs(60);
+
+/// Where the API is.
+const API: &str = "/api";
+const API_BELOW: &str = "/api/{*rest}";
 
 /// What the pages show and change.
 #[derive(Clone)]
@@ -87,6 +91,10 @@ pub struct WebRooms {
     pub names: Option<NameRooms>,
     /// Channels of alerts; absent where none are sent.
     pub alerts: Option<Arc<Alerts>>,
+    /// Tokens of the API; absent where there is none.
+    pub tokens: Option<Arc<ApiTokens>>,
+    /// Everything below `/api`; absent where there is no API.
+    pub api: Option<Router>,
     /// Codes for new clients; absent where no client can join.
     pub joins: Option<JoinRooms>,
 }
@@ -262,7 +270,11 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
     let stream = move |page: Page| events(page, shutdown.clone());
     let is_encrypted = door.scheme == Scheme::Https;
     let updates = door.app.rooms.updates.clone().map(|updates| update::routes(updates, is_encrypted));
-    Router::new()
+    let api = door.app.rooms.api.clone();
+    let below =
+        |router: Router<Door>, api: Router| router.route_service(API, api.clone()).route_service(API_BELOW, api);
+    api.into_iter()
+        .fold(Router::new(), below)
         .merge(updates.unwrap_or_default())
         .route("/", get(handlers::home))
         .route("/spool", get(handlers::shortcut))

@@ -4,13 +4,14 @@
 //! `view` turns what the other rooms know into plain values with finished texts, `pages` puts them into the templates
 //! of `web/templates`, `live` sends the same values again when they change, `driver` serves.
 
-mod alert_page;
+pub(crate) mod alert_page;
 mod alert_words;
 mod assets;
 pub mod beat;
+pub(crate) mod content;
 mod crowd;
 mod days;
-mod domain_pages;
+pub(crate) mod domain_pages;
 mod domain_words;
 mod drawing;
 mod drill_pages;
@@ -19,10 +20,10 @@ pub mod driver;
 mod family;
 mod format;
 mod handlers;
-mod history;
-mod live;
+pub(crate) mod history;
+pub(crate) mod live;
 mod log_page;
-mod pace;
+pub(crate) mod pace;
 mod page;
 mod pages;
 pub mod readiness;

@@ -118,6 +118,8 @@ impl Site {
             beats: None,
             drills: Some(drills),
             alerts: Some(office),
+            tokens: None,
+            api: None,
             joins: Some(JoinRooms {
                 codes: codes.clone(),
                 url: "https://mx2.example".to_owned(),
