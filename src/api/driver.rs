@@ -197,7 +197,10 @@ fn admit(gate: &Gate, request: &Request) -> Result<Caller, Fault> {
     let holder = token.and_then(|text| running.tokens.holder(text, wall));
     let account = holder.as_ref().and_then(|token| api.desk.directory.load().account(token.account).cloned());
     let Some((token, account)) = holder.zip(account) else {
-        limits().admit_wrong(peer, now).map_err(|wait| Fault::TooMany(whole_seconds(wait)))?;
+        // Who sends none does not guess.
+        if token.is_some() {
+            limits().admit_wrong(peer, now).map_err(|wait| Fault::TooMany(whole_seconds(wait)))?;
+        }
         return Err(Fault::NoToken);
     };
     if let Some(scope) = gate.scope.filter(|scope| !token.scopes.has(*scope)) {

@@ -35,7 +35,7 @@ use super::session::Scheme;
 use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
 use super::setup_page::{self, JoinRooms};
 use super::words::Locale;
-use super::{alert_page, domain_pages, drill_pages, log_page, spool_desk, spool_pages, spool_view, update};
+use super::{alert_page, domain_pages, drill_pages, log_page, spool_desk, spool_pages, spool_view, token_page, update};
 use crate::account::{Account, AccountStore, ApiTokens, DirectoryHandle};
 use crate::alert::Alerts;
 use crate::base::{AccountId, Clock, Moment};
@@ -141,6 +141,7 @@ impl WebServer {
             beat_limits: Arc::default(),
             alert_tests: Mutex::default(),
             join_codes: Mutex::default(),
+            reveals: Mutex::default(),
             clock: Clock,
         });
         let crowd = Crowd::new();
@@ -296,6 +297,9 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
         .route("/a/{name}/alerts", get(alert_page::list).post(alert_page::add))
         .route("/a/{name}/alerts/{id}/test", post(alert_page::test))
         .route("/a/{name}/alerts/{id}/remove", post(alert_page::remove))
+        .route("/a/{name}/tokens", get(token_page::list).post(token_page::make))
+        .route("/a/{name}/tokens/{id}/renew", post(token_page::renew))
+        .route("/a/{name}/tokens/{id}/revoke", post(token_page::revoke))
         .route("/a/{name}/demo/{id}", post(handlers::demo))
         .route("/sign-in/{secret}", get(handlers::sign_in_page).post(handlers::sign_in_redeem))
         .route("/sign-out", post(handlers::sign_out))

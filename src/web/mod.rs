@@ -37,6 +37,8 @@ mod spool_desk;
 mod spool_pages;
 mod spool_view;
 mod spool_words;
+mod token_page;
+mod token_words;
 mod trace_view;
 mod update;
 mod view;
