@@ -57,8 +57,7 @@ const SUSPECT_TICK: Duration = Duration::from_secs(1);
 const SESSION_CHECK: Duration = Duration::from_secs(60);
 
 /// Where the API is.
-const API: &str = "/api";
-const API_BELOW: &str = "/api/{*rest}";
+const API: [&str; 3] = ["/api", "/api/", "/api/{*rest}"];
 
 /// What the pages show and change.
 #[derive(Clone)]
@@ -272,8 +271,9 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
     let is_encrypted = door.scheme == Scheme::Https;
     let updates = door.app.rooms.updates.clone().map(|updates| update::routes(updates, is_encrypted));
     let api = door.app.rooms.api.clone();
-    let below =
-        |router: Router<Door>, api: Router| router.route_service(API, api.clone()).route_service(API_BELOW, api);
+    let below = |router: Router<Door>, api: Router| {
+        API.into_iter().fold(router, |router, path| router.route_service(path, api.clone()))
+    };
     api.into_iter()
         .fold(Router::new(), below)
         .merge(updates.unwrap_or_default())

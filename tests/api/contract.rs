@@ -121,15 +121,6 @@ fn wrong_tokens_are_slowed_down_and_a_right_one_is_not() {
 }
 
 #[test]
-fn one_token_that_asks_without_end_is_put_off_and_no_other() {
-    let site = Site::open();
-    let other = site.token("status");
-    let codes: Vec<u16> = (0..1_500).map(|_| site.get("/api/v1/token", &site.admin).status).collect();
-    assert!(codes.contains(&429), "1,500 requests were all answered");
-    assert_eq!(site.get("/api/v1/token", &other).status, 200);
-}
-
-#[test]
 fn what_is_unreadable_is_told_apart_from_what_cannot_be_done() {
     let site = Site::open();
     let ask = |body: &str, kind: &str| {
