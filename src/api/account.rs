@@ -31,10 +31,8 @@ impl Api {
     /// The account as `account show` shows it.
     pub(super) async fn account_shown(&self, account: &Account, now: WallTime) -> Result<AccountShown, Fault> {
         let request = Request::AccountShow { name: account.name.clone() };
-        match self.desk.carry_out(request, now).await? {
-            Reply::Account(shown) => Ok(*shown),
-            _ => Err(Fault::trouble(&"the desk answered something else")),
-        }
+        let Reply::Account(shown) = self.desk.carry_out(request, now).await? else { return Err(Fault::odd()) };
+        Ok(*shown)
     }
 }
 
@@ -164,7 +162,7 @@ pub(super) async fn days(
     };
     let is_fair = from <= to && to <= today && u64::try_from((to - from).num_days()).is_ok_and(|days| days < DAYS_MAX);
     if !is_fair {
-        return Err(Fault::Unreadable(format!("from and to are days up to today, {DAYS_MAX} at most, in this order")));
+        return Err(Fault::Refused(format!("from and to are days up to today, {DAYS_MAX} at most, in this order")));
     }
     let days = api.desk.log.days(caller.account.id, from, to, caller.now).await;
     days.map(|days| Json(DayPage { days })).map_err(|error| Fault::trouble(&error))

@@ -184,7 +184,7 @@ pub(super) async fn trace(
     let (detail, is_shared) = own(&api, &caller, id).await?;
     let request = Request::Post(PostRequest::Trace { id: id.to_string() });
     let Reply::MessageTrace(mut shown) = api.desk.carry_out(request, caller.now).await? else {
-        return Err(Fault::trouble(&"the desk answered something else"));
+        return Err(Fault::odd());
     };
     if is_shared {
         // What is about nobody of this account may be about another one's.

@@ -114,20 +114,15 @@ async fn ask(api: &Api, caller: &Caller, zone: &DomainName, request: ZoneRequest
     Ok(api.desk.carry_out_zone(request, caller.change()).await?)
 }
 
-fn odd() -> Fault {
-    Fault::trouble(&"the desk answered something else")
-}
-
 /// `GET /zones/{zone}`: its records and what was changed last.
 pub(super) async fn zone(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Named(zone): Named<DomainName>,
 ) -> Result<Json<ZoneShown>, Fault> {
-    match ask(&api, &caller, &zone, ZoneRequest::Show { zone: zone.clone() }).await? {
-        Reply::Zone(shown) => Ok(Json(*shown)),
-        _ => Err(odd()),
-    }
+    let shown = ask(&api, &caller, &zone, ZoneRequest::Show { zone: zone.clone() }).await?;
+    let Reply::Zone(shown) = shown else { return Err(Fault::odd()) };
+    Ok(Json(*shown))
 }
 
 /// `GET /zones/{zone}/file`
@@ -136,12 +131,9 @@ pub(super) async fn export(
     caller: Caller,
     Named(zone): Named<DomainName>,
 ) -> Result<Response, Fault> {
-    match ask(&api, &caller, &zone, ZoneRequest::Export { zone: zone.clone() }).await? {
-        Reply::ZoneText { text, .. } => {
-            Ok(([(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], text).into_response())
-        }
-        _ => Err(odd()),
-    }
+    let exported = ask(&api, &caller, &zone, ZoneRequest::Export { zone: zone.clone() }).await?;
+    let Reply::ZoneText { text, .. } = exported else { return Err(Fault::odd()) };
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], text).into_response())
 }
 
 /// What a change is noted with.
@@ -164,10 +156,8 @@ pub(super) struct Done {
 }
 
 pub(super) fn done(reply: Reply) -> Result<Json<Done>, Fault> {
-    match reply {
-        Reply::Done { message, warnings } => Ok(Json(Done { done: message, warnings })),
-        _ => Err(odd()),
-    }
+    let Reply::Done { message, warnings } = reply else { return Err(Fault::odd()) };
+    Ok(Json(Done { done: message, warnings }))
 }
 
 /// `PUT /zones/{zone}/file`: the zone as this file says, if it can be served.
@@ -238,8 +228,7 @@ pub(super) async fn check(
     Named(zone): Named<DomainName>,
     Sent(asked): Sent<CheckAsk>,
 ) -> Result<Json<Checked>, Fault> {
-    match ask(&api, &caller, &zone, ZoneRequest::Check { zone: zone.clone(), text: asked.text }).await? {
-        Reply::ZoneChecked { is_good, findings } => Ok(Json(Checked { good: is_good, findings })),
-        _ => Err(odd()),
-    }
+    let checked = ask(&api, &caller, &zone, ZoneRequest::Check { zone: zone.clone(), text: asked.text }).await?;
+    let Reply::ZoneChecked { is_good, findings } = checked else { return Err(Fault::odd()) };
+    Ok(Json(Checked { good: is_good, findings }))
 }

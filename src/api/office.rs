@@ -39,7 +39,7 @@ const KEY_HEADER: &str = "pulsemx-hash-key";
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecipientsAsk {
-    domain: Option<DomainName>,
+    domain: Option<String>,
     after: Option<String>,
     limit: Option<u32>,
 }
@@ -53,6 +53,18 @@ pub(super) struct RecipientPage {
     next: Option<String>,
 }
 
+/// The domain of a query, if the account has it.
+///
+/// # Errors
+/// [`Fault::NotFound`].
+fn own_domain(api: &Api, caller: &Caller, name: Option<String>) -> Result<Option<DomainName>, Fault> {
+    let Some(name) = name else { return Ok(None) };
+    let domain = DomainName::parse(&name).map_err(|_| Fault::NotFound)?;
+    let directory = api.desk.directory.load();
+    let is_own = directory.served(&domain).is_some_and(|served| served.account.id == caller.account.id);
+    if is_own { Ok(Some(domain)) } else { Err(Fault::NotFound) }
+}
+
 /// `GET /recipients`
 pub(super) async fn recipients(
     State(api): State<Arc<Api>>,
@@ -62,11 +74,12 @@ pub(super) async fn recipients(
     let limit = limit(asked.limit, ENTRIES, ENTRIES_MAX)?;
     let account = caller.account.name.clone();
     // One more than is shown tells whether there is more.
-    let request = RecipientRequest::List { account, domain: asked.domain, after: asked.after, limit: limit + 1 };
+    let domain = own_domain(&api, &caller, asked.domain)?;
+    let request = RecipientRequest::List { account, domain, after: asked.after, limit: limit + 1 };
     let Reply::Recipients(RecipientsShown { domains, mut entries, .. }) =
         api.desk.carry_out_recipients(request, caller.change()).await?
     else {
-        return Err(Fault::trouble(&"the desk answered something else"));
+        return Err(Fault::odd());
     };
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = entries.len() > shown;
@@ -79,7 +92,7 @@ pub(super) async fn recipients(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ImportAsk {
-    domain: Option<DomainName>,
+    domain: Option<String>,
 }
 
 /// `PUT /recipients`: a list, one address a line, in place of that of each domain it names.
@@ -93,7 +106,8 @@ pub(super) async fn import_recipients(
     let hash_key = headers.get(KEY_HEADER).map(|key| key.to_str().map(str::to_owned)).transpose();
     let hash_key = hash_key.map_err(|_| Fault::Unreadable(format!("{KEY_HEADER} is visible ASCII")))?;
     let account = caller.account.name.clone();
-    let request = RecipientRequest::Import { account, list, domain: asked.domain, hash_key };
+    let domain = own_domain(&api, &caller, asked.domain)?;
+    let request = RecipientRequest::Import { account, list, domain, hash_key };
     done(api.desk.carry_out_recipients(request, caller.change()).await?)
 }
 
@@ -157,7 +171,12 @@ impl From<OfficeError> for Fault {
             OfficeError::Store(AlertError::NoChannel(_) | AlertError::NoAccount) => Self::NotFound,
             OfficeError::Test(_) => Self::NotThrough(error.to_string()),
             OfficeError::Store(_) | OfficeError::Seal(_) => Self::trouble(&error),
-            _ => Self::Refused(error.to_string()),
+            OfficeError::Stopping => Self::Busy,
+            OfficeError::Channel(_)
+            | OfficeError::Target(_)
+            | OfficeError::Served(_)
+            | OfficeError::NoMail
+            | OfficeError::NoKinds => Self::Refused(error.to_string()),
         }
     }
 }

@@ -178,6 +178,11 @@ impl Fault {
         response
     }
 
+    /// A desk answered what it was not asked.
+    pub(super) fn odd() -> Self {
+        Self::trouble(&"the desk answered something else")
+    }
+
     /// The service failed; the log says how.
     pub(super) fn trouble(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "the API could not answer");

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::assemble::StartError;
 use crate::account::ApiTokens;
 use crate::api::{self, ApiRooms};
-use crate::base::AccountId;
 use crate::control::Desk;
 use crate::store::sqlite::SqliteStore;
+use crate::web::WebRooms;
 
 /// Reads the tokens of the API.
 ///
@@ -22,15 +20,12 @@ pub(super) async fn load_tokens(store: &Arc<SqliteStore>) -> Result<Arc<ApiToken
     loaded.map(Arc::new).map_err(|error| StartError::Read(error.to_string()))
 }
 
-/// Everything below `/api`.
+/// The pages with the API beside them.
 ///
 /// # Errors
 /// [`StartError::Read`].
-pub(super) fn serve(
-    desk: &Arc<Desk>,
-    stored: &broadcast::Sender<AccountId>,
-    shutdown: &CancellationToken,
-) -> Result<Option<Router>, StartError> {
-    let rooms = ApiRooms { desk: Arc::clone(desk), stored: stored.subscribe() };
-    api::start(rooms, shutdown).map(Some).map_err(|error| StartError::Read(error.to_string()))
+pub(super) fn beside(pages: WebRooms, desk: &Arc<Desk>, shutdown: &CancellationToken) -> Result<WebRooms, StartError> {
+    let rooms = ApiRooms { desk: Arc::clone(desk), stored: pages.stored.subscribe() };
+    let api = api::start(rooms, shutdown).map_err(|error| StartError::Read(error.to_string()))?;
+    Ok(WebRooms { api: Some(api), ..pages })
 }

@@ -332,9 +332,8 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
     acquaint(&deliveries, &updates, &pages);
     dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
-    let recipients = start_recipients(&store, &stops).await?;
     let alerts = alerting::start(config, &store, (&seal, &directory), smtp_all.clone(), stops.rooms.clone()).await?;
-    let tokens = api_rooms::load_tokens(&store).await?;
+    let (recipients, tokens) = (start_recipients(&store, &stops).await?, api_rooms::load_tokens(&store).await?);
     let shared =
         Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients, alerts, tokens };
     let drills = drilling::start(config, &shared, (&deliveries, &smtp_all), &stops.rooms).await?;
@@ -351,12 +350,10 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let reloads = origin.map(|origin| Reloader::new(origin, config, certificate.clone(), smtp_server.controls()) as _);
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, (&beat_rooms, &drills), &smtp_server, reloads);
-    let api = api_rooms::serve(&desk, &shared.pages, &stops.rooms)?;
-    let pages = WebRooms { api, ..shared.web_rooms(beat_rooms, &drills) };
+    let pages = api_rooms::beside(shared.web_rooms(beat_rooms, &drills), &desk, &stops.rooms)?;
     let mut web_server = start_web(config, extras, sockets.web, &certificate, pages, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
-    let raiser = start_alerts(config, &shared, alarms, told, &stops);
-    keep_house(config, &shared, keeper, raiser, &stops);
+    keep_house(config, &shared, keeper, start_alerts(config, &shared, alarms, told, &stops), &stops);
     let Shared { store, lines, readiness, .. } = shared;
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
     let essentials = Essentials::watched(&store, (&beats, &liveness), &readiness, &stops.rooms);

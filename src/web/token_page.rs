@@ -104,6 +104,7 @@ fn office(page: &Page) -> Result<&Arc<ApiTokens>, Box<Response>> {
     page.door.app.rooms.tokens.as_ref().ok_or_else(|| Box::new(page.door.not_found(&page.visit)))
 }
 
+#[expect(clippy::result_large_err, reason = "the error is the answer itself and is moved once")]
 fn shown(page: &Page, status: StatusCode, wish: &Wish, wrong: String, secret: Option<TokenText>) -> Answer {
     let l = page.visit.locale;
     let tokens = office(page).map_err(|answer| *answer)?;
@@ -152,6 +153,7 @@ fn reveal(page: &Page, made: crate::account::FreshApiToken, done: &str) -> Respo
 }
 
 /// What went wrong, as a page: a sentence at the form, no such page, or the store's fault.
+#[expect(clippy::result_large_err, reason = "the error is the answer itself and is moved once")]
 fn failed(page: &Page, error: &ApiTokenError, wish: &Wish) -> Answer {
     match error {
         ApiTokenError::Engine(_) | ApiTokenError::NoRandomness => Err(page.failed(error)),

@@ -5,6 +5,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    unreachable_pub,
+    clippy::wildcard_enum_match_arm,
     reason = "a test"
 )]
 
