@@ -21,6 +21,7 @@ use crate::base::{DomainName, WallTime};
 use crate::control::Reply;
 use crate::control::recipient_reply::{RecipientDomainShown, RecipientsShown};
 use crate::control::request::RecipientRequest;
+use crate::drill::Refusal;
 use crate::drill::shown::DrillShown;
 use crate::drill::words as told;
 use crate::web::alert_page::{TEST_EVERY, place};
@@ -237,6 +238,7 @@ pub(super) async fn begin_drill(
             StatusCode::CONFLICT => Fault::Conflict(said),
             StatusCode::TOO_MANY_REQUESTS => Fault::Conflict(said),
             StatusCode::NOT_FOUND => Fault::NotFound,
+            StatusCode::SERVICE_UNAVAILABLE if refusal == Refusal::Busy => Fault::Busy,
             StatusCode::SERVICE_UNAVAILABLE => Fault::trouble(&said),
             _ => Fault::Refused(said),
         }

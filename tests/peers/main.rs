@@ -14,6 +14,7 @@ mod support;
 
 mod peers {
     mod amendments;
+    mod api_examples;
     mod names;
     mod namespaces;
     mod postfix_primary;
