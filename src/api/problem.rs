@@ -82,7 +82,7 @@ impl Fault {
             }
             Self::KeyBusy => (S::CONFLICT, "key-busy", "Die erste Anfrage läuft noch", "The first request still runs"),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Gerade beschäftigt", "Busy just now"),
-            Self::NotThrough(_) => (S::BAD_GATEWAY, "not-through", "Nicht angekommen", "It did not get through"),
+            Self::NotThrough(_) => (S::CONFLICT, "not-through", "Nicht angekommen", "It did not get through"),
             Self::Trouble => (S::SERVICE_UNAVAILABLE, "trouble", "Störung", "Trouble"),
         }
     }

@@ -202,8 +202,7 @@ fn no_input_brings_the_service_out_of_its_description() {
             asks = asks.header("Idempotency-Key", &key);
         }
         let answer = site.ask(&method, &path, asks);
-        // 502: a channel that leads nowhere did not take the test, as it should be.
-        assert!(answer.status < 500 || answer.status == 502, "{method} {path}: {answer:?}");
+        assert!(answer.status < 500, "{method} {path}: {answer:?}");
         *seen.entry(answer.status).or_default() += 1;
     }
     println!("{seen:?}");
