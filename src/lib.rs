@@ -22,6 +22,7 @@
 //! | [`store`] | the storage engines behind the rooms' own traits |
 //! | [`web`] | the customer's pages and the health of the service for machines |
 //! | [`control`] | the operator's commands over a Unix socket |
+//! | [`api`] | what programs of the customer may ask and change, over HTTP |
 //! | [`metrics`] | figures for Prometheus |
 //! | [`doctor`] | what is wrong with this installation and how to mend it |
 //! | [`config`] | the configuration file as written and as used |
@@ -49,6 +50,8 @@ pub mod heartbeat;
 pub mod account;
 #[cfg(feature = "server")]
 pub mod alert;
+#[cfg(feature = "server")]
+pub mod api;
 #[cfg(feature = "server")]
 pub mod certificate;
 #[cfg(feature = "server")]

@@ -5,6 +5,7 @@
 //! endpoints that may receive its mail, in order; people and accounts are many to many, with a [`Role`] each.
 //! Everything here changes rarely: it is kept in the store and read from a [`Directory`] in memory.
 
+pub mod api_token;
 pub mod directory;
 pub mod forwarder;
 mod holiday;
@@ -13,7 +14,9 @@ pub mod people;
 pub mod preference;
 pub mod seal;
 pub mod store;
+pub mod token_office;
 
+pub use api_token::{ApiToken, ApiTokenError, ApiTokenId, ApiTokenIdError, ApiTokenStore, Scope, Scopes};
 pub use directory::{Directory, DirectoryHandle, Kept, ServedDomain};
 pub use forwarder::{FORWARDERS_MAX, ForwarderError, checked_forwarders};
 pub use holiday::{HOLIDAY_MAX, Holiday};
@@ -25,3 +28,4 @@ pub use people::{Choice, NewSession, OpenSession, PeopleStore, Publication, Seen
 pub use preference::{Detour, Preferences, Rewrite, Route, RouteError};
 pub use seal::{SealError, SealKey};
 pub use store::{AccountError, AccountStore, AuditEntry, Change, NewAccount, SignInLink, WebSession};
+pub use token_office::{ApiTokens, FreshApiToken, Grantor, NewApiToken};

@@ -457,9 +457,12 @@ mod tests {
 
     #[test]
     fn reserved_keys_are_taken_and_said_to_be_without_effect() {
-        let config = check("hostname = \"a.example\"
+        let config = check(
+            "hostname = \"a.example\"
 [web]
-languages = [\"de\"]").unwrap();
+languages = [\"de\"]",
+        )
+        .unwrap();
         assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
         assert!(config.warnings[0].contains("web.languages"));
     }

@@ -36,7 +36,7 @@ pub enum OperatorCommand {
     /// Look at and end a time in which silence is taken to be our own fault
     #[command(subcommand)]
     State(StateCommand),
-    /// Make, list and revoke tokens for routers and other devices
+    /// Make, list, rotate and revoke tokens for routers and other devices, and for programs that use the API
     #[command(subcommand)]
     Token(TokenCommand),
     /// Add, list and remove dynamic names of an account
@@ -289,7 +289,7 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::State(StateCommand::List) => Self::StateList,
             OperatorCommand::Reload => Self::Reload,
             OperatorCommand::State(StateCommand::Release) => Self::StateRelease,
-            OperatorCommand::Token(command) => Self::Updates(command.into()),
+            OperatorCommand::Token(command) => command.into(),
             OperatorCommand::Host(command) => Self::Updates(command.into()),
             OperatorCommand::Zone(command) => command.into(),
             OperatorCommand::Tsig(command) => Self::Transfers(command.into()),

@@ -12,8 +12,8 @@ use super::reply::{
 };
 use super::request::{QueueFilter, Request};
 use crate::account::{
-    Account, AccountError, AccountName, AccountStatus, AccountStore, Change, Directory, DirectoryHandle, LEAVING_FOR,
-    OPERATOR, OPERATOR_NAME, SealKey,
+    Account, AccountError, AccountName, AccountStatus, AccountStore, ApiTokenStore, ApiTokens, Change, Directory,
+    DirectoryHandle, LEAVING_FOR, OPERATOR, OPERATOR_NAME, SealKey,
 };
 use crate::alert::office::{ChannelShown, unreached};
 use crate::alert::{AlertStore, Alerts};
@@ -60,6 +60,8 @@ pub struct Running {
     pub recipients: Arc<Recipients>,
     /// Channels of alerts.
     pub alerts: Arc<Alerts>,
+    /// Tokens of the API.
+    pub tokens: Arc<ApiTokens>,
     /// Fire drills.
     pub drills: Arc<Drills>,
     /// When silence counts.
@@ -103,6 +105,8 @@ pub struct Desk {
     pub log: Arc<dyn TransitionLog>,
     /// Update tokens, names, last requests.
     pub updates: Arc<dyn UpdateStore>,
+    /// Tokens of the API.
+    pub api_tokens: Arc<dyn ApiTokenStore>,
     /// Where names point, and customers' zones.
     pub names: Arc<dyn NameStore>,
     /// Channels of alerts.
@@ -123,13 +127,13 @@ pub struct Desk {
 
 impl From<AccountError> for CommandError {
     fn from(error: AccountError) -> Self {
-        Self::new(error.to_string())
+        Self::of(&error, matches!(error, AccountError::Engine(_)))
     }
 }
 
 impl From<SpoolError> for CommandError {
     fn from(error: SpoolError) -> Self {
-        Self::new(error.to_string())
+        Self::of(&error, true)
     }
 }
 
@@ -182,11 +186,12 @@ impl Desk {
             Request::Status => self.status().await,
             Request::Mail(request) => self.carry_out_mail(request, now).await,
             Request::Post(request) => self.carry_out_post(request, now).await,
+            Request::Tokens(request) => self.carry_out_token(request, now).await,
             Request::Updates(request) => self.carry_out_update(request, now).await,
-            Request::Zones(request) => self.carry_out_zone(request, now).await,
+            Request::Zones(request) => self.carry_out_zone(request, Self::change(now)).await,
             Request::Challenges(request) => self.carry_out_challenge(request, now).await,
             Request::Transfers(request) => self.carry_out_transfer(request, now).await,
-            Request::Recipients(request) => self.carry_out_recipients(request, now).await,
+            Request::Recipients(request) => self.carry_out_recipients(request, Self::change(now)).await,
             Request::Alerts(request) => self.carry_out_alert(request, now).await,
             Request::Drill(request) => self.carry_out_drill(request).await,
         }
@@ -293,7 +298,6 @@ impl Desk {
         account: Option<&AccountName>,
         now: WallTime,
     ) -> Result<Reply, CommandError> {
-        let running = self.running()?;
         let directory = self.directory.load();
         let (selection, accounts) = match (id, account) {
             (Some(id), _) => {
@@ -308,11 +312,26 @@ impl Desk {
             }
             (None, None) => return Err(CommandError::new("say which: a spool id or --account NAME")),
         };
-        let recipients = self.spool.retry(selection, Self::change(now)).await?;
-        for account in accounts {
-            running.flushes.retry(account);
-        }
+        let recipients = self.try_again(selection, &accounts, Self::change(now)).await?;
         Ok(Reply::Retried { recipients })
+    }
+
+    /// Queues mail of `accounts` for now on behalf of whoever `by` names; returns how many recipients that concerns.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing was changed then.
+    pub async fn try_again(
+        &self,
+        what: RetrySelection,
+        accounts: &[AccountId],
+        by: Change,
+    ) -> Result<u64, CommandError> {
+        let running = self.running()?;
+        let recipients = self.spool.retry(what, by).await?;
+        for account in accounts {
+            running.flushes.retry(*account);
+        }
+        Ok(recipients)
     }
 
     async fn list_accounts(&self) -> Result<Reply, CommandError> {
@@ -503,7 +522,9 @@ pub(super) fn spool_id(text: &str) -> Result<SpoolId, CommandError> {
     text.parse().map_err(|e: crate::base::id::SpoolIdError| CommandError::new(e.to_string()))
 }
 
-pub(super) fn message_shown(directory: &Directory, row: &MessageRow) -> MessageShown {
+/// A row as it is shown.
+#[must_use]
+pub fn message_shown(directory: &Directory, row: &MessageRow) -> MessageShown {
     let first = row.recipients.first().map(|r| r.account);
     let name = |id| match id {
         OPERATOR => OPERATOR_NAME.parse().ok(),

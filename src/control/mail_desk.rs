@@ -4,7 +4,7 @@ use super::desk::{Desk, find, reload, spool_id};
 use super::mail_request::{MailRequest, MessageRuling};
 use super::print::safe;
 use super::reply::{CommandError, PinShown, Reply};
-use crate::account::{AccountName, Endpoint, OPERATOR};
+use crate::account::{AccountName, Change, Endpoint, OPERATOR};
 use crate::base::WallTime;
 use crate::delivery::identity::fingerprint;
 use crate::spool::{Hold, HoldKind, MessageDetail, Ruling, SpoolError};
@@ -70,26 +70,47 @@ impl Desk {
     }
 
     async fn rule(&self, id: &str, ruling: MessageRuling, now: WallTime) -> Result<Reply, CommandError> {
-        let running = self.running()?;
         let spool_id = spool_id(id)?;
         let detail = self.spool.show(spool_id).await?.ok_or_else(|| {
             CommandError::new(format!("there is no message {id}; see `pulsemx queue list --state any`"))
         })?;
-        let (ruling, done) = match ruling {
-            MessageRuling::Hold => (Ruling::Hold, "kept back"),
-            MessageRuling::Release => (Ruling::Release, "queued for now"),
-            MessageRuling::Fail => (Ruling::Fail, "given up and kept in quarantine"),
-            MessageRuling::Drop => (Ruling::Drop, "removed for good"),
+        let done = match ruling {
+            MessageRuling::Hold => "kept back",
+            MessageRuling::Release => "queued for now",
+            MessageRuling::Fail => "given up and kept in quarantine",
+            MessageRuling::Drop => "removed for good",
         };
-        let recipients = self.spool.rule(spool_id, ruling, Self::change(now)).await?;
-        for account in detail.row.recipients.iter().map(|recipient| recipient.account) {
-            running.flushes.retry(account);
-        }
+        let recipients = self.rule_message(&detail, ruling, Self::change(now)).await?;
         let mut warnings = Vec::new();
         if recipients == 0 {
             warnings.push("no recipient was in a state that this changes; see `pulsemx queue show`".to_owned());
         }
         Ok(Reply::Done { message: format!("{recipients} recipients {done}"), warnings })
+    }
+
+    /// Carries out what a person or a program says about one message; returns how many recipients that changed. Whether
+    /// the message is his is for the caller to know.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing was changed then.
+    pub async fn rule_message(
+        &self,
+        detail: &MessageDetail,
+        ruling: MessageRuling,
+        by: Change,
+    ) -> Result<u64, CommandError> {
+        let running = self.running()?;
+        let ruling = match ruling {
+            MessageRuling::Hold => Ruling::Hold,
+            MessageRuling::Release => Ruling::Release,
+            MessageRuling::Fail => Ruling::Fail,
+            MessageRuling::Drop => Ruling::Drop,
+        };
+        let recipients = self.spool.rule(detail.row.id, ruling, by).await?;
+        for account in detail.row.recipients.iter().map(|recipient| recipient.account) {
+            running.flushes.retry(account);
+        }
+        Ok(recipients)
     }
 
     async fn set_hold(

@@ -6,7 +6,10 @@ use super::reply::{
     AccountShown, FamilyShown, MessageDetailShown, MessageShown, PinShown, QueueShown, RecipientsShown, Reply,
     StateShown, StatusShown, TokenShown, TraceShown,
 };
-use super::{alert_print, certificate_reply, challenge_request, post_reply, transfer_print, update_print, zone_print};
+use super::{
+    alert_print, certificate_reply, challenge_request, post_reply, token_print, transfer_print, update_print,
+    zone_print,
+};
 use crate::account::{AccountStatus, OPERATOR_NAME};
 use crate::base::WallTime;
 
@@ -41,7 +44,8 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::State(shown) => state(shown, now),
         Reply::Status(shown) => status(shown, now),
         Reply::UpdateToken(shown) => update_print::token(shown),
-        Reply::UpdateTokens(shown) => update_print::tokens(shown),
+        Reply::UpdateTokens { tokens, api_tokens } => token_print::both(tokens, api_tokens, now),
+        Reply::ApiToken(shown) => token_print::fresh(shown),
         Reply::Hosts(shown) => update_print::hosts(shown, now),
         Reply::Zones(shown) => zone_print::zones(shown),
         Reply::Zone(shown) => zone_print::zone(shown),

@@ -3,14 +3,14 @@
 use super::desk::{Desk, find};
 use super::reply::{CommandError, RecipientDomainShown, RecipientsShown, Reply};
 use super::request::RecipientRequest;
-use crate::account::{Account, AccountName, Directory};
+use crate::account::{Account, AccountName, Change, Directory};
 use crate::base::{DomainName, Mailbox, WallTime};
 use crate::recipient::model::LIST_FRESH_FOR;
 use crate::recipient::{DomainRow, Judgement, Knowledge, RecipientError, list};
 
 impl From<RecipientError> for CommandError {
     fn from(error: RecipientError) -> Self {
-        Self::new(error.to_string())
+        Self::of(&error, matches!(error, RecipientError::Engine(_)))
     }
 }
 
@@ -30,11 +30,12 @@ fn done(message: String) -> Reply {
 }
 
 impl Desk {
-    pub(super) async fn carry_out_recipients(
-        &self,
-        request: RecipientRequest,
-        now: WallTime,
-    ) -> Result<Reply, CommandError> {
+    /// Carries out a command about recipients on behalf of whoever `by` names.
+    ///
+    /// # Errors
+    /// [`CommandError`] with one sentence.
+    pub async fn carry_out_recipients(&self, request: RecipientRequest, by: Change) -> Result<Reply, CommandError> {
+        let now = by.at;
         let directory = self.directory.load();
         match request {
             RecipientRequest::Import { account, list, domain, hash_key } => {
@@ -45,7 +46,7 @@ impl Desk {
                     .map_err(|error| CommandError::new(error.to_string()))?;
                 let told: Vec<String> =
                     lists.iter().map(|(domain, list)| format!("{} of {domain}", list.entries.len())).collect();
-                running.recipients.replace_lists(account.id, lists, &Self::change(now)).await?;
+                running.recipients.replace_lists(account.id, lists, &by).await?;
                 Ok(done(format!("recipients listed: {}", told.join(", "))))
             }
             RecipientRequest::List { account, domain, after, limit } => {
@@ -57,7 +58,7 @@ impl Desk {
                 let running = self.running()?;
                 let account = find(&directory, &account)?;
                 require_own(&directory, account, &domain)?;
-                running.recipients.forget_list(account.id, domain.clone(), Self::change(now)).await?;
+                running.recipients.forget_list(account.id, domain.clone(), by).await?;
                 Ok(done(format!(
                     "the list of {domain} is forgotten: while the server is away its rule for strangers holds, or smtp.unknown_recipients"
                 )))
@@ -76,7 +77,7 @@ impl Desk {
                     policy.unknown.as_str(),
                     policy.separator.map_or_else(|| "nothing".to_owned(), String::from)
                 );
-                running.recipients.set_policy(account.id, domain, policy, Self::change(now)).await?;
+                running.recipients.set_policy(account.id, domain, policy, by).await?;
                 Ok(done(words))
             }
         }

@@ -9,6 +9,7 @@ use super::challenge_request::ChallengeShown;
 pub use super::mail_reply::{MessageDetailShown, MessageShown, QueueShown, RecipientShown, RefusedShown, TraceShown};
 use super::post_reply::{MessageTraceShown, OutageShown, OutgoingShown};
 pub use super::recipient_reply::{RecipientDomainShown, RecipientsShown};
+use super::token_request::{ApiTokenShown, FreshTokenShown};
 use super::transfer_reply::{KeyShown, NewKeyShown, SecondaryShown};
 use crate::account::{AccountName, AccountStatus, OnlineMode};
 use crate::alert::office::ChannelShown;
@@ -25,13 +26,21 @@ use crate::update::{Reason, Source, TokenKind};
 pub struct CommandError {
     /// One sentence with the remedy.
     pub message: String,
+    /// The service failed; who asked did nothing wrong.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_trouble: bool,
 }
 
 impl CommandError {
     /// An error with this sentence.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+        Self { message: message.into(), is_trouble: false }
+    }
+
+    /// Of an error of another room; `is_trouble` says that its engine failed.
+    pub(super) fn of(error: &dyn std::fmt::Display, is_trouble: bool) -> Self {
+        Self { message: error.to_string(), is_trouble }
     }
 }
 
@@ -431,7 +440,15 @@ pub enum Reply {
     /// To `token new`.
     UpdateToken(UpdateTokenShown),
     /// To `token list`.
-    UpdateTokens(Vec<UpdateTokenShown>),
+    UpdateTokens {
+        /// For updates from devices.
+        tokens: Vec<UpdateTokenShown>,
+        /// Of the API.
+        #[serde(default)]
+        api_tokens: Vec<ApiTokenShown>,
+    },
+    /// To `token new --scope` and `token rotate`.
+    ApiToken(Box<FreshTokenShown>),
     /// To `host list`.
     Hosts(Vec<HostShown>),
     /// To `zone list`.
@@ -523,7 +540,10 @@ impl Reply {
             Self::State(shown) => serde_json::to_string(shown),
             Self::Status(shown) => serde_json::to_string(shown),
             Self::UpdateToken(shown) => serde_json::to_string(shown),
-            Self::UpdateTokens(shown) => serde_json::to_string(&serde_json::json!({ "tokens": shown })),
+            Self::UpdateTokens { tokens, api_tokens } => {
+                serde_json::to_string(&serde_json::json!({ "tokens": tokens, "api_tokens": api_tokens }))
+            }
+            Self::ApiToken(shown) => serde_json::to_string(shown),
             Self::Hosts(shown) => serde_json::to_string(&serde_json::json!({ "hosts": shown })),
             Self::Zones(shown) => serde_json::to_string(&serde_json::json!({ "zones": shown })),
             Self::Zone(shown) => serde_json::to_string(shown),
@@ -560,7 +580,8 @@ impl Reply {
             | Self::State(_)
             | Self::Status(_)
             | Self::UpdateToken(_)
-            | Self::UpdateTokens(_)
+            | Self::UpdateTokens { .. }
+            | Self::ApiToken(_)
             | Self::Zones(_)
             | Self::Zone(_)
             | Self::Secondaries(_)

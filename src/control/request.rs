@@ -9,6 +9,7 @@ use super::challenge_request::ChallengeRequest;
 use super::drill_desk::DrillRequest;
 use super::mail_request::MailRequest;
 use super::post_request::PostRequest;
+use super::token_request::TokenRequest;
 use super::transfer_request::TransferRequest;
 use crate::account::{AccountName, OnlineMode};
 use crate::base::DomainName;
@@ -156,6 +157,8 @@ pub enum Request {
     Post(PostRequest),
     /// About updates from devices.
     Updates(UpdateRequest),
+    /// About tokens of the API.
+    Tokens(TokenRequest),
     /// About customers' zones.
     Zones(ZoneRequest),
     /// About secondaries and shared keys.
@@ -402,6 +405,7 @@ impl Request {
             | Self::Reload
             | Self::Challenges(_)
             | Self::Drill(_)
+            | Self::Tokens(_)
             | Self::StateRelease => false,
             Self::Mail(request) => request.only_looks(),
             Self::Post(request) => request.only_looks(),

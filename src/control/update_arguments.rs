@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::request::UpdateRequest;
-use crate::account::AccountName;
+use super::request::{Request, UpdateRequest};
+use super::token_request::{TokenNumber, TokenRequest};
+use crate::account::{AccountName, ApiTokenId, Scope};
 use crate::base::{DomainName, parse_duration};
 use crate::update::TokenKind;
 
 /// `pulsemx token ...`
 #[derive(Subcommand, Debug)]
 pub enum TokenCommand {
-    /// Make a token for one device; it is shown this once
+    /// Make a token for one device, or with --scope one of the API; it is shown this once
     New {
         /// The account
         account: AccountName,
@@ -27,6 +28,22 @@ pub enum TokenCommand {
         /// How long it is valid, such as 90d; for ever if absent
         #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
         valid: Option<Duration>,
+        /// For the API: what it opens, with commas between: status, dns, spool:read, spool:write, admin
+        #[arg(long = "scope", value_delimiter = ',', requires = "label", conflicts_with_all = ["kind", "host"])]
+        scopes: Vec<Scope>,
+        /// For the API: what it is for
+        #[arg(long, requires = "scopes")]
+        label: Option<String>,
+    },
+    /// Give a token of the API a new secret; the one of today stays good for a while
+    Rotate {
+        /// The account
+        account: AccountName,
+        /// Its id in `token list`
+        id: ApiTokenId,
+        /// How long the old one is still taken, such as 10m or 7d, 30d at most; 0s ends it now
+        #[arg(long, default_value = "1d", value_parser = parse_duration)]
+        overlap: Duration,
     },
     /// List the tokens of an account, or of all
     List {
@@ -37,8 +54,8 @@ pub enum TokenCommand {
     Revoke {
         /// The account
         account: AccountName,
-        /// Its number in `token list`
-        id: i64,
+        /// Its number in `token list`, or the id of one of the API
+        id: TokenNumber,
     },
 }
 
@@ -85,14 +102,27 @@ pub struct UpdatesSet {
     forget_beats: bool,
 }
 
-impl From<TokenCommand> for UpdateRequest {
+impl From<TokenCommand> for Request {
     fn from(command: TokenCommand) -> Self {
         match command {
-            TokenCommand::New { account, kind, host, valid } => {
-                Self::TokenNew { account, kind, host, valid_s: valid.map(|valid| valid.as_secs()) }
+            TokenCommand::New { account, valid, scopes, label: Some(label), .. } => {
+                let (scopes, valid_s) = (scopes.into_iter().collect(), valid.map(|valid| valid.as_secs()));
+                Self::Tokens(TokenRequest::New { account, label, scopes, valid_s })
             }
-            TokenCommand::List { account } => Self::TokenList { account },
-            TokenCommand::Revoke { account, id } => Self::TokenRevoke { account, id },
+            TokenCommand::New { account, kind, host, valid, .. } => {
+                let valid_s = valid.map(|valid| valid.as_secs());
+                Self::Updates(UpdateRequest::TokenNew { account, kind, host, valid_s })
+            }
+            TokenCommand::Rotate { account, id, overlap } => {
+                Self::Tokens(TokenRequest::Rotate { account, id, overlap_s: overlap.as_secs() })
+            }
+            TokenCommand::List { account } => Self::Updates(UpdateRequest::TokenList { account }),
+            TokenCommand::Revoke { account, id: TokenNumber::Update(id) } => {
+                Self::Updates(UpdateRequest::TokenRevoke { account, id })
+            }
+            TokenCommand::Revoke { account, id: TokenNumber::Api(id) } => {
+                Self::Tokens(TokenRequest::Revoke { account, id })
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ impl Desk {
             UpdateRequest::TokenNew { account, kind, host, valid_s } => {
                 self.new_token(&account, kind, host, valid_s, now).await
             }
-            UpdateRequest::TokenList { account } => self.list_tokens(account.as_ref()).await,
+            UpdateRequest::TokenList { account } => self.list_tokens(account.as_ref(), now).await,
             UpdateRequest::TokenRevoke { account, id } => {
                 let running = self.running()?;
                 let owner = find(&self.directory.load(), &account)?.id;
@@ -99,13 +99,13 @@ impl Desk {
         Ok(Reply::UpdateToken(shown))
     }
 
-    async fn list_tokens(&self, name: Option<&AccountName>) -> Result<Reply, CommandError> {
+    async fn list_tokens(&self, name: Option<&AccountName>, now: WallTime) -> Result<Reply, CommandError> {
         let directory = self.directory.load();
         let only = name.map(|name| find(&directory, name).map(|account| account.id)).transpose()?;
         let rows = self.updates.load_updates().await?;
         let shown = rows.tokens.iter().filter(|token| only.is_none_or(|only| only == token.account));
         let shown = shown.filter_map(|token| Some(token_shown(token, directory.account(token.account)?.name.clone())));
-        Ok(Reply::UpdateTokens(shown.collect()))
+        Ok(Reply::UpdateTokens { tokens: shown.collect(), api_tokens: self.api_tokens(only, now).await? })
     }
 
     async fn settle(

@@ -9,8 +9,8 @@ use hickory_proto::rr::{RData, RecordType};
 use super::desk::{Desk, find};
 use super::reply::{CommandError, Reply, ZoneChangeShown, ZoneShown};
 use super::request::ZoneRequest;
-use crate::account::AccountName;
-use crate::base::{AccountId, DomainName, WallTime};
+use crate::account::{AccountName, Change};
+use crate::base::{AccountId, DomainName};
 use crate::dns::check::{Finding, Surroundings, check};
 use crate::dns::owner::Owner;
 use crate::dns::revision::{difference, serial_after, soa_serial, with_serial};
@@ -29,7 +29,7 @@ const CHANGES_SHOWN: u32 = 20;
 
 impl From<NameError> for CommandError {
     fn from(error: NameError) -> Self {
-        Self::new(error.to_string())
+        Self::of(&error, matches!(error, NameError::Engine(_)))
     }
 }
 
@@ -42,12 +42,16 @@ impl From<ZoneFileError> for CommandError {
 /// What a change is noted with.
 struct Note {
     why: String,
-    now: WallTime,
+    by: Change,
     done: String,
 }
 
 impl Desk {
-    pub(super) async fn carry_out_zone(&self, request: ZoneRequest, now: WallTime) -> Result<Reply, CommandError> {
+    /// Carries out a command about zones on behalf of whoever `by` names. Whether a zone is his is for the caller to know.
+    ///
+    /// # Errors
+    /// [`CommandError`] with one sentence.
+    pub async fn carry_out_zone(&self, request: ZoneRequest, by: Change) -> Result<Reply, CommandError> {
         let _turn = self.zone_turn.lock().await;
         // Updates over DNS read and write zones as well.
         let dns = self.running.as_ref().and_then(|running| running.dns.clone());
@@ -56,12 +60,12 @@ impl Desk {
             None => None,
         };
         match request {
-            ZoneRequest::Add { account, zone, why } => self.add_zone(&account, zone, why, now).await,
+            ZoneRequest::Add { account, zone, why } => self.add_zone(&account, zone, why, by).await,
             ZoneRequest::Import { account, zone, text, why } => {
                 let owner = find(&self.directory.load(), &account)?.id;
                 let records = zone_file::read(&text, &Owner::of_domain(&zone))?;
                 let done = format!("{zone} is served as imported");
-                self.put_zone(owner, &zone, records, Note { why, now, done }).await
+                self.put_zone(owner, &zone, records, Note { why, by, done }).await
             }
             ZoneRequest::Export { zone } => {
                 let stored = self.stored_zone(&zone).await?;
@@ -78,7 +82,7 @@ impl Desk {
                 Ok(Reply::ZoneText { zone, text: zone_file::write(&apex, &own, &followed) })
             }
             ZoneRequest::Set { zone, name, record_type, data, ttl, why } => {
-                self.set_records(&zone, (&name, &record_type), &data, ttl, (why, now)).await
+                self.set_records(&zone, (&name, &record_type), &data, ttl, (why, by)).await
             }
             ZoneRequest::Show { zone } => {
                 let stored = self.stored_zone(&zone).await?;
@@ -105,7 +109,7 @@ impl Desk {
             ZoneRequest::Remove { account, zone } => {
                 let dns = self.dns()?;
                 let owner = find(&self.directory.load(), &account)?.id;
-                self.names.remove_zone(owner, zone.clone(), Self::change(now)).await?;
+                self.names.remove_zone(owner, zone.clone(), by).await?;
                 dns.remove_zone(&zone);
                 Ok(Reply::Done { message: format!("{zone} is served no more"), warnings: Vec::new() })
             }
@@ -146,7 +150,7 @@ impl Desk {
         account: &AccountName,
         zone: DomainName,
         why: String,
-        now: WallTime,
+        by: Change,
     ) -> Result<Reply, CommandError> {
         let dns = self.dns()?;
         let directory = self.directory.load();
@@ -166,7 +170,7 @@ impl Desk {
         data.push(RData::MX(MX::new(20, name(&self.hostname))));
         let record = |data| ZoneRecord { owner: apex.clone(), ttl: FIRST_TTL_S, data };
         let done = format!("{zone} is served; delegate it to {primary}");
-        self.put_zone(owner, &zone, data.into_iter().map(record).collect(), Note { why, now, done }).await
+        self.put_zone(owner, &zone, data.into_iter().map(record).collect(), Note { why, by, done }).await
     }
 
     async fn set_records(
@@ -175,7 +179,7 @@ impl Desk {
         (name, kind): (&str, &str),
         data: &[String],
         ttl: u32,
-        (why, now): (String, WallTime),
+        (why, by): (String, Change),
     ) -> Result<Reply, CommandError> {
         let stored = self.stored_zone(zone).await?;
         let apex = Owner::of_domain(zone);
@@ -197,7 +201,7 @@ impl Desk {
         }
         let done = format!("{owner} has {} {kind} records", fresh.len());
         records.extend(fresh);
-        self.put_zone(stored.account, zone, records, Note { why, now, done }).await
+        self.put_zone(stored.account, zone, records, Note { why, by, done }).await
     }
 
     /// A zone must hold nothing of another account: its names would answer with what this account says.
@@ -256,14 +260,13 @@ impl Desk {
         let before = all.into_iter().find(|known| known.apex == *zone);
         let served = dns.serial(zone).or(before.as_ref().map(|zone| zone.serial)).unwrap_or(0);
         let written = soa_serial(&records).unwrap_or(0);
-        let serial = serial_after(served, written, note.now.timestamp());
+        let serial = serial_after(served, written, note.by.at.timestamp());
         zone_file::sort(&mut records);
         let records = with_serial(records, serial);
         let old = before.map(|zone| zone.records).unwrap_or_default();
         let what = difference(&old, &records);
         let stored = StoredZone { apex: zone.clone(), account, serial, records };
-        let who = Self::change(note.now).who;
-        let change = ZoneChange { at: note.now, who, why: note.why, serial, what };
+        let change = ZoneChange { at: note.by.at, who: note.by.who, why: note.why, serial, what };
         self.names.put_zone(stored.clone(), change).await?;
         dns.set_zone(&stored).map_err(|error| CommandError::new(error.to_string()))?;
         let warnings = findings.iter().map(|finding| finding.words().to_owned()).collect();

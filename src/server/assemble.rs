@@ -19,8 +19,8 @@ use super::room_settings::{
 };
 use super::sockets::{Sockets, addresses};
 use super::voucher::{self, VoucherRooms};
-use super::{alerting, certifying, drilling, greeter, maintain, post_office};
-use crate::account::{AccountStore, DirectoryHandle, SealKey};
+use super::{alerting, api_rooms, certifying, drilling, greeter, maintain, post_office};
+use crate::account::{AccountStore, ApiTokens, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::CertificateHandle;
 use crate::certificate::driver::CertificateError;
@@ -204,6 +204,7 @@ pub(super) struct Shared {
     dns: NameServer,
     recipients: Arc<Recipients>,
     alerts: Arc<alert::Alerts>,
+    tokens: Arc<ApiTokens>,
 }
 
 impl Shared {
@@ -249,6 +250,8 @@ impl Shared {
             challenges: self.dns.challenges.clone(),
             names: Some(NameRooms { store: Arc::clone(&self.store) as _, dns: self.dns.dns.clone() }),
             alerts: Some(Arc::clone(&self.alerts)),
+            tokens: Some(Arc::clone(&self.tokens)),
+            api: None,
             joins: Some(joins),
         }
     }
@@ -270,6 +273,7 @@ impl Shared {
             refusals: Arc::clone(&self.store) as _,
             log: Arc::clone(&self.store) as _,
             updates: Arc::clone(&self.store) as _,
+            api_tokens: Arc::clone(&self.store) as _,
             names: Arc::clone(&self.store) as _,
             zone_turn: tokio::sync::Mutex::default(),
             recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
@@ -286,6 +290,7 @@ impl Shared {
                 updates: Arc::clone(&self.updates),
                 recipients: Arc::clone(&self.recipients),
                 alerts: Arc::clone(&self.alerts),
+                tokens: Arc::clone(&self.tokens),
                 drills: Arc::clone(drills),
                 liveness: liveness_settings(config),
                 keeper,
@@ -327,9 +332,10 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let updates = start_updates(config, &store, &directory, &liveness, smtp_all.clone(), &stops).await?;
     acquaint(&deliveries, &updates, &pages);
     dns.dns.iter().for_each(|dns| dns.follow_updates(Arc::clone(&updates) as _, stops.rooms.clone()));
-    let recipients = start_recipients(config, &store, &stops).await?;
     let alerts = alerting::start(config, &store, (&seal, &directory), smtp_all.clone(), stops.rooms.clone()).await?;
-    let shared = Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients, alerts };
+    let (recipients, tokens) = (start_recipients(config, &store, &stops).await?, api_rooms::load_tokens(&store).await?);
+    let shared =
+        Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients, alerts, tokens };
     let drills = drilling::start(config, &shared, (&deliveries, &smtp_all), &stops.rooms).await?;
     let checks = start_checks(config, &shared, &stops);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
@@ -342,13 +348,12 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     start_voucher(&shared, &deliveries, &beats, &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
-    let pages = shared.web_rooms(beat_rooms.clone(), &drills, &keeper);
+    let reloads = origin.map(|origin| Reloader::new(origin, config, certificate.clone(), smtp_server.controls()) as _);
+    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, (&beat_rooms, &drills), &smtp_server, reloads);
+    let pages = api_rooms::beside(shared.web_rooms(beat_rooms.clone(), &drills, &keeper), &desk, &stops.rooms)?;
     let mut web_server = start_web(config, extras, sockets.web, &certificate, pages, &stops.rooms)?;
     let update_all = serve_updates(&mut web_server, sockets.update, &shared.updates, &stops.rooms)?;
-    let reloads = origin.map(|origin| Reloader::new(origin, config, certificate, smtp_server.controls()) as _);
-    let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, (&beat_rooms, &drills), &smtp_server, reloads);
-    let raiser = start_alerts(config, &shared, alarms, told, &stops);
-    keep_house(config, &shared, keeper, raiser, &stops);
+    keep_house(config, &shared, keeper, start_alerts(config, &shared, alarms, told, &stops), &stops);
     let Shared { store, lines, readiness, .. } = shared;
     tokio::spawn(control::driver::serve(control, Arc::clone(&desk), stops.rooms.clone()));
     let essentials = Essentials::watched(&store, (&beats, &liveness), &readiness, &stops.rooms);

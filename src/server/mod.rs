@@ -1,6 +1,7 @@
 //! Joins the rooms, starts them in order and stops them in the opposite one. The only place that knows them all.
 
 mod alerting;
+mod api_rooms;
 pub mod assemble;
 mod certifying;
 pub mod data_dir;

@@ -33,6 +33,7 @@ pub async fn answer(config: &Config, request: Request) -> Result<Reply, CommandE
         verdicts: Arc::clone(&store) as _,
         refusals: Arc::clone(&store) as _,
         updates: Arc::clone(&store) as _,
+        api_tokens: Arc::clone(&store) as _,
         names: Arc::clone(&store) as _,
         zone_turn: tokio::sync::Mutex::default(),
         recipients: Arc::clone(&store) as _,

@@ -23,7 +23,7 @@ use crate::alert::{AlertError, Alerts, Channel, Kind, Kinds, Language, Terms};
 use crate::base::AccountId;
 
 /// Between two tests of one account: each is a request to somebody else's server.
-const TEST_EVERY: Duration = Duration::from_secs(5);
+pub(crate) const TEST_EVERY: Duration = Duration::from_secs(5);
 /// What a customer may choose from; commands are the operator's alone.
 const SCHEMES: [&str; 6] = ["mailto", "ntfy", "webhook", "gotify", "matrix", "telegram"];
 /// Delays that the form offers, in seconds; others are set by `pulsemx alert add --delay`.
@@ -306,7 +306,7 @@ fn kinds(told: &[Kind], l: Locale) -> String {
 }
 
 /// Where a channel leads, without what is as good as a secret: the path of a webhook, the topic of ntfy.
-fn place(channel: &Channel) -> String {
+pub(crate) fn place(channel: &Channel) -> String {
     let host = channel.url().map_or("", |url| url.host());
     match channel {
         Channel::Mail(mailbox) => mailbox.to_string(),

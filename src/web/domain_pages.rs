@@ -15,8 +15,8 @@ use super::page::Page;
 use super::pages::{DomainCard, DomainsTemplate, NameLine, WantedRecord, ZoneCard};
 use super::request::{Door, Shown, Visit};
 use super::words::Locale;
-use crate::account::{Account, Endpoint};
-use crate::base::DomainName;
+use crate::account::{Account, Directory, Endpoint};
+use crate::base::{AccountId, DomainName, EndpointId};
 use crate::dns::owner::Owner;
 use crate::dns::zone::ZoneRecord;
 use crate::dns::{Dns, NameStore, StoredZone, zone_file};
@@ -33,6 +33,39 @@ pub struct NameRooms {
     pub store: Arc<dyn NameStore>,
     /// The name server; absent where none runs.
     pub dns: Option<Arc<Dns>>,
+}
+
+/// An MX record that a domain needs.
+pub(crate) struct Wanted {
+    pub(crate) preference: u16,
+    pub(crate) target: String,
+    /// Whether it stands there; unknown where the zone is not served here.
+    pub(crate) found: Option<bool>,
+}
+
+/// The records that `name` needs: the account's own servers first, then us.
+pub(crate) fn wanted(name: &DomainName, hosts: &[String], ours: &str, zones: &[StoredZone]) -> Vec<Wanted> {
+    let owner = Owner::of_domain(name);
+    let zone = zones.iter().find(|zone| owner.is_within(&Owner::of_domain(&zone.apex)));
+    let found: Option<Vec<String>> =
+        zone.map(|zone| zone.records.iter().filter(|r| r.owner == owner).filter_map(exchange).collect());
+    let (first, last) = PREFERENCES;
+    let all = (first..).zip(hosts.iter().cloned()).chain([(last, ours.to_owned())]);
+    all.map(|(preference, target)| {
+        let found = found.as_ref().map(|found| found.contains(&target.to_ascii_lowercase()));
+        Wanted { preference, target, found }
+    })
+    .collect()
+}
+
+/// Every served domain of an account but its dynamic names, with the servers that have its mail, in order.
+pub(crate) fn mail_domains(directory: &Directory, account: AccountId) -> Vec<(DomainName, Vec<String>)> {
+    let endpoints = directory.endpoints_of(account);
+    let hosts: BTreeMap<_, String> = endpoints.iter().map(|e| (e.id, e.host.to_string())).collect();
+    let is_host = |name: &DomainName| endpoints.iter().any(|endpoint| endpoint.host == *name);
+    let served = directory.domains_of(account).into_iter().filter(|served| !is_host(&served.name));
+    let targets = |ids: &[EndpointId]| ids.iter().filter_map(|id| hosts.get(id).cloned()).collect();
+    served.map(|served| (served.name.clone(), targets(&served.endpoints))).collect()
 }
 
 impl Door {
@@ -85,20 +118,13 @@ impl Door {
         zones: &[StoredZone],
         l: Locale,
     ) -> DomainCard {
-        let owner = Owner::of_domain(name);
-        let zone = zones.iter().find(|zone| owner.is_within(&Owner::of_domain(&zone.apex)));
-        let found: Vec<String> = zone
-            .map(|zone| zone.records.iter().filter(|r| r.owner == owner).filter_map(exchange).collect())
-            .unwrap_or_default();
-        let (first, ours) = PREFERENCES;
-        let own = (first..).zip(hosts.iter().cloned());
-        let records = own
-            .chain([(ours, self.app.settings.hostname.clone())])
-            .map(|(preference, target)| {
-                let (tone, verdict) = match zone {
+        let records = wanted(name, hosts, &self.app.settings.hostname, zones)
+            .into_iter()
+            .map(|Wanted { preference, target, found }| {
+                let (tone, verdict) = match found {
                     None => ("none", l.record_foreign()),
-                    Some(_) if found.contains(&target.to_ascii_lowercase()) => ("ok", l.record_found()),
-                    Some(_) => ("bad", l.record_missing()),
+                    Some(true) => ("ok", l.record_found()),
+                    Some(false) => ("bad", l.record_missing()),
                 };
                 WantedRecord { owner: name.to_string(), data: format!("{preference} {target}."), tone, verdict }
             })
@@ -119,17 +145,8 @@ impl Door {
 
     /// Every served domain of an account but its dynamic names.
     fn cards(&self, account: &Account, zones: &[StoredZone], l: Locale) -> Vec<DomainCard> {
-        let directory = self.app.rooms.directory.load();
-        let endpoints = directory.endpoints_of(account.id);
-        let hosts: BTreeMap<_, String> = endpoints.iter().map(|e| (e.id, e.host.to_string())).collect();
-        let is_host = |name: &DomainName| endpoints.iter().any(|endpoint| endpoint.host == *name);
-        let served = directory.domains_of(account.id).into_iter().filter(|served| !is_host(&served.name));
-        served
-            .map(|served| {
-                let targets: Vec<String> = served.endpoints.iter().filter_map(|id| hosts.get(id).cloned()).collect();
-                self.domain_card(account, &served.name, &targets, zones, l)
-            })
-            .collect()
+        let served = mail_domains(&self.app.rooms.directory.load(), account.id);
+        served.iter().map(|(name, targets)| self.domain_card(account, name, targets, zones, l)).collect()
     }
 
     /// The same, with the zones read.

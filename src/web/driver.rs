@@ -39,9 +39,9 @@ use super::setup_page::{self, JoinRooms};
 use super::words::Locale;
 use super::{
     account_export, account_page, alert_page, challenge, domain_pages, drill_pages, log_page, sign_in_page, spool_desk,
-    spool_pages, spool_view, update,
+    spool_pages, spool_view, token_page, update,
 };
-use crate::account::{Account, AccountStore, DirectoryHandle, PeopleStore};
+use crate::account::{Account, AccountStore, ApiTokens, DirectoryHandle, PeopleStore};
 use crate::alert::Alerts;
 use crate::base::{AccountId, Clock, Moment};
 use crate::delivery::view::Flushes;
@@ -61,6 +61,9 @@ const TICK: Duration = Duration::from_secs(15);
 const SUSPECT_TICK: Duration = Duration::from_secs(1);
 /// An open page is asked for its session again after this time.
 const SESSION_CHECK: Duration = Duration::from_secs(60);
+
+/// Where the API is.
+const API: [&str; 3] = ["/api", "/api/", "/api/{*rest}"];
 
 /// What the pages show and change.
 #[derive(Clone)]
@@ -99,6 +102,10 @@ pub struct WebRooms {
     pub alerts: Option<Arc<Alerts>>,
     /// Who takes the records of ACME clients; absent where no names are served.
     pub challenges: Option<Arc<ChallengeDesk>>,
+    /// Tokens of the API; absent where there is none.
+    pub tokens: Option<Arc<ApiTokens>>,
+    /// Everything below `/api`; absent where there is no API.
+    pub api: Option<Router>,
     /// Codes for new clients; absent where no client can join.
     pub joins: Option<JoinRooms>,
 }
@@ -146,6 +153,7 @@ impl WebServer {
             alert_tests: Mutex::default(),
             join_codes: Mutex::default(),
             passwords: Passwords::default(),
+            reveals: Mutex::default(),
             clock: Clock,
         });
         let crowd = Crowd::new(app.settings.connections_max);
@@ -277,7 +285,12 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
     let updates = door.app.rooms.updates.clone().map(|updates| update::routes(updates, is_encrypted));
     let challenges = door.app.rooms.challenges.clone();
     let challenges = challenges.map(|desk| challenge::routes(desk, door.app.rooms.updates.clone()));
-    Router::new()
+    let api = door.app.rooms.api.clone();
+    let below = |router: Router<Door>, api: Router| {
+        API.into_iter().fold(router, |router, path| router.route_service(path, api.clone()))
+    };
+    api.into_iter()
+        .fold(Router::new(), below)
         .merge(updates.unwrap_or_default())
         .merge(challenges.unwrap_or_default())
         .route("/", get(handlers::home))
@@ -300,6 +313,9 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
         .route("/a/{name}/alerts", get(alert_page::list).post(alert_page::add))
         .route("/a/{name}/alerts/{id}/test", post(alert_page::test))
         .route("/a/{name}/alerts/{id}/remove", post(alert_page::remove))
+        .route("/a/{name}/tokens", get(token_page::list).post(token_page::make))
+        .route("/a/{name}/tokens/{id}/renew", post(token_page::renew))
+        .route("/a/{name}/tokens/{id}/revoke", post(token_page::revoke))
         .route("/a/{name}/demo/{id}", post(handlers::demo))
         .route("/sign-in/{secret}", get(handlers::sign_in_page).post(handlers::sign_in_redeem))
         .route("/sign-out", post(handlers::sign_out))

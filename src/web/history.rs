@@ -29,15 +29,15 @@ pub(super) struct HistoryItem {
 
 /// An outage that is over or runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Outage {
-    pub(super) since: WallTime,
-    pub(super) noticed_at: WallTime,
+pub(crate) struct Outage {
+    pub(crate) since: WallTime,
+    pub(crate) noticed_at: WallTime,
     /// The first beat after it.
-    pub(super) returned_at: Option<WallTime>,
+    pub(crate) returned_at: Option<WallTime>,
     /// The primary's own answer after that.
-    pub(super) confirmed_at: Option<WallTime>,
-    pub(super) cause: Cause,
-    pub(super) new_address: Option<AddressChange>,
+    pub(crate) confirmed_at: Option<WallTime>,
+    pub(crate) cause: Cause,
+    pub(crate) new_address: Option<AddressChange>,
 }
 
 enum Event {
@@ -185,12 +185,18 @@ pub(super) fn items(rows: &[HistoryRow], now: WallTime, locale: Locale) -> Vec<H
     events(rows).iter().take(ITEMS_MAX).map(|event| item(event, now, locale)).collect()
 }
 
+/// Every outage that `rows` tell of, newest first.
+pub(crate) fn outages(rows: &[HistoryRow]) -> Vec<Outage> {
+    let outage = |event| match event {
+        Event::Outage(outage) => Some(outage),
+        Event::FirstBeat(_) | Event::Address(_) | Event::NoData(..) => None,
+    };
+    events(rows).into_iter().filter_map(outage).collect()
+}
+
 /// The newest outage that is over.
 pub(super) fn last_outage(rows: &[HistoryRow]) -> Option<Outage> {
-    events(rows).into_iter().find_map(|event| match event {
-        Event::Outage(outage) if outage.returned_at.is_some() => Some(outage),
-        Event::Outage(_) | Event::FirstBeat(_) | Event::Address(_) | Event::NoData(..) => None,
-    })
+    outages(rows).into_iter().find(|outage| outage.returned_at.is_some())
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use crate::base::{AccountId, Moment};
 
 /// When each account did something last that may not be done at any pace.
 #[derive(Debug, Default)]
-pub(super) struct Pace(HashMap<AccountId, Moment>);
+pub(crate) struct Pace(HashMap<AccountId, Moment>);
 
 impl Pace {
     /// Whether this time of `account` comes `every` after the one before, at least.
-    pub(super) fn admits(&mut self, account: AccountId, every: Duration, now: Moment) -> bool {
+    pub(crate) fn admits(&mut self, account: AccountId, every: Duration, now: Moment) -> bool {
         let is_fair = self.0.get(&account).is_none_or(|before| now.since(*before) >= every);
         if is_fair {
             self.0.insert(account, now);

@@ -308,6 +308,44 @@ pub(super) struct AlertsTemplate {
     pub(super) key: Option<String>,
 }
 
+/// A token of the API.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct TokenLine {
+    pub(super) id: String,
+    pub(super) tone: &'static str,
+    pub(super) label: String,
+    pub(super) scopes: String,
+    pub(super) made: String,
+    pub(super) made_at: Stamp,
+    pub(super) last_used: Option<Stamp>,
+    pub(super) expires: Option<Stamp>,
+    pub(super) is_expired: bool,
+    pub(super) old_until: Option<Stamp>,
+}
+
+/// The form of a new token, as it was filled in.
+pub(super) struct TokenForm {
+    pub(super) wrong: String,
+    pub(super) label: String,
+    pub(super) scopes: Vec<AlertChoice>,
+    pub(super) valid: Vec<AlertChoice>,
+}
+
+/// The tokens of an account.
+#[derive(Template)]
+#[template(path = "tokens.html")]
+pub(super) struct TokensTemplate {
+    pub(super) shell: Shell,
+    pub(super) tokens: Vec<TokenLine>,
+    pub(super) may_act: bool,
+    pub(super) form: TokenForm,
+    pub(super) overlaps: Vec<AlertChoice>,
+    /// What the last button did; empty for nothing.
+    pub(super) said: &'static str,
+    /// A new token, this once.
+    pub(super) secret: Option<String>,
+}
+
 /// One message.
 #[derive(Template, Debug)]
 #[template(path = "message.html")]

@@ -20,6 +20,7 @@ use super::password::driver::Passwords;
 use super::session::{self, Provenance, Scheme};
 use super::settings::Settings;
 use super::sign_in;
+use super::token_page::Reveals;
 use super::words::Locale;
 use super::{assets, format};
 use crate::account::people::{AGENT_CHARS_MAX, SESSION_SEEN_EVERY};
@@ -38,6 +39,7 @@ pub(super) struct App {
     pub(super) alert_tests: Mutex<Pace>,
     pub(super) join_codes: Mutex<Pace>,
     pub(super) passwords: Passwords,
+    pub(super) reveals: Mutex<Reveals>,
     pub(super) clock: Clock,
 }
 
@@ -122,6 +124,7 @@ pub(super) enum Shown {
     Domains,
     Alerts,
     Setup,
+    Tokens,
 }
 
 /// One visit with the reader's language and look.
@@ -319,6 +322,7 @@ impl Door {
             Shown::Domains => "look.domains".to_owned(),
             Shown::Alerts => "look.alerts".to_owned(),
             Shown::Setup => "look.setup".to_owned(),
+            Shown::Tokens => "look.tokens".to_owned(),
         };
         let change = Change { at: self.app.clock.wall(), who: viewer.person.name.clone() };
         let noted = self.app.rooms.accounts.note_of(account, what, change).await;

@@ -3,23 +3,20 @@
 use std::str::FromStr;
 
 use axum::Form;
-use axum::body::{Body, Bytes};
 use axum::extract::Path;
 use axum::extract::rejection::FormRejection;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use axum::response::Response;
 
 use super::handlers::Answer;
 use super::page::Page;
 use super::pages::ConfirmTemplate;
 use super::request::{Button, Door, Visit, see_other};
 use super::settings::SPOOL_ROWS;
-use super::spool_view;
+use super::{content, spool_view};
 use crate::account::{Account, AccountStatus};
 use crate::base::SpoolId;
-use crate::spool::{MessageDetail, RecipientRow, RecipientState, RetrySelection, Ruling, SpoolStore};
+use crate::spool::{MessageDetail, RecipientRow, RetrySelection, Ruling};
 
 /// Rows of the audit log that a page looks through.
 pub(super) const AUDIT_ROWS: u32 = 500;
@@ -154,38 +151,6 @@ fn confirm(
     door.page(visit, StatusCode::OK, &template)
 }
 
-/// What is left of a download.
-struct Pieces {
-    spool: std::sync::Arc<dyn SpoolStore>,
-    id: SpoolId,
-    ordinal: u32,
-    left: u64,
-    /// Sent before the next piece.
-    ready: Option<Bytes>,
-}
-
-impl Pieces {
-    async fn next(mut self) -> Option<(Result<Bytes, std::io::Error>, Self)> {
-        if let Some(ready) = self.ready.take() {
-            return Some((Ok(ready), self));
-        }
-        if self.left == 0 {
-            return None;
-        }
-        let piece = self.spool.body_chunk(self.id, self.ordinal).await;
-        self.ordinal += 1;
-        match piece {
-            Ok(piece) if !piece.is_empty() => {
-                self.left = self.left.saturating_sub(piece.len() as u64);
-                Some((Ok(piece), self))
-            }
-            // Broken off, so that the browser sees that it is not whole.
-            Ok(_) => Some((Err(std::io::Error::other("an empty piece of content")), Self { left: 0, ..self })),
-            Err(error) => Some((Err(std::io::Error::other(error)), Self { left: 0, ..self })),
-        }
-    }
-}
-
 /// `GET /a/{name}/spool/{id}/eml`: the message as it will be handed over. For the customer's own people only; noted in
 /// the audit log before the first octet is sent.
 pub(super) async fn download(Path((_, id)): Path<(String, String)>, page: Page) -> Answer {
@@ -196,28 +161,6 @@ pub(super) async fn download(Path((_, id)): Path<(String, String)>, page: Page) 
         return Err(door.forbidden(visit));
     }
     let rooms = &door.app.rooms;
-    let found = rooms.spool.show(id).await.map_err(|error| door.failed(visit, &error))?;
-    let is_here = |r: &RecipientRow| r.account == account.id && r.state != RecipientState::Delivered;
-    let Some(detail) = found.filter(|detail| detail.row.recipients.iter().any(is_here)) else {
-        return Err(door.not_found(visit));
-    };
-    let first = match rooms.spool.body_chunk(id, 0).await {
-        Ok(first) => first,
-        Err(_) => return Err(door.not_found(visit)),
-    };
-    let change = page.change();
-    let noted = rooms.accounts.note_of(account.id, format!("message.download {id}"), change).await;
-    noted.map_err(|error| door.failed(visit, &error))?;
-    let octets = detail.row.octets;
-    let left = octets.saturating_sub(first.len() as u64);
-    let length = detail.trace.len() as u64 + octets;
-    let head = Bytes::from([detail.trace.as_ref(), first.as_ref()].concat());
-    let pieces = Pieces { spool: rooms.spool.clone(), id, ordinal: 1, left, ready: Some(head) };
-    let body = Body::from_stream(stream::unfold(pieces, Pieces::next));
-    let headers = [
-        (CONTENT_TYPE, "message/rfc822".to_owned()),
-        (CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.eml\"")),
-        (CONTENT_LENGTH, length.to_string()),
-    ];
-    Ok((headers, body).into_response())
+    let whole = content::whole(&rooms.spool, &*rooms.accounts, (account.id, id), page.change()).await;
+    whole.map_err(|error| door.failed(visit, &error))?.ok_or_else(|| door.not_found(visit))
 }

@@ -39,6 +39,7 @@ fn settings() -> Settings {
         smtp_addresses: vec!["192.0.2.1:25".parse().unwrap()],
         answers_per_second: 0,
         exempt_networks: Vec::new(),
+        connections_max: 100,
     }
 }
 

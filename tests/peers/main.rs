@@ -14,6 +14,7 @@ mod support;
 
 mod peers {
     mod amendments;
+    mod api_examples;
     mod challenges;
     mod names;
     mod namespaces;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::TimeZone;
-use pulsemx::account::{AccountStore, BeatKeyRecord, Change, NewAccount, PeopleStore};
+use pulsemx::account::{AccountStore, ApiTokenStore, BeatKeyRecord, Change, NewAccount, PeopleStore};
 use pulsemx::alert::AlertStore;
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::dns::{ChallengeStore, NameStore};
@@ -36,6 +36,7 @@ pub(crate) trait Everything:
     + RefusalStore
     + AlertStore
     + DrillStore
+    + ApiTokenStore
     + OutboundStore
     + PeopleStore
 {
@@ -52,6 +53,7 @@ impl<
         + RefusalStore
         + AlertStore
         + DrillStore
+        + ApiTokenStore
         + OutboundStore
         + PeopleStore,
 > Everything for T

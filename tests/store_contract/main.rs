@@ -10,6 +10,7 @@
 
 mod accounts;
 mod alerts;
+mod api_tokens;
 mod challenges;
 mod crash;
 mod days;

@@ -147,6 +147,8 @@ impl Site {
             drills: Some(drills),
             alerts: Some(office),
             challenges: None,
+            tokens: None,
+            api: None,
             joins: Some(JoinRooms {
                 codes: codes.clone(),
                 url: "https://mx2.example".to_owned(),

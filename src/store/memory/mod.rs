@@ -4,6 +4,7 @@
 
 mod account;
 mod alert;
+mod api_token;
 mod challenge;
 mod drill;
 mod name;
@@ -73,6 +74,7 @@ struct Tables {
     days: BTreeMap<(AccountId, chrono::NaiveDate), DayRow>,
     updates: crate::update::UpdateRows,
     alerts: crate::alert::AlertRows,
+    api_tokens: BTreeMap<crate::account::ApiTokenId, crate::account::ApiToken>,
     drills: HashMap<AccountId, crate::drill::Record>,
     fronts: BTreeMap<EndpointId, crate::dns::front::Front>,
     /// With their changes, newest first.

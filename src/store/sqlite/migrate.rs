@@ -38,6 +38,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0022_update_keys.sql"),
     include_str!("../../../migrations/0023_people.sql"),
     include_str!("../../../migrations/0024_challenges.sql"),
+    include_str!("../../../migrations/0025_api_tokens.sql"),
 ];
 
 /// The schema that `steps` lead to.

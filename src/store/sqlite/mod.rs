@@ -13,6 +13,7 @@
 mod account;
 mod account_read;
 mod alert;
+mod api_token;
 mod challenge;
 mod checkpoint;
 mod day;

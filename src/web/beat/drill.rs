@@ -92,7 +92,7 @@ fn shown(account: &Account, record: &Record, language: Language) -> Response {
 }
 
 /// Which status tells a program the same as the sentence tells a person.
-pub(in crate::web) const fn status_of(refusal: &Refusal) -> StatusCode {
+pub(crate) const fn status_of(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::NotOnline { .. } | Refusal::NotActive | Refusal::Stopped { .. } | Refusal::Running => {
             StatusCode::CONFLICT

@@ -2,7 +2,7 @@
 //! beat for scripts, and the ways to a token.
 
 pub(super) mod bearer;
-pub(super) mod drill;
+pub(crate) mod drill;
 pub(super) mod handlers;
 pub mod join;
 pub(super) mod limit;

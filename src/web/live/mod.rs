@@ -1,6 +1,6 @@
 //! Open pages that wait for news: how many there may be, and which account each is about.
 
-pub(super) mod driver;
+pub(crate) mod driver;
 
 use std::collections::HashMap;
 

@@ -1,0 +1,3 @@
+//! News of an account as they come.
+
+pub(super) mod driver;
