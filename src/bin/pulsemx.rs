@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use pulsemx::control::arguments::OperatorCommand;
 use pulsemx::demo::{self, DemoOptions};
 use pulsemx::heartbeat::client::{self, BeatCommand};
+use pulsemx::server::doctor_command::{self, DoctorArguments};
 use pulsemx::server::{drill_command, run};
 
 /// Backup MX that knows by heartbeat whether the mail server is there
@@ -37,8 +38,8 @@ enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look for what is wrong with this installation; exit code 0 fine, 1 warning, 2 broken
-    Doctor,
+    /// Look for what is wrong with this installation, or with a domain; exit code 0 fine, 1 warning, 2 broken
+    Doctor(DoctorArguments),
     /// The heartbeat client, as in pulsemx-beat
     #[command(subcommand, hide = true)]
     Beat(BeatCommand),
@@ -88,7 +89,7 @@ async fn carry_out(command: Command, config: Option<PathBuf>, json: bool) -> Res
             return drill_command::run(path, arguments, json).await.map_err(|e| e.to_string());
         }
         Command::Operator(command) => run::command(path, command.into(), json).await,
-        Command::Doctor => return Ok(ExitCode::from(run::doctor_code(path, json).await)),
+        Command::Doctor(arguments) => return Ok(ExitCode::from(doctor_command::code(path, arguments, json).await)),
         Command::Demo(options) => {
             return demo::run(options).await.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string());
         }

@@ -3,6 +3,7 @@
 mod alerting;
 pub mod assemble;
 pub mod data_dir;
+pub mod doctor_command;
 pub mod drill_command;
 mod drilling;
 mod figures;
