@@ -8,8 +8,7 @@ use clap::{Parser, Subcommand};
 use pulsemx::control::arguments::OperatorCommand;
 use pulsemx::demo::{self, DemoOptions};
 use pulsemx::heartbeat::client::{self, BeatCommand};
-use pulsemx::server::doctor_command::{self, DoctorArguments};
-use pulsemx::server::{drill_command, run};
+use pulsemx::server::{doctor_command, drill_command, propose_command, run};
 
 /// Backup MX that knows by heartbeat whether the mail server is there
 #[derive(Parser)]
@@ -39,10 +38,13 @@ enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Look for what is wrong with this installation, or with a domain; exit code 0 fine, 1 warning, 2 broken
-    Doctor(DoctorArguments),
+    Doctor(doctor_command::DoctorArguments),
     /// The heartbeat client, as in pulsemx-beat
     #[command(subcommand, hide = true)]
     Beat(BeatCommand),
+    /// Serve, change and check zones of customers
+    #[command(subcommand)]
+    Zone(propose_command::ZoneWord),
     #[command(flatten)]
     Operator(OperatorCommand),
 }
@@ -64,9 +66,7 @@ enum ConfigCommand {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
+    let result = tokio::runtime::Runtime::new()
         .map_err(|e| e.to_string())
         .and_then(|runtime| runtime.block_on(carry_out(arguments.command, arguments.config, arguments.json)));
     match result {
@@ -88,8 +88,9 @@ async fn carry_out(command: Command, config: Option<PathBuf>, json: bool) -> Res
         Command::Operator(OperatorCommand::Drill(arguments)) => {
             return drill_command::run(path, arguments, json).await.map_err(|e| e.to_string());
         }
+        Command::Zone(word) => propose_command::run(path, word, json).await,
         Command::Operator(command) => run::command(path, command.into(), json).await,
-        Command::Doctor(arguments) => return Ok(ExitCode::from(doctor_command::code(path, arguments, json).await)),
+        Command::Doctor(arguments) => return Ok(doctor_command::code(path, arguments, json).await),
         Command::Demo(options) => {
             return demo::run(options).await.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string());
         }

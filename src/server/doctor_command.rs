@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::ExitCode;
 
 use clap::Args;
 
@@ -36,15 +37,13 @@ pub struct DoctorArguments {
 }
 
 /// Carries it out. What cannot be looked at is broken, and said on stderr.
-pub async fn code(path: Option<&Path>, arguments: DoctorArguments, json: bool) -> u8 {
-    let Some(domain) = arguments.domain.clone() else { return run::doctor_code(path, json).await };
-    match of_domain(path, domain, arguments, json).await {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("pulsemx: {error}");
-            2
-        }
-    }
+pub async fn code(path: Option<&Path>, arguments: DoctorArguments, json: bool) -> ExitCode {
+    let Some(domain) = arguments.domain.clone() else { return run::doctor_code(path, json).await.into() };
+    let code = of_domain(path, domain, arguments, json).await.unwrap_or_else(|error| {
+        eprintln!("pulsemx: {error}");
+        2
+    });
+    code.into()
 }
 
 async fn of_domain(

@@ -17,6 +17,7 @@ pub mod maintain;
 mod names;
 mod post_office;
 mod postroom;
+pub mod propose_command;
 pub mod reload;
 mod room_settings;
 pub mod run;

@@ -90,13 +90,12 @@ impl Surveyor {
     pub async fn look(&self, expected: &Expected, depth: Depth) -> Facts {
         let domain = expected.domain.as_str();
         let (name_servers, exchanges, spf, own_spf) = futures_util::join!(
-            self.ask(domain, RecordType::NS, |record| match &record.data {
-                RData::NS(server) => Some(name(&server.0.to_ascii())),
-                _ => None,
+            self.ask(domain, RecordType::NS, |record| {
+                if let RData::NS(server) = &record.data { Some(name(&server.0.to_ascii())) } else { None }
             }),
-            self.ask(domain, RecordType::MX, |record| match &record.data {
-                RData::MX(mx) => Some(Exchange { preference: mx.preference, host: name(&mx.exchange.to_ascii()) }),
-                _ => None,
+            self.ask(domain, RecordType::MX, |record| {
+                let RData::MX(mx) = &record.data else { return None };
+                Some(Exchange { preference: mx.preference, host: name(&mx.exchange.to_ascii()) })
             }),
             self.spf(domain),
             self.spf(expected.hostname.as_str()),
@@ -117,7 +116,9 @@ impl Surveyor {
             .collect();
         let (hosts, pointers) = futures_util::join!(
             join_all(names.iter().map(|host| async move { (host.to_string(), self.host(host).await) })),
-            join_all(expected.own_addresses.iter().take(RECORDS_MAX).map(|a| async move { (*a, self.pointer(*a).await) }))
+            join_all(
+                expected.own_addresses.iter().take(RECORDS_MAX).map(|a| async move { (*a, self.pointer(*a).await) })
+            )
         );
         let hosts: BTreeMap<String, Host> = hosts.into_iter().collect();
         let (sts, ports) = match depth {
@@ -129,7 +130,7 @@ impl Surveyor {
     }
 
     /// One question. Every wait, every record and every text has a maximum.
-    async fn ask<T>(&self, owner: &str, kind: RecordType, read: impl Fn(&Record) -> Option<T>) -> Answer<T> {
+    pub(super) async fn ask<T>(&self, owner: &str, kind: RecordType, read: impl Fn(&Record) -> Option<T>) -> Answer<T> {
         let asked = timeout(ANSWER_TIMEOUT, self.asker.resolver().lookup(format!("{owner}."), kind)).await;
         let lookup = match asked {
             Err(_) => return Answer::Silent,
@@ -150,9 +151,9 @@ impl Surveyor {
     }
 
     async fn texts(&self, owner: &str) -> Answer<String> {
-        self.ask(owner, RecordType::TXT, |record| match &record.data {
-            RData::TXT(txt) => Some(clean(&String::from_utf8_lossy(&txt.txt_data.concat()))),
-            _ => None,
+        self.ask(owner, RecordType::TXT, |record| {
+            let RData::TXT(txt) = &record.data else { return None };
+            Some(clean(&String::from_utf8_lossy(&txt.txt_data.concat())))
         })
         .await
     }
@@ -169,6 +170,7 @@ impl Surveyor {
         if values.is_empty() { Answer::Nothing } else { Answer::Found { values, ttl_s } }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "hickory adds types; only these lead to an address")]
     async fn addresses(&self, host: &str, kind: RecordType) -> Answer<Result<IpAddr, String>> {
         self.ask(host, kind, |record| match &record.data {
             RData::A(a) => Some(Ok(IpAddr::V4(a.0))),
@@ -204,9 +206,8 @@ impl Surveyor {
         let zone = if address.is_ipv4() { "in-addr.arpa" } else { "ip6.arpa" };
         let reverse = address.to_reverse_name();
         let owner = format!("{}.{zone}", reverse.trim_end_matches('.'));
-        self.ask(&owner, RecordType::PTR, |record| match &record.data {
-            RData::PTR(pointer) => Some(name(&pointer.0.to_ascii())),
-            _ => None,
+        self.ask(&owner, RecordType::PTR, |record| {
+            if let RData::PTR(pointer) = &record.data { Some(name(&pointer.0.to_ascii())) } else { None }
         })
         .await
     }
@@ -281,7 +282,8 @@ async fn talk(stream: TcpStream, host: &DomainName, own: &DomainName, tls: &Clie
     }
     stream.write_all(format!("EHLO {own}\r\n").as_bytes()).await?;
     let offers = reply(&mut stream).await?;
-    let has_tls = offers.lines().any(|line| line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS")));
+    let has_tls =
+        offers.lines().any(|line| line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS")));
     if !has_tls {
         stream.write_all(b"QUIT\r\n").await?;
         return Ok(Port::Plain);
@@ -301,7 +303,8 @@ async fn talk(stream: TcpStream, host: &DomainName, own: &DomainName, tls: &Clie
     };
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
     let facts = chain.first().and_then(|leaf| CertificateFacts::read(leaf).ok());
-    let port = Port::Tls { is_name_valid: tls.is_name_valid(&chain, &server), not_after: facts.map(|facts| facts.not_after) };
+    let port =
+        Port::Tls { is_name_valid: tls.is_name_valid(&chain, &server), not_after: facts.map(|facts| facts.not_after) };
     // It has been seen; how the peer takes the farewell does not matter.
     let _ = stream.write_all(b"QUIT\r\n").await;
     Ok(port)

@@ -139,7 +139,8 @@ fn hosts(expected: &Expected, facts: &Facts, findings: &mut Vec<Finding>) {
                 continue;
             }
             Answer::Nothing | Answer::NoName => {
-                let records = if is_ours { address_records(&expected.hostname, &expected.own_addresses) } else { vec![] };
+                let records =
+                    if is_ours { address_records(&expected.hostname, &expected.own_addresses) } else { vec![] };
                 findings.push(Finding { matter: Matter::NoAddress(name.clone()), records });
                 continue;
             }
@@ -215,16 +216,19 @@ fn covers(pattern: &str, host: &str) -> bool {
 
 fn policies(expected: &Expected, facts: &Facts, findings: &mut Vec<Finding>) {
     // Those that are in the MX, or should be.
-    let own: Vec<&str> = expected.primaries.iter().map(|p| p.host.as_str()).chain([expected.hostname.as_str()]).collect();
+    let own: Vec<&str> =
+        expected.primaries.iter().map(|p| p.host.as_str()).chain([expected.hostname.as_str()]).collect();
     match &facts.sts {
         Sts::Absent => {}
         Sts::Unread(why) => findings.push(Finding::plain(Matter::StsUnread(why.clone()))),
         Sts::Policy { is_enforced, hosts } => {
             let lacking = own.iter().filter(|host| !hosts.iter().any(|pattern| covers(pattern, host)));
             let before = findings.len();
-            findings.extend(lacking.map(|host| {
-                Finding::plain(Matter::StsLacks { host: (*host).to_owned(), is_enforced: *is_enforced })
-            }));
+            findings.extend(
+                lacking.map(|host| {
+                    Finding::plain(Matter::StsLacks { host: (*host).to_owned(), is_enforced: *is_enforced })
+                }),
+            );
             if findings.len() == before {
                 findings.push(Finding::plain(Matter::StsGood));
             }
@@ -244,7 +248,12 @@ fn spf(expected: &Expected, facts: &Facts, findings: &mut Vec<Finding>) {
         (_, 1) => Matter::SpfGood,
         (_, _) => Matter::SpfSeveral,
     };
-    let hint = Record { name: format!("{}.", expected.domain), ttl: 3_600, kind: "TXT", data: "\"v=spf1 mx ~all\"".to_owned() };
+    let hint = Record {
+        name: format!("{}.", expected.domain),
+        ttl: 3_600,
+        kind: "TXT",
+        data: "\"v=spf1 mx ~all\"".to_owned(),
+    };
     let records = if matter == Matter::SpfMissing { vec![hint] } else { Vec::new() };
     findings.push(Finding { matter, records });
 }

@@ -14,6 +14,7 @@ pub mod matter;
 mod policy;
 pub mod propose;
 pub mod words;
+pub mod zone;
 
 #[cfg(test)]
 mod judge_tests;

@@ -60,9 +60,13 @@ fn english(matter: &Matter) -> String {
         Matter::PointerOdd(address, None) => format!("our address {address} has no name (PTR)"),
         Matter::OwnSpfGood => "our own name has an SPF record".to_owned(),
         Matter::OwnSpfMissing => "our own name has no SPF record".to_owned(),
-        Matter::PortGood(host, address) => format!("{host} ({address}) takes mail on port 25, with a valid certificate"),
+        Matter::PortGood(host, address) => {
+            format!("{host} ({address}) takes mail on port 25, with a valid certificate")
+        }
         Matter::PortClosed(host, address, why) => format!("port 25 of {host} ({address}) cannot be reached: {why}"),
-        Matter::PortOdd(host, address, said) => format!("no mail server greets on port 25 of {host} ({address}): {said}"),
+        Matter::PortOdd(host, address, said) => {
+            format!("no mail server greets on port 25 of {host} ({address}): {said}")
+        }
         Matter::PortPlain(host, address) => format!("{host} ({address}) offers no STARTTLS"),
         Matter::TlsFails(host, address, why) => format!("STARTTLS of {host} ({address}) fails: {why}"),
         Matter::CertificateUnvouched(host) => format!("no public authority vouches for the certificate of {host}"),
@@ -82,7 +86,9 @@ fn german(matter: &Matter) -> String {
         Matter::NoDomain => "die Domain gibt es im öffentlichen DNS nicht".to_owned(),
         Matter::DnsSilent => "für die Domain antwortet niemand".to_owned(),
         Matter::Delegated(servers) => format!("delegiert an {}", list(servers)),
-        Matter::DelegatedElsewhere(servers) => format!("die Zone liegt bei uns, delegiert ist sie an {}", list(servers)),
+        Matter::DelegatedElsewhere(servers) => {
+            format!("die Zone liegt bei uns, delegiert ist sie an {}", list(servers))
+        }
         Matter::NullMx => "die Domain sagt, dass sie keine Post annimmt (Null-MX)".to_owned(),
         Matter::NoMx => "die Domain hat keinen MX-Eintrag".to_owned(),
         Matter::Today(hosts) => format!("noch nicht bei uns; ihre Post geht an {}", list(hosts)),
@@ -98,16 +104,22 @@ fn german(matter: &Matter) -> String {
         Matter::NoAddress(host) => format!("{host} hat keine Adresse"),
         Matter::HostSilent(host) => format!("für {host} antwortet niemand"),
         Matter::Resolves { host, addresses } => format!("{host} zeigt auf {}", list(addresses)),
-        Matter::Elsewhere { host, found, wanted } => format!("{host} zeigt auf {} statt auf {}", list(found), list(wanted)),
+        Matter::Elsewhere { host, found, wanted } => {
+            format!("{host} zeigt auf {} statt auf {}", list(found), list(wanted))
+        }
         Matter::NameTtl(host, ttl) => format!("die Adresse von {host} gilt {ttl} s lang"),
         Matter::PointerGood(address) => format!("unsere Adresse {address} trägt unseren Namen"),
         Matter::PointerOdd(address, Some(name)) => format!("unsere Adresse {address} trägt den Namen {name}"),
         Matter::PointerOdd(address, None) => format!("unsere Adresse {address} hat keinen Namen (PTR)"),
         Matter::OwnSpfGood => "unser eigener Name hat einen SPF-Eintrag".to_owned(),
         Matter::OwnSpfMissing => "unser eigener Name hat keinen SPF-Eintrag".to_owned(),
-        Matter::PortGood(host, address) => format!("{host} ({address}) nimmt Post auf Port 25 an, mit gültigem Zertifikat"),
+        Matter::PortGood(host, address) => {
+            format!("{host} ({address}) nimmt Post auf Port 25 an, mit gültigem Zertifikat")
+        }
         Matter::PortClosed(host, address, why) => format!("Port 25 von {host} ({address}) ist nicht erreichbar: {why}"),
-        Matter::PortOdd(host, address, said) => format!("auf Port 25 von {host} ({address}) grüßt kein Mailserver: {said}"),
+        Matter::PortOdd(host, address, said) => {
+            format!("auf Port 25 von {host} ({address}) grüßt kein Mailserver: {said}")
+        }
         Matter::PortPlain(host, address) => format!("{host} ({address}) bietet kein STARTTLS an"),
         Matter::TlsFails(host, address, why) => format!("STARTTLS von {host} ({address}) scheitert: {why}"),
         Matter::CertificateUnvouched(host) => format!("für das Zertifikat von {host} bürgt keine öffentliche Stelle"),
@@ -132,7 +144,9 @@ const fn why_en(matter: &Matter) -> &'static str {
         Matter::WeAreMissing => "in an outage no sender finds this service",
         Matter::WeComeFirst => "all mail comes here even while the mail server is there",
         Matter::PrimaryMissing(_) => "no sender goes to the mail server itself",
-        Matter::ForeignMx { .. } => "mail that goes there is lost to the heartbeats: it waits or bounces at another place",
+        Matter::ForeignMx { .. } => {
+            "mail that goes there is lost to the heartbeats: it waits or bounces at another place"
+        }
         Matter::MxIsAlias(_) => "some senders refuse it (RFC 2181 §10.3)",
         Matter::MxIsAddress(_) => "senders look it up as a name and find nothing",
         Matter::MxTtl(_) => "a change of the MX records is seen that much later",
@@ -140,8 +154,12 @@ const fn why_en(matter: &Matter) -> &'static str {
         Matter::HostSilent(_) => "senders cannot find it just now",
         Matter::Elsewhere { .. } => "senders connect to the wrong machine",
         Matter::NameTtl(..) => "in an outage senders go on to the old address that much longer",
-        Matter::PointerOdd(..) => "receivers distrust mail from an address without its own name; reports to senders may be refused",
-        Matter::OwnSpfMissing => "receivers check the HELO name of mail without a sender; reports to senders may be refused",
+        Matter::PointerOdd(..) => {
+            "receivers distrust mail from an address without its own name; reports to senders may be refused"
+        }
+        Matter::OwnSpfMissing => {
+            "receivers check the HELO name of mail without a sender; reports to senders may be refused"
+        }
         Matter::PortClosed(..) => "neither senders nor this service can deliver",
         Matter::PortOdd(..) => "something else answers there: a router, a filter, another machine",
         Matter::PortPlain(..) => "mail is sent in the clear, and no key can be pinned",
@@ -172,11 +190,15 @@ const fn why_de(matter: &Matter) -> &'static str {
         Matter::DnsSilent => "Absender finden den Mailserver nicht und warten",
         Matter::DelegatedElsewhere(_) => "niemand fragt diesen Dienst, also ändert ein Ausfall für Absender nichts",
         Matter::NullMx => "jeder Absender lehnt es ab, zu senden",
-        Matter::NoMx => "Absender weichen auf die Adresse der Domain selbst aus und kommen bei einem Ausfall nie hierher",
+        Matter::NoMx => {
+            "Absender weichen auf die Adresse der Domain selbst aus und kommen bei einem Ausfall nie hierher"
+        }
         Matter::WeAreMissing => "bei einem Ausfall findet kein Absender diesen Dienst",
         Matter::WeComeFirst => "alle Post kommt hierher, auch wenn der Mailserver da ist",
         Matter::PrimaryMissing(_) => "kein Absender geht zum Mailserver selbst",
-        Matter::ForeignMx { .. } => "Post, die dorthin geht, sehen wir nicht: Sie wartet oder scheitert an anderer Stelle",
+        Matter::ForeignMx { .. } => {
+            "Post, die dorthin geht, sehen wir nicht: Sie wartet oder scheitert an anderer Stelle"
+        }
         Matter::MxIsAlias(_) => "manche Absender lehnen das ab (RFC 2181 §10.3)",
         Matter::MxIsAddress(_) => "Absender schlagen sie als Namen nach und finden nichts",
         Matter::MxTtl(_) => "um diese Zeit wird eine Änderung der MX-Einträge später gesehen",
@@ -198,7 +220,9 @@ const fn why_de(matter: &Matter) -> &'static str {
         Matter::CertificateEnded(_) => "Absender, die Zertifikate prüfen, stellen nicht zu",
         Matter::StsUnread(_) => "Absender verzichten darauf oder richten sich nach einer alten",
         Matter::StsLacks { is_enforced: true, .. } => "Absender, die der Richtlinie folgen, stellen dort nie zu",
-        Matter::StsLacks { is_enforced: false, .. } => "sobald die Richtlinie erzwungen wird, stellen Absender dort nie zu",
+        Matter::StsLacks { is_enforced: false, .. } => {
+            "sobald die Richtlinie erzwungen wird, stellen Absender dort nie zu"
+        }
         Matter::TlsaLacks(_) => "DANE schützt nur einen der Wege",
         Matter::SpfMissing => "jeder kann in ihrem Namen schreiben",
         Matter::SpfSeveral => "Empfänger halten das für einen Fehler (RFC 7208 §4.5)",
@@ -228,7 +252,9 @@ const fn fix_en(matter: &Matter) -> &'static str {
         Matter::MxTtl(_) => "set the TTL to 3600 before anything else is changed",
         Matter::NoAddress(_) => "give it an A or AAAA record, or take its MX out",
         Matter::HostSilent(_) => "ask again in a minute; then look at the name servers of that name",
-        Matter::Elsewhere { .. } => "mend its A and AAAA records; a dynamic name is mended by its heartbeats or updates",
+        Matter::Elsewhere { .. } => {
+            "mend its A and AAAA records; a dynamic name is mended by its heartbeats or updates"
+        }
         Matter::NameTtl(..) => "set its TTL to 60 or less",
         Matter::PointerOdd(..) => "have the network provider set the PTR of the address to our name",
         Matter::OwnSpfMissing => "enter this record",
@@ -238,7 +264,9 @@ const fn fix_en(matter: &Matter) -> &'static str {
         Matter::TlsFails(..) => "look into the mail server's log; often the chain or the key is missing",
         Matter::CertificateUnvouched(_) => "get a certificate for this very name, by ACME for example",
         Matter::CertificateEnded(_) => "renew it, and see why that did not happen by itself",
-        Matter::StsUnread(_) => "make https://mta-sts.DOMAIN/.well-known/mta-sts.txt readable, or remove the record _mta-sts",
+        Matter::StsUnread(_) => {
+            "make https://mta-sts.DOMAIN/.well-known/mta-sts.txt readable, or remove the record _mta-sts"
+        }
         Matter::StsLacks { .. } => "add an mx line for it, then change the id in the record _mta-sts",
         Matter::TlsaLacks(_) => "publish TLSA for all of them or for none",
         Matter::SpfMissing => "enter one that names who sends for the domain; this one fits if that is its mail server",
@@ -263,8 +291,12 @@ const fn fix_de(matter: &Matter) -> &'static str {
         Matter::NullMx | Matter::NoMx | Matter::PrimaryMissing(_) | Matter::WeAreMissing | Matter::WeComeFirst => {
             "tragen Sie diese Einträge beim DNS-Anbieter ein, anstelle der MX-Einträge, die dort stehen"
         }
-        Matter::ForeignMx { .. } => "nehmen Sie ihn heraus, wenn er nicht mit Absicht Post für Sie annimmt; diese genügen",
-        Matter::MxIsAlias(_) => "tragen Sie im MX den Namen ein, auf den der Alias zeigt, oder geben Sie ihm eigene Adressen",
+        Matter::ForeignMx { .. } => {
+            "nehmen Sie ihn heraus, wenn er nicht mit Absicht Post für Sie annimmt; diese genügen"
+        }
+        Matter::MxIsAlias(_) => {
+            "tragen Sie im MX den Namen ein, auf den der Alias zeigt, oder geben Sie ihm eigene Adressen"
+        }
         Matter::MxIsAddress(_) => "dort gehört ein Name hin; diese Einträge haben Namen",
         Matter::MxTtl(_) => "setzen Sie die TTL auf 3600, bevor Sie anderes ändern",
         Matter::NoAddress(_) => "geben Sie ihm einen A- oder AAAA-Eintrag, oder nehmen Sie seinen MX heraus",
@@ -275,7 +307,9 @@ const fn fix_de(matter: &Matter) -> &'static str {
         Matter::NameTtl(..) => "setzen Sie seine TTL auf höchstens 60",
         Matter::PointerOdd(..) => "der Betreiber lässt den PTR der Adresse beim Netzanbieter auf unseren Namen setzen",
         Matter::OwnSpfMissing => "der Betreiber trägt diesen Eintrag ein",
-        Matter::PortClosed(..) => "öffnen Sie Port 25 im Router und fragen Sie den Anbieter der Leitung, ob er gesperrt ist",
+        Matter::PortClosed(..) => {
+            "öffnen Sie Port 25 im Router und fragen Sie den Anbieter der Leitung, ob er gesperrt ist"
+        }
         Matter::PortOdd(..) => "leiten Sie Port 25 zum Mailserver selbst weiter",
         Matter::PortPlain(..) => "schalten Sie STARTTLS ein; ein selbst ausgestelltes Zertifikat genügt",
         Matter::TlsFails(..) => "sehen Sie ins Log des Mailservers; oft fehlt die Kette oder der Schlüssel",
@@ -286,7 +320,9 @@ const fn fix_de(matter: &Matter) -> &'static str {
         }
         Matter::StsLacks { .. } => "fügen Sie eine mx-Zeile dafür an und ändern Sie danach die id im Eintrag _mta-sts",
         Matter::TlsaLacks(_) => "veröffentlichen Sie TLSA für alle oder für keinen",
-        Matter::SpfMissing => "tragen Sie einen ein, der nennt, wer für die Domain sendet; dieser passt, wenn es ihr Mailserver ist",
+        Matter::SpfMissing => {
+            "tragen Sie einen ein, der nennt, wer für die Domain sendet; dieser passt, wenn es ihr Mailserver ist"
+        }
         Matter::SpfSeveral => "machen Sie einen daraus",
         Matter::Delegated(_)
         | Matter::Today(_)
