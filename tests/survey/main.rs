@@ -9,7 +9,6 @@
 )]
 
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "only some of it is needed here")]
 mod support;
 
 #[path = "../verdict/dns.rs"]
