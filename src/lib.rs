@@ -18,6 +18,7 @@
 //! | [`update`] | what routers and other devices may set, and whether an account without beats is there |
 //! | [`dns`] | what a name answers now: dynamic names, customers' zones |
 //! | [`alert`] | what a person has to be told, and when |
+//! | [`survey`] | what the world sees of a customer's domain, and what should stand there |
 //! | [`drill`] | whether the backup works: an outage played through for one account |
 //! | [`store`] | the storage engines behind the rooms' own traits |
 //! | [`web`] | the customer's pages and the health of the service for machines |
@@ -84,6 +85,8 @@ pub mod smtp;
 pub mod spool;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod survey;
 #[cfg(feature = "server")]
 pub mod update;
 #[cfg(feature = "server")]

@@ -21,6 +21,7 @@ const ROOMS: &[&str] = &[
     "update",
     "dns",
     "alert",
+    "survey",
     "drill",
     "store",
     "web",

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use pulsemx::control::arguments::OperatorCommand;
 use pulsemx::demo::{self, DemoOptions};
 use pulsemx::heartbeat::client::{self, BeatCommand};
-use pulsemx::server::{drill_command, run};
+use pulsemx::server::{doctor_command, drill_command, propose_command, run};
 
 /// Backup MX that knows by heartbeat whether the mail server is there
 #[derive(Parser)]
@@ -37,11 +37,14 @@ enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look for what is wrong with this installation; exit code 0 fine, 1 warning, 2 broken
-    Doctor,
+    /// Look for what is wrong with this installation, or with a domain; exit code 0 fine, 1 warning, 2 broken
+    Doctor(doctor_command::DoctorArguments),
     /// The heartbeat client, as in pulsemx-beat
     #[command(subcommand, hide = true)]
     Beat(BeatCommand),
+    /// Serve, change and check zones of customers
+    #[command(subcommand)]
+    Zone(propose_command::ZoneWord),
     #[command(flatten)]
     Operator(OperatorCommand),
 }
@@ -63,9 +66,7 @@ enum ConfigCommand {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
+    let result = tokio::runtime::Runtime::new()
         .map_err(|e| e.to_string())
         .and_then(|runtime| runtime.block_on(carry_out(arguments.command, arguments.config, arguments.json)));
     match result {
@@ -87,8 +88,9 @@ async fn carry_out(command: Command, config: Option<PathBuf>, json: bool) -> Res
         Command::Operator(OperatorCommand::Drill(arguments)) => {
             return drill_command::run(path, arguments, json).await.map_err(|e| e.to_string());
         }
+        Command::Zone(word) => propose_command::run(path, word, json).await,
         Command::Operator(command) => run::command(path, command.into(), json).await,
-        Command::Doctor => return Ok(ExitCode::from(run::doctor_code(path, json).await)),
+        Command::Doctor(arguments) => return Ok(doctor_command::code(path, arguments, json).await),
         Command::Demo(options) => {
             return demo::run(options).await.map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string());
         }

@@ -14,7 +14,6 @@ use super::recipient_arguments::RecipientCommand;
 use super::request::{QueueFilter, Request};
 use super::transfer_request::TsigCommand;
 use super::update_arguments::{HostCommand, TokenCommand, UpdatesSet};
-use super::zone_arguments::ZoneCommand;
 use crate::account::{AccountName, OnlineMode};
 use crate::base::{DomainName, parse_duration};
 
@@ -42,9 +41,6 @@ pub enum OperatorCommand {
     /// Add, list and remove dynamic names of an account
     #[command(subcommand)]
     Host(HostCommand),
-    /// Serve, change and check zones of customers
-    #[command(subcommand)]
-    Zone(ZoneCommand),
     /// Make, list and forget keys that other name servers sign with
     #[command(subcommand)]
     Tsig(TsigCommand),
@@ -291,7 +287,6 @@ impl From<OperatorCommand> for Request {
             OperatorCommand::State(StateCommand::Release) => Self::StateRelease,
             OperatorCommand::Token(command) => command.into(),
             OperatorCommand::Host(command) => Self::Updates(command.into()),
-            OperatorCommand::Zone(command) => command.into(),
             OperatorCommand::Tsig(command) => Self::Transfers(command.into()),
             OperatorCommand::Challenge(command) => Self::Challenges(command.into()),
             OperatorCommand::Updates(set) => Self::Updates(set.into()),

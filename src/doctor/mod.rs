@@ -1,6 +1,7 @@
 //! What is wrong with this installation, why it matters, and how to mend it. Changes nothing.
 
 pub mod check;
+pub mod domain;
 pub mod host;
 pub mod mail;
 pub mod stored;

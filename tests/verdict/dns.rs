@@ -5,9 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use mail_auth::hickory_resolver::proto::op::{Message, ResponseCode};
-use mail_auth::hickory_resolver::proto::rr::rdata::{A, AAAA, MX, PTR, TXT};
+use mail_auth::hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, TXT};
 use mail_auth::hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
+
+/// A name as it is written; one with odd octets label by label.
+fn host_name(text: &str) -> Name {
+    let by_label = || Name::from_labels(text.trim_end_matches('.').split('.').map(str::as_bytes));
+    Name::from_ascii(text).or_else(|_| by_label()).unwrap()
+}
 
 /// Records by lower-case name without the final dot.
 #[derive(Default)]
@@ -31,7 +37,21 @@ impl Zone {
 
     #[allow(dead_code, reason = "tests of outgoing mail use it")]
     pub(crate) fn mx(mut self, name: &str, preference: u16, host: &str) -> Self {
-        let data = RData::MX(MX::new(preference, Name::from_ascii(host).unwrap()));
+        let data = RData::MX(MX::new(preference, host_name(host)));
+        self.0.entry(name.to_owned()).or_default().push(data);
+        self
+    }
+
+    #[allow(dead_code, reason = "tests of surveys use it")]
+    pub(crate) fn ns(mut self, name: &str, host: &str) -> Self {
+        let data = RData::NS(NS(host_name(host)));
+        self.0.entry(name.to_owned()).or_default().push(data);
+        self
+    }
+
+    #[allow(dead_code, reason = "tests of surveys use it")]
+    pub(crate) fn alias(mut self, name: &str, target: &str) -> Self {
+        let data = RData::CNAME(CNAME(host_name(target)));
         self.0.entry(name.to_owned()).or_default().push(data);
         self
     }
@@ -68,8 +88,14 @@ impl Zone {
             None => reply.metadata.response_code = ResponseCode::NXDomain,
             Some(records) => {
                 let wanted: RecordType = question.query_type();
-                for data in records.iter().filter(|data| data.record_type() == wanted) {
+                for data in records.iter().filter(|data| [wanted, RecordType::CNAME].contains(&data.record_type())) {
                     reply.add_answer(Record::from_rdata(question.name().clone(), 60, data.clone()));
+                    let RData::CNAME(target) = data else { continue };
+                    let target = &target.0;
+                    let followed = self.0.get(target.to_ascii().trim_end_matches('.'));
+                    for data in followed.into_iter().flatten().filter(|data| data.record_type() == wanted) {
+                        reply.add_answer(Record::from_rdata(target.clone(), 60, data.clone()));
+                    }
                 }
             }
         }
