@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::amend::{self, driver::WAITING_MAX};
 use super::catalog::{Catalog, Told};
-use super::challenge::Challenges;
 use super::desk::Desk;
 use super::front::{Front, FrontMachine, NameEvent};
 use super::notify;
@@ -266,20 +265,6 @@ impl Dns {
         self.desk.catalog().dynamic_in(&Owner::of_domain(apex))
     }
 
-    /// Changes the records of ACME clients at a name; `change` says whether the answers are others now.
-    pub(super) fn change_challenges(&self, owner: &Owner, change: impl FnOnce(&mut Challenges) -> bool) {
-        let mut catalog = self.write();
-        catalog.change_challenges(owner, change);
-        catalog.settle_serials(self.clock.wall());
-    }
-
-    /// Records of ACME clients that are old go.
-    pub(super) fn expire_challenges(&self, now: WallTime) {
-        let mut catalog = self.write();
-        catalog.expire_challenges(now);
-        catalog.settle_serials(now);
-    }
-
     /// The zone of ours that a name lies in.
     #[must_use]
     pub fn zone_of(&self, name: &DomainName) -> Option<DomainName> {
@@ -386,7 +371,7 @@ impl Dns {
         catalog.settle_serials(self.clock.wall());
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Catalog> {
+    pub(super) fn write(&self) -> std::sync::RwLockWriteGuard<'_, Catalog> {
         self.desk.write()
     }
 

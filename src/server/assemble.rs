@@ -279,6 +279,7 @@ impl Shared {
                 lines: Arc::clone(&self.lines),
                 dns: self.dns.dns.clone(),
                 challenges: self.dns.challenges.clone(),
+                keys: self.dns.keys.clone(),
                 issuer: self.dns.issuer.clone(),
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),

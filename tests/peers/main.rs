@@ -15,6 +15,7 @@ mod support;
 mod peers {
     mod amendments;
     mod challenges;
+    mod dnssec;
     mod names;
     mod namespaces;
     mod own_certificate;

@@ -27,3 +27,4 @@ mod search;
 mod transitions;
 mod updates;
 mod verdicts;
+mod zone_keys;

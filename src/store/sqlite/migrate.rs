@@ -37,6 +37,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0021_call_out.sql"),
     include_str!("../../../migrations/0022_update_keys.sql"),
     include_str!("../../../migrations/0025_challenges.sql"),
+    include_str!("../../../migrations/0030_dnssec.sql"),
 ];
 
 /// The schema that `steps` lead to.

@@ -46,6 +46,7 @@ mod update;
 mod usage;
 mod verdict;
 mod writer;
+mod zone_key;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
