@@ -20,6 +20,7 @@ use super::owner::Owner;
 use super::records::RecordError;
 use super::secondary::Access;
 use super::settings::Settings;
+use super::sign::ZoneKeys;
 use super::store::{NameError, NameStore, StoredZone};
 use super::tcp::driver::Streams;
 use super::udp;
@@ -106,6 +107,7 @@ impl Dns {
         sockets: Sockets,
         directory: DirectoryHandle,
         (lines, store, seal): (Arc<dyn Lines>, Arc<dyn NameStore>, SealKey),
+        signed: Vec<Arc<ZoneKeys>>,
         tls: Option<TlsAcceptor>,
         shutdown: &CancellationToken,
     ) -> Result<Arc<Self>, StartError> {
@@ -136,6 +138,9 @@ impl Dns {
             if let Err(error) = dns.set_zone(zone) {
                 tracing::error!(zone = %zone.apex, %error, "a zone is not served");
             }
+        }
+        for keys in signed {
+            dns.write().set_keys(&keys.apex().clone(), Some(keys));
         }
         for (apex, serial) in dns.store.load_serials().await? {
             dns.write().raise_serial(&Owner::of_domain(&apex), serial);

@@ -532,8 +532,8 @@ fn start_web(
         demo_controls: extras.demo_controls,
         ..web::Settings::default()
     };
-    WebServer::start(settings, listeners, rooms, Some(certificate.server_config()), shutdown)
-        .map_err(|e| StartError::Listen(e.to_string()))
+    let tls = certifying::for_pages(certificate, rooms.names.as_ref().and_then(|names| names.dns.clone()));
+    WebServer::start(settings, listeners, rooms, Some(tls), shutdown).map_err(|e| StartError::Listen(e.to_string()))
 }
 
 /// Routers that can do no better reach the same room over plain HTTP.

@@ -21,6 +21,8 @@ use crate::dns::records::data_octets;
 const NXNAME: u16 = 128;
 /// Type number of a delegation's keys.
 const DS: u16 = 43;
+/// Type number of an alias.
+const CNAME: u16 = 5;
 
 /// The signed zones and the signatures made lately.
 #[derive(Debug, Default)]
@@ -59,7 +61,12 @@ fn keys_of<'a>(catalog: &'a Catalog, name: &[u8]) -> Option<&'a Arc<ZoneKeys>> {
 /// Whether an answer has to be signed: the asker wants it, and some zone here that could take part is signed.
 #[must_use]
 pub fn is_wanted(catalog: &Catalog, query: &Query) -> bool {
-    query.edns.is_some_and(|edns| edns.is_dnssec_ok) && !catalog.signing().is_empty()
+    if !query.edns.is_some_and(|edns| edns.is_dnssec_ok) || catalog.signing().is_empty() {
+        return false;
+    }
+    // The zone above speaks for DS, and an alias may lead into another zone.
+    let is_alias = || matches!(catalog.look_up(query.name()), Place::Node(_, node) if node.set(CNAME).is_some());
+    query.record_type == DS || keys_of(catalog, query.name()).is_some() || is_alias()
 }
 
 /// The sections of a signed answer in wire form, header and question included, without OPT and not cut. Absent where no

@@ -71,6 +71,28 @@ pub enum Step {
     LeaveDone,
 }
 
+fn opened(seal: &SealKey, zone: &DomainName, stored: &[StoredZoneKey]) -> Result<Option<Arc<ZoneKeys>>, SigningError> {
+    let one = |stored: &StoredZoneKey| ZoneKey::new(&open(seal, zone, &stored.sealed_key)?, stored.state, stored.since);
+    let keys = stored.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    Ok(ZoneKeys::new(Owner::of_domain(zone), keys).map(Arc::new))
+}
+
+/// The keys of all signed zones, for a name server that is to start: no answer of it leaves unsigned.
+///
+/// # Errors
+/// [`NameError`] if the store cannot be read. A key that does not open is told, and its zone not signed.
+pub async fn load(store: &dyn ZoneKeyStore, seal: &SealKey) -> Result<Vec<Arc<ZoneKeys>>, NameError> {
+    let all = store.load_zone_keys().await?;
+    let zones = all.chunk_by(|a, b| a.zone == b.zone).filter_map(|keys| Some((&keys.first()?.zone, keys)));
+    let told = |(zone, keys): (&DomainName, &[StoredZoneKey])| {
+        opened(seal, zone, keys).unwrap_or_else(|error| {
+            tracing::error!(%zone, %error, "a zone is not signed");
+            None
+        })
+    };
+    Ok(zones.filter_map(told).collect())
+}
+
 /// See the file.
 pub struct KeyDesk {
     dns: Arc<Dns>,
@@ -87,24 +109,10 @@ impl std::fmt::Debug for KeyDesk {
 }
 
 impl KeyDesk {
-    /// Signs every zone that has keys, and looks after them until `shutdown`. Call within a tokio runtime.
-    ///
-    /// # Errors
-    /// [`NameError`] if the store cannot be read.
-    pub async fn start(
-        dns: Arc<Dns>,
-        store: Arc<dyn ZoneKeyStore>,
-        seal: SealKey,
-        shutdown: CancellationToken,
-    ) -> Result<Arc<Self>, NameError> {
+    /// Looks after the keys of zones until `shutdown`; [`load`] found those that sign now. Call within a tokio runtime.
+    #[must_use]
+    pub fn start(dns: Arc<Dns>, store: Arc<dyn ZoneKeyStore>, seal: SealKey, shutdown: CancellationToken) -> Arc<Self> {
         let desk = Arc::new(Self { dns, store, seal, turn: tokio::sync::Mutex::default() });
-        let all = desk.store.load_zone_keys().await?;
-        for keys in all.chunk_by(|a, b| a.zone == b.zone) {
-            let Some(zone) = keys.first().map(|key| key.zone.clone()) else { continue };
-            if let Err(error) = desk.serve(&zone, keys) {
-                tracing::error!(%zone, %error, "a zone is not signed");
-            }
-        }
         let rounds = Arc::clone(&desk);
         tokio::spawn(async move {
             loop {
@@ -116,7 +124,7 @@ impl KeyDesk {
                 }
             }
         });
-        Ok(desk)
+        desk
     }
 
     /// The keys of a zone, if it is signed.
@@ -126,12 +134,8 @@ impl KeyDesk {
     }
 
     fn serve(&self, zone: &DomainName, stored: &[StoredZoneKey]) -> Result<(), SigningError> {
-        let opened = |stored: &StoredZoneKey| {
-            ZoneKey::new(&open(&self.seal, zone, &stored.sealed_key)?, stored.state, stored.since)
-        };
-        let keys = stored.iter().map(opened).collect::<Result<Vec<_>, _>>()?;
-        let apex = Owner::of_domain(zone);
-        self.dns.set_signing_keys(&apex, ZoneKeys::new(apex.clone(), keys).map(Arc::new));
+        let keys = opened(&self.seal, zone, stored)?;
+        self.dns.set_signing_keys(&Owner::of_domain(zone), keys);
         Ok(())
     }
 
