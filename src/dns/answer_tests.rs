@@ -442,6 +442,18 @@ fn records_of_acme_clients_stand_beside_the_zone_and_in_front_of_it() {
     assert!(world.ask("_acme-challenge.firma.dyn.example.", RecordType::TXT).answers.is_empty());
 }
 
+/// The types in the denial of an answer, in order.
+fn types_of(denied: &Message) -> Vec<u16> {
+    use hickory_proto::dnssec::rdata::DNSSECRData;
+    let types = |record: &Record| {
+        let RData::DNSSEC(DNSSECRData::NSEC(nsec)) = &record.data else { return None };
+        Some(nsec.type_bit_maps().map(u16::from).collect::<Vec<_>>())
+    };
+    let mut numbers = denied.authorities.iter().find_map(types).unwrap();
+    numbers.sort_unstable();
+    numbers
+}
+
 #[test]
 fn a_signed_zone_signs_what_is_there_and_denies_what_is_not_to_whoever_asks_for_it() {
     use crate::dns::sign::key::{ZoneKey, draw};
@@ -469,9 +481,9 @@ fn a_signed_zone_signs_what_is_there_and_denies_what_is_not_to_whoever_asks_for_
     let dnskey = ask("dyn.example.", RecordType::DNSKEY, 1_232, true);
     let RData::DNSSEC(DNSSECRData::DNSKEY(public)) = &dnskey.answers[0].data else { panic!("{dnskey:?}") };
     let signed = |section: &[Record]| {
-        let of = |record: &Record| match &record.data {
-            RData::DNSSEC(DNSSECRData::RRSIG(signature)) => Some((record.name.to_lowercase(), signature.clone())),
-            _ => None,
+        let of = |record: &Record| {
+            let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &record.data else { return None };
+            Some((record.name.to_lowercase(), signature.clone()))
         };
         let signatures: Vec<_> = section.iter().filter_map(of).collect();
         for (name, signature) in &signatures {
@@ -504,12 +516,7 @@ fn a_signed_zone_signs_what_is_there_and_denies_what_is_not_to_whoever_asks_for_
         let denied = ask(name, RecordType::TXT, 1_232, true);
         assert_eq!(denied.metadata.response_code, ResponseCode::NoError);
         assert_eq!(signed(&denied.authorities), [RecordType::SOA, RecordType::NSEC]);
-        let types = denied.authorities.iter().find_map(|record| match &record.data {
-            RData::DNSSEC(DNSSECRData::NSEC(nsec)) => Some(nsec.type_bit_maps().collect::<Vec<_>>()),
-            _ => None,
-        });
-        let mut numbers: Vec<u16> = types.unwrap().into_iter().map(u16::from).collect();
-        numbers.sort_unstable();
+        let numbers = types_of(&denied);
         let mut wanted: Vec<u16> = bits.into_iter().map(u16::from).collect();
         wanted.sort_unstable();
         assert_eq!(numbers, wanted, "{name}");
