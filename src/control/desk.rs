@@ -20,6 +20,7 @@ use crate::alert::{AlertStore, Alerts};
 use crate::base::{AccountId, DomainName, SpoolId, WallTime};
 use crate::certificate::acme::driver::Issuer;
 use crate::delivery::Flushes;
+use crate::dns::sign::driver::KeyDesk;
 use crate::dns::{ChallengeDesk, Dns, NameStore};
 use crate::drill::Drills;
 use crate::liveness::guard::Fault;
@@ -50,6 +51,8 @@ pub struct Running {
     pub dns: Option<Arc<Dns>>,
     /// Keys of ACME clients, if names are served.
     pub challenges: Option<Arc<ChallengeDesk>>,
+    /// Keys by which zones are signed, if names are served.
+    pub keys: Option<Arc<KeyDesk>>,
     /// Renews our own certificate, if that is wanted.
     pub issuer: Option<Arc<Issuer>>,
     /// Live deliveries.
@@ -190,6 +193,7 @@ impl Desk {
             Request::Updates(request) => self.carry_out_update(request, now).await,
             Request::Zones(request) => self.carry_out_zone(request, Self::change(now)).await,
             Request::Challenges(request) => self.carry_out_challenge(request, now).await,
+            Request::Keys(request) => self.carry_out_keys(request, now).await,
             Request::Transfers(request) => self.carry_out_transfer(request, now).await,
             Request::Recipients(request) => self.carry_out_recipients(request, Self::change(now)).await,
             Request::Alerts(request) => self.carry_out_alert(request, now).await,

@@ -16,6 +16,7 @@ mod choice_desk;
 pub mod desk;
 pub mod drill_desk;
 pub mod driver;
+pub mod key_request;
 mod mail_desk;
 pub mod mail_reply;
 pub mod mail_request;

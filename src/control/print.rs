@@ -7,8 +7,8 @@ use super::reply::{
     StateShown, StatusShown, TokenShown, TraceShown,
 };
 use super::{
-    alert_print, certificate_reply, challenge_request, post_reply, token_print, transfer_print, update_print,
-    zone_print,
+    alert_print, certificate_reply, challenge_request, key_request, post_reply, token_print, transfer_print,
+    update_print, zone_print,
 };
 use crate::account::{AccountStatus, OPERATOR_NAME};
 use crate::base::WallTime;
@@ -51,6 +51,7 @@ pub fn as_text(reply: &Reply, now: WallTime) -> String {
         Reply::Zone(shown) => zone_print::zone(shown),
         Reply::Secondaries(shown) => transfer_print::secondaries(shown),
         Reply::NewKey(shown) => transfer_print::new_key(shown),
+        Reply::ZoneKeys(shown) => key_request::text(shown),
         Reply::Challenge(shown) => challenge_request::new_key(shown),
         Reply::Challenges(shown) => challenge_request::keys(shown),
         Reply::Keys(shown) => transfer_print::keys(shown),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::certificate_reply::CertificateShown;
 use super::challenge_request::ChallengeShown;
+use super::key_request::ZoneKeysShown;
 pub use super::mail_reply::{MessageDetailShown, MessageShown, QueueShown, RecipientShown, RefusedShown, TraceShown};
 use super::post_reply::{MessageTraceShown, OutageShown, OutgoingShown};
 pub use super::recipient_reply::{RecipientDomainShown, RecipientsShown};
@@ -459,6 +460,8 @@ pub enum Reply {
     Secondaries(Vec<SecondaryShown>),
     /// To `tsig new`.
     NewKey(NewKeyShown),
+    /// To `zone keys`, `zone sign`, `zone roll` and `zone unsign`.
+    ZoneKeys(Box<ZoneKeysShown>),
     /// To `challenge new`.
     Challenge(Box<ChallengeShown>),
     /// To `challenge list`.
@@ -550,6 +553,7 @@ impl Reply {
             Self::Secondaries(shown) => serde_json::to_string(&serde_json::json!({ "secondaries": shown })),
             Self::NewKey(shown) => serde_json::to_string(shown),
             Self::Challenge(shown) => serde_json::to_string(shown),
+            Self::ZoneKeys(shown) => serde_json::to_string(shown),
             Self::Challenges(shown) => serde_json::to_string(&serde_json::json!({ "keys": shown })),
             Self::Keys(shown) => serde_json::to_string(&serde_json::json!({ "keys": shown })),
             Self::ZoneText { zone, text } => serde_json::to_string(&serde_json::json!({ "zone": zone, "text": text })),
@@ -588,6 +592,7 @@ impl Reply {
             | Self::NewKey(_)
             | Self::Keys(_)
             | Self::Challenge(_)
+            | Self::ZoneKeys(_)
             | Self::Challenges(_)
             | Self::ZoneText { .. }
             | Self::ZoneChecked { .. }

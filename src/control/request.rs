@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::alert_request::AlertRequest;
 use super::challenge_request::ChallengeRequest;
 use super::drill_desk::DrillRequest;
+use super::key_request::KeyRequest;
 use super::mail_request::MailRequest;
 use super::post_request::PostRequest;
 use super::token_request::TokenRequest;
@@ -163,6 +164,8 @@ pub enum Request {
     Zones(ZoneRequest),
     /// About secondaries and shared keys.
     Transfers(TransferRequest),
+    /// About keys of zones.
+    Keys(KeyRequest),
     /// About keys of ACME clients.
     Challenges(ChallengeRequest),
     /// About recipients.
@@ -404,6 +407,7 @@ impl Request {
             | Self::QueueRetry { .. }
             | Self::Reload
             | Self::Challenges(_)
+            | Self::Keys(_)
             | Self::Drill(_)
             | Self::Tokens(_)
             | Self::StateRelease => false,

@@ -66,6 +66,11 @@ impl Desk {
         if dns.serial(&secondary.zone).is_none() {
             return Err(CommandError::new(format!("'{}' is not served here; see `pulsemx zone list`", secondary.zone)));
         }
+        let keys = self.running()?.keys.as_ref();
+        if keys.is_some_and(|keys| keys.keys(&secondary.zone).is_some()) {
+            let why = "is signed, and its answers are signed by this server alone; see `pulsemx zone unsign`";
+            return Err(CommandError::new(format!("'{}' {why}", secondary.zone)));
+        }
         self.names.put_secondary(secondary.clone(), Self::change(now)).await?;
         dns.change_access(|access| access.add(&secondary));
         let (proof, warnings) = match &secondary.key {

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::key_request::KeyRequest;
 use super::request::{Request, ZoneRequest};
 use super::transfer_request::SecondaryCommand;
 use super::upload;
@@ -71,6 +72,32 @@ pub enum ZoneCommand {
         #[arg(value_parser = upload::driver::zone)]
         file: Option<String>,
     },
+    /// Show the keys by which a zone is signed, and the DS record for its parent zone
+    Keys {
+        /// The zone, also that of the dynamic names
+        zone: DomainName,
+    },
+    /// Sign a zone (DNSSEC) and print the DS record for its parent zone
+    Sign {
+        /// The zone, also that of the dynamic names
+        zone: DomainName,
+    },
+    /// Exchange the key of a signed zone: first a new one stands beside the old one
+    Roll {
+        /// The zone
+        zone: DomainName,
+        /// The parent zone has the new DS record: the new key signs, the old one goes
+        #[arg(long)]
+        done: bool,
+    },
+    /// Sign a zone no more: first the parent zone is asked to forget its DS record
+    Unsign {
+        /// The zone
+        zone: DomainName,
+        /// The parent zone has no DS record any more
+        #[arg(long)]
+        done: bool,
+    },
     /// Name servers elsewhere that follow a zone
     #[command(subcommand)]
     Secondary(SecondaryCommand),
@@ -96,6 +123,10 @@ impl From<ZoneCommand> for Request {
             ZoneCommand::List => ZoneRequest::List,
             ZoneCommand::Check { zone, file } => ZoneRequest::Check { zone, text: file },
             ZoneCommand::Rm { account, zone } => ZoneRequest::Remove { account, zone },
+            ZoneCommand::Keys { zone } => return Self::Keys(KeyRequest::Show { zone }),
+            ZoneCommand::Sign { zone } => return Self::Keys(KeyRequest::Sign { zone }),
+            ZoneCommand::Roll { zone, done } => return Self::Keys(KeyRequest::Roll { zone, is_done: done }),
+            ZoneCommand::Unsign { zone, done } => return Self::Keys(KeyRequest::Unsign { zone, is_done: done }),
             ZoneCommand::Secondary(command) => return Self::Transfers(command.into()),
         })
     }

@@ -5,7 +5,9 @@ use super::names::{Kind, Row};
 use super::owner::{OWNER_OCTETS_MAX, labels};
 use super::query::{Code, HEADER_OCTETS, Query};
 use super::records::{FIXED_OCTETS, RecordSet, v4_record, v6_record};
+use super::sign;
 use super::zone::{Node, Zone};
+use crate::base::WallTime;
 
 /// Octets of an answer over UDP, at most, whatever the asker takes: no fragments on any ordinary path (RFC 9715 §3.2).
 pub const UDP_OCTETS_MAX: usize = 1_232;
@@ -56,6 +58,50 @@ pub fn respond(catalog: &Catalog, octets: &[u8], query: &Query, terms: Terms, ou
     let mut writer = Writer::begin(octets, query, out);
     let resolved = resolve(catalog, query, &mut writer);
     writer.finish(query, terms, resolved);
+}
+
+/// Appends the answer to `out`, signed where the asker wants it and the zone is (RFC 4035 §3.1).
+pub fn respond_at(catalog: &Catalog, octets: &[u8], query: &Query, terms: Terms, now: WallTime, out: &mut Vec<u8>) {
+    if !sign::answer::is_wanted(catalog, query) {
+        return respond(catalog, octets, query, terms, out);
+    }
+    match sign::answer::signed(catalog, octets, query, now) {
+        Ok(Some(signed)) => finish_signed(&signed, query, terms, out),
+        Ok(None) => respond(catalog, octets, query, terms, out),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be signed");
+            let question = query.question_end.saturating_sub(HEADER_OCTETS);
+            respond_code(octets, Code::ServFail, question, true, out);
+        }
+    }
+}
+
+/// Appends a signed answer with OPT, cut to what the asker takes.
+fn finish_signed(signed: &[u8], query: &Query, terms: Terms, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(signed);
+    let opt_octets = 11 + terms.cookie.map_or(0, |cookie| 4 + cookie.len());
+    if signed.len() + opt_octets > octets_max(query, terms) {
+        out.truncate(start + query.question_end);
+        if let Some([_, _, flags, _, _, _, counts @ ..]) = out.get_mut(start..start + HEADER_OCTETS) {
+            *flags |= 0x02;
+            counts.fill(0);
+        }
+    }
+    push_opt(out, 0, true, terms.cookie.as_ref());
+    if let Some(count) = out.get_mut(start + HEADER_OCTETS - 1) {
+        // A referral with more glue than this does not exist.
+        *count = count.saturating_add(1);
+    }
+}
+
+/// Octets of an answer, at most.
+fn octets_max(query: &Query, terms: Terms) -> usize {
+    match (terms.is_stream, query.edns) {
+        (true, _) => STREAM_OCTETS_MAX,
+        (false, Some(edns)) => usize::from(edns.octets_max).clamp(PLAIN_OCTETS_MAX, UDP_OCTETS_MAX),
+        (false, None) => PLAIN_OCTETS_MAX,
+    }
 }
 
 /// Appends an answer that says nothing but "ask over TCP": the least that a true asker can go on with.
@@ -115,6 +161,16 @@ fn resolve(catalog: &Catalog, query: &Query, writer: &mut Writer<'_>) -> Resolve
             // An alias that leads out of our zones is for the asker to follow.
             Place::Elsewhere if followed == 0 => return REFUSED,
             Place::Elsewhere => return FOUND,
+            Place::Node(..) | Place::Dynamic(..)
+                if query.record_type == DS && followed == 0 && catalog.zone_over(name).is_some() =>
+            {
+                // Both sides of the cut are ours; the upper one speaks for DS (RFC 4035 §3.1.4.1).
+                if let Some(zone) = catalog.zone_over(name) {
+                    let set = zone.node(name).and_then(|node| node.set(DS));
+                    writer.set_or_nothing(zone, &asked, set);
+                }
+                return FOUND;
+            }
             Place::Dynamic(zone, row, node) => {
                 dynamic(catalog, zone, row, node, &asked, writer);
                 return FOUND;
@@ -132,10 +188,9 @@ fn resolve(catalog: &Catalog, query: &Query, writer: &mut Writer<'_>) -> Resolve
                 None => return FOUND,
             },
             Place::Cut(owner, node) if query.record_type == DS && owner.octets() == name => {
-                // The parent speaks for DS; without signatures it has none (RFC 4035 §3.1.4.1).
-                let Place::Node(zone, _) = parent_of(catalog, name) else { return FOUND };
-                let _ = node;
-                writer.negative(zone, &asked);
+                // The parent speaks for DS (RFC 4035 §3.1.4.1).
+                let (Place::Node(zone, _) | Place::Dynamic(zone, ..)) = parent_of(catalog, name) else { return FOUND };
+                writer.set_or_nothing(zone, &asked, node.set(DS));
                 return FOUND;
             }
             Place::Cut(owner, node) => {
@@ -171,7 +226,7 @@ fn parent_of<'a>(catalog: &'a Catalog, name: &[u8]) -> Place<'a> {
     super::owner::suffixes(name)
         .skip(1)
         .map(|above| catalog.look_up(above))
-        .find(|place| matches!(place, Place::Node(..)))
+        .find(|place| matches!(place, Place::Node(..) | Place::Dynamic(..)))
         .unwrap_or(Place::Elsewhere)
 }
 
@@ -328,11 +383,7 @@ impl<'a> Writer<'a> {
 
     fn finish(mut self, query: &Query, terms: Terms, resolved: Resolved) {
         let opt_octets = query.edns.map_or(0, |_| 11 + terms.cookie.map_or(0, |cookie| 4 + cookie.len()));
-        let octets_max = match (terms.is_stream, query.edns) {
-            (true, _) => STREAM_OCTETS_MAX,
-            (false, Some(edns)) => usize::from(edns.octets_max).clamp(PLAIN_OCTETS_MAX, UDP_OCTETS_MAX),
-            (false, None) => PLAIN_OCTETS_MAX,
-        };
+        let octets_max = octets_max(query, terms);
         if self.is_cut || self.length() + opt_octets > octets_max {
             self.is_cut = true;
             self.out.truncate(self.start + self.question_end);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query as HickoryQuery, ResponseCode};
 use hickory_proto::rr::rdata::{CNAME as Alias, NS as Server, SOA as Start, TXT};
-use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use proptest::prelude::*;
 
 use super::*;
@@ -441,4 +441,91 @@ fn records_of_acme_clients_stand_beside_the_zone_and_in_front_of_it() {
     assert_eq!(snapshot.records.iter().filter(is_there).count(), 3);
     world.0.expire_challenges(wall() + crate::dns::challenge::VALUE_AGE_MAX);
     assert!(world.ask("_acme-challenge.firma.dyn.example.", RecordType::TXT).answers.is_empty());
+}
+
+/// The types in the denial of an answer, in order.
+fn types_of(denied: &Message) -> Vec<u16> {
+    use hickory_proto::dnssec::rdata::DNSSECRData;
+    let types = |record: &Record| {
+        let RData::DNSSEC(DNSSECRData::NSEC(nsec)) = &record.data else { return None };
+        Some(nsec.type_bit_maps().map(u16::from).collect::<Vec<_>>())
+    };
+    let mut numbers = denied.authorities.iter().find_map(types).unwrap();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn a_signed_zone_signs_what_is_there_and_denies_what_is_not_to_whoever_asks_for_it() {
+    use crate::dns::sign::key::{ZoneKey, draw};
+    use crate::dns::sign::{KeyState, ZoneKeys};
+    use hickory_proto::dnssec::Verifier;
+    use hickory_proto::dnssec::rdata::DNSSECRData;
+    use hickory_proto::rr::DNSClass;
+
+    let mut world = World::new(settings()).with_zone();
+    let apex = owner("dyn.example.");
+    let key = ZoneKey::new(&draw().unwrap(), KeyState::Active, wall()).unwrap();
+    world.0.set_keys(&apex, ZoneKeys::new(apex.clone(), vec![key]).map(std::sync::Arc::new));
+    let ask = |name: &str, kind: RecordType, size: u16, wants: bool| {
+        let mut message = Message::new(7, MessageType::Query, OpCode::Query);
+        message.add_query(HickoryQuery::query(Name::from_ascii(name).unwrap(), kind));
+        let mut edns = Edns::new();
+        edns.set_max_payload(size);
+        edns.set_dnssec_ok(wants);
+        message.set_edns(edns);
+        let octets = message.to_vec().unwrap();
+        let mut out = b"before".to_vec();
+        respond_at(&world.0, &octets, &query::read(&octets).unwrap(), Terms::default(), wall(), &mut out);
+        Message::from_vec(&out[6..]).unwrap()
+    };
+    let dnskey = ask("dyn.example.", RecordType::DNSKEY, 1_232, true);
+    let RData::DNSSEC(DNSSECRData::DNSKEY(public)) = &dnskey.answers[0].data else { panic!("{dnskey:?}") };
+    let signed = |section: &[Record]| {
+        let of = |record: &Record| {
+            let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &record.data else { return None };
+            Some((record.name.to_lowercase(), signature.clone()))
+        };
+        let signatures: Vec<_> = section.iter().filter_map(of).collect();
+        for (name, signature) in &signatures {
+            let set: Vec<Record> = section
+                .iter()
+                .filter(|record| record.name == *name)
+                .cloned()
+                .map(|mut record| {
+                    record.name = name.clone();
+                    record
+                })
+                .collect();
+            public.verify_rrsig(name, DNSClass::IN, signature, set.iter()).unwrap();
+        }
+        signatures.into_iter().map(|(_, signature)| signature.input().type_covered).collect::<Vec<_>>()
+    };
+    assert_eq!(signed(&dnskey.answers), [RecordType::DNSKEY]);
+    let there = ask("Firma.dyn.example.", RecordType::A, 1_232, true);
+    assert_eq!(signed(&there.answers), [RecordType::A]);
+    assert!(there.metadata.authoritative && there.edns.as_ref().unwrap().flags().dnssec_ok);
+    // The same signature again: it was kept.
+    assert_eq!(there.answers, ask("Firma.dyn.example.", RecordType::A, 1_232, true).answers);
+    for (name, bits) in [
+        ("nothing.dyn.example.", vec![RecordType::RRSIG, RecordType::NSEC, RecordType::Unknown(128)]),
+        (
+            "firma.dyn.example.",
+            vec![RecordType::A, RecordType::MX, RecordType::AAAA, RecordType::RRSIG, RecordType::NSEC],
+        ),
+    ] {
+        let denied = ask(name, RecordType::TXT, 1_232, true);
+        assert_eq!(denied.metadata.response_code, ResponseCode::NoError);
+        assert_eq!(signed(&denied.authorities), [RecordType::SOA, RecordType::NSEC]);
+        let numbers = types_of(&denied);
+        let mut wanted: Vec<u16> = bits.into_iter().map(u16::from).collect();
+        wanted.sort_unstable();
+        assert_eq!(numbers, wanted, "{name}");
+    }
+    // An alias out of a zone that is not signed into one that is.
+    let chain = ask("www.firma.example.", RecordType::A, 1_232, true);
+    assert_eq!(signed(&chain.answers), [RecordType::A]);
+    // Nobody else sees a difference.
+    let plain = ask("nothing.dyn.example.", RecordType::TXT, 1_232, false);
+    assert_eq!((plain.metadata.response_code, plain.authorities.len()), (ResponseCode::NXDomain, 1));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use hickory_proto::rr::rdata::{HINFO, MX};
 use hickory_proto::rr::{RData, RecordType};
@@ -13,6 +14,8 @@ use super::names::{Kind, NO_ZONE, Names, Row};
 use super::owner::{Owner, suffixes};
 use super::records::{RecordError, RecordSet, address_data};
 use super::settings::{Settings, v4_of, v6_of};
+use super::sign::ZoneKeys;
+use super::sign::answer::Signing;
 use super::transfer::Snapshot;
 use super::zone::{Found, Node, Zone, ZoneRecord, is_serial_newer, next_serial};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
@@ -25,6 +28,7 @@ const BACKUP_PREFERENCE: u16 = 20;
 const A: u16 = 1;
 const MX_NUMBER: u16 = 15;
 const AAAA: u16 = 28;
+const DS_NUMBER: u16 = 43;
 
 /// What a question for everything is answered with (RFC 8482 §4.2).
 const ANY_WORD: &str = concat!("RFC", "8482");
@@ -74,6 +78,7 @@ pub struct Catalog {
     challenges: Challenges,
     /// Zones that were put in since the start.
     versions: u64,
+    signing: Signing,
 }
 
 impl Catalog {
@@ -96,7 +101,8 @@ impl Catalog {
         let zone = Zone::service(&settings, next_serial(0, now.timestamp()))?;
         let challenges = Challenges::new(&settings.zone);
         let (zones, by_apex, names) = (Vec::new(), HashMap::new(), Names::default());
-        let mut catalog = Self { settings, shared, zones, by_apex, names, challenges, versions: 0 };
+        let signing = Signing::default();
+        let mut catalog = Self { settings, shared, zones, by_apex, names, challenges, signing, versions: 0 };
         catalog.set_zone(zone);
         Ok(catalog)
     }
@@ -135,6 +141,7 @@ impl Catalog {
         self.versions += 1;
         zone.set_version(self.versions);
         let apex = zone.apex().clone();
+        put_keys(&mut zone, self.signing.keys(&apex).map(|keys| &**keys));
         if let Some(place) = self.by_apex.get(&apex).copied() {
             if let Some(seat) = self.zones.get_mut(at(place)) {
                 *seat = Some(zone);
@@ -153,6 +160,7 @@ impl Catalog {
             return;
         }
         let Some(place) = self.by_apex.remove(apex) else { return };
+        self.signing.set(apex, None);
         if let Some(seat) = self.zones.get_mut(at(place)) {
             *seat = None;
         }
@@ -222,6 +230,48 @@ impl Catalog {
             None if self.challenges.is_above(name) && !is_other() => Some(Place::Between(zone)),
             None => None,
         }
+    }
+
+    /// Who signs what.
+    #[must_use]
+    pub const fn signing(&self) -> &Signing {
+        &self.signing
+    }
+
+    /// Signs a zone with these keys from now on; without any no more.
+    pub fn set_keys(&mut self, apex: &Owner, keys: Option<Arc<ZoneKeys>>) {
+        let place = self.by_apex.get(apex).copied();
+        if let Some(Some(zone)) = place.and_then(|place| self.zones.get_mut(at(place))) {
+            put_keys(zone, keys.as_deref());
+            zone.mark_changed();
+            self.signing.set(apex, keys);
+        }
+    }
+
+    /// What a zone of ours says of the keys of one below it (RFC 4034 §5); absent where it says nothing.
+    #[must_use]
+    pub fn delegation(&self, cut: &Owner) -> Option<Vec<RData>> {
+        let above = suffixes(cut.octets()).nth(1)?;
+        let set = self.zone_of(above)?.1.node(cut.octets())?.set(DS_NUMBER)?;
+        let read = |record| ZoneRecord::read(cut, RecordType::DS, record).map(|record| record.data);
+        Some(set.records().filter_map(read).collect())
+    }
+
+    /// The zone above a name that is a zone's own, if that is ours too: it speaks for the name's DS records.
+    #[must_use]
+    pub fn zone_over(&self, apex: &[u8]) -> Option<&Zone> {
+        self.by_apex.get(apex)?;
+        self.zone_of(suffixes(apex).nth(1)?).map(|(_, zone)| zone)
+    }
+
+    /// Numbers of the types that a dynamic name has now, those of DNSSEC and SOA aside.
+    #[must_use]
+    pub fn dynamic_types(&self, row: &Row, node: Option<&Node>) -> Vec<u16> {
+        let addresses = self.addresses_of(row);
+        let shown = addresses.iter().filter(|(_, set)| !set.is_empty()).map(|(kind, _)| u16::from(*kind));
+        let standing = node.into_iter().flat_map(Node::sets).map(|(kind, _)| kind);
+        let own_mx = (!row.is_further()).then_some(MX_NUMBER);
+        shown.chain(standing.filter(|kind| !matches!(*kind, A | AAAA))).chain(own_mx).collect()
     }
 
     /// Records of ACME clients.
@@ -491,4 +541,14 @@ pub struct Told {
 
 fn at(place: u32) -> usize {
     usize::try_from(place).unwrap_or(usize::MAX)
+}
+
+/// Puts the records that come with keys at the zone's own name, in place of those of other keys.
+fn put_keys(zone: &mut Zone, keys: Option<&ZoneKeys>) {
+    let sets = keys.map(ZoneKeys::sets).transpose();
+    let sets = sets.unwrap_or_else(|error| {
+        tracing::error!(zone = %zone.apex(), %error, "keys of a zone are not shown");
+        None
+    });
+    zone.put_key_sets(sets.unwrap_or_default());
 }

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use super::amend::Update;
 use super::amend::driver::{Job, Reply, set_code};
 use super::amend::replay::{Memory, Seen};
-use super::answer::{AXFR, IXFR, Terms, respond, respond_code, respond_slip};
+use super::answer::{AXFR, IXFR, Terms, respond_at, respond_code, respond_slip};
 use super::catalog::Catalog;
 use super::cookie::CookieKey;
 use super::limit::{Limiter, Permit};
@@ -197,7 +197,7 @@ impl Desk {
                 let cookie = cookie.map(|cookie| self.cookies.answer(&cookie, peer, wall));
                 let terms = Terms { is_stream: false, cookie };
                 if permit == Permit::Send {
-                    respond(catalog, octets, &query, terms, out);
+                    respond_at(catalog, octets, &query, terms, wall, out);
                 } else {
                     respond_slip(octets, &query, terms, out);
                 }
@@ -214,7 +214,8 @@ impl Desk {
             Ok(query) if !matches!(query.record_type, AXFR | IXFR) => {
                 let cookie = query.edns.and_then(|edns| edns.cookie);
                 let cookie = cookie.map(|cookie| self.cookies.answer(&cookie, peer, wall));
-                respond(&self.catalog(), octets, &query, Terms { is_stream: true, cookie }, &mut answer);
+                let terms = Terms { is_stream: true, cookie };
+                respond_at(&self.catalog(), octets, &query, terms, wall, &mut answer);
             }
             read => match (self.answer_special(octets, peer, wall, true), read) {
                 (Some(answers), _) => answers.iter().for_each(|answer| push_framed(answer, out)),

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::amend::{self, driver::WAITING_MAX};
 use super::catalog::{Catalog, Told};
-use super::challenge::Challenges;
 use super::desk::Desk;
 use super::front::{Front, FrontMachine, NameEvent};
 use super::notify;
@@ -21,6 +20,7 @@ use super::owner::Owner;
 use super::records::RecordError;
 use super::secondary::Access;
 use super::settings::Settings;
+use super::sign::ZoneKeys;
 use super::store::{NameError, NameStore, StoredZone};
 use super::tcp::driver::Streams;
 use super::udp;
@@ -107,6 +107,7 @@ impl Dns {
         sockets: Sockets,
         directory: DirectoryHandle,
         (lines, store, seal): (Arc<dyn Lines>, Arc<dyn NameStore>, SealKey),
+        signed: Vec<Arc<ZoneKeys>>,
         tls: Option<TlsAcceptor>,
         shutdown: &CancellationToken,
     ) -> Result<Arc<Self>, StartError> {
@@ -138,6 +139,9 @@ impl Dns {
             if let Err(error) = dns.set_zone(zone) {
                 tracing::error!(zone = %zone.apex, %error, "a zone is not served");
             }
+        }
+        for keys in signed {
+            dns.write().set_keys(&keys.apex().clone(), Some(keys));
         }
         for (apex, serial) in dns.store.load_serials().await? {
             dns.write().raise_serial(&Owner::of_domain(&apex), serial);
@@ -267,20 +271,6 @@ impl Dns {
         self.desk.catalog().dynamic_in(&Owner::of_domain(apex))
     }
 
-    /// Changes the records of ACME clients at a name; `change` says whether the answers are others now.
-    pub(super) fn change_challenges(&self, owner: &Owner, change: impl FnOnce(&mut Challenges) -> bool) {
-        let mut catalog = self.write();
-        catalog.change_challenges(owner, change);
-        catalog.settle_serials(self.clock.wall());
-    }
-
-    /// Records of ACME clients that are old go.
-    pub(super) fn expire_challenges(&self, now: WallTime) {
-        let mut catalog = self.write();
-        catalog.expire_challenges(now);
-        catalog.settle_serials(now);
-    }
-
     /// The zone of ours that a name lies in.
     #[must_use]
     pub fn zone_of(&self, name: &DomainName) -> Option<DomainName> {
@@ -387,7 +377,7 @@ impl Dns {
         catalog.settle_serials(self.clock.wall());
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Catalog> {
+    pub(super) fn write(&self) -> std::sync::RwLockWriteGuard<'_, Catalog> {
         self.desk.write()
     }
 

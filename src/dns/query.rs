@@ -102,6 +102,12 @@ pub struct Query {
 }
 
 impl Query {
+    /// The same of an asker that does not speak EDNS.
+    #[must_use]
+    pub fn without_edns(&self) -> Self {
+        Self { edns: None, ..self.clone() }
+    }
+
     /// The name asked for, in lower case and wire form.
     #[must_use]
     pub fn name(&self) -> &[u8] {

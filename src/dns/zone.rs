@@ -190,6 +190,14 @@ impl Zone {
         Self::new(apex, &soa, STANDING_TTL_S, &records)
     }
 
+    /// The sets of keys of its own name from now on (DNSKEY, CDS, CDNSKEY).
+    pub fn put_key_sets(&mut self, sets: Vec<(u16, RecordSet)>) {
+        let of_keys = [RecordType::DNSKEY, RecordType::CDS, RecordType::CDNSKEY].map(u16::from);
+        let node = self.nodes.entry(self.apex.clone()).or_default();
+        node.sets.retain(|(kind, _)| !of_keys.contains(kind));
+        node.sets.extend(sets);
+    }
+
     /// Its name.
     #[must_use]
     pub const fn apex(&self) -> &Owner {

@@ -285,6 +285,7 @@ impl Shared {
                 lines: Arc::clone(&self.lines),
                 dns: self.dns.dns.clone(),
                 challenges: self.dns.challenges.clone(),
+                keys: self.dns.keys.clone(),
                 issuer: self.dns.issuer.clone(),
                 flushes: Arc::clone(&self.flushes),
                 updates: Arc::clone(&self.updates),
@@ -544,8 +545,8 @@ fn start_web(
         demo_controls: extras.demo_controls,
         ..web::Settings::default()
     };
-    WebServer::start(settings, listeners, rooms, Some(certificate.server_config()), shutdown)
-        .map_err(|e| StartError::Listen(e.to_string()))
+    let tls = certifying::for_pages(certificate, rooms.names.as_ref().and_then(|names| names.dns.clone()));
+    WebServer::start(settings, listeners, rooms, Some(tls), shutdown).map_err(|e| StartError::Listen(e.to_string()))
 }
 
 /// Routers that can do no better reach the same room over plain HTTP.

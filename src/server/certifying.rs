@@ -5,11 +5,13 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::alert::{Event, Fact, Outbox};
+use crate::base::DomainName;
 use crate::certificate::CertificateHandle;
 use crate::certificate::acme::driver::{ChallengePlace, Issuer, Settings, Standing};
 use crate::certificate::driver::{CertificateError, load_issued_or_generate, load_or_generate};
 use crate::config::Config;
-use crate::dns::ChallengeDesk;
+use crate::dns::owner::Owner;
+use crate::dns::{ChallengeDesk, Dns};
 
 /// The certificate to begin with.
 pub(super) fn load(config: &Config) -> Result<CertificateHandle, CertificateError> {
@@ -37,6 +39,17 @@ pub(super) fn start(
     };
     let place = Arc::clone(challenges) as Arc<dyn ChallengePlace>;
     Some(Issuer::start(settings, place, certificate.clone(), shutdown.clone()))
+}
+
+/// TLS of the pages: a handshake for a dynamic name is refused, whoever it follows now.
+pub(super) fn for_pages(certificate: &CertificateHandle, dns: Option<Arc<Dns>>) -> Arc<rustls::ServerConfig> {
+    let Some(dns) = dns else { return certificate.server_config() };
+    let is_dynamic =
+        move |name: &str| DomainName::parse(name).is_ok_and(|name| dns.account_of(&Owner::of_domain(&name)).is_some());
+    certificate.server_config_except(Arc::new(is_dynamic)).unwrap_or_else(|error| {
+        tracing::error!(%error, "handshakes for dynamic names are not refused");
+        certificate.server_config()
+    })
 }
 
 /// Tells the operator when there is no new certificate, until `shutdown`.

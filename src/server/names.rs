@@ -14,7 +14,8 @@ use crate::certificate::CertificateHandle;
 use crate::certificate::acme::driver::Issuer;
 use crate::config::{Config, NamesConfig};
 use crate::dns::driver::Sockets;
-use crate::dns::{ChallengeDesk, Dns, Settings, udp};
+use crate::dns::sign::driver::KeyDesk;
+use crate::dns::{ChallengeDesk, Dns, NameError, Settings, sign, udp};
 use crate::liveness::Lines;
 use crate::store::SqliteStore;
 
@@ -24,6 +25,8 @@ pub(super) struct NameServer {
     pub(super) dns: Option<Arc<Dns>>,
     /// Keys and records of ACME clients.
     pub(super) challenges: Option<Arc<ChallengeDesk>>,
+    /// Keys by which zones are signed.
+    pub(super) keys: Option<Arc<KeyDesk>>,
     /// Renews our own certificate, if that is wanted.
     pub(super) issuer: Option<Arc<Issuer>>,
 }
@@ -73,15 +76,17 @@ impl NameSockets {
         };
         let sockets = Sockets { udp: self.udp, tcp: listeners(self.tcp)?, tls: listeners(self.tls)? };
         let tls = TlsAcceptor::from(certificate.server_config());
-        let (settings, known) = (settings(config, names, smtp), (lines, Arc::clone(&store) as _, seal));
-        let dns = Dns::start(settings, sockets, directory.clone(), known, Some(tls), shutdown)
+        let (settings, known) = (settings(config, names, smtp), (lines, Arc::clone(&store) as _, seal.clone()));
+        let read = |e: NameError| StartError::Read(e.to_string());
+        let signed = sign::driver::load(&*store, &seal).await.map_err(read)?;
+        let dns = Dns::start(settings, sockets, directory.clone(), known, signed, Some(tls), shutdown)
             .await
             .map_err(|e| StartError::Listen(e.to_string()))?;
-        let challenges = ChallengeDesk::start(Arc::clone(&dns), store, directory, shutdown.clone())
-            .await
-            .map_err(|e| StartError::Read(e.to_string()))?;
+        let keys = KeyDesk::start(Arc::clone(&dns), Arc::clone(&store) as _, seal, shutdown.clone());
+        let challenges =
+            ChallengeDesk::start(Arc::clone(&dns), store, directory, shutdown.clone()).await.map_err(read)?;
         let issuer = certifying::start(config, &challenges, certificate, shutdown);
-        Ok((NameServer { dns: Some(dns), challenges: Some(challenges), issuer }, addresses))
+        Ok((NameServer { dns: Some(dns), challenges: Some(challenges), keys: Some(keys), issuer }, addresses))
     }
 }
 

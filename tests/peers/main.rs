@@ -16,6 +16,7 @@ mod peers {
     mod amendments;
     mod api_examples;
     mod challenges;
+    mod dnssec;
     mod names;
     mod namespaces;
     mod own_certificate;

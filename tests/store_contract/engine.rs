@@ -9,7 +9,7 @@ use chrono::TimeZone;
 use pulsemx::account::{AccountStore, ApiTokenStore, BeatKeyRecord, Change, NewAccount, PeopleStore};
 use pulsemx::alert::AlertStore;
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
-use pulsemx::dns::{ChallengeStore, NameStore};
+use pulsemx::dns::{ChallengeStore, NameStore, ZoneKeyStore};
 use pulsemx::drill::DrillStore;
 use pulsemx::liveness::TransitionLog;
 use pulsemx::outbound::OutboundStore;
@@ -33,6 +33,7 @@ pub(crate) trait Everything:
     + VerdictStore
     + NameStore
     + ChallengeStore
+    + ZoneKeyStore
     + RefusalStore
     + AlertStore
     + DrillStore
@@ -50,6 +51,7 @@ impl<
         + VerdictStore
         + NameStore
         + ChallengeStore
+        + ZoneKeyStore
         + RefusalStore
         + AlertStore
         + DrillStore

@@ -29,3 +29,4 @@ mod search;
 mod transitions;
 mod updates;
 mod verdicts;
+mod zone_keys;

@@ -25,10 +25,10 @@ pub struct TypeList(Vec<RecordType>);
 pub struct BadType(String);
 
 impl TypeList {
-    /// Whether a type is in it.
+    /// Whether a type is in it. All does not mean DS: who sets that says whose keys are believed below, so it has to be named.
     #[must_use]
     pub fn has(&self, kind: RecordType) -> bool {
-        self.0.is_empty() || self.0.contains(&kind)
+        self.0.is_empty() && kind != RecordType::DS || self.0.contains(&kind)
     }
 
     /// As stored: empty for all.
@@ -107,6 +107,9 @@ pub const fn may_be_changed(kind: RecordType) -> bool {
             | T::NSEC
             | T::NSEC3
             | T::NSEC3PARAM
+            | T::DNSKEY
+            | T::CDS
+            | T::CDNSKEY
     ) && !matches!(kind, T::Unknown(0 | 128..=255 | 65_535))
 }
 

@@ -12,7 +12,7 @@ use super::key::{ChallengeKey, NoRandomness, Wanted};
 use super::store::{ChallengeStore, StoredValue};
 use super::{AUTH_LABEL, Challenges, VALUE_AGE_MAX, challenge_name, host_of, is_value};
 use crate::account::{Change, DirectoryHandle};
-use crate::base::{AccountId, Clock, DomainName};
+use crate::base::{AccountId, Clock, DomainName, WallTime};
 use crate::certificate::acme::driver::ChallengePlace;
 use crate::dns::driver::Dns;
 use crate::dns::owner::Owner;
@@ -286,6 +286,22 @@ impl ChallengePlace for ChallengeDesk {
             }
             is_changed
         });
+    }
+}
+
+impl Dns {
+    /// Changes the records of ACME clients at a name; `change` says whether the answers are others now.
+    fn change_challenges(&self, owner: &Owner, change: impl FnOnce(&mut Challenges) -> bool) {
+        let mut catalog = self.write();
+        catalog.change_challenges(owner, change);
+        catalog.settle_serials(Clock.wall());
+    }
+
+    /// Records of ACME clients that are old go.
+    fn expire_challenges(&self, now: WallTime) {
+        let mut catalog = self.write();
+        catalog.expire_challenges(now);
+        catalog.settle_serials(now);
     }
 }
 

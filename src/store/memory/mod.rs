@@ -17,6 +17,7 @@ mod spool_rule;
 mod transition;
 mod update;
 mod verdict;
+mod zone_key;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,6 +87,7 @@ struct Tables {
     tsig_scopes: BTreeMap<(DomainName, DomainName), crate::dns::amend::scope::StoredScope>,
     /// With the key that each signs with.
     secondaries: BTreeMap<(DomainName, std::net::SocketAddr), Option<DomainName>>,
+    zone_keys: Vec<crate::dns::sign::store::StoredZoneKey>,
     challenge_keys: Vec<crate::dns::challenge::key::ChallengeKey>,
     challenge_values: Vec<crate::dns::challenge::store::StoredValue>,
     messages: BTreeMap<SpoolId, Stored>,

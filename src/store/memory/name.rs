@@ -20,6 +20,8 @@ impl Tables {
     /// What hangs on servers and accounts that are gone goes with them.
     pub(super) fn prune_names(&mut self) {
         self.prune_challenges();
+        let there = &self.accounts;
+        self.zone_keys.retain(|key| key.account.is_none_or(|account| there.contains_key(&account)));
         let (accounts, endpoints) = (&self.accounts, &self.endpoints);
         self.fronts.retain(|endpoint, _| endpoints.contains_key(endpoint));
         self.tsig_scopes.retain(|_, scope| accounts.contains_key(&scope.account));
@@ -85,6 +87,7 @@ impl NameStore for MemoryStore {
         tables.zones.remove(&apex);
         tables.secondaries.retain(|(zone, _), _| *zone != apex);
         tables.serials.remove(&apex);
+        tables.zone_keys.retain(|key| key.zone != apex);
         tables.note(&change, Some(account), format!("zone.remove {apex}"));
         Ok(())
     }

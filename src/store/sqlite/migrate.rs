@@ -39,6 +39,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0023_people.sql"),
     include_str!("../../../migrations/0024_challenges.sql"),
     include_str!("../../../migrations/0025_api_tokens.sql"),
+    include_str!("../../../migrations/0026_dnssec.sql"),
 ];
 
 /// The schema that `steps` lead to.

@@ -48,6 +48,7 @@ mod update;
 mod usage;
 mod verdict;
 mod writer;
+mod zone_key;
 mod zone_rows;
 
 use std::fs::File;

@@ -197,6 +197,7 @@ impl NameStore for SqliteStore {
             if removed == 0 {
                 return Err(NameError::NoZone(apex));
             }
+            db.execute("DELETE FROM zone_key WHERE zone = ?1", [apex.as_str()])?;
             Ok(audit(db, &change, Some(account), &format!("zone.remove {apex}"))?)
         })
         .await
