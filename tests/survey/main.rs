@@ -15,6 +15,8 @@ mod support;
 #[allow(dead_code, reason = "senders are not checked here")]
 mod dns;
 
+mod served;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
