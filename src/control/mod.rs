@@ -17,6 +17,7 @@ pub mod desk;
 pub mod drill_desk;
 pub mod driver;
 pub mod key_request;
+mod line_reply;
 mod mail_desk;
 pub mod mail_reply;
 pub mod mail_request;

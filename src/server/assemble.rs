@@ -15,7 +15,8 @@ use super::names::NameServer;
 use super::postroom::{Postroom, WaitingCounts, acquaint, introduce};
 use super::reload::Reloader;
 use super::room_settings::{
-    checks_settings, delivery_settings, liveness_settings, origin_of, public_addresses, smtp_settings, update_settings,
+    beat_rooms, checks_settings, delivery_settings, liveness_settings, origin_of, public_addresses, smtp_settings,
+    update_settings,
 };
 use super::sockets::{Sockets, addresses};
 use super::voucher::{self, VoucherRooms};
@@ -49,7 +50,7 @@ use crate::web::JoinRooms;
 use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
-use crate::web::{BeatRooms, NameRooms, TokenDesk};
+use crate::web::{BeatRooms, NameRooms};
 use crate::{alert, delivery, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
@@ -453,24 +454,6 @@ fn start_liveness(
     let self_check = config.heartbeat_self_check.clone();
     tokio::spawn(liveness::uplink::driver::run(Arc::clone(&liveness), self_check, stops.heartbeats.clone()));
     (liveness, told)
-}
-
-fn beat_rooms(config: &Config, beats: &Arc<BeatServer>, desk: Arc<dyn TokenDesk>, https: String) -> BeatRooms {
-    let named = |address: SocketAddr| match address.ip() {
-        ip if ip.is_unspecified() => format!("{}:{}", config.hostname, address.port()),
-        _ => address.to_string(),
-    };
-    let mut udp: Vec<String> = beats.addresses().into_iter().map(named).collect();
-    udp.dedup();
-    BeatRooms {
-        server: Arc::clone(beats),
-        desk,
-        joins: Arc::default(),
-        udp,
-        https,
-        interval: config.heartbeat_interval,
-        allows_loopback: config.delivery_allow_loopback_targets,
-    }
 }
 
 /// None when senders are not to be checked, or cannot be: mail is taken all the same.

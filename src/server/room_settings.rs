@@ -1,11 +1,14 @@
 //! What the configuration says to each room.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::delivery::AfterRefusal;
+use crate::heartbeat::server::BeatServer;
 use crate::update::probe::Rhythm;
 use crate::update::probe::driver::Caller;
+use crate::web::{BeatRooms, TokenDesk};
 use crate::{delivery, liveness, smtp, update, verdict};
 
 pub(super) fn liveness_settings(config: &Config) -> liveness::Settings {
@@ -79,4 +82,28 @@ pub(super) fn origin_of(url: &str) -> String {
     let host_at = url.find("://").map_or(0, |at| at + 3);
     let end = url.get(host_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host_at + at);
     url.get(..end).unwrap_or(url).to_owned()
+}
+
+/// What a beat over HTTP, and a new client, is told by.
+pub(super) fn beat_rooms(
+    config: &Config,
+    beats: &Arc<BeatServer>,
+    desk: Arc<dyn TokenDesk>,
+    https: String,
+) -> BeatRooms {
+    let named = |address: SocketAddr| match address.ip() {
+        ip if ip.is_unspecified() => format!("{}:{}", config.hostname, address.port()),
+        _ => address.to_string(),
+    };
+    let mut udp: Vec<String> = beats.addresses().into_iter().map(named).collect();
+    udp.dedup();
+    BeatRooms {
+        server: Arc::clone(beats),
+        desk,
+        joins: Arc::default(),
+        udp,
+        https,
+        interval: config.heartbeat_interval,
+        allows_loopback: config.delivery_allow_loopback_targets,
+    }
 }

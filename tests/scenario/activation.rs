@@ -67,7 +67,7 @@ fn more_sessions_than_files_are_not_promised() {
     stop(server);
     let mut words = String::new();
     std::io::Read::read_to_string(&mut stderr, &mut words).unwrap();
-    assert!(words.contains("smtp.max_sessions: 288 and not 12000"), "{words}");
+    assert!(words.contains("port 25 gets 180 sessions and not 12000"), "{words}");
 }
 
 #[test]
@@ -90,6 +90,12 @@ fn size(server: &Server) -> String {
     reply.lines().find(|line| line.contains("SIZE")).unwrap().to_owned()
 }
 
+/// What a reload warns of, but for open files: how many there may be is the machine's affair.
+fn warnings(done: &serde_json::Value) -> Vec<&str> {
+    let all = done["warnings"].as_array().unwrap().iter().filter_map(serde_json::Value::as_str);
+    all.filter(|warning| !warning.contains(" open files")).collect()
+}
+
 #[test]
 fn a_reload_takes_what_it_can_and_names_the_rest_and_a_bad_one_changes_nothing() {
     let server = Server::start("5s", "");
@@ -97,13 +103,13 @@ fn a_reload_takes_what_it_can_and_names_the_rest_and_a_bad_one_changes_nothing()
     session.ask("EHLO a.example").unwrap();
     change(&server, "[smtp]", "[smtp]\nmax_size = \"1MiB\"");
     let done = server.command(&["reload"]);
-    assert_eq!(done["warnings"].as_array().unwrap().len(), 0, "{done}");
+    assert_eq!(warnings(&done), [""; 0], "{done}");
     assert!(size(&server).contains("SIZE 1048576"));
     assert!(session.ask("NOOP").unwrap().starts_with("250"), "a running session goes on");
 
     change(&server, "interval = \"5s\"", "interval = \"4s\"");
     let done = server.command(&["reload"]);
-    assert!(done["warnings"][0].as_str().unwrap().starts_with("heartbeat.interval "), "{done}");
+    assert!(warnings(&done)[0].starts_with("heartbeat.interval "), "{done}");
 
     change(&server, "max_size = \"1MiB\"", "max_size = \"a lot\"");
     let (good, _, why) = server.raw(&["reload"]);
