@@ -17,7 +17,7 @@ use crate::base::{DomainName, Mailbox, SpoolId, WallTime};
 
 pub mod driver;
 
-/// Messages sent on in an hour, to each address: a person reads them. The rest follows in later hours.
+/// Messages sent on in an hour, to all addresses together: a person reads them. The rest follows in later hours.
 pub const SENT_ON_PER_HOUR: usize = 20;
 
 /// Mail older than that stays where it is: the rows that say what was sent on live longer than this.
