@@ -80,6 +80,8 @@ pub(crate) enum Act {
     StartTls,
     Nothing,
     Close,
+    /// Once the test rings.
+    CloseAfter(Arc<Notify>),
 }
 
 pub(crate) fn say(text: &str) -> Act {
@@ -260,6 +262,10 @@ async fn do_act<S: AsyncWrite + Unpin>(stream: &mut S, act: Act) -> Option<bool>
         Act::SayAfter(ring, octets) => {
             ring.notified().await;
             stream.write_all(&octets).await.ok()?;
+        }
+        Act::CloseAfter(ring) => {
+            ring.notified().await;
+            return None;
         }
         Act::SayAndClose(octets) => {
             stream.write_all(&octets).await.ok()?;

@@ -56,11 +56,10 @@ async fn a_reply_that_comes_too_late_for_the_sender_decides_about_the_stored_cop
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_connection_that_is_lost_while_its_reply_is_awaited_has_the_message_sent_again() {
-    let world = online(|connection, heard| match heard {
-        Heard::Content if connection == 0 => {
-            std::thread::sleep(Duration::from_secs(3));
-            Act::Close
-        }
+    let ring = Arc::new(Notify::new());
+    let in_manner = Arc::clone(&ring);
+    let world = online(move |connection, heard| match heard {
+        Heard::Content if connection == 0 => Act::CloseAfter(Arc::clone(&in_manner)),
         heard => polite(heard, &[]),
     })
     .await;
@@ -69,6 +68,7 @@ async fn a_connection_that_is_lost_while_its_reply_is_awaited_has_the_message_se
     let Handed::Store(message, Some(note)) = passage.hand_over(Box::new(message(1))).await else { panic!("stored") };
     world.spool.intake_awaited(*message, note).await.unwrap();
     passage.stored(true);
+    ring.notify_one();
     world.until_all(Delivered).await;
     assert_eq!(world.primary.contents().len(), 2, "at least once");
 }
