@@ -2,7 +2,7 @@
 //!
 //! A request passes `driver`'s guard (limits, token, scope, body, key of a repetition) before its handler runs; the
 //! handlers ask the same desks as the pages and the commands, and decide nothing themselves. Every refusal is a
-//! [`Fault`](problem::Fault), told as `application/problem+json` in the reader's language.
+//! `Fault`, told as `application/problem+json` in the reader's language.
 
 mod account;
 mod asked;

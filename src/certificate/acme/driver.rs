@@ -111,7 +111,7 @@ impl std::fmt::Debug for Issuer {
 }
 
 impl Issuer {
-    /// Works until `shutdown`. `handle` shows what [`load`] found, or a self-signed certificate. Call within a tokio runtime.
+    /// Works until `shutdown`. `handle` shows the certificate that was kept, or a self-signed one. Call within a tokio runtime.
     #[must_use]
     pub fn start(
         settings: Settings,
