@@ -20,7 +20,7 @@ use super::room_settings::{
 };
 use super::sockets::{Sockets, addresses};
 use super::voucher::{self, VoucherRooms};
-use super::{alerting, api_rooms, certifying, drilling, greeter, maintain, post_office};
+use super::{alerting, api_rooms, beat_notes, certifying, drilling, greeter, maintain, post_office};
 use crate::account::{AccountStore, ApiTokens, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::CertificateHandle;
@@ -339,6 +339,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let shared =
         Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients, alerts, tokens };
     let drills = drilling::start(config, &shared, (&deliveries, &smtp_all), &stops.rooms).await?;
+    beat_notes::start(&shared, &beats, &drills, &stops.rooms);
     let checks = start_checks(config, &shared, &stops);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     open_post_office(config, &shared, (smtp_all.clone(), &deliveries), &public_url, &stops)?;

@@ -3,6 +3,7 @@
 mod alerting;
 mod api_rooms;
 pub mod assemble;
+mod beat_notes;
 mod certifying;
 pub mod data_dir;
 pub mod doctor_command;

@@ -351,9 +351,8 @@ impl<F: FnMut(&Report)> Running<F> {
                 }
                 ClientEvent::Replied(reply) => {
                     self.learn_time(reply.wall_s);
-                    if let Some(report) = self.reporter.handle_promise(reply) {
-                        (self.report)(&report);
-                    }
+                    let said = [self.reporter.handle_promise(reply), self.reporter.handle_drill(reply)];
+                    said.iter().flatten().for_each(|report| (self.report)(report));
                 }
                 ClientEvent::NewSocketWanted
                 | ClientEvent::EndpointOrdered(_)

@@ -48,6 +48,8 @@ pub enum Report {
     MailKey([u8; 32]),
     /// Silence after which the server takes the line to be down.
     Promise(Duration),
+    /// A fire drill begins, or has ended.
+    Drill(bool),
     /// The end.
     Goodbye {
         /// Whether the server took it.
@@ -85,6 +87,8 @@ impl Report {
             },
             Self::MailKey(key) => format!("the mail server here shows the key sha256:{}", HEXLOWER.encode(key)),
             Self::Promise(after) => format!("an outage of this line is noticed after {} s", after.as_secs()),
+            Self::Drill(true) => "a fire drill is running: mail is held for a moment, as in an outage".to_owned(),
+            Self::Drill(false) => "the fire drill has ended".to_owned(),
             Self::Goodbye { is_acknowledged: true } => "goodbye said, mail is kept from now on".to_owned(),
             Self::Goodbye { is_acknowledged: false } => {
                 "goodbye sent but not acknowledged; the server notices within 20 s".to_owned()
@@ -114,6 +118,7 @@ impl Report {
             Self::Mail(mail) => format!(r#"{{"event":"mail","ok":{},"code":{}}}"#, mail.is_ok, mail.code),
             Self::MailKey(key) => format!(r#"{{"event":"mail_key","sha256":"{}"}}"#, HEXLOWER.encode(key)),
             Self::Promise(after) => format!(r#"{{"event":"promise","noticed_after_s":{}}}"#, after.as_secs()),
+            Self::Drill(is_running) => format!(r#"{{"event":"drill","running":{is_running}}}"#),
             Self::Goodbye { is_acknowledged } => format!(r#"{{"event":"goodbye","acknowledged":{is_acknowledged}}}"#),
         }
     }
@@ -138,6 +143,7 @@ pub struct Reporter {
     mail: Option<bool>,
     key: Option<[u8; 32]>,
     promise: Option<Duration>,
+    is_drilled: bool,
     https_failed: Option<String>,
 }
 
@@ -197,6 +203,13 @@ impl Reporter {
         (!after.is_zero() && before != Some(after)).then_some(Report::Promise(after))
     }
 
+    /// What a reply says of a fire drill.
+    pub fn handle_drill(&mut self, reply: &Reply) -> Option<Report> {
+        let is_running = reply.flags.has(ReplyFlags::DRILL);
+        let before = std::mem::replace(&mut self.is_drilled, is_running);
+        (before != is_running).then_some(Report::Drill(is_running))
+    }
+
     /// Passes on what is new. A waiting count that only changes between two numbers above 0 is not.
     pub fn admit(&mut self, report: Report) -> Option<Report> {
         let without_count = |report: &Report| match report {
@@ -218,6 +231,7 @@ impl Reporter {
             | Report::Mail(_)
             | Report::MailKey(_)
             | Report::Promise(_)
+            | Report::Drill(_)
             | Report::Goodbye { .. } => report.clone(),
         };
         let essence = Some(without_count(&report));
@@ -276,6 +290,32 @@ mod tests {
         assert_eq!(said.len(), 4, "{said:?}");
         assert_eq!(said[1], "the mail server here does not greet: no connection");
         assert_eq!(said[3], "the mail server here takes no mail now (421)");
+    }
+
+    #[test]
+    fn a_drill_is_told_when_it_begins_and_when_it_ends() {
+        let reply = |flags: ReplyFlags| Reply {
+            seq: 1,
+            observed: "203.0.113.7:40000".parse().unwrap(),
+            state: ReplyState::Online,
+            flags,
+            server_time: 1,
+            wall_s: 0,
+            waiting: 0,
+            interval_cs: 500,
+            next_cs: 500,
+            loss: 0,
+            endpoint_index: 255,
+            neutralised_after_cs: 1_700,
+        };
+        let drilled = ReplyFlags::PROVEN.with(ReplyFlags::DRILL, true);
+        let mut reporter = Reporter::default();
+        let said: Vec<String> = [ReplyFlags::PROVEN, drilled, drilled, ReplyFlags::PROVEN, ReplyFlags::PROVEN]
+            .into_iter()
+            .filter_map(|flags| reporter.handle_drill(&reply(flags)))
+            .map(|report| report.json())
+            .collect();
+        assert_eq!(said, [r#"{"event":"drill","running":true}"#, r#"{"event":"drill","running":false}"#]);
     }
 
     #[test]

@@ -308,6 +308,8 @@ pub(in crate::heartbeat::client) fn status(settings: &Settings, token: &Token) -
     let rows = [
         ("account", text("account")),
         ("state", format!("{} since {}", text("state"), text("since"))),
+        ("absence until", text("holiday_until")),
+        ("fire drill", if said.get("drill") == Some(&Value::Bool(true)) { "running" } else { "-" }.to_owned()),
         ("address", text("address")),
         ("last beat", text("last_beat")),
         ("mail waiting", text("waiting")),
