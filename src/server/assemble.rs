@@ -339,7 +339,6 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let shared =
         Shared { store, spool, lines, flushes, directory, pages, readiness, updates, dns, recipients, alerts, tokens };
     let drills = drilling::start(config, &shared, (&deliveries, &smtp_all), &stops.rooms).await?;
-    beat_notes::start(&shared, &beats, &drills, &stops.rooms);
     let checks = start_checks(config, &shared, &stops);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     open_post_office(config, &shared, (smtp_all.clone(), &deliveries), &public_url, &stops)?;
@@ -348,7 +347,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     shared.readiness.ready("smtp");
     let keeper = start_keeper(config, &shared, &seal, Arc::clone(&liveness), &beats, shared.dns.dns.clone());
     introduce(&deliveries, &keeper, &shared.recipients);
-    start_voucher(&shared, &deliveries, &beats, &stops);
+    follow_beats(&shared, &deliveries, (&beats, &drills), &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let reloads = origin.map(|origin| Reloader::new(origin, config, certificate.clone(), smtp_server.controls()) as _);
@@ -403,7 +402,13 @@ fn keep_house(config: &Config, shared: &Shared, keeper: Arc<Keeper>, raiser: ale
     tokio::spawn(maintain::run(spool, store, keeper, rooms, keeping, stops.rooms.clone()));
 }
 
-fn start_voucher(shared: &Shared, deliveries: &Arc<Deliveries>, beats: &Arc<BeatServer>, stops: &Stops) {
+fn follow_beats(
+    shared: &Shared,
+    deliveries: &Arc<Deliveries>,
+    (beats, drills): (&Arc<BeatServer>, &Arc<Drills>),
+    stops: &Stops,
+) {
+    beat_notes::start(shared, beats, drills, &stops.rooms);
     let rooms = VoucherRooms {
         accounts: Arc::clone(&shared.store) as _,
         directory: shared.directory.clone(),

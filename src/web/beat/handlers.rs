@@ -205,6 +205,7 @@ pub(in crate::web) async fn status(
         "missed": line.missed,
         "interval_ms": u64::try_from(line.interval.as_millis()).unwrap_or(u64::MAX),
         "loss_percent": line.loss_percent,
+        "unanswered_percent": line.unanswered_percent,
         "mail_ok": line.mail_ok,
         "waiting": door.app.rooms.spool.usage(account.id).waiting,
     }))

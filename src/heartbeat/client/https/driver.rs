@@ -314,7 +314,8 @@ pub(in crate::heartbeat::client) fn status(settings: &Settings, token: &Token) -
         ("last beat", text("last_beat")),
         ("mail waiting", text("waiting")),
         ("mail server greets", text("mail_ok")),
-        ("datagrams lost, %", text("loss_percent")),
+        ("lost going there, %", text("loss_percent")),
+        ("unanswered, %", text("unanswered_percent")),
     ];
     let lines: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<20}{value}")).collect();
     Ok(LineStatus { text: lines.join("\n"), json: said.to_string(), is_up })
