@@ -471,6 +471,7 @@ impl Desk {
             host: endpoint.map_or_else(|| self.hostname.clone(), |e| e.host.clone()),
             domains: directory.domains_of(account.id).iter().map(|d| d.name.clone()).collect(),
             loss_percent: line.as_ref().filter(|l| l.last_beat.is_some()).map(|l| l.loss_percent),
+            unanswered_percent: line.as_ref().and_then(|l| l.unanswered_percent),
             families: [families.v4, families.v6].into_iter().flatten().map(Into::into).collect(),
             not_proven: families.not_proven,
             name_held_until: line.as_ref().and_then(|l| l.name_held_until),

@@ -215,7 +215,8 @@ fn account(a: &AccountShown, now: WallTime) -> String {
         rows.push(("named, not proven", format!("{named}: outside of what heartbeats come from, so not published")));
     }
     if let Some(loss) = a.loss_percent {
-        rows.push(("packet loss", format!("{loss:.1} %")));
+        let both = a.unanswered_percent.map_or_else(String::new, |both| format!(", {both:.1} % there and back"));
+        rows.push(("packet loss", format!("{loss:.1} % on the way here{both}")));
     }
     if let Some(until) = a.name_held_until {
         rows.push(("name", format!("keeps its record until {}: the line comes and goes", time(until))));

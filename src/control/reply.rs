@@ -115,6 +115,10 @@ pub struct AccountShown {
     /// Datagrams lost on the way from the client, percent of the last 64. Absent without a heartbeat since the start.
     #[serde(default)]
     pub loss_percent: Option<f32>,
+    /// Datagrams of the client without a reply, percent of the last 64, as it counts them: lost there or back. Absent where no
+    /// client counts.
+    #[serde(default)]
+    pub unanswered_percent: Option<f32>,
     /// Each address family that is vouched for.
     #[serde(default)]
     pub families: Vec<FamilyShown>,

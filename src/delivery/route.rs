@@ -241,6 +241,7 @@ mod tests {
             missed: 0,
             mail_ok: None,
             loss_percent: 0.0,
+            unanswered_percent: None,
             name_held_until: None,
             recent_beats: Vec::new(),
         }

@@ -127,6 +127,12 @@ impl Docket {
     pub fn is_running(&self, account: AccountId) -> bool {
         self.running.contains(&account)
     }
+
+    /// Of which accounts one runs, in no order.
+    #[must_use]
+    pub fn running(&self) -> Vec<AccountId> {
+        self.running.iter().copied().collect()
+    }
 }
 
 #[cfg(test)]

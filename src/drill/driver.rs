@@ -127,6 +127,12 @@ impl Drills {
         locked(&self.docket).is_running(account)
     }
 
+    /// Of which accounts one runs, in no order.
+    #[must_use]
+    pub fn running(&self) -> Vec<AccountId> {
+        locked(&self.docket).running()
+    }
+
     /// Begins a drill on behalf of `who` and returns at once; [`record`](Self::record) shows how it goes. Without an
     /// address it is sent to the postmaster of the account's first domain.
     ///

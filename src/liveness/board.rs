@@ -104,10 +104,19 @@ impl Board {
                 BeatKind::Moved { from, to } => machine.handle_moved(event.path, *from, *to, wall),
                 BeatKind::Goodbye { .. } => machine.handle_end(Cause::Goodbye, event.at, wall),
                 BeatKind::RanOut => machine.handle_end(Cause::UpdateRanOut, event.at, wall),
-                BeatKind::Beat { base, address, interval, mail_ok, loss_percent_up } => {
+                BeatKind::Beat { base, address, interval, mail_ok, loss_percent_up, unanswered_percent } => {
                     let (base, interval, address) = (*base, *interval, *address);
-                    let (mail_ok, loss_percent) = (*mail_ok, *loss_percent_up);
-                    let beat = Beat { path: event.path, base, at: event.at, interval, address, mail_ok, loss_percent };
+                    let (mail_ok, loss_percent, unanswered_percent) = (*mail_ok, *loss_percent_up, *unanswered_percent);
+                    let beat = Beat {
+                        path: event.path,
+                        base,
+                        at: event.at,
+                        interval,
+                        address,
+                        mail_ok,
+                        loss_percent,
+                        unanswered_percent,
+                    };
                     machine.handle_beat(&beat, wall);
                 }
             }

@@ -61,6 +61,7 @@ fn beat(liveness: &Liveness) -> Standing {
         interval: Duration::from_secs(5),
         mail_ok: None,
         loss_percent_up: 0.0,
+        unanswered_percent: None,
     };
     liveness.handle(&BeatEvent { endpoint: EndpointId(2), account: AccountId(1), path: 0, at, kind })
 }

@@ -66,6 +66,8 @@ pub struct Beat {
     pub mail_ok: Option<bool>,
     /// Loss towards us in percent.
     pub loss_percent: f32,
+    /// Datagrams of the client without a reply in percent, as it counts them.
+    pub unanswered_percent: Option<f32>,
 }
 
 /// What the machine wants known.
@@ -105,6 +107,8 @@ pub struct Machine {
     second: Option<Lane>,
     last_at: Option<WallTime>,
     mail_ok: Option<bool>,
+    /// What the client says of its datagrams without a reply, over the path that speaks for the line.
+    unanswered: Unanswered,
     recent: Recent,
     recent_base: Option<Moment>,
     /// The rhythm as stored, and when a change of it was last written.
@@ -142,6 +146,7 @@ impl Machine {
             second: second.map(|address| Lane::waiting(1, Some(address), interval, now)),
             last_at: None,
             mail_ok: None,
+            unanswered: Unanswered::default(),
             recent: Recent::default(),
             recent_base: None,
             stored_interval: (interval, None),
@@ -169,6 +174,7 @@ impl Machine {
         if lane.last.is_none_or(|last| beat.base > last.base) {
             lane.hear(beat, wall);
             self.note_mail(beat.mail_ok);
+            self.note_unanswered(beat);
             self.forget(beat.at);
             self.note_interval(beat, wall);
             self.end_no_data(wall);
@@ -293,6 +299,7 @@ impl Machine {
         };
         if !keeps_main {
             self.main = second;
+            self.unanswered = Unanswered::default();
         }
         self.second = None;
         self.note_addresses();
@@ -503,6 +510,12 @@ impl Machine {
         }
     }
 
+    fn note_unanswered(&mut self, beat: &Beat) {
+        if beat.path == self.main.path {
+            self.unanswered = Unanswered::of_percent(beat.unanswered_percent);
+        }
+    }
+
     fn note_addresses(&mut self) {
         let (account, endpoint) = (self.watched.account, self.watched.endpoint);
         self.outputs.push_back(Output::Note(LineEvent::Addresses { account, endpoint }));
@@ -547,6 +560,7 @@ mod lane;
 mod packed;
 mod shown;
 
+use packed::Unanswered;
 pub(super) use packed::{Apart, Epoch, Kept, Packed, PackedPaths};
 
 #[cfg(test)]

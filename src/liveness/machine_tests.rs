@@ -39,6 +39,7 @@ fn beat(at: u64) -> Beat {
         address: "192.0.2.1".parse().unwrap(),
         mail_ok: None,
         loss_percent: 0.0,
+        unanswered_percent: None,
     }
 }
 
@@ -293,6 +294,7 @@ fn another_rhythm_is_written_once_and_a_client_that_changes_it_always_writes_onc
             address: "192.0.2.1".parse().unwrap(),
             mail_ok: None,
             loss_percent: 0.0,
+            unanswered_percent: None,
         };
         machine.handle_beat(&beat, wall(at));
         std::iter::from_fn(|| machine.poll_transition())

@@ -362,12 +362,22 @@ mod tests {
 
     fn beat(at: Moment, late: u64, address: &str, loss_percent: f32) -> Beat {
         let (base, interval) = (at - Duration::from_millis(late), Duration::from_secs(5));
-        Beat { path: 0, base, at, interval, address: address.parse().unwrap(), mail_ok: Some(late < 500), loss_percent }
+        Beat {
+            path: 0,
+            base,
+            at,
+            interval,
+            address: address.parse().unwrap(),
+            mail_ok: Some(late < 500),
+            loss_percent,
+            unanswered_percent: Some(loss_percent / 2.0),
+        }
     }
 
     fn event(endpoint: EndpointId, beat: &Beat) -> BeatEvent {
-        let Beat { path, base, at, interval, address, mail_ok, loss_percent } = *beat;
-        let kind = BeatKind::Beat { base, address, interval, mail_ok, loss_percent_up: loss_percent };
+        let Beat { path, base, at, interval, address, mail_ok, loss_percent, unanswered_percent } = *beat;
+        let kind =
+            BeatKind::Beat { base, address, interval, mail_ok, loss_percent_up: loss_percent, unanswered_percent };
         BeatEvent { endpoint, account: AccountId(1), path, at, kind }
     }
 

@@ -34,6 +34,9 @@ pub struct LineView {
     pub mail_ok: Option<bool>,
     /// Datagrams lost on the way to us, in percent of the last 64.
     pub loss_percent: f32,
+    /// Datagrams of the client that had no reply, in percent of the last 64, as the client counts them: lost on the way to
+    /// us or on the way back. Absent where no client counts.
+    pub unanswered_percent: Option<f32>,
     /// Set while the name has to keep its last record because the line came and went too often. Mail never waits.
     pub name_held_until: Option<WallTime>,
     /// When the last beats arrived, newest last, at most 60: the strip on the page.

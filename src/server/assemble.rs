@@ -11,24 +11,22 @@ use super::figures;
 use super::health::Essentials;
 use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
-use super::names::NameServer;
 use super::postroom::{Postroom, WaitingCounts, acquaint, introduce};
 use super::reload::Reloader;
 use super::room_settings::{
-    beat_rooms, checks_settings, delivery_settings, liveness_settings, origin_of, public_addresses, smtp_settings,
-    update_settings,
+    beat_rooms, checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
 };
+use super::shared::Shared;
 use super::sockets::{Sockets, addresses};
 use super::voucher::{self, VoucherRooms};
-use super::{alerting, api_rooms, certifying, drilling, greeter, maintain, post_office};
-use crate::account::{AccountStore, ApiTokens, DirectoryHandle, SealKey};
-use crate::base::{AccountId, Clock, SpoolIds};
+use super::{alerting, api_rooms, beat_notes, certifying, drilling, greeter, maintain, post_office};
+use crate::account::{AccountStore, DirectoryHandle, SealKey};
+use crate::base::Clock;
 use crate::certificate::CertificateHandle;
 use crate::certificate::driver::CertificateError;
 use crate::config::{Config, Written};
-use crate::control::desk::Running;
 use crate::control::driver::ControlError;
-use crate::control::{self, Desk, DirectoryKeeper, Reloads};
+use crate::control::{self, Desk};
 use crate::delivery::Flushes;
 use crate::delivery::driver::Deliveries;
 use crate::delivery::through::Passages;
@@ -37,20 +35,16 @@ use crate::heartbeat;
 use crate::heartbeat::server::{BeatServer, BindError};
 use crate::liveness::driver::Liveness;
 use crate::liveness::{self, Lines, TransitionLog, WatchedEndpoint};
-use crate::recipient::{RecipientStore, Recipients};
-use crate::smtp::StoredListener;
-use crate::smtp::refusals::driver::RefusalLedger;
-use crate::smtp::{SmtpRooms, SmtpServer};
+use crate::recipient::Recipients;
+use crate::smtp::SmtpServer;
 use crate::spool::SpoolStore;
 use crate::store::sqlite::{self, OpenError, SqliteStore};
 use crate::update::{UpdateStore, Updates};
 use crate::verdict::Checker;
 use crate::verdict::driver::CheckRooms;
-use crate::web::JoinRooms;
 use crate::web::driver::{WebRooms, WebServer};
 use crate::web::readiness::Readiness;
 use crate::web::settings::DemoControls;
-use crate::web::{BeatRooms, NameRooms};
 use crate::{alert, delivery, web};
 
 /// Notices of new mail that a slow page may miss before it reads everything again.
@@ -192,122 +186,6 @@ pub async fn start(config: Config, extras: Extras) -> Result<RunningServer, Star
     started
 }
 
-/// What most rooms are handed.
-pub(super) struct Shared {
-    pub(super) store: Arc<SqliteStore>,
-    pub(super) spool: Arc<dyn SpoolStore>,
-    pub(super) lines: Arc<dyn Lines>,
-    pub(super) flushes: Arc<dyn Flushes>,
-    pub(super) directory: DirectoryHandle,
-    pub(super) pages: broadcast::Sender<AccountId>,
-    readiness: Arc<Readiness>,
-    updates: Arc<Updates>,
-    dns: NameServer,
-    recipients: Arc<Recipients>,
-    alerts: Arc<alert::Alerts>,
-    tokens: Arc<ApiTokens>,
-}
-
-impl Shared {
-    fn smtp_rooms(
-        &self,
-        stored: Arc<dyn StoredListener>,
-        certificate: &CertificateHandle,
-        checks: Option<Arc<Checker>>,
-        primaries: Passages,
-    ) -> SmtpRooms {
-        SmtpRooms {
-            checks,
-            primaries: Some(Arc::new(primaries)),
-            directory: self.directory.clone(),
-            recipients: self.recipients.book(),
-            lines: Arc::clone(&self.lines),
-            spool: Arc::clone(&self.spool),
-            stored,
-            certificate: Some(certificate.clone()),
-            ids: Arc::new(SpoolIds::default()),
-            refusals: Some(RefusalLedger::start(Arc::clone(&self.store) as _)),
-            tokens: Some(Arc::clone(&self.tokens)),
-        }
-    }
-
-    fn web_rooms(&self, beats: BeatRooms, drills: &Arc<Drills>, keeper: &Arc<Keeper>) -> WebRooms {
-        let (codes, url, udp) = (Arc::clone(&beats.joins), beats.https.clone(), beats.udp.clone());
-        let joins = JoinRooms { codes, url, udp };
-        WebRooms {
-            directory: self.directory.clone(),
-            accounts: Arc::clone(&self.store) as _,
-            people: Arc::clone(&self.store) as _,
-            keeper: Some(Arc::clone(keeper) as _),
-            lines: Arc::clone(&self.lines),
-            log: Arc::clone(&self.store) as _,
-            spool: Arc::clone(&self.spool),
-            flushes: Arc::clone(&self.flushes),
-            stored: self.pages.clone(),
-            readiness: Arc::clone(&self.readiness),
-            beats: Some(beats),
-            updates: Some(Arc::clone(&self.updates)),
-            recipients: Some(Arc::clone(&self.recipients)),
-            drills: Some(Arc::clone(drills)),
-            challenges: self.dns.challenges.clone(),
-            names: Some(NameRooms { store: Arc::clone(&self.store) as _, dns: self.dns.dns.clone() }),
-            alerts: Some(Arc::clone(&self.alerts)),
-            tokens: Some(Arc::clone(&self.tokens)),
-            api: None,
-            joins: Some(joins),
-        }
-    }
-
-    fn desk(
-        &self,
-        config: &Config,
-        keeper: Arc<dyn DirectoryKeeper>,
-        seal: SealKey,
-        (beats, drills): (&BeatRooms, &Arc<Drills>),
-        smtp: &SmtpServer,
-        reloads: Option<Arc<dyn Reloads>>,
-    ) -> Arc<Desk> {
-        Arc::new(Desk {
-            accounts: Arc::clone(&self.store) as _,
-            spool: Arc::clone(&self.spool),
-            post: Arc::clone(&self.store) as _,
-            verdicts: Arc::clone(&self.store) as _,
-            refusals: Arc::clone(&self.store) as _,
-            log: Arc::clone(&self.store) as _,
-            updates: Arc::clone(&self.store) as _,
-            api_tokens: Arc::clone(&self.store) as _,
-            names: Arc::clone(&self.store) as _,
-            zone_turn: tokio::sync::Mutex::default(),
-            recipients: Arc::clone(&self.store) as Arc<dyn RecipientStore>,
-            alerts: Arc::clone(&self.store) as _,
-            directory: self.directory.clone(),
-            hostname: config.hostname.clone(),
-            public_addresses: public_addresses(config),
-            running: Some(Running {
-                lines: Arc::clone(&self.lines),
-                dns: self.dns.dns.clone(),
-                challenges: self.dns.challenges.clone(),
-                keys: self.dns.keys.clone(),
-                issuer: self.dns.issuer.clone(),
-                flushes: Arc::clone(&self.flushes),
-                updates: Arc::clone(&self.updates),
-                recipients: Arc::clone(&self.recipients),
-                alerts: Arc::clone(&self.alerts),
-                tokens: Arc::clone(&self.tokens),
-                drills: Arc::clone(drills),
-                liveness: liveness_settings(config),
-                keeper,
-                reloads,
-                smtp: smtp.counters(),
-                seal,
-                joins: Arc::clone(&beats.joins),
-                public_url: beats.https.clone(),
-                started_at: Clock.wall(),
-            }),
-        })
-    }
-}
-
 async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Result<RunningServer, StartError> {
     let (inherited, origin) = (std::mem::take(&mut extras.inherited), extras.origin.take());
     let Ground { store, seal, certificate, sockets, control, directory, watched } =
@@ -348,7 +226,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     shared.readiness.ready("smtp");
     let keeper = start_keeper(config, &shared, &seal, Arc::clone(&liveness), &beats, shared.dns.dns.clone());
     introduce(&deliveries, &keeper, &shared.recipients);
-    start_voucher(&shared, &deliveries, &beats, &stops);
+    follow_beats(&shared, &deliveries, (&beats, &drills), &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
     let reloads = origin.map(|origin| Reloader::new(origin, config, certificate.clone(), smtp_server.controls()) as _);
@@ -403,7 +281,13 @@ fn keep_house(config: &Config, shared: &Shared, keeper: Arc<Keeper>, raiser: ale
     tokio::spawn(maintain::run(spool, store, keeper, rooms, keeping, stops.rooms.clone()));
 }
 
-fn start_voucher(shared: &Shared, deliveries: &Arc<Deliveries>, beats: &Arc<BeatServer>, stops: &Stops) {
+fn follow_beats(
+    shared: &Shared,
+    deliveries: &Arc<Deliveries>,
+    (beats, drills): (&Arc<BeatServer>, &Arc<Drills>),
+    stops: &Stops,
+) {
+    beat_notes::start(shared, beats, drills, &stops.rooms);
     let rooms = VoucherRooms {
         accounts: Arc::clone(&shared.store) as _,
         directory: shared.directory.clone(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::assemble::{Shared, StartError};
+use super::assemble::StartError;
+use super::shared::Shared;
 use crate::base::Mailbox;
 use crate::config::Config;
 use crate::delivery::Deliveries;

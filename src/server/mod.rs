@@ -3,6 +3,7 @@
 mod alerting;
 mod api_rooms;
 pub mod assemble;
+mod beat_notes;
 mod certifying;
 pub mod data_dir;
 pub mod doctor_command;
@@ -23,6 +24,7 @@ pub mod propose_command;
 pub mod reload;
 mod room_settings;
 pub mod run;
+mod shared;
 mod sockets;
 pub mod stopped;
 mod voucher;

@@ -3,7 +3,7 @@
 use super::format;
 use super::view::Fact;
 use super::words::Locale;
-use crate::liveness::{Families, FamilyView};
+use crate::liveness::{Families, FamilyView, LineView};
 
 /// One line for each family that is vouched for, and one for a mail server that is named and not proven.
 pub(super) fn facts(families: &Families, locale: Locale) -> Vec<Fact> {
@@ -13,6 +13,23 @@ pub(super) fn facts(families: &Families, locale: Locale) -> Vec<Fact> {
         list.push(Fact { name: locale.fact_named(), value: locale.named_not_proven(named), tone: "warn" });
     }
     list
+}
+
+/// Of how many datagrams the way swallowed: towards us, as we count, and there and back, as the client counts.
+pub(super) fn loss(line: &LineView, locale: Locale) -> Option<Fact> {
+    line.last_beat?;
+    let (up, both) = (tenths(line.loss_percent), line.unanswered_percent.map(tenths));
+    let tone = if up.max(both.unwrap_or(0)) >= MUCH_TENTHS { "warn" } else { "" };
+    Some(Fact { name: locale.fact_loss(), value: locale.loss(up, both), tone })
+}
+
+/// From so many tenths of a percent on a loss is worth a look.
+const MUCH_TENTHS: u64 = 100;
+
+/// A share of 64 datagrams: the sign and the range are certain, the rounding is for the eye.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=1000 before")]
+fn tenths(percent: f32) -> u64 {
+    (percent * 10.0).clamp(0.0, 1_000.0).round() as u64
 }
 
 fn fact(family: &FamilyView, locale: Locale) -> Fact {
@@ -32,7 +49,36 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::base::{AccountId, EndpointId, Moment};
+    use crate::liveness::LineState;
     use chrono::TimeZone;
+
+    #[test]
+    fn loss_is_told_for_the_way_here_and_for_both_ways_if_a_client_counts() {
+        let told = |up, both, locale| {
+            let line = LineView {
+                account: AccountId(1),
+                endpoint: EndpointId(1),
+                state: LineState::Online,
+                since: None,
+                last_beat: Some(Moment::from_millis(1)),
+                last_beat_at: None,
+                address: None,
+                interval: Duration::from_secs(5),
+                missed: 0,
+                mail_ok: None,
+                loss_percent: up,
+                unanswered_percent: both,
+                name_held_until: None,
+                recent_beats: Vec::new(),
+            };
+            loss(&line, locale).map(|fact| (fact.value, fact.tone))
+        };
+        let (en, de) = (Locale::En, Locale::De);
+        assert_eq!(told(1.5, None, en), Some(("1.5% on the way to us".to_owned(), "")));
+        assert_eq!(told(1.5, Some(10.0), en), Some(("1.5% on the way to us, 10.0% there and back".to_owned(), "warn")));
+        assert_eq!(told(0.0, Some(2.5), de), Some(("0,0 % auf dem Weg zu uns, 2,5 % hin und zurück".to_owned(), "")));
+    }
 
     #[test]
     fn each_family_is_told_with_its_proof_and_its_own_deadline() {

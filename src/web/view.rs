@@ -343,13 +343,7 @@ fn server_facts(facts: &StatusFacts<'_>) -> Vec<Fact> {
     if let Some(line) = facts.line {
         let client = if is_by_updates(facts) { locale.fact_probe() } else { locale.fact_client() };
         list.push(fact(client, locale.every(&format::short_span(line.interval, locale)), ""));
-        if line.last_beat.is_some() {
-            // A share of 64 datagrams: the sign and the range are certain, the rounding is for the eye.
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=1000 before")]
-            let tenths = (line.loss_percent * 10.0).clamp(0.0, 1_000.0).round() as u64;
-            let tone = if tenths >= 100 { "warn" } else { "" };
-            list.push(fact(locale.fact_loss(), locale.percent(tenths), tone));
-        }
+        list.extend(super::family::loss(line, locale));
         if let Some(until) = line.name_held_until.filter(|until| *until > facts.now) {
             let span = format::span(format::between(facts.now, until), locale);
             list.push(fact(locale.fact_name_held(), locale.name_held(&span), "warn"));
@@ -391,6 +385,7 @@ mod tests {
             missed: u32::try_from(-last / 5).unwrap(),
             mail_ok: None,
             loss_percent: 0.0,
+            unanswered_percent: None,
             name_held_until: None,
             recent_beats: (-59..=last / 5).map(|n| at(n * 5)).collect(),
         }

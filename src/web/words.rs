@@ -329,6 +329,17 @@ impl Locale {
         }
     }
 
+    /// What the way swallowed, in tenths of a percent: towards us, and there and back if the client counts that.
+    pub(super) fn loss(self, up: u64, both: Option<u64>) -> String {
+        let (up, both) = (self.percent(up), both.map(|both| self.percent(both)));
+        match (self, both) {
+            (Self::De, None) => format!("{up} auf dem Weg zu uns"),
+            (Self::En, None) => format!("{up} on the way to us"),
+            (Self::De, Some(both)) => format!("{up} auf dem Weg zu uns, {both} hin und zurück"),
+            (Self::En, Some(both)) => format!("{up} on the way to us, {both} there and back"),
+        }
+    }
+
     pub(super) fn percent(self, tenths: u64) -> String {
         let number = super::format::decimal(tenths, self);
         match self {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Beats, PULSEMX, PULSEMX_BEAT, Primary, Sender, Server, mail, wait_for};
+use crate::support::{Beats, Client, PULSEMX, PULSEMX_BEAT, Primary, Sender, Server, mail, wait_for};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Longer than any drill.
@@ -148,6 +148,49 @@ fn a_closed_port_and_a_silent_one_fail_in_time() {
     drop(silent);
     wait_for("the test message is gone", ENDS, || (waiting(&server) == 0).then_some(()));
     assert!(server.is_balanced("firma"));
+}
+
+#[test]
+fn the_client_is_told_of_a_drill_and_of_an_announced_absence() {
+    let silent = TcpListener::bind("127.0.18.6:0").unwrap();
+    let server = Server::start("1s", "");
+    let token = server.add_account("firma", silent.local_addr().unwrap().port());
+    let (beats, web) = (server.heartbeat.to_string(), format!("http://{}", server.web));
+    let run = ["--server", &beats, "--bind", "127.0.18.6", "--interval", "1s", "--https", &web];
+    let client = Client::start(&token, &run);
+    server.wait_state("firma", "online", SOON);
+    let status = |part: &str| wait_for(part, SOON, || beat_says(&server, &token).contains(part).then_some(()));
+    status("fire drill          -");
+    std::thread::scope(|scope| {
+        let drill = scope.spawn(|| beat_drill(&server, &token, &[]));
+        client.wait_said("a fire drill is running", SOON);
+        status("fire drill          running");
+        drop(silent);
+        assert_eq!(drill.join().unwrap().0, Some(1));
+    });
+    client.wait_said("the fire drill has ended", SOON);
+    status("fire drill          -");
+
+    let until = pulsemx::base::Clock.wall() + chrono::TimeDelta::days(14);
+    server.command(&["account", "holiday", "firma", "--until", &until.format("%Y-%m-%d").to_string()]);
+    client.wait_said("holiday as 127.0.18.6", SOON);
+    status(&format!("absence until       {}", (until + chrono::TimeDelta::days(1)).format("%Y-%m-%d")));
+    assert_eq!(server.state("firma"), "online", "what is announced changes nothing about the line");
+    server.command(&["account", "holiday", "firma", "--off"]);
+    wait_for("the client is told that it is over", SOON, || {
+        client.said.lock().unwrap().last()?.contains("online as 127.0.18.6").then_some(())
+    });
+    status("absence until       -");
+}
+
+/// `pulsemx-beat status`
+fn beat_says(server: &Server, token: &PathBuf) -> String {
+    let output = Command::new(PULSEMX_BEAT)
+        .args(["status", "--https", &format!("http://{}", server.web), "--token-file"])
+        .arg(token)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]

@@ -41,8 +41,10 @@ impl Line {
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let interval = Duration::from_millis(INTERVAL);
         let (base, at) = (Moment::from_millis(base), Moment::from_millis(at));
-        self.machine
-            .handle_beat(&Beat { path: 0, base, at, interval, address, mail_ok: None, loss_percent: 0.0 }, wall(at));
+        self.machine.handle_beat(
+            &Beat { path: 0, base, at, interval, address, mail_ok: None, loss_percent: 0.0, unanswered_percent: None },
+            wall(at),
+        );
         self.collect(at.as_millis());
     }
 

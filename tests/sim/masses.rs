@@ -90,6 +90,7 @@ impl Crowd {
             interval: Duration::from_millis(INTERVAL),
             mail_ok: None,
             loss_percent_up: 0.0,
+            unanswered_percent: None,
         };
         let id = i64::try_from(line).unwrap() + 1;
         let event = BeatEvent { endpoint: EndpointId(id), account: AccountId(id), path: 0, at, kind };

@@ -77,6 +77,7 @@ fn two_lost_beats_never_neutralise_and_leave_no_row() {
 
 #[test]
 fn a_line_that_loses_every_tenth_datagram_is_not_called_dead_and_its_loss_is_known() {
+    let (mut up, mut both) = (0.0, 0.0);
     for seed in 0..20 {
         let mut world = World::online(seed);
         world.loss_per_mille = 100;
@@ -84,7 +85,11 @@ fn a_line_that_loses_every_tenth_datagram_is_not_called_dead_and_its_loss_is_kno
         assert_eq!(world.states().len(), 2, "seed {seed}: {:?}", world.states());
         let loss = world.line().loss_percent;
         assert!((1.0..30.0).contains(&loss), "seed {seed}: {loss} %");
+        up += loss / 20.0;
+        both += world.line().unanswered_percent.unwrap() / 20.0;
     }
+    // A tenth each way; the client counts what got lost there and back.
+    assert!((7.0..13.0).contains(&up) && (14.0..24.0).contains(&both), "{up} % up, {both} % both ways");
 }
 
 #[test]

@@ -38,7 +38,11 @@ fn header() -> Header {
 }
 
 fn reply(observed: &str) -> ServerDatagram {
-    ServerDatagram::Reply(Reply {
+    ServerDatagram::Reply(plain_reply(observed))
+}
+
+fn plain_reply(observed: &str) -> Reply {
+    Reply {
         seq: 1,
         observed: observed.parse().unwrap(),
         state: ReplyState::Online,
@@ -51,7 +55,7 @@ fn reply(observed: &str) -> ServerDatagram {
         loss: 0,
         endpoint_index: 255,
         neutralised_after_cs: 1_700,
-    })
+    }
 }
 
 fn answer(seq: u32) -> ClientDatagram {
@@ -96,11 +100,16 @@ fn server_vectors() -> Vec<(&'static str, Vec<u8>)> {
         server_time: 100_000,
         cookie: [7; 16],
     });
+    let plain = plain_reply("203.0.113.7:40000");
+    let drilled = Reply { flags: plain.flags.with(ReplyFlags::DRILL, true), waiting: 1, ..plain };
+    let away = Reply { state: ReplyState::Holiday, loss: 3, ..plain };
     let write =
         |datagram: ServerDatagram| datagram.encode(&token().server_to_client(), BOOT, token().locator()).to_vec();
     vec![
         ("reply", write(reply("203.0.113.7:40000"))),
         ("reply-v6", write(reply("[2001:db8::7]:40000"))),
+        ("reply-drill", write(ServerDatagram::Reply(drilled))),
+        ("reply-holiday", write(ServerDatagram::Reply(away))),
         ("challenge", write(challenge)),
     ]
 }

@@ -460,6 +460,7 @@ pub fn line(state: LineState, silent: i64) -> LineView {
         missed: u32::try_from(silent / 5).unwrap_or(0),
         mail_ok: (!never).then_some(true),
         loss_percent: 1.6,
+        unanswered_percent: Some(2.0),
         name_held_until: None,
         recent_beats: if never {
             Vec::new()

@@ -351,9 +351,10 @@ impl<F: FnMut(&Report)> Running<F> {
                 }
                 ClientEvent::Replied(reply) => {
                     self.learn_time(reply.wall_s);
-                    if let Some(report) = self.reporter.handle_promise(reply) {
-                        (self.report)(&report);
-                    }
+                    let reporter = &mut self.reporter;
+                    let said =
+                        [reporter.handle_promise(reply), reporter.handle_drill(reply), reporter.handle_loss(reply)];
+                    said.iter().flatten().for_each(|report| (self.report)(report));
                 }
                 ClientEvent::NewSocketWanted
                 | ClientEvent::EndpointOrdered(_)

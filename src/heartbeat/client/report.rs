@@ -9,6 +9,13 @@ use data_encoding::HEXLOWER;
 use super::event::{ClientEvent, MailReport};
 use super::fallback::Way;
 use crate::heartbeat::datagram::{self, Reply, ReplyFlags, ReplyState};
+use crate::heartbeat::window::WINDOW_WIDTH;
+
+/// Loss that is told, and below which it is over, in 0.5 %: 5 % and 2 %, so that four of 64 datagrams begin it and one of
+/// them is no news.
+const LOSS_FROM: u8 = 10;
+/// See there.
+const LOSS_OVER_BELOW: u8 = 4;
 
 /// Something worth a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,6 +55,10 @@ pub enum Report {
     MailKey([u8; 32]),
     /// Silence after which the server takes the line to be down.
     Promise(Duration),
+    /// Much of what is sent does not reach the server, in 0.5 % of the last 64 datagrams; or nearly all of it again.
+    Loss(u8),
+    /// A fire drill begins, or has ended.
+    Drill(bool),
     /// The end.
     Goodbye {
         /// Whether the server took it.
@@ -85,6 +96,15 @@ impl Report {
             },
             Self::MailKey(key) => format!("the mail server here shows the key sha256:{}", HEXLOWER.encode(key)),
             Self::Promise(after) => format!("an outage of this line is noticed after {} s", after.as_secs()),
+            Self::Loss(0..LOSS_OVER_BELOW) => "nearly all datagrams reach the server again".to_owned(),
+            Self::Loss(loss) => {
+                format!(
+                    "{:.1} % of the datagrams do not reach the server; copies make up for them",
+                    f32::from(*loss) / 2.0
+                )
+            }
+            Self::Drill(true) => "a fire drill is running: mail is held for a moment, as in an outage".to_owned(),
+            Self::Drill(false) => "the fire drill has ended".to_owned(),
             Self::Goodbye { is_acknowledged: true } => "goodbye said, mail is kept from now on".to_owned(),
             Self::Goodbye { is_acknowledged: false } => {
                 "goodbye sent but not acknowledged; the server notices within 20 s".to_owned()
@@ -114,6 +134,8 @@ impl Report {
             Self::Mail(mail) => format!(r#"{{"event":"mail","ok":{},"code":{}}}"#, mail.is_ok, mail.code),
             Self::MailKey(key) => format!(r#"{{"event":"mail_key","sha256":"{}"}}"#, HEXLOWER.encode(key)),
             Self::Promise(after) => format!(r#"{{"event":"promise","noticed_after_s":{}}}"#, after.as_secs()),
+            Self::Loss(loss) => format!(r#"{{"event":"loss","lost_percent":{:.1}}}"#, f32::from(*loss) / 2.0),
+            Self::Drill(is_running) => format!(r#"{{"event":"drill","running":{is_running}}}"#),
             Self::Goodbye { is_acknowledged } => format!(r#"{{"event":"goodbye","acknowledged":{is_acknowledged}}}"#),
         }
     }
@@ -138,6 +160,8 @@ pub struct Reporter {
     mail: Option<bool>,
     key: Option<[u8; 32]>,
     promise: Option<Duration>,
+    is_drilled: bool,
+    is_losing: bool,
     https_failed: Option<String>,
 }
 
@@ -197,6 +221,21 @@ impl Reporter {
         (!after.is_zero() && before != Some(after)).then_some(Report::Promise(after))
     }
 
+    /// What a reply says of the datagrams that did not arrive, once there were enough of this run.
+    pub fn handle_loss(&mut self, reply: &Reply) -> Option<Report> {
+        let begins = !self.is_losing && reply.loss >= LOSS_FROM && reply.seq >= WINDOW_WIDTH;
+        let ends = self.is_losing && reply.loss < LOSS_OVER_BELOW;
+        self.is_losing = begins || (self.is_losing && !ends);
+        (begins || ends).then_some(Report::Loss(reply.loss))
+    }
+
+    /// What a reply says of a fire drill.
+    pub fn handle_drill(&mut self, reply: &Reply) -> Option<Report> {
+        let is_running = reply.flags.has(ReplyFlags::DRILL);
+        let before = std::mem::replace(&mut self.is_drilled, is_running);
+        (before != is_running).then_some(Report::Drill(is_running))
+    }
+
     /// Passes on what is new. A waiting count that only changes between two numbers above 0 is not.
     pub fn admit(&mut self, report: Report) -> Option<Report> {
         let without_count = |report: &Report| match report {
@@ -218,6 +257,8 @@ impl Reporter {
             | Report::Mail(_)
             | Report::MailKey(_)
             | Report::Promise(_)
+            | Report::Loss(_)
+            | Report::Drill(_)
             | Report::Goodbye { .. } => report.clone(),
         };
         let essence = Some(without_count(&report));
@@ -276,6 +317,48 @@ mod tests {
         assert_eq!(said.len(), 4, "{said:?}");
         assert_eq!(said[1], "the mail server here does not greet: no connection");
         assert_eq!(said[3], "the mail server here takes no mail now (421)");
+    }
+
+    #[test]
+    fn a_drill_is_told_when_it_begins_and_when_it_ends() {
+        let reply = |flags: ReplyFlags| Reply { flags, ..reply(0, 1) };
+        let drilled = ReplyFlags::PROVEN.with(ReplyFlags::DRILL, true);
+        let mut reporter = Reporter::default();
+        let said: Vec<String> = [ReplyFlags::PROVEN, drilled, drilled, ReplyFlags::PROVEN, ReplyFlags::PROVEN]
+            .into_iter()
+            .filter_map(|flags| reporter.handle_drill(&reply(flags)))
+            .map(|report| report.json())
+            .collect();
+        assert_eq!(said, [r#"{"event":"drill","running":true}"#, r#"{"event":"drill","running":false}"#]);
+    }
+
+    #[test]
+    fn loss_is_told_when_it_is_worth_it_and_when_it_is_over() {
+        let mut reporter = Reporter::default();
+        let told: Vec<(u32, String)> =
+            [(5, 40), (63, 10), (64, 9), (65, 12), (66, 30), (67, 4), (68, 3), (69, 9), (70, 0)]
+                .into_iter()
+                .filter_map(|(seq, loss)| Some((seq, reporter.handle_loss(&reply(loss, seq))?.text())))
+                .collect();
+        let begun = "6.0 % of the datagrams do not reach the server; copies make up for them".to_owned();
+        assert_eq!(told, [(65, begun), (68, "nearly all datagrams reach the server again".to_owned())]);
+    }
+
+    fn reply(loss: u8, seq: u32) -> Reply {
+        Reply {
+            seq,
+            observed: "203.0.113.7:40000".parse().unwrap(),
+            state: ReplyState::Online,
+            flags: ReplyFlags::PROVEN,
+            server_time: 1,
+            wall_s: 0,
+            waiting: 0,
+            interval_cs: 500,
+            next_cs: 500,
+            loss,
+            endpoint_index: 255,
+            neutralised_after_cs: 1_700,
+        }
     }
 
     #[test]

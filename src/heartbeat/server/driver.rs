@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::event::{BeatListener, KeyReport, OpenedBeatKey};
+use super::notes::Notes;
 use super::path::Source;
 use super::roster::PIECE;
 use super::table::{BATCH_MAX as BATCH, Counters, PlainVerdict, Received, Settings, Table, Transmit};
@@ -227,7 +228,15 @@ impl BeatServer {
 
     /// As [`Table::handle_plain`], now.
     pub fn handle_plain(&self, locator: Locator, address: IpAddr, interval: Duration) -> Option<PlainVerdict> {
-        self.table().handle_plain(locator, address, interval, self.clock.monotonic(), &*self.listener)
+        let (mut table, now) = (self.table(), self.clock.monotonic());
+        let (account, _) = table.endpoint_of(locator, now)?;
+        let verdict = table.handle_plain(locator, address, interval, now, &*self.listener)?;
+        Some(table.notes().verdict(account, verdict))
+    }
+
+    /// Changes what replies say of accounts beside their lines, from the next one on.
+    pub fn note(&self, change: impl FnOnce(&mut Notes)) {
+        change(self.table().notes());
     }
 
     /// As [`Table::endpoint_of`], now.

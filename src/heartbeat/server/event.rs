@@ -50,6 +50,9 @@ pub enum BeatKind {
         mail_ok: Option<bool>,
         /// Datagrams lost on the way to us, in percent of the last 64.
         loss_percent_up: f32,
+        /// Datagrams of the client that had no reply, in percent of the last 64: lost on the way to us or back. Absent where
+        /// no client counts.
+        unanswered_percent: Option<f32>,
     },
     /// The client stops on purpose.
     Goodbye {

@@ -8,8 +8,10 @@ pub mod table;
 mod cookie;
 mod flood;
 mod limit;
+mod notes;
 mod roster;
 
 pub use driver::{BeatServer, BindError, bind};
 pub use event::{BeatEvent, BeatKind, BeatListener, KeyReport, OpenedBeatKey, Standing};
+pub use notes::Notes;
 pub use table::{Counters, PlainVerdict, Received, Settings, Table};

@@ -282,7 +282,14 @@ impl Path {
             None => {}
         }
         let mut events = self.moved_to(address);
-        events.push(BeatKind::Beat { base: now, address, interval, mail_ok: None, loss_percent_up: 0.0 });
+        events.push(BeatKind::Beat {
+            base: now,
+            address,
+            interval,
+            mail_ok: None,
+            loss_percent_up: 0.0,
+            unanswered_percent: None,
+        });
         PlainOutcome::Counted(events)
     }
 

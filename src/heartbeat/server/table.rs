@@ -8,6 +8,7 @@ use super::cookie::{Asked, Clockwork};
 use super::event::{BeatEvent, BeatKind, BeatListener, KeyReport, OpenedBeatKey, Standing};
 use super::flood::{LoudSources, SignatureBudget};
 use super::limit::ChallengeLimit;
+use super::notes::Notes;
 use super::path::{Answer, Elapsed, Genuine, Outcome, PlainOutcome, ReplyFacts, Run, Source};
 use super::roster::{Found, PathName, Replacement, Roster};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
@@ -126,6 +127,7 @@ pub struct Table {
     counters: Counters,
     /// Keys whose clients are asked to exchange their token.
     renewals: HashSet<Locator>,
+    notes: Notes,
     // Lists of the batch at work, kept for their room.
     found: Vec<Option<Found>>,
     events: Vec<BeatEvent>,
@@ -161,6 +163,7 @@ impl Table {
             moving: Vec::new(),
             counters: Counters::default(),
             renewals: HashSet::new(),
+            notes: Notes::default(),
             found: Vec::new(),
             events: Vec::new(),
             standings: Vec::new(),
@@ -173,6 +176,11 @@ impl Table {
     /// The reports of server keys that wait; who takes them leaves room for new ones.
     pub fn key_reports(&mut self) -> &mut Vec<KeyReport> {
         &mut self.key_reports
+    }
+
+    /// What replies say of accounts beside their lines.
+    pub const fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
     }
 
     /// What happened so far.
@@ -539,12 +547,15 @@ impl Table {
     ) -> Option<Transmit> {
         let (header, source) = (&pending.header, pending.source);
         let run = Run { locator: header.locator, boot: header.boot };
+        let (account, _) = self.roster.ids(pending.found.path);
+        let standing = self.notes.standing(account, standing);
         let reply = Reply {
             seq: header.seq,
             observed: SocketAddr::new(source.address(), source.peer.port()),
             state: standing.state,
-            flags: facts
-                .flags
+            flags: self
+                .notes
+                .flags(account, facts.flags)
                 .with(ReplyFlags::MORE, self.renewals.contains(&header.locator))
                 .with(ReplyFlags::CALM, now < self.calm_until),
             server_time: self.clockwork.server_time(now),

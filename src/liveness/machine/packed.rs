@@ -41,7 +41,8 @@ impl Epoch {
 pub(in crate::liveness) struct Packed {
     pub(in crate::liveness) account: u32,
     pub(in crate::liveness) endpoint: u32,
-    since_ms: [u16; 3],
+    /// Milliseconds since 1970 in 46 bits, and the phase in the two above.
+    since_and_phase: [u16; 3],
     /// Also when the newest beat was due, if there was one.
     counted_from: u32,
     recent: [u32; 2],
@@ -53,7 +54,7 @@ pub(in crate::liveness) struct Packed {
     /// How much later the newest beat was due than the newest one shown, ms.
     recent_before_ms: u16,
     loss_half_percent: u8,
-    phase: PackedPhase,
+    unanswered: Unanswered,
     flags: u8,
     /// How it is kept; for the list of rows, since there is room for it here.
     pub(in crate::liveness) kept: Kept,
@@ -82,6 +83,48 @@ enum PackedPhase {
     Offline,
 }
 
+impl PackedPhase {
+    const fn code(self) -> u16 {
+        match self {
+            Self::New => 0,
+            Self::Unheard => 1,
+            Self::Online => 2,
+            Self::Offline => 3,
+        }
+    }
+
+    const fn of_code(code: u16) -> Self {
+        match code {
+            0 => Self::New,
+            1 => Self::Unheard,
+            2 => Self::Online,
+            _ => Self::Offline,
+        }
+    }
+}
+
+/// Datagrams without a reply in 0.5 %, as a client counts them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Unanswered(u8);
+
+impl Default for Unanswered {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
+impl Unanswered {
+    const UNKNOWN: Self = Self(u8::MAX);
+
+    pub(super) fn of_percent(percent: Option<f32>) -> Self {
+        percent.map_or(Self::UNKNOWN, |percent| Self(half_percents(percent)))
+    }
+
+    pub(super) fn percent(self) -> Option<f32> {
+        (self != Self::UNKNOWN).then(|| f32::from(self.0) / 2.0)
+    }
+}
+
 const HAS_SINCE: u8 = 1;
 const HAS_LAST: u8 = 1 << 1;
 const HAS_LAST_AT: u8 = 1 << 2;
@@ -105,7 +148,7 @@ impl Packed {
     pub(in crate::liveness) const VACANT: Self = Self {
         account: 0,
         endpoint: 0,
-        since_ms: [0; 3],
+        since_and_phase: [0; 3],
         counted_from: 0,
         recent: [0; 2],
         address_v4: [0; 4],
@@ -114,7 +157,7 @@ impl Packed {
         interval: 0,
         recent_before_ms: 0,
         loss_half_percent: 0,
-        phase: PackedPhase::New,
+        unanswered: Unanswered::UNKNOWN,
         flags: 0,
         kept: Kept::Vacant,
     };
@@ -207,7 +250,11 @@ fn is_plain(lane: &Lane) -> bool {
 }
 
 fn pack_loss(lane: &Lane) -> u8 {
-    lane.last.map_or(0.0, |last| (last.loss_percent * 2.0).clamp(0.0, 200.0)) as u8
+    lane.last.map_or(0, |last| half_percents(last.loss_percent))
+}
+
+fn half_percents(percent: f32) -> u8 {
+    (percent * 2.0).clamp(0.0, 200.0) as u8
 }
 
 /// What the times of the newest beat of all are counted from.
@@ -232,6 +279,7 @@ fn lane(
         address: address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         mail_ok,
         loss_percent: f32::from(loss_half_percent) / 2.0,
+        unanswered_percent: None,
     });
     Lane { path, address, is_stored: false, proven_s: 0, counted_from, interval, last, silence: Silence::None }
 }
@@ -250,6 +298,7 @@ impl Machine {
             second,
             last_at,
             mail_ok,
+            unanswered,
             recent,
             recent_base,
             stored_interval: (stored_interval, None),
@@ -285,7 +334,7 @@ impl Machine {
         let packed = Packed {
             account: u32::try_from(watched.account.0).ok()?,
             endpoint: u32::try_from(watched.endpoint.0).ok()?,
-            since_ms: pack_wall(since.map_or(0, |at| at.timestamp_millis()))?,
+            since_and_phase: pack_wall(since.map_or(0, |at| at.timestamp_millis()), phase)?,
             counted_from: epoch.offset(main.counted_from)?,
             recent: halves(if recent_before.is_some() { recent.0 } else { 0 }),
             address_v4,
@@ -294,7 +343,7 @@ impl Machine {
             interval,
             recent_before_ms: recent_before.unwrap_or(0),
             loss_half_percent: pack_loss(main),
-            phase,
+            unanswered: *unanswered,
             flags: flag(HAS_SINCE, since.is_some())
                 | flag(HAS_LAST, main.last.is_some())
                 | flag(HAS_LAST_AT, last_at.is_some())
@@ -319,7 +368,8 @@ impl Machine {
         Apart { v6, paths, damping }: Apart,
         epoch: Epoch,
     ) -> Self {
-        let (phase, state) = match packed.phase {
+        let (since_ms, phase) = unpack_wall(packed.since_and_phase);
+        let (phase, state) = match phase {
             PackedPhase::New => (Phase::New, LineState::New),
             PackedPhase::Unheard => (Phase::Returning { first: None }, LineState::Returning),
             PackedPhase::Online => (Phase::Online, LineState::Online),
@@ -330,7 +380,7 @@ impl Machine {
         let has_address = packed.has(HAS_ADDRESS);
         let address = if has_address { Some(IpAddr::V4(Ipv4Addr::from(packed.address_v4))) } else { v6 };
         let mail_ok = packed.has(MAIL_KNOWN).then(|| packed.has(MAIL_OK));
-        let since = packed.has(HAS_SINCE).then(|| wall_of(unpack_wall(packed.since_ms)));
+        let since = packed.has(HAS_SINCE).then(|| wall_of(since_ms));
         let path = u8::from(paths.is_some_and(|paths| paths.has(MAIN_IS_PATH_1)));
         let heard = packed.has(HAS_LAST).then_some((packed.loss_half_percent, mail_ok));
         let mut main = lane(path, address, counted_from, interval, heard);
@@ -353,6 +403,7 @@ impl Machine {
             second,
             last_at: packed.has(HAS_LAST_AT).then(|| wall_of(last_at_ms)),
             mail_ok,
+            unanswered: packed.unanswered,
             recent: Recent(whole(packed.recent)),
             recent_base: packed
                 .has(HAS_RECENT)
@@ -387,14 +438,20 @@ const fn address_octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// Milliseconds since 1970 in 48 bits.
-fn pack_wall(millis: i64) -> Option<[u16; 3]> {
+/// Bits of the highest part of a time of day; the two above are the phase.
+const HIGH_BITS: u32 = 14;
+
+/// Milliseconds since 1970 in 46 bits, with the phase.
+fn pack_wall(millis: i64, phase: PackedPhase) -> Option<[u16; 3]> {
     let [a, b, c, d, e, f, 0, 0] = millis.to_le_bytes() else { return None };
-    Some([u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]), u16::from_le_bytes([e, f])])
+    let high = u16::from_le_bytes([e, f]);
+    let is_within = high >> HIGH_BITS == 0;
+    is_within.then(|| [u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]), high | phase.code() << HIGH_BITS])
 }
 
-fn unpack_wall([low, middle, high]: [u16; 3]) -> i64 {
-    i64::from(low) | i64::from(middle) << 16 | i64::from(high) << 32
+fn unpack_wall([low, middle, high]: [u16; 3]) -> (i64, PackedPhase) {
+    let millis = i64::from(low) | i64::from(middle) << 16 | i64::from(high & ((1 << HIGH_BITS) - 1)) << 32;
+    (millis, PackedPhase::of_code(high >> HIGH_BITS))
 }
 
 fn wall_of(millis: i64) -> WallTime {

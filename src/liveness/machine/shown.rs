@@ -31,6 +31,7 @@ impl Machine {
             missed,
             mail_ok: self.mail_ok,
             loss_percent: best.last.map_or(0.0, |beat| beat.loss_percent),
+            unanswered_percent: best.last.and_then(|_| self.unanswered.percent()),
             name_held_until: self.damping.as_ref().and_then(|damping| damping.held_until(now)),
             recent_beats: self.recent_beats(),
         }

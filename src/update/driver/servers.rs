@@ -199,6 +199,7 @@ impl Updates {
                 interval: rhythm.interval(),
                 mail_ok: Some(true),
                 loss_percent_up: 0.0,
+                unanswered_percent: None,
             };
             let path = u8::from(target.is_ipv6());
             self.beats.handle(&BeatEvent { endpoint, account, path, at: now, kind });

@@ -367,8 +367,16 @@ mod tests {
                 if counts {
                     let interval = RHYTHM.interval();
                     let address = targets(1)[0].ip();
-                    let beat =
-                        Beat { path: 0, base: now, at: now, interval, address, mail_ok: None, loss_percent: 0.0 };
+                    let beat = Beat {
+                        path: 0,
+                        base: now,
+                        at: now,
+                        interval,
+                        address,
+                        mail_ok: None,
+                        loss_percent: 0.0,
+                        unanswered_percent: None,
+                    };
                     machine.handle_beat(&beat, wall(now));
                     machine.handle_greeting(now, wall(now));
                     (last, failures) = (now, 0);

@@ -192,15 +192,20 @@ pub(in crate::web) async fn status(
     let (Some(account), Some(line)) = (directory.account(account), door.app.rooms.lines.line(endpoint)) else {
         return refused();
     };
+    let now = door.app.clock.wall();
+    let holiday = directory.preferences(account.id).holiday.filter(|holiday| holiday.left(now).is_some());
     Json(json!({
         "account": account.name.as_str(),
         "state": line.state.as_str(),
+        "drill": door.app.rooms.drills.as_ref().is_some_and(|drills| drills.is_running(account.id)),
+        "holiday_until": holiday.map(|holiday| holiday.until),
         "since": line.since,
         "address": line.address,
         "last_beat": line.last_beat_at,
         "missed": line.missed,
         "interval_ms": u64::try_from(line.interval.as_millis()).unwrap_or(u64::MAX),
         "loss_percent": line.loss_percent,
+        "unanswered_percent": line.unanswered_percent,
         "mail_ok": line.mail_ok,
         "waiting": door.app.rooms.spool.usage(account.id).waiting,
     }))

@@ -191,6 +191,7 @@ impl Lines for StillLines {
             missed: 9,
             mail_ok: None,
             loss_percent: 0.0,
+            unanswered_percent: None,
             name_held_until: None,
             recent_beats: vec![],
         })

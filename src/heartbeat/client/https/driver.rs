@@ -308,11 +308,14 @@ pub(in crate::heartbeat::client) fn status(settings: &Settings, token: &Token) -
     let rows = [
         ("account", text("account")),
         ("state", format!("{} since {}", text("state"), text("since"))),
+        ("absence until", text("holiday_until")),
+        ("fire drill", if said.get("drill") == Some(&Value::Bool(true)) { "running" } else { "-" }.to_owned()),
         ("address", text("address")),
         ("last beat", text("last_beat")),
         ("mail waiting", text("waiting")),
         ("mail server greets", text("mail_ok")),
-        ("datagrams lost, %", text("loss_percent")),
+        ("lost going there, %", text("loss_percent")),
+        ("unanswered, %", text("unanswered_percent")),
     ];
     let lines: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<20}{value}")).collect();
     Ok(LineStatus { text: lines.join("\n"), json: said.to_string(), is_up })

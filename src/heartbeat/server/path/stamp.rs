@@ -55,6 +55,7 @@ impl Stamp<'_> {
             interval: self.interval(),
             mail_ok: flags.has(ClientFlags::MAIL_KNOWN).then(|| flags.has(ClientFlags::MAIL_OK)),
             loss_percent_up: f32::from(loss(window)) / 2.0,
+            unanswered_percent: Some(f32::from(self.header.replies_lost.min(200)) / 2.0),
         }
     }
 

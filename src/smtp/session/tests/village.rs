@@ -115,6 +115,7 @@ impl World for Village {
             missed: 0,
             mail_ok: None,
             loss_percent: 0.0,
+            unanswered_percent: None,
             name_held_until: None,
             recent_beats: vec![],
         })
