@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::docket::{Docket, Refusal, Standing};
 use super::letter;
 use super::machine::{Machine, Mail, SEND_MAX, Sight, Todo};
+use super::names::{self, LOOK_MAX, NamesSeen};
 use super::record::{End, Record};
 use super::store::{DrillError, DrillStore};
 use super::words;
@@ -26,6 +27,7 @@ use crate::delivery::identity::fingerprint;
 use crate::delivery::{Flushes, MailPaths};
 use crate::liveness::{LineState, Lines};
 use crate::spool::{RecipientState, Ruling, SpoolStore};
+use crate::survey::{Depth, Surveyor, judge};
 
 /// How often the spool is looked at: what a person reads as "at once", and nothing beside one delivery.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -78,6 +80,8 @@ pub struct Rooms {
     pub store: Arc<dyn DrillStore>,
     /// Open pages of an account.
     pub pages: broadcast::Sender<AccountId>,
+    /// Asks the public DNS; without it nothing is said of that.
+    pub surveyor: Option<Surveyor>,
 }
 
 /// The drills of all accounts.
@@ -154,6 +158,7 @@ impl Drills {
             steps: Vec::new(),
             ended_at: None,
             end: None,
+            dns: None,
         };
         let change = Change { at: record.started_at, who: who.to_owned() };
         let what = format!("drill.start {to}");
@@ -204,6 +209,10 @@ impl Drills {
 
     async fn carry_out(self: Arc<Self>, place: Place, to: Mailbox, mut record: Record) {
         let account = place.account;
+        tokio::select! {
+            seen = self.look_at_names(&to) => record.dns = seen,
+            () = self.shutdown.cancelled() => {}
+        }
         let mut machine = Machine::begin(Clock.monotonic());
         self.rooms.paths.cut(account, machine.cut_until());
         let mut message = None;
@@ -243,6 +252,16 @@ impl Drills {
         self.finish(place, record, end, message).await;
     }
 
+    /// What the world's DNS says of the domain that is written to. A resolver that does not answer stops nothing.
+    async fn look_at_names(&self, to: &Mailbox) -> Option<NamesSeen> {
+        let (surveyor, domain) = (self.rooms.surveyor.as_ref()?, to.domain()?);
+        let expected = names::expected(domain, &self.rooms.directory.load(), &self.settings.hostname)?;
+        let Ok(facts) = timeout(LOOK_MAX, surveyor.look(&expected, Depth::Names)).await else {
+            return Some(NamesSeen::unknown(domain));
+        };
+        names::judged(&expected, &judge(&expected, &facts, Clock.wall()))
+    }
+
     async fn finish(&self, place: Place, mut record: Record, end: Option<End>, message: Option<SpoolId>) {
         let account = place.account;
         record.ended_at = Some(Clock.wall());
@@ -261,11 +280,11 @@ impl Drills {
         if let Err(error) = self.rooms.store.put_drill(account, record.clone(), what, change).await {
             tracing::error!(%account, %error, "the result of a drill is not kept");
         }
-        let (has_passed, who) = (record.has_passed(), record.who.clone());
+        let (has_arrived, who) = (record.has_arrived(), record.who.clone());
         // The way is open and another drill may begin before anybody reads of the end.
         drop(place);
         self.show(account, record);
-        if let Some(id) = message.filter(|_| !has_passed) {
+        if let Some(id) = message.filter(|_| !has_arrived) {
             self.clear(id, &who).await;
         }
     }

@@ -1,7 +1,7 @@
 //! The fire drill: does the backup work? An outage of one account is played through with a real message.
 //!
 //! ```text
-//! cut the mail path -> a message through our own port 25 -> it is held -> mend the path -> identity, delivery -> one line
+//! look at the public DNS -> cut the mail path -> a message through our own port 25 -> it is held -> mend the path -> identity, delivery -> one line
 //! ```
 //!
 //! [`machine`] decides what comes next and how it ends, [`docket`] who may begin, both without I/O; `driver` does it.
@@ -13,6 +13,7 @@ pub mod docket;
 pub mod driver;
 pub mod letter;
 pub mod machine;
+pub mod names;
 pub mod record;
 pub mod shown;
 pub mod store;
@@ -21,5 +22,6 @@ pub mod words;
 pub use docket::Refusal;
 pub use driver::{Drills, Rooms, Settings};
 pub use machine::CUT_MAX;
+pub use names::{Judgement, NamesSeen};
 pub use record::{End, Gate, Reached, Record, Step};
 pub use store::{DrillError, DrillStore};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::names::{Judgement, NamesSeen};
 use crate::base::WallTime;
 
 /// What was reached, in this order.
@@ -103,6 +104,9 @@ pub struct Record {
     pub ended_at: Option<WallTime>,
     /// How it ended; absent while it runs.
     pub end: Option<End>,
+    /// What the public DNS says of the domain; absent until it was looked at, and for names that are in no public DNS.
+    #[serde(default)]
+    pub dns: Option<NamesSeen>,
 }
 
 impl Record {
@@ -118,9 +122,16 @@ impl Record {
         Some(self.reached_ms(Step::Delivered)?.saturating_sub(self.reached_ms(Step::Mended)?))
     }
 
-    /// Whether the backup was shown to work.
+    /// Whether the test message arrived.
     #[must_use]
-    pub const fn has_passed(&self) -> bool {
+    pub const fn has_arrived(&self) -> bool {
         matches!(self.end, Some(End::Passed { .. }))
+    }
+
+    /// Whether the backup was shown to work: the test message arrived, and nothing in the DNS leads the mail of others past
+    /// us or past the customer's server.
+    #[must_use]
+    pub fn has_passed(&self) -> bool {
+        self.has_arrived() && self.dns.as_ref().is_none_or(|seen| seen.judgement != Judgement::Bad)
     }
 }

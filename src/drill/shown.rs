@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::names::Judgement;
 use super::record::{Record, Step};
 use super::words;
 use crate::alert::Language;
@@ -14,6 +15,17 @@ pub struct StepShown {
     pub step: Step,
     /// Milliseconds after the beginning.
     pub after_ms: u64,
+    /// In words.
+    pub says: String,
+}
+
+/// What the public DNS says of the domain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NamesShown {
+    /// Of which domain.
+    pub domain: String,
+    /// How bad it is.
+    pub judgement: Judgement,
     /// In words.
     pub says: String,
 }
@@ -35,6 +47,9 @@ pub struct DrillShown {
     pub delivered_after_ms: Option<u64>,
     /// What was reached, in its order.
     pub steps: Vec<StepShown>,
+    /// What the public DNS says of the domain; null until it was looked at, and for names that are in no public DNS.
+    #[serde(default)]
+    pub dns: Option<NamesShown>,
     /// The whole in one line.
     pub result: String,
 }
@@ -56,6 +71,11 @@ impl DrillShown {
             passed: record.end.is_some().then(|| record.has_passed()),
             delivered_after_ms: record.delivered_after_ms(),
             steps: record.steps.iter().map(step).collect(),
+            dns: record.dns.as_ref().map(|seen| NamesShown {
+                domain: seen.domain.clone(),
+                judgement: seen.judgement,
+                says: seen.says(language).to_owned(),
+            }),
             result: words::result(record, language),
         }
     }

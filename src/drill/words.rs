@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::docket::Refusal;
+use super::names::{Judgement, NamesSeen};
 use super::record::{End, Gate, Record, Step};
 use crate::alert::Language;
 use crate::alert::Language::{De, En};
@@ -42,7 +43,10 @@ pub fn result(record: &Record, language: Language) -> String {
     match (&record.end, language) {
         (None, En) => "The drill is running.".to_owned(),
         (None, De) => "Die Probe läuft.".to_owned(),
-        (Some(End::Passed { proof, key }), _) => passed(record, proof, key.as_deref(), language),
+        (Some(End::Passed { proof, key }), _) => match &record.dns {
+            Some(seen) if seen.judgement == Judgement::Bad => misled(record, seen, language),
+            seen => passed(record, (proof, key.as_deref()), seen.as_ref(), language),
+        },
         (Some(End::Failed { gate, reason }), En) => {
             format!("The drill failed: {}: {reason}. {}", at_gate(*gate, En), advice(*gate, En))
         }
@@ -56,7 +60,22 @@ pub fn result(record: &Record, language: Language) -> String {
     }
 }
 
-fn passed(record: &Record, proof: &str, key: Option<&str>, language: Language) -> String {
+/// The message arrived, and the mail of others would not.
+fn misled(record: &Record, seen: &NamesSeen, language: Language) -> String {
+    let held = seconds(record.reached_ms(Step::Held).unwrap_or_default(), language);
+    let delivered = seconds(record.delivered_after_ms().unwrap_or_default(), language);
+    let (domain, says) = (&seen.domain, seen.says(language).trim_end_matches('.'));
+    match language {
+        En => format!(
+            "The drill failed: the DNS of {domain}: {says}. The test message itself was held after {held} and delivered {delivered} after the return."
+        ),
+        De => format!(
+            "Die Probe ist gescheitert: das DNS von {domain}: {says}. Die Testnachricht selbst wurde nach {held} gehalten und {delivered} nach der Rückkehr zugestellt."
+        ),
+    }
+}
+
+fn passed(record: &Record, (proof, key): (&str, Option<&str>), seen: Option<&NamesSeen>, language: Language) -> String {
     let held = seconds(record.reached_ms(Step::Held).unwrap_or_default(), language);
     let delivered = seconds(record.delivered_after_ms().unwrap_or_default(), language);
     let mut line = match language {
@@ -77,6 +96,13 @@ fn passed(record: &Record, proof: &str, key: Option<&str>, language: Language) -
             write!(line, "; kein Schlüssel ist festgehalten: TLS einschalten, damit niemand seinen Platz einnimmt.")
         }
     };
+    if let Some(seen) = seen {
+        let (domain, says) = (&seen.domain, seen.says(language).trim_end_matches('.'));
+        let _ = match language {
+            En => write!(line, " In the DNS of {domain}: {says}."),
+            De => write!(line, " Im DNS von {domain}: {says}."),
+        };
+    }
     line
 }
 
@@ -257,6 +283,7 @@ mod tests {
             steps: steps.map(|(step, after_ms)| Reached { step, after_ms }).collect(),
             ended_at: None,
             end,
+            dns: None,
         }
     }
 
@@ -277,6 +304,35 @@ mod tests {
             "{german}"
         );
         assert!(german.contains("TLS einschalten"), "{german}");
+    }
+
+    #[test]
+    fn what_the_dns_says_stands_in_the_same_line_and_decides_if_it_is_bad() {
+        let drill = |judgement, english: &str, german: &str| Record {
+            dns: Some(NamesSeen {
+                domain: "firma.de".to_owned(),
+                judgement,
+                english: english.to_owned(),
+                german: german.to_owned(),
+            }),
+            ..record(Some(End::Passed { proof: Proof::Pin.words().to_owned(), key: Some("sha256:ab".to_owned()) }))
+        };
+        let bad = drill(Judgement::Bad, "we are missing. Enter us.", "wir fehlen. Tragen Sie uns ein.");
+        assert!(!bad.has_passed() && bad.has_arrived());
+        assert_eq!(
+            result(&bad, En),
+            "The drill failed: the DNS of firma.de: we are missing. Enter us. The test message itself was held after 0.1 s \
+             and delivered 1.3 s after the return."
+        );
+        for judgement in [Judgement::Good, Judgement::Doubtful, Judgement::Unknown] {
+            let passed = drill(judgement, "so it is", "so ist es");
+            assert!(passed.has_passed());
+            let line = result(&passed, De);
+            assert!(
+                line.starts_with("Ihr Backup funktioniert") && line.ends_with("Im DNS von firma.de: so ist es."),
+                "{line}"
+            );
+        }
     }
 
     #[test]

@@ -83,6 +83,7 @@ fn card(record: Option<&Record>, is_whole: bool, now: WallTime, l: Locale) -> Dr
     let language = l.drill_language();
     let (tone, icon, title) = match &record.end {
         None => ("info", "wait", l.drill_running().to_owned()),
+        Some(End::Passed { .. }) if !record.has_passed() => ("bad", "bad", l.drill_failed().to_owned()),
         Some(End::Passed { .. }) => {
             let seconds = words::seconds(record.delivered_after_ms().unwrap_or_default(), language);
             ("ok", "ok", l.drill_passed(&seconds))
@@ -164,7 +165,7 @@ fn answer(page: &Page, status: StatusCode, refusal: String, to: String) -> Respo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drill::{Gate, Reached, Step};
+    use crate::drill::{Gate, Judgement, NamesSeen, Reached, Step};
 
     fn at(second: i64) -> WallTime {
         chrono::DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap()
@@ -179,6 +180,7 @@ mod tests {
             steps: steps.map(|(step, after_ms)| Reached { step, after_ms }).collect(),
             ended_at: end.is_some().then(|| at(2)),
             end,
+            dns: None,
         }
     }
 
@@ -199,6 +201,16 @@ mod tests {
         assert_eq!(card(Some(&passed), true, at(700), Locale::De).drill_steps.len(), 5);
         let running = card(Some(&record(None)), false, at(700), Locale::En);
         assert!(running.is_running && running.drill_steps.len() == 5);
+    }
+
+    #[test]
+    fn a_drill_whose_domain_leads_past_us_is_no_green_card() {
+        let end = Some(End::Passed { proof: "its pinned key".to_owned(), key: None });
+        let (domain, english) = ("firma.de".to_owned(), "this service is not among the MX records".to_owned());
+        let seen = NamesSeen { domain, judgement: Judgement::Bad, english, german: "wir fehlen".to_owned() };
+        let shown = card(Some(&Record { dns: Some(seen), ..record(end) }), false, at(3), Locale::En);
+        assert_eq!((shown.drill_last[0].title.as_str(), shown.drill_last[0].tone), ("Last drill: failed", "bad"));
+        assert!(shown.drill_last[0].detail.contains("the DNS of firma.de: this service is not"), "{shown:?}");
     }
 
     #[test]

@@ -15,7 +15,6 @@ use super::settings::HISTORY_ROWS;
 use super::sign_in;
 use super::words::Locale;
 use crate::base::DomainName;
-use crate::drill::End;
 use crate::liveness::{HistoryRow, LineState};
 
 /// Between two codes of one account: each is kept in memory for an hour.
@@ -102,7 +101,7 @@ fn dns_state(cards: &[DomainCard], l: Locale) -> (&'static str, &'static str) {
 /// Whether the last drill of the account passed.
 fn has_passed_drill(page: &Page) -> bool {
     let record = page.door.app.rooms.drills.as_ref().and_then(|drills| drills.record(page.account.id));
-    matches!(record.and_then(|record| record.end), Some(End::Passed { .. }))
+    record.is_some_and(|record| record.has_passed())
 }
 
 /// Whether an outage is in the history and the line came back from it.

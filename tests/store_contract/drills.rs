@@ -1,7 +1,7 @@
 //! The last fire drill of each account.
 
 use pulsemx::base::AccountId;
-use pulsemx::drill::{DrillError, End, Gate, Reached, Record, Step};
+use pulsemx::drill::{DrillError, End, Gate, Judgement, NamesSeen, Reached, Record, Step};
 
 use crate::engine::{Engine, account, at, change, for_each_engine, new_account};
 
@@ -18,6 +18,12 @@ fn record(second: i64, end: Option<End>) -> Record {
         steps: vec![Reached { step: Step::Cut, after_ms: 0 }, Reached { step: Step::Sent, after_ms: 87 }],
         ended_at: end.is_some().then(|| at(second + 2)),
         end,
+        dns: Some(NamesSeen {
+            domain: "firma.de".to_owned(),
+            judgement: Judgement::Doubtful,
+            english: "kept for a week".to_owned(),
+            german: "eine Woche gültig".to_owned(),
+        }),
     }
 }
 

@@ -220,9 +220,13 @@ impl Server {
 
     /// Adds an account whose mail server listens on `port`, and keeps its token in a file.
     pub fn add_account(&self, name: &str, port: u16) -> PathBuf {
-        let (domain, host) = (format!("{name}.example"), format!("{name}.dyn.example"));
+        self.add_account_for(name, &format!("{name}.example"), &format!("{name}.dyn.example"), port)
+    }
+
+    /// As [`add_account`](Self::add_account), with this mail domain and this name of its server.
+    pub fn add_account_for(&self, name: &str, domain: &str, host: &str, port: u16) -> PathBuf {
         let port = port.to_string();
-        let added = self.command(&["account", "add", name, "--domain", &domain, "--host", &host, "--port", &port]);
+        let added = self.command(&["account", "add", name, "--domain", domain, "--host", host, "--port", &port]);
         let path = self.folder.path().join(format!("{name}.token"));
         fs::write(&path, added["token"].as_str().unwrap()).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();

@@ -52,6 +52,7 @@ impl Stage {
             paths: Arc::clone(&stage) as _,
             store: Arc::clone(&stage) as _,
             pages: pages.clone(),
+            surveyor: None,
         };
         (Drills::start(settings(smtp), rooms, shutdown.clone()).await.unwrap(), stage)
     }
