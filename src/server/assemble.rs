@@ -20,7 +20,7 @@ use super::room_settings::{
 };
 use super::sockets::{Sockets, addresses};
 use super::voucher::{self, VoucherRooms};
-use super::{alerting, api_rooms, certifying, drilling, greeter, maintain, post_office};
+use super::{alerting, api_rooms, certifying, drilling, greeter, looking, maintain, post_office};
 use crate::account::{AccountStore, ApiTokens, DirectoryHandle, SealKey};
 use crate::base::{AccountId, Clock, SpoolIds};
 use crate::certificate::CertificateHandle;
@@ -253,6 +253,7 @@ impl Shared {
             alerts: Some(Arc::clone(&self.alerts)),
             tokens: Some(Arc::clone(&self.tokens)),
             api: None,
+            surveys: None,
             joins: Some(joins),
         }
     }
@@ -529,6 +530,7 @@ fn start_web(
         ..web::Settings::default()
     };
     let tls = certifying::for_pages(certificate, rooms.names.as_ref().and_then(|names| names.dns.clone()));
+    let rooms = looking::beside(config, rooms);
     WebServer::start(settings, listeners, rooms, Some(tls), shutdown).map_err(|e| StartError::Listen(e.to_string()))
 }
 

@@ -15,6 +15,7 @@ mod support;
 #[allow(dead_code, reason = "senders are not checked here")]
 mod dns;
 
+mod pages;
 mod served;
 
 use std::net::SocketAddr;
