@@ -1,6 +1,7 @@
 //! The one place where tokens of the API are made, changed and recognised: for the pages, the commands and the API.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub struct FreshApiToken {
 pub struct ApiTokens {
     store: Arc<dyn ApiTokenStore>,
     known: RwLock<BTreeMap<ApiTokenId, ApiToken>>,
+    /// Some token opens [`Scope::Etrn`].
+    has_logins: AtomicBool,
 }
 
 impl ApiTokens {
@@ -78,8 +81,16 @@ impl ApiTokens {
     /// # Errors
     /// [`ApiTokenError::Engine`].
     pub async fn load(store: Arc<dyn ApiTokenStore>) -> Result<Self, ApiTokenError> {
-        let known = store.api_tokens().await?.into_iter().map(|token| (token.id.clone(), token)).collect();
-        Ok(Self { store, known: RwLock::new(known) })
+        let known: BTreeMap<_, _> =
+            store.api_tokens().await?.into_iter().map(|token| (token.id.clone(), token)).collect();
+        let has_logins = AtomicBool::new(opens_port_25(&known));
+        Ok(Self { store, known: RwLock::new(known), has_logins })
+    }
+
+    /// Whether some token may prove on port 25 who is there, run-out ones included. Costs nothing.
+    #[must_use]
+    pub fn has_logins(&self) -> bool {
+        self.has_logins.load(Ordering::Relaxed)
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<ApiTokenId, ApiToken>) -> T) -> T {
@@ -140,7 +151,10 @@ impl ApiTokens {
             last_used_at: None,
         };
         self.store.add_api_token(token.clone(), change).await?;
-        self.change(|known| known.insert(id, token.clone()));
+        self.change(|known| {
+            known.insert(id, token.clone());
+            self.has_logins.store(opens_port_25(known), Ordering::Relaxed);
+        });
         Ok(FreshApiToken { token, text })
     }
 
@@ -175,7 +189,10 @@ impl ApiTokens {
     /// [`ApiTokenError`]; it is good as before then.
     pub async fn revoke(&self, account: AccountId, id: &ApiTokenId, change: Change) -> Result<(), ApiTokenError> {
         self.store.revoke_api_token(account, id.clone(), change).await?;
-        self.change(|known| known.remove(id));
+        self.change(|known| {
+            known.remove(id);
+            self.has_logins.store(opens_port_25(known), Ordering::Relaxed);
+        });
         Ok(())
     }
 
@@ -203,6 +220,10 @@ impl ApiTokens {
         });
         if is_new { self.store.use_api_token(id.clone(), hour).await } else { Ok(()) }
     }
+}
+
+fn opens_port_25(known: &BTreeMap<ApiTokenId, ApiToken>) -> bool {
+    known.values().any(|token| token.scopes.has(Scope::Etrn))
 }
 
 /// For the stores: whether one more token has a place.

@@ -28,7 +28,8 @@ pub enum TokenCommand {
         /// How long it is valid, such as 90d; for ever if absent
         #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
         valid: Option<Duration>,
-        /// For the API: what it opens, with commas between: status, dns, spool:read, spool:write, admin
+        /// For the API: what it opens, with commas between: status, dns, spool:read, spool:write, admin; etrn
+        /// is for AUTH on port 25 and opens nothing of the API
         #[arg(long = "scope", value_delimiter = ',', requires = "label", conflicts_with_all = ["kind", "host"])]
         scopes: Vec<Scope>,
         /// For the API: what it is for

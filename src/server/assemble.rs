@@ -227,6 +227,7 @@ impl Shared {
             certificate: Some(certificate.clone()),
             ids: Arc::new(SpoolIds::default()),
             refusals: Some(RefusalLedger::start(Arc::clone(&self.store) as _)),
+            tokens: Some(Arc::clone(&self.tokens)),
         }
     }
 

@@ -53,6 +53,11 @@ impl Brake {
         if has_budget || self.refused < REFUSED_AT_ONCE { Pull::Slow } else { Pull::Stop }
     }
 
+    /// A proof of identity was wrong: even where no limit holds, guessing takes its time.
+    pub fn handle_wrong_proof(&mut self, now: Moment) {
+        self.pause = Some(now + REFUSAL_DELAY);
+    }
+
     /// Until when nothing more is said, if it is not over.
     pub fn poll_pause(&mut self, now: Moment) -> Option<Moment> {
         self.pause = self.pause.filter(|until| *until > now);

@@ -1,5 +1,9 @@
 //! One line from a peer becomes one checked [`Command`]; nothing further in parses text again.
 
+use std::fmt;
+
+use zeroize::Zeroizing;
+
 use super::dsn;
 use super::path::{self, ForwardPath};
 use super::reply::{self, Reply};
@@ -40,6 +44,8 @@ pub enum Command {
     StartTls,
     /// `ETRN` and whose mail is asked for.
     Etrn(String),
+    /// `AUTH` (RFC 4954 §4).
+    Auth(Auth),
     /// A verb of a browser or proxy that was led here (cross-protocol attack).
     Http,
 }
@@ -51,6 +57,31 @@ pub struct Chunk {
     pub octets: u64,
     /// The content ends with them.
     pub is_last: bool,
+}
+
+/// The arguments of `AUTH`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// None: one that nobody has heard of here.
+    pub mechanism: Option<Mechanism>,
+    /// The initial response, still in base64; `=` for an empty one.
+    pub response: Option<Zeroizing<String>>,
+}
+
+/// Without what proves it.
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("mechanism", &self.mechanism).finish_non_exhaustive()
+    }
+}
+
+/// How a peer proves who it is. Both send the secret itself, hence only under TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mechanism {
+    /// RFC 4616 §2.
+    Plain,
+    /// Two questions; without an RFC, and what many servers have.
+    Login,
 }
 
 /// The arguments of `MAIL`.
@@ -68,6 +99,8 @@ pub struct MailCommand {
     pub smtputf8: bool,
     /// `REQUIRETLS` (RFC 8689 §3).
     pub requires_tls: bool,
+    /// `AUTH=` (RFC 4954 §5): who sent it first, which we believe nobody.
+    pub has_auth: bool,
     /// `RET=` and `ENVID=` (RFC 3461 §4.3, RFC 3461 §4.4).
     pub dsn: MessageDsn,
 }
@@ -116,7 +149,8 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         "VRFY" => Ok(Command::Vrfy),
         "ETRN" if rest.is_empty() => Err(reply::BAD_SYNTAX),
         "ETRN" => Ok(Command::Etrn(rest.to_owned())),
-        "EXPN" | "TURN" | "ATRN" | "AUTH" | "SEND" | "SOML" | "SAML" | "XCLIENT" | "XFORWARD" | "BURL" | "LHLO" => {
+        "AUTH" => auth(rest).map(Command::Auth),
+        "EXPN" | "TURN" | "ATRN" | "SEND" | "SOML" | "SAML" | "XCLIENT" | "XFORWARD" | "BURL" | "LHLO" => {
             Err(reply::NOT_OFFERED)
         }
         "GET" | "POST" | "CONNECT" | "PUT" | "HEAD" | "OPTIONS" | "DELETE" | "PATCH" | "TRACE" => Ok(Command::Http),
@@ -126,6 +160,22 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
 
 fn alone(rest: &str, command: Command) -> Result<Command, Reply> {
     if rest.is_empty() { Ok(command) } else { Err(reply::BAD_SYNTAX) }
+}
+
+fn auth(rest: &str) -> Result<Auth, Reply> {
+    let (name, response) = match rest.split_once(' ') {
+        Some((name, response)) => (name, Some(response.trim_matches(' '))),
+        None => (rest, None),
+    };
+    if name.is_empty() || response.is_some_and(|response| response.is_empty() || response.contains(' ')) {
+        return Err(reply::BAD_SYNTAX);
+    }
+    let mechanism = match name.to_ascii_uppercase().as_str() {
+        "PLAIN" => Some(Mechanism::Plain),
+        "LOGIN" => Some(Mechanism::Login),
+        _ => None,
+    };
+    Ok(Auth { mechanism, response: response.map(|text| Zeroizing::new(text.to_owned())) })
 }
 
 fn bdat(rest: &str) -> Command {
@@ -177,6 +227,7 @@ fn mail(rest: &str) -> Result<MailCommand, Reply> {
     let (inner, rest) = path::split(after_keyword(rest, "FROM:")?).map_err(|_| reply::BAD_SENDER)?;
     let reverse_path = path::reverse_path(inner).map_err(|_| reply::BAD_SENDER)?;
     let (mut declared_octets, mut body, mut smtputf8, mut requires_tls) = (None, None, false, false);
+    let mut has_auth = false;
     let mut dsn = MessageDsn::default();
     for (key, value) in parameters(rest)? {
         match (key.to_ascii_uppercase().as_str(), value) {
@@ -184,13 +235,16 @@ fn mail(rest: &str) -> Result<MailCommand, Reply> {
             ("BODY", Some(value)) if body.is_none() => body = Some(body_type(value)?),
             ("SMTPUTF8", None) if !smtputf8 => smtputf8 = true,
             ("REQUIRETLS", None) if !requires_tls => requires_tls = true,
+            ("AUTH", Some(value)) if !has_auth && dsn::is_xtext(value) => has_auth = true,
             ("RET", Some(value)) if dsn.ret.is_none() => {
                 dsn.ret = Some(value.parse().map_err(|_| reply::BAD_SYNTAX)?);
             }
             ("ENVID", Some(value)) if dsn.envelope_id.is_none() => {
                 dsn.envelope_id = Some(dsn::envelope_id(value)?);
             }
-            ("SIZE" | "BODY" | "SMTPUTF8" | "REQUIRETLS" | "RET" | "ENVID", _) => return Err(reply::BAD_SYNTAX),
+            ("SIZE" | "BODY" | "SMTPUTF8" | "REQUIRETLS" | "AUTH" | "RET" | "ENVID", _) => {
+                return Err(reply::BAD_SYNTAX);
+            }
             _ => return Err(reply::UNKNOWN_PARAMETER),
         }
     }
@@ -199,7 +253,7 @@ fn mail(rest: &str) -> Result<MailCommand, Reply> {
         return Err(reply::NEEDS_SMTPUTF8);
     }
     let body = body.unwrap_or_default();
-    Ok(MailCommand { reverse_path, is_ascii, declared_octets, body, smtputf8, requires_tls, dsn })
+    Ok(MailCommand { reverse_path, is_ascii, declared_octets, body, smtputf8, requires_tls, has_auth, dsn })
 }
 
 /// Up to 20 digits (RFC 1870 §4).

@@ -24,7 +24,7 @@ use super::settings::{LISTEN_BACKLOG, Settings};
 use super::through::Primaries;
 use super::transactions::Transactions;
 use super::{StoredListener, reply};
-use crate::account::DirectoryHandle;
+use crate::account::{ApiTokens, DirectoryHandle};
 use crate::base::{Clock, SpoolIds};
 use crate::certificate::CertificateHandle;
 use crate::liveness::Lines;
@@ -58,6 +58,8 @@ pub struct SmtpRooms {
     pub refusals: Option<RefusalLedger>,
     /// Who asks primaries while a sender waits; without, all mail is stored.
     pub primaries: Option<Arc<dyn Primaries>>,
+    /// By which customers' servers prove themselves; AUTH is not offered without.
+    pub tokens: Option<Arc<ApiTokens>>,
 }
 
 /// What all sessions share.

@@ -36,6 +36,12 @@ pub fn original_recipient(value: &str) -> Result<String, Reply> {
     Ok(format!("{kind};{}", xtext(address)?))
 }
 
+/// Whether a value could stand behind `AUTH=` (RFC 4954 §5).
+#[must_use]
+pub fn is_xtext(value: &str) -> bool {
+    !value.is_empty() && value.len() <= ORCPT_OCTETS_MAX && value.is_ascii() && xtext(value).is_ok()
+}
+
 /// `+` and two capital hexadecimal digits stand for one octet; `=` and blanks are written so only.
 fn xtext(text: &str) -> Result<String, Reply> {
     let mut plain = String::with_capacity(text.len());
@@ -77,6 +83,12 @@ mod tests {
         {
             assert_eq!(envelope_id(text), Err(reply::BAD_SYNTAX), "{text}");
         }
+    }
+
+    #[test]
+    fn a_first_sender_is_written_in_xtext() {
+        assert!(is_xtext("<>") && is_xtext("e+3Dmc2@a.example"));
+        assert!(["", "a=b", "+0A", "ä", &"a".repeat(501)].iter().all(|text| !is_xtext(text)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod driver;
 pub mod dsn;
 pub mod gate;
 pub mod header;
+pub mod login;
 pub mod pace;
 pub mod path;
 pub mod rates;
@@ -31,6 +32,7 @@ pub mod trace;
 mod transactions;
 mod verb;
 mod whereabouts;
+pub mod world;
 
 use crate::base::AccountId;
 

@@ -88,19 +88,20 @@ pub fn greeting(hostname: &DomainName) -> Reply {
 ///
 /// LIMITS tells what really holds: recipients of a transaction, and no MAILMAX, since a session takes any number of
 /// messages (RFC 9422 §4). BINARYMIME is not offered: the way out speaks DATA. `tls`: what the way itself allows,
-/// STARTTLS before it and REQUIRETLS under it (RFC 8689 §3).
+/// STARTTLS before it and REQUIRETLS under it (RFC 8689 §3). `offers_auth`: a customer may prove himself (RFC 4954 §3).
 #[must_use]
-pub fn ehlo(hostname: &DomainName, message_octets_max: u64, tls: &Security) -> Reply {
+pub fn ehlo(hostname: &DomainName, message_octets_max: u64, tls: &Security, offers_auth: bool) -> Reply {
     let tls = match tls {
         Security::Plain { offers_tls: true } => "\nSTARTTLS",
         Security::Plain { offers_tls: false } => "",
         Security::Tls { .. } => "\nREQUIRETLS",
     };
+    let auth = if offers_auth { "\nAUTH PLAIN LOGIN" } else { "" };
     Reply::with_text(
         250,
         "",
         format!(
-            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\nETRN\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN{tls}\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={RECIPIENTS_MAX}"
+            "{hostname}\nPIPELINING\nSIZE {message_octets_max}\nETRN\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN{tls}{auth}\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={RECIPIENTS_MAX}"
         ),
     )
 }
@@ -210,6 +211,9 @@ pub const ETRN_NOT_ALLOWED: Reply =
 pub const ETRN_NO_QUEUE: Reply = Reply::new(458, "4.5.4", "queues have no names here; say the domain");
 /// ETRN again and again.
 pub const ETRN_TOO_OFTEN: Reply = Reply::new(458, "4.7.0", "asked too often; the mail is on its way");
+/// ETRN for a server that is not there.
+pub const ETRN_UNREACHABLE: Reply =
+    Reply::new(458, "4.4.1", "no heartbeat comes from that server; its mail follows once one does");
 /// ETRN without mail.
 pub const ETRN_NOTHING: Reply = Reply::new(251, "2.0.0", "no messages waiting");
 
@@ -219,6 +223,28 @@ pub fn etrn_started(domain: &DomainName, waiting: u64) -> Reply {
     Reply::with_text(253, "2.0.0", format!("{waiting} pending messages for {domain} started"))
 }
 
+/// AUTH PLAIN without a response: it is asked for with an empty challenge (RFC 4616 §2).
+pub const AUTH_GO_ON: Reply = Reply::new(334, "", "");
+/// AUTH LOGIN: `Username:`.
+pub const AUTH_NAME: Reply = Reply::new(334, "", "VXNlcm5hbWU6");
+/// AUTH LOGIN: `Password:`.
+pub const AUTH_SECRET: Reply = Reply::new(334, "", "UGFzc3dvcmQ6");
+/// AUTH was right.
+pub const AUTH_DONE: Reply = Reply::new(235, "2.7.0", "you may ask for your mail with ETRN");
+/// AUTH was wrong, whatever was wrong about it.
+pub const AUTH_WRONG: Reply = Reply::new(535, "5.7.8", "account or token is wrong");
+/// AUTH was wrong too often.
+pub const AUTH_TOO_OFTEN: Reply = Reply::new(421, "4.7.0", "account or token is wrong, once too often; closing");
+/// AUTH again.
+pub const AUTH_ALREADY: Reply = Reply::new(503, "5.5.1", "you have proven who you are already");
+/// AUTH without TLS.
+pub const AUTH_NEEDS_TLS: Reply = Reply::new(538, "5.7.11", "say STARTTLS first");
+/// AUTH in a way that we have not.
+pub const AUTH_UNKNOWN: Reply = Reply::new(504, "5.5.4", "there are PLAIN and LOGIN");
+/// An answer to 334 that cannot be read.
+pub const AUTH_NOT_BASE64: Reply = Reply::new(501, "5.5.2", "that is no response of this mechanism in base64");
+/// `*` (RFC 4954 §4).
+pub const AUTH_CANCELLED: Reply = Reply::new(501, "5.7.0", "cancelled");
 /// Line beyond [`COMMAND_OCTETS_MAX`](super::settings::COMMAND_OCTETS_MAX).
 pub const LINE_TOO_LONG: Reply = Reply::new(500, "5.5.6", "line too long");
 /// A lone CR, NUL or another control character, or octets that are no UTF-8.
@@ -320,11 +346,11 @@ mod tests {
     fn ehlo_lists_starttls_only_where_it_is_offered() {
         let name = DomainName::parse("mx.example").unwrap();
         assert_eq!(
-            wire(&ehlo(&name, 1000, &Security::Plain { offers_tls: true })),
+            wire(&ehlo(&name, 1000, &Security::Plain { offers_tls: true }, false)),
             "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-ETRN\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250-ENHANCEDSTATUSCODES\r\n250 LIMITS RCPTMAX=1000\r\n"
         );
-        assert!(!wire(&ehlo(&name, 1000, &Security::Plain { offers_tls: false })).contains("TLS"));
-        let under_tls = wire(&ehlo(&name, 1000, &Security::Tls { facts: String::new() }));
+        assert!(!wire(&ehlo(&name, 1000, &Security::Plain { offers_tls: false }, false)).contains("TLS"));
+        let under_tls = wire(&ehlo(&name, 1000, &Security::Tls { facts: String::new() }, false));
         assert!(under_tls.contains("250-REQUIRETLS\r\n") && !under_tls.contains("STARTTLS"));
     }
 

@@ -24,65 +24,16 @@ use super::command::{self, Command};
 use super::content::ContentReader;
 use super::counters::Counters;
 use super::gate::Stress;
+use super::login::Login;
 use super::pace::Pace;
-use super::rates::Deed;
-use super::refusals::Refused;
 use super::reply::{self, Reply, Whereabouts};
 use super::settings::{COMMAND_OCTETS_MAX, ERRORS_MAX, IDLE_COMMANDS_MAX, OUTPUT_OCTETS_MAX, Settings};
 use super::through::{Question, Way};
 pub(super) use super::whereabouts::whereabouts;
-use crate::account::{Directory, ServedDomain};
-use crate::base::{AccountId, DomainName, EndpointId, LocalPart, Moment, ReversePath, SpoolId, WallTime};
-use crate::liveness::LineView;
-use crate::recipient::Judgement;
-use crate::spool::{BodyType, MessageDsn, NewMessage, NewRecipient, Usage};
-
-/// What a session asks while it decides. Answers come at once and from memory.
-pub trait World {
-    /// Accounts and domains of this instant.
-    fn directory(&self) -> Arc<Directory>;
-    /// What an account holds.
-    fn usage(&self, account: AccountId) -> Usage;
-    /// What to do with a mail for that mailbox; `is_there`: the customer's server can judge itself.
-    fn judge_recipient(&self, served: &ServedDomain<'_>, local_part: &LocalPart, is_there: bool) -> Judgement;
-    /// Octets that the disk may still take.
-    fn room(&self) -> u64;
-    /// What one account may hold while the disk is rather full, octets.
-    fn fair_share(&self) -> Option<u64>;
-    /// Has the waiting mail of an account delivered now.
-    fn start_flush(&self, account: AccountId) -> FlushAnswer;
-    /// Counts what a peer does; false when its network has done too much.
-    fn admits(&self, peer: IpAddr, deed: Deed, now: Moment) -> bool {
-        let _ = (peer, deed, now);
-        true
-    }
-    /// Whether [`admits`](Self::admits) would say yes; counts nothing.
-    fn would_admit(&self, peer: IpAddr, deed: Deed, now: Moment) -> bool {
-        let _ = (peer, deed, now);
-        true
-    }
-    /// Whether as many transactions are open as memory is meant for, in all sessions or in those of the network of `peer`,
-    /// who is absent if he has no limits.
-    fn is_too_busy(&self, peer: Option<IpAddr>) -> bool {
-        let _ = peer;
-        false
-    }
-    /// Keeps that a recipient was refused. Returns at once.
-    fn note_refused(&self, refused: Refused) {
-        let _ = refused;
-    }
-    /// Whether a recipient may be asked of its own server now.
-    fn may_ask(&self, account: AccountId, domain: &DomainName) -> bool {
-        let _ = (account, domain);
-        false
-    }
-    /// The line to one server.
-    fn line(&self, endpoint: EndpointId) -> Option<LineView>;
-    /// A name for the next message.
-    fn next_id(&self) -> SpoolId;
-    /// Now, for traces.
-    fn wall(&self) -> WallTime;
-}
+pub use super::world::{FlushAnswer, World};
+use crate::account::ServedDomain;
+use crate::base::{DomainName, LocalPart, Moment, ReversePath, SpoolId};
+use crate::spool::{BodyType, MessageDsn, NewMessage, NewRecipient};
 
 /// What has to be done next.
 #[derive(Debug)]
@@ -115,15 +66,6 @@ pub enum Action {
     StartTls,
     /// Send the output and end.
     Close,
-}
-
-/// What came of a request for a flush.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FlushAnswer {
-    /// It begins, or goes on.
-    Started,
-    /// It was asked for a moment ago.
-    TooOften,
 }
 
 /// What came of a piece stored ahead.
@@ -272,6 +214,8 @@ pub struct Session {
     pub(super) way: Way,
     /// A recipient whose own server is being asked.
     pub(super) asked: Option<NewRecipient>,
+    /// Who the peer is, and how often it was wrong about that.
+    pub(super) login: Login,
 }
 
 impl Session {
@@ -300,6 +244,7 @@ impl Session {
             is_stopping: false,
             way: Way::Undecided,
             asked: None,
+            login: Login::default(),
         };
         session.say(&reply::greeting(&session.settings.hostname));
         session
@@ -480,6 +425,10 @@ impl Session {
             self.refuse(&reply::LINE_TOO_LONG);
             return true;
         }
+        if self.login.is_asked() {
+            self.auth_line(line, world, now);
+            return true;
+        }
         match command::parse(line) {
             Ok(command) => self.obey(command, input, world, now),
             Err(reply) => self.refuse(&reply),
@@ -507,6 +456,7 @@ impl Session {
             Command::Vrfy => self.say(&reply::VERIFY),
             Command::Help => self.say(&reply::HELP),
             Command::Etrn(node) => self.etrn(&node, world),
+            Command::Auth(auth) => self.auth(auth, world, now),
             Command::StartTls => self.starttls(input),
             Command::Quit => self.close(&reply::BYE),
             Command::Http => self.close(&reply::NOT_HTTP),

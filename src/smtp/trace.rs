@@ -29,8 +29,10 @@ pub struct Trace<'a> {
 
 /// The keyword behind `with` (RFC 3848 §1, RFC 6531 §4.3).
 #[must_use]
-pub const fn protocol(is_extended: bool, has_tls: bool, smtputf8: bool) -> &'static str {
+pub const fn protocol(is_extended: bool, has_tls: bool, smtputf8: bool, is_proven: bool) -> &'static str {
     match (is_extended, has_tls, smtputf8) {
+        (_, true, true) if is_proven => "UTF8SMTPSA",
+        (true, true, false) if is_proven => "ESMTPSA",
         (false, false, false) => "SMTP",
         (_, false, true) => "UTF8SMTP",
         (_, true, true) => "UTF8SMTPS",
@@ -72,7 +74,7 @@ mod tests {
             helo: "mail.sender.example",
             peer: peer.parse().unwrap(),
             hostname: &DomainName::parse("mx.example").unwrap(),
-            protocol: protocol(true, tls.is_some(), false),
+            protocol: protocol(true, tls.is_some(), false, false),
             tls,
             id: SpoolId::from_i64(1),
             only_recipient: mailbox,
@@ -97,10 +99,12 @@ mod tests {
 
     #[test]
     fn the_protocol_keyword_follows_the_session() {
-        assert_eq!(protocol(false, false, false), "SMTP");
-        assert_eq!(protocol(true, false, false), "ESMTP");
-        assert_eq!(protocol(true, true, false), "ESMTPS");
-        assert_eq!(protocol(true, false, true), "UTF8SMTP");
-        assert_eq!(protocol(true, true, true), "UTF8SMTPS");
+        assert_eq!(protocol(false, false, false, false), "SMTP");
+        assert_eq!(protocol(true, false, false, false), "ESMTP");
+        assert_eq!(protocol(true, true, false, false), "ESMTPS");
+        assert_eq!(protocol(true, false, true, false), "UTF8SMTP");
+        assert_eq!(protocol(true, true, true, false), "UTF8SMTPS");
+        assert_eq!(protocol(true, true, false, true), "ESMTPSA");
+        assert_eq!(protocol(true, true, true, true), "UTF8SMTPSA");
     }
 }

@@ -53,6 +53,10 @@ impl Locale {
                 "Alarme, Proben, Empfänger, Protokoll, Zugangsschlüssel",
                 "alerts, drills, recipients, log, tokens",
             ),
+            Scope::Etrn => self.pick(
+                "wartende Post mit AUTH und ETRN an Port 25 abrufen",
+                "ask for waiting mail on port 25 with AUTH and ETRN",
+            ),
         }
     }
 

@@ -24,6 +24,7 @@ mod rfc3030;
 mod rfc3207;
 mod rfc3461;
 mod rfc3848;
+mod rfc4954;
 mod rfc5321;
 mod rfc6152;
 mod rfc6531;

@@ -47,7 +47,8 @@ fn octets_that_no_command_has_are_refused() {
 #[test]
 fn parameters_are_known_or_refused() {
     assert_eq!(code("MAIL FROM:<a@b.example> NOTIFY=NEVER"), 555);
-    assert_eq!(code("MAIL FROM:<a@b.example> AUTH=<>"), 555);
+    assert_eq!(code("MAIL FROM:<a@b.example> AUTH=a=b"), 501);
+    assert_eq!(code("MAIL FROM:<a@b.example> AUTH=<> AUTH=<>"), 501);
     assert_eq!(code("RCPT TO:<a@b.example> RET=HDRS"), 555);
     assert_eq!(code("MAIL FROM:<a@b.example> BODY=BINARYMIME"), 555);
     for text in [

@@ -22,7 +22,7 @@ use super::super::settings::{INPUT_OCTETS_MAX, INPUT_OCTETS_MIN, Settings};
 use super::super::through::{Answer, Handed, Passage, Question};
 use super::listing::driver::Listing;
 use super::welcome;
-use crate::account::ServedDomain;
+use crate::account::{Scope, ServedDomain};
 use crate::base::{AccountId, DomainName, LocalPart, Moment, SpoolId};
 use crate::recipient::Judgement;
 use crate::spool::{CommitError, DotNote, IntakeStatus, NewMessage, SpoolError};
@@ -481,6 +481,23 @@ impl World for Host {
 
     fn may_ask(&self, account: AccountId, domain: &DomainName) -> bool {
         self.rooms.primaries.as_ref().is_some_and(|primaries| primaries.may_ask(account, domain))
+    }
+
+    fn takes_logins(&self) -> bool {
+        self.rooms.tokens.as_ref().is_some_and(|tokens| tokens.has_logins())
+    }
+
+    fn login(&self, secret: &str) -> Option<AccountId> {
+        let (tokens, now) = (self.rooms.tokens.as_ref()?, self.clock.wall());
+        let token = tokens.holder(secret, now).filter(|token| token.scopes.has(Scope::Etrn))?;
+        let (tokens, id) = (Arc::clone(tokens), token.id);
+        // Nobody waits for the note of when it was used.
+        tokio::spawn(async move {
+            if let Err(error) = tokens.used(&id, now).await {
+                tracing::warn!(%error, "the last use of a token was not kept");
+            }
+        });
+        Some(token.account)
     }
 
     fn usage(&self, account: AccountId) -> crate::spool::Usage {

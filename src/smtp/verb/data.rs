@@ -174,7 +174,12 @@ impl Session {
             helo: &greeting.name,
             peer: self.peer,
             hostname: &self.settings.hostname,
-            protocol: trace::protocol(greeting.is_extended, tls.is_some(), envelope.smtputf8),
+            protocol: trace::protocol(
+                greeting.is_extended,
+                tls.is_some(),
+                envelope.smtputf8,
+                self.login.account().is_some(),
+            ),
             tls: tls.as_deref(),
             id,
             only_recipient,

@@ -8,7 +8,8 @@ impl Session {
     pub(in crate::smtp) fn ehlo(&mut self, name: String, world: &dyn World) {
         self.forget_content();
         self.state = State::Greeted(Greeting { name, is_extended: true });
-        self.say(&reply::ehlo(&self.settings.hostname, self.octets_max(world), &self.security));
+        let offers_auth = self.offers_auth(world);
+        self.say(&reply::ehlo(&self.settings.hostname, self.octets_max(world), &self.security, offers_auth));
     }
 
     /// Largest message that can come to any of our customers, octets.

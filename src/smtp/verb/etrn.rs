@@ -1,9 +1,10 @@
-//! ETRN: the customer's own server asks for its mail (RFC 1985). It has to ask from the address of its last heartbeat.
+//! ETRN: the customer's own server asks for its mail (RFC 1985). It asks from the address of its last heartbeat,
+//! or has proven itself by AUTH.
 
 use std::net::IpAddr;
 
 use crate::account::ServedDomain;
-use crate::base::DomainName;
+use crate::base::{DomainName, EndpointId};
 use crate::liveness::{LineState, LineView};
 use crate::smtp::reply;
 use crate::smtp::session::{FlushAnswer, Session, State, World};
@@ -30,7 +31,9 @@ impl Session {
             return self.refuse(&reply::BAD_SYNTAX);
         };
         let directory = world.directory();
-        let Some(served) = directory.served(&domain).filter(|served| may_ask(served, self.peer, world)) else {
+        let is_its_own = |served: &ServedDomain<'_>| self.login.account() == Some(served.account.id);
+        let may_ask = |served: &ServedDomain<'_>| is_its_own(served) || is_beating(served, self.peer, world);
+        let Some(served) = directory.served(&domain).filter(may_ask) else {
             tracing::info!(peer = %self.peer, %domain, "ETRN refused");
             return self.refuse(&reply::ETRN_NOT_ALLOWED);
         };
@@ -38,6 +41,10 @@ impl Session {
         let waiting = world.usage(account).waiting;
         if waiting == 0 {
             return self.say(&reply::ETRN_NOTHING);
+        }
+        let is_there = |endpoint: &EndpointId| world.line(*endpoint).is_some_and(|line| beats(&line));
+        if !served.endpoints.iter().any(is_there) {
+            return self.refuse(&reply::ETRN_UNREACHABLE);
         }
         match world.start_flush(account) {
             FlushAnswer::Started => {
@@ -50,10 +57,11 @@ impl Session {
 }
 
 /// One of the domain's servers beats, and from there.
-fn may_ask(served: &ServedDomain<'_>, peer: IpAddr, world: &dyn World) -> bool {
-    let is_there = |line: &LineView| {
-        matches!(line.state, LineState::Online | LineState::Returning | LineState::Suspect)
-            && line.address.map(|address| address.to_canonical()) == Some(peer.to_canonical())
-    };
-    served.endpoints.iter().filter_map(|endpoint| world.line(*endpoint)).any(|line| is_there(&line))
+fn is_beating(served: &ServedDomain<'_>, peer: IpAddr, world: &dyn World) -> bool {
+    let is_at_peer = |line: &LineView| line.address.map(|address| address.to_canonical()) == Some(peer.to_canonical());
+    served.endpoints.iter().filter_map(|endpoint| world.line(*endpoint)).any(|line| beats(&line) && is_at_peer(&line))
+}
+
+const fn beats(line: &LineView) -> bool {
+    matches!(line.state, LineState::Online | LineState::Returning | LineState::Suspect)
 }

@@ -11,8 +11,9 @@ impl Session {
     pub(in crate::smtp) fn mail(&mut self, mail: MailCommand, world: &dyn World, now: Moment) {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Greeted(greeting) => {
-                // Offered under TLS only, hence unknown without it (RFC 8689 §3).
-                if mail.requires_tls && !matches!(self.security, Security::Tls { .. }) {
+                // Both are offered under TLS only, hence unknown without it (RFC 8689 §3, RFC 4954 §5).
+                let is_unknown = mail.requires_tls && !matches!(self.security, Security::Tls { .. });
+                if is_unknown || (mail.has_auth && !self.offers_auth(world)) {
                     self.state = State::Greeted(greeting);
                     return self.refuse(&reply::UNKNOWN_PARAMETER);
                 }

@@ -1,5 +1,6 @@
 //! What each verb does to a session, one file for each.
 
+mod auth;
 mod bdat;
 mod data;
 mod ehlo;

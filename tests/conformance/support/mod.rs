@@ -63,6 +63,7 @@ impl Server {
             checks: None,
             refusals: None,
             primaries: None,
+            tokens: None,
         };
         let server = SmtpServer::start(settings, vec![listener], rooms, shutdown.clone());
         Self { address, spool, shutdown, directory, server: Some(server), data }

@@ -57,3 +57,35 @@ fn swaks_hears_a_clear_word_when_it_tries_to_relay() {
     }
     assert_eq!(server.command(&["status"])["held"], 0);
 }
+
+/// A session of swaks that proves itself and ends; what both sides said.
+fn login(server: &Server, account: &str, token: &str, options: &[&str]) -> (bool, String) {
+    let output = Command::new("swaks")
+        .args(["--server", &server.smtp.ip().to_string(), "--port", &server.smtp.port().to_string()])
+        .args(["--helo", "mail.firma.example", "--auth-user", account, "--auth-password", token])
+        .args(options)
+        .output()
+        .unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn swaks_proves_whose_server_it_is_and_may_relay_as_little_as_before() {
+    let server = Server::start("1s", "");
+    server.add_account("firma", 25);
+    let early = login(&server, "firma", "pma-x", &["--auth", "PLAIN", "--tls", "--quit-after", "AUTH"]);
+    assert!(!early.0 && !early.1.contains("250-AUTH"), "{}", early.1);
+    let made = server.command(&["token", "new", "firma", "--scope", "etrn", "--label", "server"]);
+    let token = made["token"].as_str().unwrap();
+    for mechanism in ["PLAIN", "LOGIN"] {
+        let (is_good, words) = login(&server, "firma", token, &["--auth", mechanism, "--tls", "--quit-after", "AUTH"]);
+        assert!(is_good && words.contains("<~  235 2.7.0"), "{words}");
+    }
+    let (is_good, words) = login(&server, "firma", token, &["--auth", "PLAIN", "--quit-after", "AUTH"]);
+    assert!(!is_good && !words.contains("AUTH PLAIN LOGIN"), "without TLS\n{words}");
+    let (is_good, words) = login(&server, "firma", "pma-wrong", &["--auth", "PLAIN", "--tls", "--quit-after", "AUTH"]);
+    assert!(!is_good && words.contains("535 5.7.8"), "{words}");
+    let relay = ["--auth", "PLAIN", "--tls", "--from", "a@firma.example", "--to", "x@elsewhere.example"];
+    let (is_good, words) = login(&server, "firma", token, &relay);
+    assert!(!is_good && words.contains("<~  235") && words.contains("<~* 550 5.7.1"), "{words}");
+}

@@ -50,6 +50,7 @@ fn host(checks: Option<Arc<Checker>>, change: impl FnOnce(&mut Settings)) -> (Ar
             checks,
             refusals: None,
             primaries: None,
+            tokens: None,
         },
         tls: None,
         shutdown: CancellationToken::new(),
