@@ -68,6 +68,7 @@
     set('[data-badge]', e => { e.className = `badge tone-${data[e.dataset.badge]}`; });
     set('[data-href]', e => e.setAttribute('href', e.dataset.href + data.id));
     set('[data-value]', e => { e.value = data[e.dataset.value]; });
+    set('[data-label]', e => e.setAttribute('aria-label', data[e.dataset.label]));
     set('[data-icon]', e => e.setAttribute('href', `#i-${data[e.dataset.icon]}`));
     set('[data-opt]', e => { e.hidden = !data[e.dataset.opt]; });
     set('[data-since]', e => { const at = data[e.dataset.since]; if (at) e.dataset.ms = at; });
@@ -76,7 +77,7 @@
   };
   /* Rows that stay the same keep their place in the document, and with it focus and selection. */
   const list = (el, rows) => {
-    const template = document.querySelector(`template[data-for="${el.dataset.list}"]`).content.firstElementChild;
+    const template = document.querySelector(`template[data-for="${el.dataset.row || el.dataset.list}"]`).content.firstElementChild;
     const made = rows.map(row => JSON.stringify(row));
     for (const old of [...el.children]) if (!made.includes(old.row)) old.remove();
     rows.forEach((row, i) => {
@@ -98,7 +99,7 @@
       if (since) e.dataset.ms = since; else if (e.dataset.since) delete e.dataset.ms;
       put(e, String(value(data, e.dataset.k) ?? ''));
     });
-    const free = e => !e.closest('[data-list]');
+    const free = e => !e.closest('[data-list],ol');
     all('main [data-opt]').filter(free).forEach(e => { e.hidden = !there(data[e.dataset.opt]); });
     all('main [data-none]').forEach(e => { e.hidden = there(data[e.dataset.none]); });
     all('main [data-t]').filter(free).forEach(e => time(e, value(data, e.dataset.t)));
@@ -136,15 +137,16 @@
     fetch(link.href);
   }));
   all('input[data-zone-guess]').forEach(field => { field.value = clock.resolvedOptions().timeZone || field.value; });
-  all('[data-copy]').forEach(button => {
-    const label = button.textContent;
-    button.hidden = !navigator.clipboard;
-    button.addEventListener('click', async () => {
-      await navigator.clipboard.writeText(button.parentElement.querySelector('input').value);
-      put(button, button.dataset.done);
-      setTimeout(() => put(button, label), 2000);
-    });
+  addEventListener('click', async event => {
+    const button = event.target.closest('[data-copy]');
+    if (!button) return;
+    const said = button.lastElementChild || button, was = said.textContent;
+    await navigator.clipboard.writeText(button.parentElement.querySelector('input').value);
+    const say = text => { put(said, text); button.classList.toggle('done'); };
+    say(button.dataset.done);
+    setTimeout(say, 2000, was);
   });
+  if (navigator.clipboard) root.dataset.clip = '';
   /* These buttons need no new page: the stream brings what they did. What is refused is told on a page of its own. */
   all('form[data-quiet]').forEach(form => form.addEventListener('submit', event => {
     event.preventDefault();

@@ -19,7 +19,7 @@ use super::room_settings::{
 use super::shared::Shared;
 use super::sockets::{Sockets, addresses};
 use super::voucher::{self, VoucherRooms};
-use super::{alerting, api_rooms, beat_notes, certifying, drilling, greeter, maintain, post_office};
+use super::{alerting, api_rooms, beat_notes, certifying, drilling, greeter, looking, maintain, post_office};
 use crate::account::{AccountStore, DirectoryHandle, SealKey};
 use crate::base::Clock;
 use crate::certificate::CertificateHandle;
@@ -414,6 +414,7 @@ fn start_web(
         ..web::Settings::default()
     };
     let tls = certifying::for_pages(certificate, rooms.names.as_ref().and_then(|names| names.dns.clone()));
+    let rooms = looking::beside(config, rooms);
     WebServer::start(settings, listeners, rooms, Some(tls), shutdown).map_err(|e| StartError::Listen(e.to_string()))
 }
 

@@ -16,6 +16,7 @@ mod health;
 pub mod inherited;
 pub mod keeper;
 pub mod listen;
+mod looking;
 pub mod maintain;
 mod names;
 mod post_office;

@@ -91,6 +91,7 @@ impl Shared {
             alerts: Some(Arc::clone(&self.alerts)),
             tokens: Some(Arc::clone(&self.tokens)),
             api: None,
+            surveys: None,
             joins: Some(joins),
         }
     }

@@ -10,16 +10,22 @@
 pub mod driver;
 pub mod facts;
 pub mod judge;
+pub mod look;
 pub mod matter;
 mod policy;
 pub mod propose;
+pub mod standing;
+pub mod standing_words;
 pub mod words;
 pub mod zone;
 
 #[cfg(test)]
 mod judge_tests;
+#[cfg(test)]
+mod standing_tests;
 
 pub use driver::{Depth, Surveyor};
 pub use facts::{Expected, Facts};
 pub use judge::judge;
+pub use look::Look;
 pub use matter::{Finding, Level, Matter, worst};

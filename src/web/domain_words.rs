@@ -10,6 +10,8 @@ texts! {
     way_zone_text: "Sie tragen beim Registrar unsere Nameserver ein. MX und Adressen stehen dann immer richtig, Sie müssen nichts mehr pflegen.", "You enter our name servers at your registrar. MX and addresses are then always right, and there is nothing left to look after.";
     way_mx_title: "Zwei MX-Einträge bei Ihrem DNS-Anbieter", "Two MX records at your DNS provider";
     way_mx_text: "Der erste MX zeigt auf Ihren dynamischen Namen, der zweite auf uns. Fällt Ihr Server aus, gehen Absender von selbst zum zweiten.", "The first MX points at your dynamic name, the second one at us. When your server drops out, senders go to the second by themselves.";
+    way_pull_title: "Bei Ihnen kann keine Post ankommen", "No mail can come in at your line";
+    way_pull_text: "Nur wir nehmen Post für die Domain an, und Ihr Server holt sie über eine Verbindung ab, die er selbst aufbaut. Fragen Sie den Betreiber, bevor Sie diesen Eintrag setzen.", "Only we take mail for the domain, and your server fetches it over a connection of its own making. Ask the operator before you enter this record.";
     way_name_title: "Nur ein dynamischer Name", "A dynamic name alone";
     way_name_text: "Für Adressen direkt unter Ihrem dynamischen Namen braucht es keinen Eintrag: Der Name hat seine MX schon.", "Addresses right below your dynamic name need no record: the name has its MX already.";
     dynamic_names: "Dynamische Namen", "Dynamic names";
@@ -17,6 +19,22 @@ texts! {
     name_parked: "zeigt auf uns, bis Ihr Server antwortet", "points at us until your server answers";
     name_elsewhere: "wird nicht von uns beantwortet", "is not answered by us";
     records_title: "Nötige Einträge", "Required records";
+    record_name: "Name", "Name";
+    record_priority: "Priorität", "Priority";
+    record_value: "Wert", "Value";
+    record_seen: "Gefunden", "Found";
+    record_nothing: "nichts", "nothing";
+    look: "Jetzt nachsehen", "Look now";
+    looking: "Wird nachgesehen …", "Looking …";
+    looked_at: "Zuletzt nachgesehen", "Last looked at";
+    look_soon: "Gerade wurde nachgesehen. Warten Sie eine Minute.", "Somebody looked just now. Wait a minute.";
+    look_never: "Noch nicht nachgesehen", "Not looked at yet";
+    look_right: "Alles richtig", "All right";
+    look_wrong: "Etwas ist zu ändern", "Something has to change";
+    look_mind: "Richtig, mit Hinweisen", "Right, with remarks";
+    look_silent: "Nicht alles war zu sehen", "Not everything could be seen";
+    look_text: "Wir fragen das öffentliche DNS und rufen Ihren Mailserver auf Port 25 an.", "We ask the public DNS and call your mail server at port 25.";
+    besides_title: "Außerdem gesehen", "Also seen";
     copy: "Kopieren", "Copy";
     copied: "Kopiert", "Copied";
     record_found: "so steht es in Ihrer Zone bei uns", "as it stands in your zone with us";
@@ -57,6 +75,26 @@ impl Locale {
             Unknown::Accept => self.unknown_accept(),
             Unknown::Defer => self.unknown_defer(),
             Unknown::Reject => self.unknown_reject(),
+        }
+    }
+
+    pub(super) fn way_c_text(self, domain: &str, host: &str) -> String {
+        match self {
+            Self::De => format!(
+                "An {domain} ändert sich kein Eintrag. Ihr Webhoster leitet jedes Postfach weiter, name@{domain} an name@{host}; dieser Name hat seine MX schon."
+            ),
+            Self::En => format!(
+                "No record of {domain} changes. Your web host forwards each mailbox, name@{domain} to name@{host}; that name has its MX already."
+            ),
+        }
+    }
+
+    pub(super) fn mail_today(self, hosts: &str) -> String {
+        match self {
+            Self::De if hosts.is_empty() => "Heute hat diese Domain keinen MX-Eintrag.".to_owned(),
+            Self::En if hosts.is_empty() => "Today this domain has no MX record.".to_owned(),
+            Self::De => format!("Heute geht ihre Post an: {hosts}."),
+            Self::En => format!("Today its mail goes to: {hosts}."),
         }
     }
 

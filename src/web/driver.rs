@@ -29,6 +29,7 @@ use super::crowd::driver::Counting;
 use super::domain_pages::NameRooms;
 use super::handlers::{self, Kept};
 use super::live::driver::{Hub, Seat};
+use super::looks::driver::Looks;
 use super::page::Page;
 use super::password::driver::Passwords;
 use super::readiness::Readiness;
@@ -51,6 +52,7 @@ use crate::heartbeat::datagram::DATAGRAM_OCTETS_MAX;
 use crate::liveness::{LineState, Lines, TransitionLog};
 use crate::recipient::Recipients;
 use crate::spool::{SpoolStore, StateFilter};
+use crate::survey::Look;
 use crate::update::Updates;
 
 /// News that come within this time are sent as one: a flush of a hundred messages is not a hundred events.
@@ -106,6 +108,8 @@ pub struct WebRooms {
     pub tokens: Option<Arc<ApiTokens>>,
     /// Everything below `/api`; absent where there is no API.
     pub api: Option<Router>,
+    /// Who looks at domains as the world sees them; absent where nobody can.
+    pub surveys: Option<Arc<dyn Look>>,
     /// Codes for new clients; absent where no client can join.
     pub joins: Option<JoinRooms>,
 }
@@ -154,6 +158,7 @@ impl WebServer {
             join_codes: Mutex::default(),
             passwords: Passwords::default(),
             reveals: Mutex::default(),
+            looks: Looks::default(),
             clock: Clock,
         });
         let crowd = Crowd::new(app.settings.connections_max);
@@ -305,6 +310,7 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
         .route("/a/{name}/spool/do", post(spool_desk::act))
         .route("/a/{name}/spool/{id}/eml", get(spool_desk::download))
         .route("/a/{name}/domains", get(domain_pages::domains))
+        .route("/a/{name}/domains/look", post(domain_pages::look))
         .route("/a/{name}/zones/{apex}", get(domain_pages::zone))
         .route("/a/{name}/log", get(log_page::log))
         .route("/a/{name}/drill", get(drill_pages::show).post(drill_pages::start))
@@ -373,6 +379,8 @@ struct Watcher {
     locale: Locale,
     /// The list that the page shows, if it shows one.
     list: Option<StateFilter>,
+    /// The page shows looks at domains, and a domain that was typed besides.
+    looks: Option<Option<String>>,
     sees_header: bool,
     jar: String,
     seat: Seat,
@@ -386,6 +394,9 @@ async fn events(page: Page, shutdown: CancellationToken) -> Result<Response, Res
     if page.visit.ask.filter.is_some() {
         page.seen(Shown::Spool).await?;
     }
+    if page.visit.ask.look.is_some() {
+        page.seen(Shown::Domains).await?;
+    }
     let Page { door, visit, headers, viewer, account } = page;
     let Some(seat) = door.app.hub.seat(account.id) else {
         tracing::warn!(account = %account.name, "too many open pages");
@@ -395,8 +406,9 @@ async fn events(page: Page, shutdown: CancellationToken) -> Result<Response, Res
     let checked_at = door.app.clock.monotonic();
     let list = visit.ask.filter.as_deref().map(|word| spool_view::filter(word).1);
     let sees_header = viewer.sees_header(account.id);
-    let watcher =
-        Watcher { door, account, locale: visit.locale, list, sees_header, jar, seat, kept: None, checked_at, shutdown };
+    let looks = visit.ask.look.map(|_| visit.ask.domain);
+    let (locale, kept) = (visit.locale, None);
+    let watcher = Watcher { door, account, locale, list, looks, sees_header, jar, seat, kept, checked_at, shutdown };
     let news = stream::unfold(watcher, |mut watcher| async {
         let event = watcher.next().await?;
         Some((Ok::<_, Infallible>(event), watcher))
@@ -437,7 +449,18 @@ impl Watcher {
             }
         }
         let kept = self.kept.get_or_insert_with(Kept::default);
-        let news = self.door.news(&self.account, kept, self.sees_header, self.locale);
+        let mut news = self.door.news(&self.account, kept, self.sees_header, self.locale);
+        if let Some(typed) = &self.looks {
+            self.door.app.look_again(self.account.id);
+            match self.door.look_news(&self.account, typed.as_deref(), self.locale).await {
+                Ok(looks) => news.looks = Some(looks),
+                // Better no news than rows that vanish.
+                Err(error) => {
+                    tracing::error!(account = %self.account.name, %error, "news of a page are incomplete");
+                    return Some(Event::default().comment("later"));
+                }
+            }
+        }
         Event::default().event("state").json_data(&news).ok()
     }
 

@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::domain_pages::LookNews;
 use super::drill_pages::DrillCard;
 use super::page::{Guest, Member, Page};
 use super::pages::{AccountLine, AccountsTemplate, DemoCard, SignInTemplate, StatusTemplate, StepMark};
@@ -61,6 +62,9 @@ pub(super) struct News {
     count_refused: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     lines: Option<Vec<SpoolLine>>,
+    /// Of looks at domains, for a page that shows them.
+    #[serde(flatten)]
+    pub(super) looks: Option<LookNews>,
 }
 
 #[derive(Debug, Serialize)]
@@ -142,6 +146,7 @@ impl Door {
             count_waiting: format::count(usage.waiting, locale),
             count_refused: format::count(usage.refused, locale),
             lines: kept.rows.as_ref().map(|rows| rows.iter().map(line).collect()),
+            looks: None,
         }
     }
 

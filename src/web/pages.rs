@@ -6,6 +6,7 @@ use super::account_page::SessionLine;
 use super::days::Calendar;
 use super::drill_pages::DrillCard;
 use super::format::Stamp;
+use super::record_view::{Badge, RecordRow, Remark};
 use super::settings::DemoButton;
 use super::spool_view::{FilterLink, MessagePage, SpoolLine};
 use super::trace_view::TraceStep;
@@ -151,20 +152,14 @@ pub(super) struct NameLine {
     pub(super) points: String,
 }
 
-/// A record that a domain needs.
-#[derive(Debug)]
-pub(super) struct WantedRecord {
-    pub(super) owner: String,
-    pub(super) data: String,
-    pub(super) tone: &'static str,
-    pub(super) verdict: &'static str,
-}
-
 /// A domain.
 #[derive(Debug)]
 pub(super) struct DomainCard {
     pub(super) name: String,
-    pub(super) records: Vec<WantedRecord>,
+    /// One, for how all records stand; a list, as open pages are sent it.
+    pub(super) badges: Vec<Badge>,
+    pub(super) rows: Vec<RecordRow>,
+    pub(super) besides: Vec<Remark>,
     pub(super) listed: String,
     /// What becomes of recipients that are not listed; empty without a list.
     pub(super) unknown: &'static str,
@@ -178,11 +173,47 @@ pub(super) struct ZoneCard {
     pub(super) text: String,
 }
 
+/// Whether somebody looks at the domains of the account, and when that was done last.
+#[derive(Debug)]
+pub(super) struct LookCard {
+    pub(super) may_ask: bool,
+    pub(super) is_running: bool,
+    pub(super) seen: Option<Stamp>,
+    /// It was asked for too soon.
+    pub(super) is_soon: bool,
+    /// A domain that nobody serves yet, to be looked at besides; empty for none.
+    pub(super) domain: String,
+    /// The page to come back to.
+    pub(super) back: &'static str,
+}
+
+/// A way in which a domain can reach us.
+#[derive(Debug)]
+pub(super) struct WayCard {
+    pub(super) letter: char,
+    pub(super) title: &'static str,
+    pub(super) text: String,
+    pub(super) rows: Vec<RecordRow>,
+}
+
+/// What is proposed for a domain that was typed.
+#[derive(Debug)]
+pub(super) struct Proposal {
+    pub(super) name: String,
+    pub(super) title: String,
+    /// Where its mail goes today; empty where nobody looked.
+    pub(super) today: String,
+    pub(super) ways: Vec<WayCard>,
+}
+
 /// The domains of an account.
 #[derive(Template, Debug)]
 #[template(path = "domains.html")]
 pub(super) struct DomainsTemplate {
     pub(super) shell: Shell,
+    /// Milliseconds since 1970.
+    pub(super) now: i64,
+    pub(super) look: LookCard,
     pub(super) names: Vec<NameLine>,
     pub(super) cards: Vec<DomainCard>,
     pub(super) zones: Vec<ZoneCard>,
@@ -236,11 +267,9 @@ pub(super) struct SetupTemplate {
     pub(super) typed: String,
     /// What was wrong with the domain; empty for nothing.
     pub(super) wrong: &'static str,
-    pub(super) proposal: Option<DomainCard>,
-    pub(super) proposal_title: String,
-    /// The proposed domain is not served for the account.
-    pub(super) is_new: bool,
-    pub(super) dns_tone: &'static str,
+    pub(super) proposal: Option<Proposal>,
+    pub(super) look: LookCard,
+    pub(super) dns_is_right: bool,
     pub(super) dns_says: &'static str,
     pub(super) cards: Vec<DomainCard>,
     pub(super) is_rehearsed: bool,

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::beat::limit::Limits;
 use super::driver::WebRooms;
 use super::live::driver::Hub;
+use super::looks::driver::Looks;
 use super::pace::Pace;
 use super::pages::{NoticeTemplate, Shell};
 use super::password::driver::Passwords;
@@ -40,6 +41,7 @@ pub(super) struct App {
     pub(super) join_codes: Mutex<Pace>,
     pub(super) passwords: Passwords,
     pub(super) reveals: Mutex<Reveals>,
+    pub(super) looks: Looks,
     pub(super) clock: Clock,
 }
 
@@ -67,6 +69,8 @@ pub(super) struct Ask {
     pub(super) n: Option<String>,
     /// The domain for which a set-up is to be proposed.
     pub(super) domain: Option<String>,
+    /// News of looks at domains are wanted.
+    pub(super) look: Option<String>,
 }
 
 /// A query that cannot be read asks for nothing.

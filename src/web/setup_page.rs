@@ -6,14 +6,14 @@ use std::time::Duration;
 use axum::http::StatusCode;
 
 use super::beat::join::JoinCodes;
+use super::domain_pages::dns_state;
 use super::format;
 use super::handlers::{Answer, Posted, pressed};
 use super::page::Page;
-use super::pages::{ClientCommands, DomainCard, SetupTemplate};
+use super::pages::{ClientCommands, SetupTemplate};
 use super::request::Shown;
 use super::settings::HISTORY_ROWS;
 use super::sign_in;
-use super::words::Locale;
 use crate::base::DomainName;
 use crate::liveness::{HistoryRow, LineState};
 
@@ -44,24 +44,24 @@ async fn shown(page: &Page, status: StatusCode, saying: Saying) -> Answer {
     let (door, l) = (&page.door, page.visit.locale);
     let rooms = &door.app.rooms;
     let kept = rooms.log.history(page.account.id, HISTORY_ROWS).await.map_err(|error| page.failed(&error))?;
-    let cards = door.domain_cards(&page.visit, &page.account).await?;
+    let (cards, looks) = door.domain_cards(&page.visit, &page.account).await?;
     let typed = page.visit.ask.domain.as_deref().unwrap_or_default().trim().trim_end_matches('.').to_owned();
-    let (mut wrong, mut proposal, mut is_new) = ("", None, false);
+    let mut look = door.look_card(&page.visit, looks.as_ref(), "setup");
+    let (mut wrong, mut proposal) = ("", None);
     if !typed.is_empty() {
         match DomainName::parse(&typed) {
             Err(_) => wrong = l.setup_odd_domain(),
+            Ok(domain) if cards.iter().any(|card| card.name == domain.as_str()) => {}
             Ok(domain) => {
-                let known = cards.iter().any(|card| card.name == domain.as_str());
-                is_new = !known;
-                proposal =
-                    if known { None } else { Some(door.proposed_card(&page.visit, &page.account, &domain).await?) };
+                look.domain = domain.to_string();
+                proposal = Some(door.proposal(&page.visit, &page.account, &domain, looks.as_ref()).await?);
             }
         }
     }
     let line = rooms.lines.account_line(page.account.id);
     let directory = rooms.directory.load();
     let host = directory.endpoints_of(page.account.id).first().map(|e| e.host.to_string()).unwrap_or_default();
-    let (dns_tone, dns_says) = dns_state(&cards, l);
+    let (dns_is_right, dns_says) = dns_state(&cards, looks.is_some(), l);
     let template = SetupTemplate {
         shell: door.account_shell(&page.visit, &page.account, l.setup(), "setup"),
         now: door.app.clock.wall().timestamp_millis(),
@@ -74,28 +74,15 @@ async fn shown(page: &Page, status: StatusCode, saying: Saying) -> Answer {
         host,
         typed: format::visible(&typed),
         wrong,
-        proposal_title: proposal.as_ref().map(|card| l.setup_proposed(&card.name)).unwrap_or_default(),
         proposal,
-        is_new,
-        dns_tone,
+        look,
+        dns_is_right,
         dns_says,
         cards,
         is_rehearsed: has_passed_drill(page) || has_ended_outage(&kept),
         has_drills: rooms.drills.is_some(),
     };
     Ok(door.page(&page.visit, status, &template))
-}
-
-/// What of the records can be known: all there, one missing, or not ours to look at.
-fn dns_state(cards: &[DomainCard], l: Locale) -> (&'static str, &'static str) {
-    let states: Vec<&str> = cards.iter().flat_map(|card| &card.records).map(|record| record.tone).collect();
-    if states.contains(&"bad") {
-        ("bad", l.setup_dns_missing())
-    } else if !states.is_empty() && states.iter().all(|tone| *tone == "ok") {
-        ("ok", l.setup_dns_ok())
-    } else {
-        ("none", l.setup_dns_foreign())
-    }
 }
 
 /// Whether the last drill of the account passed.

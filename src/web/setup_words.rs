@@ -31,7 +31,9 @@ texts! {
     setup_dns_text: "Jede Domain braucht zwei MX-Einträge: zuerst Ihren Server, dann uns.", "Each domain needs two MX records: first your server, then us.";
     setup_dns_ok: "Alle Einträge, die wir sehen können, stimmen.", "All records that we can see are right.";
     setup_dns_missing: "In Ihrer Zone bei uns fehlt ein Eintrag.", "A record is missing in your zone with us.";
-    setup_dns_foreign: "Ihr DNS liegt anderswo: Tragen Sie die Zeilen dort ein. Nachsehen können wir nur in Zonen bei uns.", "Your DNS is elsewhere: enter the lines there. We can look only into zones with us.";
+    setup_dns_wrong: "Es fehlt noch etwas. Solange diese Seite offen ist, sehen wir jede Minute von selbst noch einmal nach.", "Something is still missing. As long as this page is open, we look again by ourselves every minute.";
+    setup_dns_silent: "Nicht alles war zu sehen. Solange diese Seite offen ist, sehen wir jede Minute von selbst noch einmal nach.", "Not everything could be seen. As long as this page is open, we look again by ourselves every minute.";
+    setup_dns_foreign: "Tragen Sie die Zeilen bei Ihrem DNS-Anbieter ein und lassen Sie uns dann nachsehen.", "Enter the lines at your DNS provider, then let us look.";
     setup_drill_text: "Halten Sie pulsemx-beat für eine Minute an und schicken Sie sich von außen eine Mail. Der Status zeigt den Ausfall nach 20 Sekunden, die Mail unter „Gehaltene Post“, und nach dem Neustart geht sie sofort an Ihren Server.", "Stop pulsemx-beat for a minute and send yourself a mail from outside. The status shows the outage within 20 seconds, the mail is under “Held mail”, and after the restart it goes to your server at once.";
     setup_drill_offer: "Die Probe spielt einen Ausfall mit einer echten Testnachricht durch und dauert wenige Sekunden. Nötig ist, dass Lebenszeichen kommen.", "The drill plays an outage through with a real test message and takes a few seconds. Heartbeats have to arrive for it.";
     setup_drill_done: "Ihr Backup wurde schon erprobt: durch eine Probe oder einen Ausfall, der zu Ende ging.", "Your backup has been tried already: by a drill or by an outage that came to its end.";

@@ -16,6 +16,7 @@ mod support;
 mod dns;
 
 mod drilled;
+mod pages;
 mod served;
 
 use std::net::SocketAddr;

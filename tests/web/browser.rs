@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::account::{FIREFOX, House};
 use crate::fakes::{self, FIRMA, OPERATOR, OWNER, line};
+use crate::look::{FakeLook, look};
 use crate::site::Site;
 
 fn installed(names: &[&str]) -> Option<PathBuf> {
@@ -80,6 +81,9 @@ async fn sites() -> Vec<(&'static str, Site)> {
     demo.go_offline();
     let lines = "@ 300 IN MX 10 firma.dyn.example.\nt 300 IN TXT \"<script>alert(1)</script>\"";
     *demo.names.zones.lock().unwrap() = vec![fakes::zone(FIRMA, "firma.example", lines)];
+    let wrong = [(10, "localhost"), (20, "firma.dyn.example"), (30, "mx.<b>alt</b>.example")];
+    let looked = Site::looking(FakeLook::open(&wrong)).await;
+    look(&looked, &looked.signed_in(OWNER), "domain=neu.example").await;
     vec![
         ("new", new),
         ("online", online),
@@ -88,6 +92,7 @@ async fn sites() -> Vec<(&'static str, Site)> {
         ("delivering", delivering),
         ("trouble", trouble),
         ("demo", demo),
+        ("looked", looked),
     ]
 }
 
@@ -96,7 +101,7 @@ fn shot(name: String, url: String, cookie: &str, width: u32, dark: bool) -> Valu
 }
 
 /// The pages beside status and message, in one look.
-fn page_shots(site: &Site, with_zone: &Site, lang: &str, width: u32, dark: bool) -> Vec<Value> {
+fn page_shots((site, with_zone, looked): (&Site, &Site, &Site), lang: &str, width: u32, dark: bool) -> Vec<Value> {
     let look = if dark { "dark" } else { "light" };
     let mut all = Vec::new();
     for (page, path) in [
@@ -110,8 +115,14 @@ fn page_shots(site: &Site, with_zone: &Site, lang: &str, width: u32, dark: bool)
         ("setup", "/a/firma/setup?domain=neu.example"),
         ("setup-zone", "/a/firma/setup?domain=-x-"),
         ("drill", "/a/firma/drill"),
+        ("domains-looked", "/a/firma/domains?done=soon"),
+        ("setup-looked", "/a/firma/setup?domain=neu.example"),
     ] {
-        let site = if matches!(page, "domains-zone" | "alerts-none" | "setup-zone") { with_zone } else { site };
+        let site = match page {
+            "domains-zone" | "alerts-none" | "setup-zone" => with_zone,
+            "domains-looked" | "setup-looked" => looked,
+            _ => site,
+        };
         let cookie = site.signed_in(OWNER);
         let url = format!("{}{path}{}lang={lang}", site.origin, if path.contains('?') { '&' } else { '?' });
         all.push(shot(format!("{page}-{lang}-{width}-{look}"), url, &cookie, width, dark));
@@ -197,7 +208,7 @@ fn shots(sites: &[(&'static str, Site)]) -> Vec<Value> {
             width,
             dark,
         ));
-        all.extend(page_shots(site, &sites[6].1, lang, width, dark));
+        all.extend(page_shots((site, &sites[6].1, &sites[7].1), lang, width, dark));
         let operator = site.signed_in(OPERATOR);
         all.push(shot(format!("accounts-{width}-{look}"), at("/"), &operator, width, dark));
         let secret = sign_in::new_secret().unwrap().0;
@@ -210,6 +221,22 @@ fn shots(sites: &[(&'static str, Site)]) -> Vec<Value> {
     no_script["noScript"] = json!(true);
     all.push(no_script);
     all
+}
+
+/// The page about set-up, open while somebody looks.
+fn look_watch(right: &Site, looker: &str) -> Value {
+    let mut watch =
+        shot("live-look".to_owned(), format!("{}/a/firma/setup?lang=en", right.origin), looker, 1280, false);
+    watch["until"] = json!("!document.querySelector('[data-opt=dns_ok]').hidden");
+    watch["expect"] = json!({
+        "document.querySelectorAll('.records li.ok').length": 4,
+        "document.querySelector('.records li .verdict').textContent": "right",
+        "document.querySelector('.records input').getAttribute('aria-label')": "Name, MX 10 firma.example.",
+        "getComputedStyle(document.querySelector('.records [data-copy]')).display": "flex",
+        "document.querySelector('[data-none=looked]').hidden": true,
+        "document.querySelectorAll('.events li.bad').length": 1,
+    });
+    watch
 }
 
 /// Runs the browser; calls `go` when it asks for the change of the world. Returns what was wrong.
@@ -243,8 +270,7 @@ async fn a_browser_shows_every_page_without_a_fault_and_follows_by_itself() {
     let chromium = installed(&["chromium", "chromium-browser", "google-chrome"])
         .expect("a Chromium looks at the pages; `tests/all peers` installs it");
     let sites = sites().await;
-    let live = Site::open().await;
-    let house = House::open().await;
+    let (live, house) = (Site::open().await, House::open().await);
     let mut shots = shots(&sites);
     shots.extend(account_shots(&house).await);
     if let Ok(only) = std::env::var("PULSEMX_SHOTS") {
@@ -286,6 +312,9 @@ async fn a_browser_shows_every_page_without_a_fault_and_follows_by_itself() {
     watch["until"] = json!("document.querySelectorAll('.story li').length === 4");
     watch["expect"] = json!({ "document.querySelector('.story li:last-child').textContent": "pressed change-address" });
     shots.push(watch);
+    let right = Site::looking(FakeLook::open(&[(10, "firma.dyn.example"), (20, "localhost")])).await;
+    let looker = right.signed_in(OWNER);
+    shots.push(look_watch(&right, &looker));
     let went = std::sync::atomic::AtomicU32::new(0);
     let wrong = tokio::task::block_in_place(|| {
         browse(&node, &chromium, &shots, || match went.fetch_add(1, Ordering::Relaxed) {
@@ -298,9 +327,12 @@ async fn a_browser_shows_every_page_without_a_fault_and_follows_by_itself() {
                 live.spool.messages.lock().unwrap().truncate(4);
                 live.stored.send(FIRMA).unwrap();
             }
+            3 => {
+                tokio::runtime::Handle::current().block_on(look(&right, &looker, ""));
+            }
             _ => {}
         })
     });
-    assert_eq!(went.load(Ordering::Relaxed), 3, "the browser opened the live pages");
+    assert_eq!(went.load(Ordering::Relaxed), 4, "the browser opened the live pages");
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -17,6 +17,7 @@ mod browser;
 mod drill;
 mod fakes;
 mod held;
+mod look;
 mod setup;
 mod site;
 

@@ -8,6 +8,7 @@ use pulsemx::account::{AccountError, AccountStore, Change, DirectoryHandle, Sign
 use pulsemx::base::{AccountId, PersonId};
 use pulsemx::liveness::LineState;
 use pulsemx::store::MemoryStore;
+use pulsemx::survey::Look;
 use pulsemx::web::beat::join::JoinCodes;
 use pulsemx::web::{AccountKeeper, JoinRooms, NameRooms, Readiness, Settings, WebError, WebRooms, WebServer, sign_in};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -97,16 +98,21 @@ impl Site {
     }
 
     pub async fn with(settings: Settings) -> Self {
-        Self::listen("127.0.0.1:0", settings, None, None).await.unwrap()
+        Self::listen("127.0.0.1:0", settings, None, None, None).await.unwrap()
+    }
+
+    /// With somebody who looks at domains.
+    pub async fn looking(look: Arc<impl Look + 'static>) -> Self {
+        Self::listen("127.0.0.1:0", Settings::default(), None, None, Some(look)).await.unwrap()
     }
 
     /// With accounts and people in a store with all its rules.
     pub async fn over(store: &MemoryStore, settings: Settings) -> Self {
-        Self::listen("127.0.0.1:0", settings, None, Some(store)).await.unwrap()
+        Self::listen("127.0.0.1:0", settings, None, Some(store), None).await.unwrap()
     }
 
     pub async fn try_listen(address: &str, tls: Option<Arc<rustls::ServerConfig>>) -> Result<Self, WebError> {
-        Self::listen(address, Settings::default(), tls, None).await
+        Self::listen(address, Settings::default(), tls, None, None).await
     }
 
     async fn listen(
@@ -114,6 +120,7 @@ impl Site {
         settings: Settings,
         tls: Option<Arc<rustls::ServerConfig>>,
         store: Option<&MemoryStore>,
+        surveys: Option<Arc<dyn Look>>,
     ) -> Result<Self, WebError> {
         let (accounts, lines, log, spool, flushes) = fakes::fakes();
         let names: Arc<FakeNames> = Arc::default();
@@ -149,6 +156,7 @@ impl Site {
             challenges: None,
             tokens: None,
             api: None,
+            surveys,
             joins: Some(JoinRooms {
                 codes: codes.clone(),
                 url: "https://mx2.example".to_owned(),
