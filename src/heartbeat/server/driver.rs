@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{BeatListener, KeyReport, OpenedBeatKey};
+use super::event::{BeatListener, KeptKey, KeyReport, OpenedBeatKey};
 use super::notes::Notes;
 use super::path::Source;
 use super::roster::PIECE;
@@ -42,6 +42,9 @@ const KERNEL_TABLES: [&str; 2] = ["/proc/net/udp", "/proc/net/udp6"];
 
 /// Pause between two pieces of a list of keys: who waits for the table gets it.
 const BETWEEN_PIECES: Duration = Duration::from_micros(50);
+
+/// Full batches of one socket that are taken in before the others are looked at: two milliseconds.
+const BATCHES_PER_TURN: usize = 8;
 
 /// Pause after a failed receive, so that a failure that stays does not burn a core.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
@@ -155,20 +158,25 @@ impl BeatServer {
         Ok(server)
     }
 
-    /// Replaces all keys; runs under unchanged keys go on.
+    /// As [`keep_keys`](Self::keep_keys), all of them opened.
+    pub fn replace_keys(&self, keys: impl IntoIterator<Item = OpenedBeatKey>) {
+        let keys = keys.into_iter();
+        self.keep_keys(keys.size_hint().0, keys.map(KeptKey::Opened));
+    }
+
+    /// Replaces all keys by these, `count` at most; runs under unchanged keys go on.
     ///
     /// A million keys take a second or two. The table is free again after each piece of them, so that beats are answered
     /// meanwhile; when this returns, a key that is gone is dead.
-    pub fn replace_keys(&self, keys: impl IntoIterator<Item = OpenedBeatKey>) {
+    pub fn keep_keys(&self, count: usize, keys: impl Iterator<Item = KeptKey>) {
         let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = keys.into_iter();
-        let mut replacement = self.table().begin_replacement(keys.size_hint().0);
+        let mut replacement = self.table().begin_replacement(count);
         while self.table().read_piece(&mut replacement) {
             std::thread::sleep(BETWEEN_PIECES);
         }
         let mut keys = keys.peekable();
         while keys.peek().is_some() {
-            let piece: Vec<OpenedBeatKey> = keys.by_ref().take(PIECE).collect();
+            let piece: Vec<KeptKey> = keys.by_ref().take(PIECE).collect();
             self.table().put_piece(&mut replacement, piece.into_iter(), (self.clock.monotonic(), self.clock.wall()));
             std::thread::sleep(BETWEEN_PIECES);
         }
@@ -316,25 +324,39 @@ impl BeatServer {
                 if !ready.get(index).copied().unwrap_or(false) {
                     continue;
                 }
-                if let Err(error) = inlet.take(socket) {
-                    // An ICMP error of an earlier answer, or short memory: neither ends the service.
-                    tracing::debug!(%error, "heartbeat socket");
-                    std::thread::sleep(ERROR_PAUSE);
-                    continue;
+                // More waits behind a full batch, without asking.
+                for _ in 0..BATCHES_PER_TURN {
+                    if self.serve_batch(index, socket, inlet, &mut out) < BATCH {
+                        break;
+                    }
                 }
-                let batch = batch(inlet, index);
-                {
-                    let mut table = self.table();
-                    table.handle_batch(&batch, now, &*self.listener, &mut out);
-                    self.hand_on(&mut table);
-                }
-                self.send_all(&mut out);
             }
             if due.is_some_and(|due| due <= now.0) {
                 out.extend(self.table().handle_timeout(now, &*self.listener));
                 self.send_all(&mut out);
             }
         }
+    }
+
+    /// Takes in what waits at a socket, answers it, and tells how much it was.
+    fn serve_batch(&self, index: usize, socket: &UdpSocket, inlet: &mut Inlet, out: &mut Vec<Transmit>) -> usize {
+        if let Err(error) = inlet.take(socket) {
+            // An ICMP error of an earlier answer, or short memory: neither ends the service.
+            tracing::debug!(%error, "heartbeat socket");
+            std::thread::sleep(ERROR_PAUSE);
+            return 0;
+        }
+        let batch = batch(inlet, index);
+        if batch.is_empty() {
+            return 0;
+        }
+        {
+            let mut table = self.table();
+            table.handle_batch(&batch, (self.clock.monotonic(), self.clock.wall()), &*self.listener, out);
+            self.hand_on(&mut table);
+        }
+        self.send_all(out);
+        batch.len()
     }
 
     /// Waits until `due` or until a socket is readable; which are. `None` when the service ends.
