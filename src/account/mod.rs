@@ -10,6 +10,7 @@ pub mod directory;
 pub mod forwarder;
 mod holiday;
 pub mod model;
+pub mod passkey;
 pub mod people;
 pub mod preference;
 pub mod seal;
@@ -24,6 +25,7 @@ pub use model::{
     Account, AccountName, AccountNameError, AccountStatus, BeatKeyRecord, Domain, Endpoint, LEAVING_FOR, Manners,
     Membership, OPERATOR, OPERATOR_NAME, OnlineMode, Person, Role, SUSPENDED_TAKES_MAIL_FOR,
 };
+pub use passkey::{Passkey, PasskeyStore};
 pub use people::{Choice, NewSession, OpenSession, PeopleStore, Publication, Seen, Tongue};
 pub use preference::{Detour, Preferences, Rewrite, Route, RouteError};
 pub use seal::{SealError, SealKey};

@@ -75,6 +75,7 @@ impl Shared {
             directory: self.directory.clone(),
             accounts: Arc::clone(&self.store) as _,
             people: Arc::clone(&self.store) as _,
+            passkeys: Arc::clone(&self.store) as _,
             keeper: Some(Arc::clone(keeper) as _),
             lines: Arc::clone(&self.lines),
             log: Arc::clone(&self.store) as _,

@@ -13,10 +13,11 @@ use super::format;
 use super::handlers::{Answer, set_cookie};
 use super::page::{Member, Page};
 use super::pages::{AccountPart, AccountTemplate, AlertChoice, Shell};
+use super::passkey_page::has_room;
 use super::password::weakness;
 use super::request::{Button, Viewer, see_other};
 use super::words::Locale;
-use super::{session, sign_in};
+use super::{assets, session, sign_in};
 use crate::account::{Account, AccountError, AccountName, AccountStatus, Choice, OpenSession, Role, Tongue};
 
 /// Sessions on the page.
@@ -64,9 +65,13 @@ fn own_hash(viewer: &Viewer) -> [u8; 32] {
     sign_in::secret_hash(&viewer.secret).unwrap_or_default()
 }
 
-/// Back to the page that the form was on.
 fn back(wish: &Wish, done: &str) -> Response {
-    match wish.back.parse::<AccountName>() {
+    back_to(&wish.back, done)
+}
+
+/// Back to the page that the form was on: of the account of that name, or the person's.
+pub(super) fn back_to(account: &str, done: &str) -> Response {
+    match account.parse::<AccountName>() {
         Ok(name) => see_other(&format!("/a/{name}/account?done={done}")),
         Err(_) => see_other(&format!("/account?done={done}")),
     }
@@ -83,6 +88,7 @@ async fn shown(
     let sessions = people.sessions_of(viewer.person.id, now).await.map_err(|error| member.failed(&error))?;
     let choice = people.choice_of(viewer.person.id).await.map_err(|error| member.failed(&error))?;
     let has_password = people.has_password(viewer.person.id).await.map_err(|error| member.failed(&error))?;
+    let passkeys = door.passkey_lines(viewer.person.id, l).await.map_err(|error| member.failed(&error))?;
     let own = own_hash(viewer);
     let tongue = |value: &str, label: &'static str, tongue| AlertChoice {
         value: value.to_owned(),
@@ -98,6 +104,9 @@ async fn shown(
             tongue("en", l.language_en(), Some(Tongue::En)),
         ],
         zone: choice.zone.map(|zone| zone.name().to_owned()).unwrap_or_default(),
+        offers_passkeys: door.offers_passkeys(&member.headers) && has_room(&passkeys),
+        passkey_script: &assets::PASSKEY_SCRIPT.path,
+        passkeys,
         has_password,
         password_rule: l.password_rule(),
         said: visit.ask.done.as_deref().map(|done| said(done, l)).unwrap_or_default(),
@@ -114,6 +123,8 @@ fn said(done: &str, l: Locale) -> &'static str {
         "ended" => l.said_ended(),
         "password" => l.said_password(),
         "no-password" => l.said_password_gone(),
+        "passkey" => l.said_passkey(),
+        "no-passkey" => l.said_passkey_gone(),
         "leaving" => l.said_leaving(),
         "stays" => l.said_stays(),
         _ => "",
@@ -151,7 +162,7 @@ pub(super) async fn account(page: Page) -> Answer {
 }
 
 async fn account_answer(page: Page, (status, wrong): (StatusCode, &'static str), leave_wrong: &'static str) -> Answer {
-    let Page { door, visit, headers, viewer, account } = page;
+    let Page { door, visit, headers, viewer, peer, account } = page;
     let Some(role) = viewer.role(account.id) else { return Ok(see_other("/account")) };
     let shell = door.account_shell(&visit, &account, visit.locale.account(), "account");
     let may_leave = role == Role::Owner && door.app.rooms.keeper.is_some();
@@ -160,19 +171,23 @@ async fn account_answer(page: Page, (status, wrong): (StatusCode, &'static str),
         may_leave: may_leave && account.status != AccountStatus::Suspended,
         leave_wrong,
     };
-    shown(&Member { door, visit, headers, viewer }, shell, Some(part), (status, wrong)).await
+    shown(&Member { door, visit, headers, viewer, peer }, shell, Some(part), (status, wrong)).await
 }
 
-/// The page that the form was on, with a sentence about what was wrong in it.
 async fn wrong(member: Member, wish: &Wish, sentence: &'static str) -> Answer {
+    refused(member, &wish.back, sentence).await
+}
+
+/// The page that the form was on, of the account of that name or the person's, with a sentence about what was wrong in it.
+pub(super) async fn refused(member: Member, back: &str, sentence: &'static str) -> Answer {
     let status = (StatusCode::UNPROCESSABLE_ENTITY, sentence);
-    let found: Option<Account> = member.door.account(&member.visit, &wish.back).map(|(_, account)| account).ok();
-    let Member { door, visit, headers, viewer } = member;
+    let found: Option<Account> = member.door.account(&member.visit, back).map(|(_, account)| account).ok();
+    let Member { door, visit, headers, viewer, peer } = member;
     match found {
-        Some(account) => account_answer(Page { door, visit, headers, viewer, account }, status, "").await,
+        Some(account) => account_answer(Page { door, visit, headers, viewer, peer, account }, status, "").await,
         None => {
             let shell = door.shell(&visit, visit.locale.account());
-            shown(&Member { door, visit, headers, viewer }, shell, None, status).await
+            shown(&Member { door, visit, headers, viewer, peer }, shell, None, status).await
         }
     }
 }

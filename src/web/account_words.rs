@@ -35,6 +35,26 @@ texts! {
     password: "Passwort", "Password";
     sign_in_by_password: "Mit Passwort anmelden", "Sign in with a password";
     sign_in_password_text: "Mit Ihrem Namen oder dem Namen des Kontos.", "With your name or the name of the account.";
+    passkeys_title: "Passkeys", "Passkeys";
+    passkeys_text: "Anmelden mit Fingerabdruck, Gesicht oder PIN des Geräts, ohne Passwort. Der Schlüssel bleibt auf dem Gerät.", "Sign in with the fingerprint, face or PIN of a device, without a password. The key stays on the device.";
+    passkeys_none: "Sie haben noch keinen.", "You have none yet.";
+    passkey_name: "Name des Geräts", "Name of the device";
+    passkey_hint: "Zum Beispiel Laptop oder Telefon.", "Laptop or phone, for example.";
+    passkey_add: "Passkey hinzufügen", "Add a passkey";
+    passkey_made: "hinzugefügt", "added";
+    passkey_used: "zuletzt benutzt", "last used";
+    passkey_unused: "noch nicht benutzt", "not used yet";
+    passkey_remove: "Entfernen", "Remove";
+    passkey_failed: "Der Passkey wurde nicht hinzugefügt. Versuchen Sie es noch einmal.", "The passkey was not added. Try again.";
+    passkey_known: "Dieses Gerät hat schon einen Passkey für Sie.", "This device has a passkey of yours already.";
+    passkey_nameless: "Geben Sie dem Gerät einen Namen.", "Give the device a name.";
+    passkey_too_many: "Dieser Passkey ist schon bekannt, oder Sie haben schon zwanzig.", "This passkey is known already, or you have twenty of them.";
+    passkey_sign_in: "Mit Passkey anmelden", "Sign in with a passkey";
+    passkey_wrong: "Die Anmeldung mit Passkey ist nicht gelungen.", "Signing in with a passkey did not work.";
+    said_passkey: "Der Passkey gilt.", "The passkey is added.";
+    said_passkey_gone: "Der Passkey ist weg.", "The passkey is gone.";
+    sign_in_otherwise: "Mit Passwort oder Passkey anmelden", "Sign in with a password or a passkey";
+    sign_in_or: "oder", "or";
     export_title: "Ihre Daten", "Your data";
     export_text: "Alles, was über dieses Konto gespeichert ist, als JSON: Mailserver, Domains, Verlauf, Umschläge der Nachrichten, Protokoll. Texte von Nachrichten und Geheimnisse sind nicht dabei; Nachrichten laden Sie einzeln herunter.", "All that is kept about this account, as JSON: mail servers, domains, history, envelopes of messages, log. Text of messages and secrets are not in it; messages are downloaded one by one.";
     export_get: "Daten herunterladen", "Download the data";
@@ -77,6 +97,9 @@ impl Locale {
     /// What a row of the audit log about people says; see [`audited`](Self::audited).
     pub(super) fn audited_person(self, verb: &str) -> Option<&'static str> {
         Some(match verb {
+            "session.passkey" => self.pick("Mit Passkey angemeldet", "Signed in with a passkey"),
+            "passkey.add" => self.pick("Passkey hinzugefügt", "Passkey added"),
+            "passkey.remove" => self.pick("Passkey entfernt", "Passkey removed"),
             "session.password" => self.pick("Mit Passwort angemeldet", "Signed in with a password"),
             "session.end" => self.pick("Anmeldungen beendet", "Sessions ended"),
             "person.choice" => self.pick("Sprache und Zeitzone gewählt", "Language and time zone chosen"),

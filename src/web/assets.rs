@@ -26,13 +26,16 @@ pub(super) static STYLE: LazyLock<Asset> =
 /// Ticks, live updates, switch of look. Every page works without it.
 pub(super) static SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| asset("app", "js", "text/javascript; charset=utf-8", include_bytes!("../../web/app.js")));
+/// Asks the browser for a passkey; only where one is used.
+pub(super) static PASSKEY_SCRIPT: LazyLock<Asset> =
+    LazyLock::new(|| asset("passkey", "js", "text/javascript; charset=utf-8", include_bytes!("../../web/passkey.js")));
 /// Icon of the tab.
 pub(super) static ICON: LazyLock<Asset> =
     LazyLock::new(|| asset("icon", "svg", "image/svg+xml", include_bytes!("../../web/icon.svg")));
 
 /// The asset of that path.
 pub(super) fn find(path: &str) -> Option<&'static Asset> {
-    [&*STYLE, &*SCRIPT, &*ICON].into_iter().find(|asset| asset.path == path)
+    [&*STYLE, &*SCRIPT, &*PASSKEY_SCRIPT, &*ICON].into_iter().find(|asset| asset.path == path)
 }
 
 #[cfg(test)]
@@ -48,9 +51,11 @@ mod tests {
     #[test]
     fn nothing_in_style_or_script_needs_a_looser_policy() {
         let script = std::str::from_utf8(SCRIPT.octets).unwrap();
+        let passkey = std::str::from_utf8(PASSKEY_SCRIPT.octets).unwrap();
         for banned in ["innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", ".style"] {
-            assert!(!script.contains(banned), "{banned}");
+            assert!(!script.contains(banned) && !passkey.contains(banned), "{banned}");
         }
+        assert!(passkey.len() <= 3 * 1024, "{} octets of script", passkey.len());
         assert!(script.len() <= 9 * 1024, "{} octets of script", script.len());
         let style = std::str::from_utf8(STYLE.octets).unwrap();
         assert!(!style.contains("http") && !style.contains("@import"));

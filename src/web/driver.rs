@@ -39,10 +39,10 @@ use super::settings::{FORM_OCTETS_MAX, HEAD_TIMEOUT, STOP_TIMEOUT, Settings};
 use super::setup_page::{self, JoinRooms};
 use super::words::Locale;
 use super::{
-    account_export, account_page, alert_page, challenge, domain_pages, drill_pages, log_page, sign_in_page, spool_desk,
-    spool_pages, spool_view, token_page, update,
+    account_export, account_page, alert_page, challenge, domain_pages, drill_pages, log_page, passkey_page,
+    sign_in_page, spool_desk, spool_pages, spool_view, token_page, update,
 };
-use crate::account::{Account, AccountStore, ApiTokens, DirectoryHandle, PeopleStore};
+use crate::account::{Account, AccountStore, ApiTokens, DirectoryHandle, PasskeyStore, PeopleStore};
 use crate::alert::Alerts;
 use crate::base::{AccountId, Clock, Moment};
 use crate::delivery::view::Flushes;
@@ -76,6 +76,8 @@ pub struct WebRooms {
     pub accounts: Arc<dyn AccountStore>,
     /// What people keep here, and what is public.
     pub people: Arc<dyn PeopleStore>,
+    /// Devices with which people sign in.
+    pub passkeys: Arc<dyn PasskeyStore>,
     /// Keeps memory in step when an account leaves; absent where none can.
     pub keeper: Option<Arc<dyn AccountKeeper>>,
     /// State of the lines.
@@ -159,6 +161,7 @@ impl WebServer {
             passwords: Passwords::default(),
             reveals: Mutex::default(),
             looks: Looks::default(),
+            passkeys: Mutex::default(),
             clock: Clock,
         });
         let crowd = Crowd::new(app.settings.connections_max);
@@ -344,6 +347,11 @@ fn account_routes() -> Router<Door> {
         .route("/account/choice", post(account_page::choose))
         .route("/account/sessions", post(account_page::end_sessions))
         .route("/account/password", post(account_page::set_password))
+        .route("/account/passkeys", post(passkey_page::add))
+        .route("/account/passkeys/begin", post(passkey_page::begin))
+        .route("/account/passkeys/remove", post(passkey_page::remove))
+        .route("/sign-in/passkey", post(passkey_page::sign_in))
+        .route("/sign-in/passkey/begin", post(passkey_page::begin_sign_in))
         .route("/a/{name}/account", get(account_page::account))
         .route("/a/{name}/account/export", get(account_export::export))
         .route("/a/{name}/account/leave", post(account_page::leave))
@@ -397,7 +405,7 @@ async fn events(page: Page, shutdown: CancellationToken) -> Result<Response, Res
     if page.visit.ask.look.is_some() {
         page.seen(Shown::Domains).await?;
     }
-    let Page { door, visit, headers, viewer, account } = page;
+    let Page { door, visit, headers, viewer, account, .. } = page;
     let Some(seat) = door.app.hub.seat(account.id) else {
         tracing::warn!(account = %account.name, "too many open pages");
         return Ok((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "60")]).into_response());

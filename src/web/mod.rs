@@ -31,6 +31,8 @@ mod looks;
 pub(crate) mod pace;
 mod page;
 mod pages;
+mod passkey;
+mod passkey_page;
 mod password;
 pub mod readiness;
 mod record_view;

@@ -33,6 +33,8 @@ pub(super) struct Member {
     pub(super) visit: Visit,
     pub(super) headers: HeaderMap,
     pub(super) viewer: Viewer,
+    /// Who asks, as far as we can see.
+    pub(super) peer: IpAddr,
 }
 
 /// A visit to a page of an account that the viewer may open.
@@ -42,6 +44,8 @@ pub(super) struct Page {
     pub(super) visit: Visit,
     pub(super) headers: HeaderMap,
     pub(super) viewer: Viewer,
+    /// Who asks, as far as we can see.
+    pub(super) peer: IpAddr,
     pub(super) account: Account,
 }
 
@@ -63,9 +67,9 @@ impl FromRequestParts<Door> for Member {
 
     /// Refused with the page that says how to sign in.
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Response> {
-        let Guest { door, visit, headers, .. } = Guest::from_request_parts(parts, door).await?;
+        let Guest { door, visit, headers, peer } = Guest::from_request_parts(parts, door).await?;
         let Some(viewer) = visit.viewer.clone() else { return Err(door.signed_out(&visit)) };
-        Ok(Self { door, visit, headers, viewer })
+        Ok(Self { door, visit, headers, viewer, peer })
     }
 }
 
@@ -74,11 +78,11 @@ impl FromRequestParts<Door> for Page {
 
     /// Refused as [`Door::account`] says: an account of others is no such page.
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Response> {
-        let Guest { door, visit, headers, .. } = Guest::from_request_parts(parts, door).await?;
+        let Guest { door, visit, headers, peer } = Guest::from_request_parts(parts, door).await?;
         let params = RawPathParams::from_request_parts(parts, &door).await.map_err(|_| door.not_found(&visit))?;
         let name = params.iter().find(|(key, _)| *key == ACCOUNT_PARAM).map_or("", |(_, value)| value);
         let (viewer, account) = door.account(&visit, name)?;
-        Ok(Self { door, visit, headers, viewer, account })
+        Ok(Self { door, visit, headers, viewer, peer, account })
     }
 }
 

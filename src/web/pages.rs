@@ -6,6 +6,7 @@ use super::account_page::SessionLine;
 use super::days::Calendar;
 use super::drill_pages::DrillCard;
 use super::format::Stamp;
+use super::passkey_page::PasskeyLine;
 use super::record_view::{Badge, RecordRow, Remark};
 use super::settings::DemoButton;
 use super::spool_view::{FilterLink, MessagePage, SpoolLine};
@@ -401,6 +402,8 @@ pub(super) struct SignInTemplate {
 #[derive(Template, Debug)]
 #[template(path = "password.html")]
 pub(super) struct PasswordTemplate {
+    pub(super) offers_passkeys: bool,
+    pub(super) passkey_script: &'static str,
     pub(super) shell: Shell,
     pub(super) name: String,
     /// Why it did not work; empty at first.
@@ -420,6 +423,10 @@ pub(super) struct AccountPart {
 #[derive(Template, Debug)]
 #[template(path = "account.html")]
 pub(super) struct AccountTemplate {
+    pub(super) passkeys: Vec<PasskeyLine>,
+    /// This browser may add one here.
+    pub(super) offers_passkeys: bool,
+    pub(super) passkey_script: &'static str,
     pub(super) shell: Shell,
     pub(super) sessions: Vec<SessionLine>,
     pub(super) has_others: bool,

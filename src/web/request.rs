@@ -17,6 +17,7 @@ use super::live::driver::Hub;
 use super::looks::driver::Looks;
 use super::pace::Pace;
 use super::pages::{NoticeTemplate, Shell};
+use super::passkey::Awaited;
 use super::password::driver::Passwords;
 use super::session::{self, Provenance, Scheme};
 use super::settings::Settings;
@@ -42,6 +43,7 @@ pub(super) struct App {
     pub(super) passwords: Passwords,
     pub(super) reveals: Mutex<Reveals>,
     pub(super) looks: Looks,
+    pub(super) passkeys: Mutex<Awaited>,
     pub(super) clock: Clock,
 }
 

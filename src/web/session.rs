@@ -26,7 +26,8 @@ impl Scheme {
         }
     }
 
-    const fn as_str(self) -> &'static str {
+    /// As an address begins.
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",

@@ -1,35 +1,15 @@
 // Opens the pages named on the command line in Chromium and says what is wrong with them.
 // Usage: node check.mjs CHROMIUM OUT_FOLDER SHOTS_JSON. Speaks the DevTools protocol over a pipe, so nothing has to be installed.
-import { spawn } from 'node:child_process';
-import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pause, start } from './devtools.mjs';
 
 const [chromium, out, shotsJson] = process.argv.slice(2);
 const shots = JSON.parse(shotsJson);
 mkdirSync(out, { recursive: true });
 // Path of axe.min.js: with it every page is also checked for what keeps people out (WCAG 2.2 AA and best practice).
 const axe = process.env.PULSEMX_AXE ? readFileSync(process.env.PULSEMX_AXE, 'utf8') : '';
-const profile = mkdtempSync(join(tmpdir(), 'pulsemx-browser-'));
-const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--hide-scrollbars', `--user-data-dir=${profile}`, '--remote-debugging-pipe', 'about:blank'];
-const browser = spawn(chromium, flags, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
-const pending = new Map(), listeners = [];
-let serial = 0, buffer = '';
-browser.stdio[4].on('data', chunk => {
-  buffer += chunk;
-  for (let end; (end = buffer.indexOf('\0')) >= 0; buffer = buffer.slice(end + 1)) {
-    const message = JSON.parse(buffer.slice(0, end));
-    if (message.id) { const { ok, no } = pending.get(message.id); pending.delete(message.id); message.error ? no(new Error(message.error.message)) : ok(message.result); }
-    else listeners.forEach(hear => hear(message));
-  }
-});
-const call = (method, params = {}, sessionId) => new Promise((ok, no) => {
-  const id = ++serial;
-  pending.set(id, { ok, no });
-  browser.stdio[3].write(JSON.stringify({ id, method, params, sessionId }) + '\0');
-});
-const pause = ms => new Promise(ok => setTimeout(ok, ms));
+const { call, listeners, stop } = start(chromium);
 
 const problems = [];
 async function open(shot) {
@@ -116,9 +96,6 @@ try {
 } catch (error) {
   problems.push(String(error.stack));
 }
-await Promise.race([call('Browser.close').catch(() => {}), pause(2000)]);
-browser.kill();
-await pause(300);
-rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+await stop();
 problems.forEach(problem => process.stdout.write(`WRONG ${problem}\n`));
 process.exit(problems.length ? 1 : 0);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::TimeZone;
-use pulsemx::account::{AccountStore, ApiTokenStore, BeatKeyRecord, Change, NewAccount, PeopleStore};
+use pulsemx::account::{AccountStore, ApiTokenStore, BeatKeyRecord, Change, NewAccount, PasskeyStore, PeopleStore};
 use pulsemx::alert::AlertStore;
 use pulsemx::base::{AccountId, DomainName, EndpointId, Mailbox, ReversePath, SpoolId, WallTime};
 use pulsemx::dns::{ChallengeStore, NameStore, ZoneKeyStore};
@@ -40,6 +40,7 @@ pub(crate) trait Everything:
     + ApiTokenStore
     + OutboundStore
     + PeopleStore
+    + PasskeyStore
 {
 }
 impl<
@@ -57,7 +58,8 @@ impl<
         + DrillStore
         + ApiTokenStore
         + OutboundStore
-        + PeopleStore,
+        + PeopleStore
+        + PasskeyStore,
 > Everything for T
 {
 }

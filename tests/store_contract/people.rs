@@ -1,6 +1,9 @@
 //! Sessions, choices and passwords of people, and public pages of accounts.
 
-use pulsemx::account::{AccountError, Change, Choice, NewSession, Publication, Role, Seen, SignInLink, Tongue};
+use pulsemx::account::passkey::PASSKEYS_MAX;
+use pulsemx::account::{
+    AccountError, Change, Choice, NewSession, Passkey, Publication, Role, Seen, SignInLink, Tongue,
+};
 use pulsemx::base::PersonId;
 
 use crate::engine::{Engine, Everything, account, at, change, for_each_engine};
@@ -12,6 +15,8 @@ for_each_engine! {
     a_public_page_is_found_until_it_is_taken_back,
     what_hangs_on_an_account_goes_with_it,
     a_change_of_a_person_is_seen_in_every_account_of_the_person,
+    a_passkey_signs_its_person_in_and_counts_on,
+    a_person_has_twenty_passkeys_and_they_go_with_the_person,
 }
 
 async fn session(store: &dyn Everything, person: PersonId, number: u8) -> [u8; 32] {
@@ -151,4 +156,69 @@ async fn a_change_of_a_person_is_seen_in_every_account_of_the_person(engine: Eng
     session(store, operator, 5).await;
     let noted = store.audit(None, 1).await.unwrap().remove(0);
     assert_eq!((noted.what.as_str(), noted.account), ("session.password", None));
+}
+
+fn passkey(person: PersonId, number: u8) -> Passkey {
+    Passkey {
+        credential: vec![number; 16],
+        person,
+        public_key: vec![1, 2, 3],
+        counter: 0,
+        name: format!("device {number}"),
+        made_at: at(i64::from(number)),
+        used_at: None,
+    }
+}
+
+async fn a_passkey_signs_its_person_in_and_counts_on(mut engine: Engine) {
+    let (firma, _) = account(engine.store(), "firma", 1).await;
+    let (other, _) = account(engine.store(), "other", 2).await;
+    let store = engine.store();
+    let (eva, tom) = (store.owner_of(firma).await.unwrap().unwrap(), store.owner_of(other).await.unwrap().unwrap());
+    for number in [2, 1] {
+        store.add_passkey(passkey(eva, number), change(1)).await.unwrap();
+    }
+    let taken = store.add_passkey(passkey(tom, 1), change(1)).await;
+    assert!(matches!(taken, Err(AccountError::LinkSpent)), "a credential belongs to one person");
+    assert!(store.add_passkey(passkey(PersonId(999), 3), change(1)).await.is_err());
+    engine.restart();
+    let store = engine.store();
+    assert_eq!(store.passkeys_of(eva).await.unwrap(), [passkey(eva, 1), passkey(eva, 2)], "the oldest first");
+    assert_eq!(store.passkey(vec![2; 16]).await.unwrap(), Some(passkey(eva, 2)));
+    assert_eq!(store.passkey(vec![9; 16]).await.unwrap(), None);
+    let session = |number: u8, person| NewSession { secret_hash: [number; 32], person, expires_at: at(1_000) };
+    let open = |new, credential: u8, counter| store.open_passkey_session(new, vec![credential; 16], counter, change(5));
+    open(session(1, eva), 1, 0).await.unwrap();
+    open(session(2, eva), 1, 7).await.unwrap();
+    assert!(store.session([2; 32], at(6)).await.unwrap().is_some());
+    for (new, credential, counter) in [
+        (session(3, eva), 1, 7),
+        (session(3, eva), 1, 0),
+        (session(3, tom), 1, 8),
+        (session(3, eva), 9, 8),
+        (session(2, eva), 1, 8),
+    ] {
+        assert!(matches!(open(new, credential, counter).await, Err(AccountError::LinkSpent)), "{credential} {counter}");
+    }
+    assert!(store.session([3; 32], at(6)).await.unwrap().is_none());
+    let used = store.passkey(vec![1; 16]).await.unwrap().unwrap();
+    assert_eq!((used.counter, used.used_at), (7, Some(at(5))), "what was refused changed nothing");
+    assert_eq!(store.audit(Some(firma), 1).await.unwrap()[0].what, "session.passkey device 1");
+    assert!(!store.remove_passkey(tom, vec![1; 16], change(6)).await.unwrap(), "somebody else's stays");
+    assert!(store.remove_passkey(eva, vec![1; 16], change(6)).await.unwrap());
+    assert!(!store.remove_passkey(eva, vec![1; 16], change(7)).await.unwrap());
+    let noted = store.audit(Some(firma), 1).await.unwrap().remove(0);
+    assert_eq!((noted.what.as_str(), noted.at), ("passkey.remove device 1", at(6)));
+}
+
+async fn a_person_has_twenty_passkeys_and_they_go_with_the_person(engine: Engine) {
+    let store = engine.store();
+    let (firma, _) = account(store, "firma", 1).await;
+    let eva = store.owner_of(firma).await.unwrap().unwrap();
+    for number in 0..u8::try_from(PASSKEYS_MAX).unwrap() {
+        store.add_passkey(passkey(eva, number), change(1)).await.unwrap();
+    }
+    assert!(matches!(store.add_passkey(passkey(eva, 99), change(1)).await, Err(AccountError::LinkSpent)));
+    store.remove_account(firma, change(2)).await.unwrap();
+    assert_eq!(store.passkey(vec![1; 16]).await.unwrap(), None);
 }

@@ -239,6 +239,37 @@ fn look_watch(right: &Site, looker: &str) -> Value {
     watch
 }
 
+fn node() -> PathBuf {
+    installed(&["node"]).expect("Node.js drives the browser; `tests/all peers` installs it")
+}
+
+fn chromium() -> PathBuf {
+    installed(&["chromium", "chromium-browser", "google-chrome"])
+        .expect("a Chromium looks at the pages; `tests/all peers` installs it")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_passkey_is_made_used_and_removed_in_a_browser() {
+    let house = House::open().await;
+    let cookie = house.signed_in(house.eva).await;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = tokio::task::block_in_place(|| {
+        Command::new(node())
+            .arg(root.join("tests/browser/passkey.mjs"))
+            .arg(chromium())
+            .arg(root.join("target/screenshots"))
+            // No passkey is made for an address.
+            .arg(house.site.origin.replace("127.0.0.1", "localhost"))
+            .arg(cookie.split(';').next().unwrap())
+            .output()
+            .unwrap()
+    });
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let noted = house.noted().await;
+    assert_eq!(noted.iter().filter(|what| what.as_str() == "session.passkey Laptop <b>").count(), 2, "{noted:?}");
+}
+
 /// Runs the browser; calls `go` when it asks for the change of the world. Returns what was wrong.
 fn browse(node: &Path, chromium: &Path, shots: &[Value], mut go: impl FnMut()) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -266,9 +297,7 @@ fn browse(node: &Path, chromium: &Path, shots: &[Value], mut go: impl FnMut()) -
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_shows_every_page_without_a_fault_and_follows_by_itself() {
-    let node = installed(&["node"]).expect("Node.js drives the browser; `tests/all peers` installs it");
-    let chromium = installed(&["chromium", "chromium-browser", "google-chrome"])
-        .expect("a Chromium looks at the pages; `tests/all peers` installs it");
+    let (node, chromium) = (node(), chromium());
     let sites = sites().await;
     let (live, house) = (Site::open().await, House::open().await);
     let mut shots = shots(&sites);

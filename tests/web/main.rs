@@ -18,6 +18,7 @@ mod drill;
 mod fakes;
 mod held;
 mod look;
+mod passkey;
 mod setup;
 mod site;
 

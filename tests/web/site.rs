@@ -142,6 +142,7 @@ impl Site {
             names: Some(NameRooms { store: names.clone(), dns: None }),
             directory,
             accounts: store.map_or_else(|| accounts.clone() as _, |store| Arc::new(store.clone()) as _),
+            passkeys: Arc::new(store.cloned().unwrap_or_default()),
             people: Arc::new(store.cloned().unwrap_or_default()),
             keeper: keeper.map(|keeper| Arc::new(keeper) as _),
             lines: lines.clone(),
@@ -237,8 +238,18 @@ impl Site {
         Reply { status, head: head.to_owned(), body: body.to_owned() }
     }
 
+    /// A POST from a page of `origin`, by a browser that knows the site as `host`.
+    pub async fn send_to(&self, host: &str, path: &str, cookie: &str, origin: &str, body: &str) -> Reply {
+        self.send("POST", path, cookie, &[("Host", host), ("Origin", origin)], body).await
+    }
+
     async fn request(&self, method: &str, path: &str, cookie: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
-        let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {}\r\n", self.address);
+        let own = if headers.iter().any(|(name, _)| *name == "Host") {
+            String::new()
+        } else {
+            format!("Host: {}\r\n", self.address)
+        };
+        let mut head = format!("{method} {path} HTTP/1.0\r\n{own}");
         if !cookie.is_empty() {
             head.push_str(&format!("Cookie: {cookie}\r\n"));
         }

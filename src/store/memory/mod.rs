@@ -9,6 +9,7 @@ mod challenge;
 mod drill;
 mod name;
 mod notice;
+mod passkey;
 mod people;
 mod recipient;
 mod refusal;
@@ -105,6 +106,8 @@ struct Tables {
     notices: notice::Notices,
     preferences: BTreeMap<AccountId, crate::account::Preferences>,
     people_rows: people::PeopleRows,
+    /// By credential.
+    passkeys: BTreeMap<Vec<u8>, crate::account::Passkey>,
 }
 
 /// What is known of recipients.

@@ -32,12 +32,24 @@ impl Tables {
     /// As in the engine on disk: what hangs on a person or an account goes with them.
     pub(super) fn prune_people(&mut self) {
         let (people, accounts, rows) = (&self.people, &self.accounts, &mut self.people_rows);
+        self.passkeys.retain(|_, passkey| people.contains_key(&passkey.person));
         rows.choices.retain(|person, _| people.contains_key(person));
         rows.passwords.retain(|person, _| people.contains_key(person));
         rows.publications.retain(|account, _| accounts.contains_key(account));
     }
 
-    fn note_of_person(&mut self, change: &Change, person: PersonId, what: &str) {
+    /// A session that was not there before.
+    pub(super) fn insert_session(&mut self, new: &NewSession, change: &Change) -> Changed<()> {
+        self.person_name(new.person)?;
+        self.sessions.retain(|_, (_, ends)| *ends > change.at);
+        if self.sessions.contains_key(&new.secret_hash) {
+            return Err(AccountError::LinkSpent);
+        }
+        self.sessions.insert(new.secret_hash, (new.person, new.expires_at));
+        Ok(())
+    }
+
+    pub(super) fn note_of_person(&mut self, change: &Change, person: PersonId, what: &str) {
         let places: Vec<AccountId> =
             self.memberships.keys().filter(|(member, _)| *member == person).map(|(_, account)| *account).collect();
         if places.is_empty() {
@@ -53,12 +65,7 @@ impl Tables {
 impl PeopleStore for MemoryStore {
     async fn open_session(&self, new: NewSession, change: Change) -> Changed<()> {
         let mut tables = self.tables();
-        tables.person_name(new.person)?;
-        tables.sessions.retain(|_, (_, ends)| *ends > change.at);
-        if tables.sessions.contains_key(&new.secret_hash) {
-            return Err(AccountError::LinkSpent);
-        }
-        tables.sessions.insert(new.secret_hash, (new.person, new.expires_at));
+        tables.insert_session(&new, &change)?;
         tables.note_of_person(&change, new.person, "session.password");
         Ok(())
     }

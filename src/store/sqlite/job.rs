@@ -28,15 +28,18 @@ pub(super) struct Terms {
     pub(super) is_for_caller: bool,
     /// Counts as a message in the statistics.
     pub(super) is_message: bool,
+    /// Looks before it writes, so that it has written nothing when it says no, and needs no savepoint: one costs as much as
+    /// several statements.
+    pub(super) looks_first: bool,
 }
 
 impl Terms {
     /// A write that is on the disk when it is answered.
     pub(super) const SYNCED: Self =
-        Self { durability: Durability::Synced, octets: 0, is_for_caller: false, is_message: false };
+        Self { durability: Durability::Synced, octets: 0, is_for_caller: false, is_message: false, looks_first: false };
     /// A write that a power cut may undo.
     pub(super) const LAZY: Self =
-        Self { durability: Durability::Lazy, octets: 0, is_for_caller: false, is_message: false };
+        Self { durability: Durability::Lazy, octets: 0, is_for_caller: false, is_message: false, looks_first: false };
 }
 
 /// Messages that have pieces ahead of their commit, and whether those pieces can still be trusted.
@@ -63,6 +66,11 @@ impl Ahead {
         self.doubtful.extend(self.open.drain());
     }
 
+    /// Whether pieces of this message were written since the start.
+    pub(super) fn has(&self, message: i64) -> bool {
+        self.open.contains(&message) || self.doubtful.contains(&message)
+    }
+
     /// Whether pieces of this message may be lost.
     pub(super) fn is_doubtful(&self, message: i64) -> bool {
         self.doubtful.contains(&message)
@@ -71,7 +79,7 @@ impl Ahead {
 
 /// What an operation works with.
 pub(super) struct Work<'a> {
-    /// In the transaction of the group, in a savepoint of its own.
+    /// In the transaction of the group, in a savepoint of its own unless it [looks first](Terms::looks_first).
     pub(super) connection: &'a Connection,
     /// What it changes of the usages.
     pub(super) usage: &'a mut UsageChanges,
@@ -88,7 +96,7 @@ pub(super) struct Work<'a> {
 pub(super) trait Job: Send {
     /// See [`Terms`].
     fn terms(&self) -> Terms;
-    /// Does it. False when its savepoint has to be undone.
+    /// Does it. False when what it wrote has to be undone.
     fn run(&mut self, work: &mut Work<'_>) -> bool;
     /// Tells the caller.
     fn answer(self: Box<Self>, outcome: &Result<(), WriteFailure>);

@@ -26,6 +26,7 @@ mod name;
 mod notice;
 mod open;
 mod outbound;
+mod passkey;
 mod people;
 mod readers;
 mod recipient;

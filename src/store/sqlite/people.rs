@@ -14,13 +14,24 @@ use crate::base::{AccountId, PersonId, WallTime};
 type Changed<T> = Result<T, AccountError>;
 
 /// One audit row for each account of the person; one without an account for who has none.
-fn audit_of_person(db: &Connection, change: &Change, person: PersonId, what: &str) -> rusqlite::Result<()> {
+pub(super) fn audit_of_person(db: &Connection, change: &Change, person: PersonId, what: &str) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached("SELECT account FROM membership WHERE person = ?1 ORDER BY account")?;
     let places: Vec<i64> = statement.query_map([person.0], |row| row.get(0))?.collect::<Result<_, _>>()?;
     if places.is_empty() {
         return audit(db, change, None, what);
     }
     places.into_iter().try_for_each(|account| audit(db, change, Some(AccountId(account)), what))
+}
+
+/// A session that was not there before.
+pub(super) fn insert_session(db: &Connection, new: &NewSession, change: &Change) -> Changed<()> {
+    person_name(db, new.person)?;
+    db.execute("DELETE FROM web_session WHERE expires_at <= ?1", [row::stored_time(change.at)])?;
+    let inserted = db.execute(
+        "INSERT INTO web_session (secret_hash, person, expires_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        params![new.secret_hash, new.person.0, row::stored_time(new.expires_at)],
+    )?;
+    if inserted == 0 { Err(AccountError::LinkSpent) } else { Ok(()) }
 }
 
 fn choice(db: &Connection, person: PersonId) -> rusqlite::Result<Choice> {
@@ -81,15 +92,7 @@ impl PeopleStore for SqliteStore {
     async fn open_session(&self, new: NewSession, change: Change) -> Changed<()> {
         self.write(Terms::SYNCED, move |work| {
             let db = work.connection;
-            person_name(db, new.person)?;
-            db.execute("DELETE FROM web_session WHERE expires_at <= ?1", [row::stored_time(change.at)])?;
-            let inserted = db.execute(
-                "INSERT INTO web_session (secret_hash, person, expires_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                params![new.secret_hash, new.person.0, row::stored_time(new.expires_at)],
-            )?;
-            if inserted == 0 {
-                return Err(AccountError::LinkSpent);
-            }
+            insert_session(db, &new, &change)?;
             Ok(audit_of_person(db, &change, new.person, "session.password")?)
         })
         .await

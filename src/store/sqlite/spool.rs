@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::job::{Durability, Terms};
+use super::job::Terms;
 use super::{
     SqliteStore, notice, spool_claim, spool_intake, spool_list, spool_passed, spool_report, spool_rule, spool_search,
 };
@@ -30,13 +30,13 @@ impl SpoolStore for SqliteStore {
 
     async fn intake_commit(&self, message: NewMessage) -> Result<(), CommitError> {
         let octets = message.tail.iter().map(Bytes::len).sum();
-        let terms = Terms { durability: Durability::Synced, octets, is_for_caller: true, is_message: true };
+        let terms = Terms { octets, is_for_caller: true, is_message: true, looks_first: true, ..Terms::SYNCED };
         self.write(terms, move |work| spool_intake::commit(work, &message)).await
     }
 
     async fn intake_awaited(&self, message: NewMessage, note: DotNote) -> Result<(), CommitError> {
         let octets = message.tail.iter().map(Bytes::len).sum();
-        let terms = Terms { durability: Durability::Synced, octets, is_for_caller: true, is_message: true };
+        let terms = Terms { octets, is_for_caller: true, is_message: true, ..Terms::SYNCED };
         self.write(terms, move |work| spool_passed::commit_awaited(work, &message, &note)).await
     }
 

@@ -58,15 +58,25 @@ pub(super) fn delete_chunks(db: &Connection, message: i64) -> rusqlite::Result<(
     db.prepare_cached("DELETE FROM chunk WHERE message = ?1")?.execute([message]).map(drop)
 }
 
-/// Makes the message ours. The same message again is ours already; another one of that id is refused.
+/// Makes the message ours. The same message again is ours already; another one of that id is refused. Writes nothing
+/// before everything was looked at.
 pub(super) fn commit(work: &mut Work<'_>, message: &NewMessage) -> Result<(), CommitError> {
     let db = work.connection;
     let id = message.id.as_i64();
-    if let Some(same) = already_stored(db, message)? {
-        return if same { Ok(()) } else { Err(Misuse("another message has this spool id").into()) };
+    require_shape(message)?;
+    let another = || Err(Misuse("another message has this spool id").into());
+    // Most messages come in one piece: nothing of them can be there, and one statement fewer is asked.
+    if message.chunks_ahead > 0 || work.ahead.has(id) {
+        if let Some(same) = already_stored(db, message)? {
+            return if same { Ok(()) } else { another() };
+        }
+        require_pieces(work, message)?;
+    } else if tail_octets(message) != message.octets {
+        return Err(INCOMPLETE.into());
     }
-    require_whole(work, message)?;
-    insert_message(db, message)?;
+    if !insert_message(db, message)? {
+        return if already_stored(db, message)? == Some(true) { Ok(()) } else { another() };
+    }
     insert_recipients(db, message)?;
     for (piece, ordinal) in message.tail.iter().zip(message.chunks_ahead..) {
         write_chunk(db, message.id, ordinal, piece)?;
@@ -120,15 +130,29 @@ fn already_stored(db: &Connection, message: &NewMessage) -> rusqlite::Result<Opt
     .optional()
 }
 
-/// Refuses a message of which something is missing: whole or not at all.
-fn require_whole(work: &Work<'_>, message: &NewMessage) -> Result<(), CommitError> {
-    let id = message.id.as_i64();
+const INCOMPLETE: Misuse = Misuse("the pieces of the content are not what the message says");
+
+/// Refuses what no message can be.
+fn require_shape(message: &NewMessage) -> Result<(), CommitError> {
     if message.recipients.is_empty() {
         return Err(Misuse("a message has at least one recipient").into());
     }
     if message.tail.iter().any(|piece| piece.len() > CHUNK_OCTETS_MAX) {
         return Err(Misuse("a piece of content is too long").into());
     }
+    if message.recipients.iter().any(|recipient| recipient.mailbox.domain().is_none()) {
+        return Err(Misuse("a recipient lives at an address literal").into());
+    }
+    Ok(())
+}
+
+fn tail_octets(message: &NewMessage) -> u64 {
+    message.tail.iter().map(|piece| u64::try_from(piece.len()).unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
+}
+
+/// Refuses a message of which a piece is missing or may be: whole or not at all.
+fn require_pieces(work: &Work<'_>, message: &NewMessage) -> Result<(), CommitError> {
+    let id = message.id.as_i64();
     if work.ahead.is_doubtful(id) {
         return Err(Misuse("content that was written ahead may be lost, since a sync failed meanwhile").into());
     }
@@ -136,20 +160,21 @@ fn require_whole(work: &Work<'_>, message: &NewMessage) -> Result<(), CommitErro
         .connection
         .prepare_cached("SELECT count(*), coalesce(sum(length(octets)), 0) FROM chunk WHERE message = ?1")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let tail: usize = message.tail.iter().map(Bytes::len).sum();
-    let whole = row::count(octets).saturating_add(u64::try_from(tail).unwrap_or(u64::MAX));
+    let whole = row::count(octets).saturating_add(tail_octets(message));
     if pieces != i64::from(message.chunks_ahead) || whole != message.octets {
-        return Err(Misuse("the pieces of the content are not what the message says").into());
+        return Err(INCOMPLETE.into());
     }
     Ok(())
 }
 
-pub(super) fn insert_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()> {
+/// False when there is a message of that id.
+pub(super) fn insert_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<bool> {
     let tail = i64::try_from(message.tail.len()).unwrap_or(i64::MAX);
     db.prepare_cached(
         "INSERT INTO message (id, accepted_at, reverse_path, smtputf8, body, trace, sha256, octets, chunks, subject,
                               header_from, message_id, peer, helo, tls, dsn_ret, dsn_envid, requires_tls)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+         ON CONFLICT (id) DO NOTHING",
     )?
     .execute(params![
         message.id.as_i64(),
@@ -171,7 +196,7 @@ pub(super) fn insert_message(db: &Connection, message: &NewMessage) -> rusqlite:
         message.dsn.envelope_id,
         message.requires_tls
     ])
-    .map(drop)
+    .map(|rows| rows == 1)
 }
 
 /// Counts its recipients, which are returned by account.

@@ -3,6 +3,7 @@
 
 use rusqlite::params;
 
+use super::error::Misuse;
 use super::job::Work;
 use super::spool_intake::{commit, count_accepted, delete_chunks, insert_message, insert_recipients};
 use super::{row, spool_report};
@@ -30,7 +31,9 @@ pub(super) fn record(
     let failed = |error: CommitError| SpoolError::Engine(Box::new(error));
     let db = work.connection;
     let id = message.id.as_i64();
-    insert_message(db, message)?;
+    if !insert_message(db, message)? {
+        return Err(Misuse("another message has this spool id").into());
+    }
     insert_recipients(db, message).map_err(failed)?;
     db.prepare_cached(
         "UPDATE recipient SET state = 'delivered', attempts = 1, reply_code = ?2, reply_text = ?3, last_attempt_at = ?4

@@ -158,6 +158,30 @@ impl Writer {
     }
 }
 
+/// Runs one operation in a savepoint; false when it was undone.
+fn run_apart(job: &mut dyn Job, work: &mut Work<'_>) -> rusqlite::Result<bool> {
+    let connection = work.connection;
+    connection.prepare_cached("SAVEPOINT operation")?.execute([])?;
+    let is_kept = job.run(work);
+    if !is_kept {
+        connection.prepare_cached("ROLLBACK TO operation")?.execute([])?;
+    }
+    connection.prepare_cached("RELEASE operation")?.execute([])?;
+    Ok(is_kept)
+}
+
+/// Runs one that [looks first](Terms::looks_first); false when it said no. If the engine failed it halfway, the whole group
+/// fails with it.
+fn run_bare(job: &mut dyn Job, work: &mut Work<'_>) -> rusqlite::Result<bool> {
+    let before = work.connection.total_changes();
+    let is_kept = job.run(work);
+    if is_kept || work.connection.total_changes() == before {
+        return Ok(is_kept);
+    }
+    let halfway = "an operation failed halfway".to_owned();
+    Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT), Some(halfway)))
+}
+
 /// What the thread owns.
 struct Desk {
     path: PathBuf,
@@ -252,21 +276,22 @@ impl Desk {
         let outcome = self.in_transaction(is_synced, |desk, connection| {
             for job in &mut group {
                 let mut usage = UsageChanges::default();
-                connection.prepare_cached("SAVEPOINT operation")?.execute([])?;
-                let is_kept = job.run(&mut Work {
+                let mut work = Work {
                     connection,
                     usage: &mut usage,
                     ahead: &mut desk.ahead,
                     claims: &mut desk.claims,
                     finished: &mut desk.finished,
-                });
+                };
+                let is_kept = if job.terms().looks_first {
+                    run_bare(job.as_mut(), &mut work)?
+                } else {
+                    run_apart(job.as_mut(), &mut work)?
+                };
                 if is_kept {
                     kept.push(usage);
                     messages += u64::from(job.terms().is_message);
-                } else {
-                    connection.prepare_cached("ROLLBACK TO operation")?.execute([])?;
                 }
-                connection.prepare_cached("RELEASE operation")?.execute([])?;
             }
             Ok(())
         });

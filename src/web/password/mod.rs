@@ -50,12 +50,19 @@ pub(super) fn weakness(password: &str, name: &str) -> Option<Weakness> {
     (different.len() < DIFFERENT_CHARS_MIN || is_name).then_some(Weakness::Plain)
 }
 
+/// How often each did something within [`WINDOW`].
 #[derive(Debug)]
-struct Tally<K>(HashMap<K, (Moment, u32)>);
+pub(super) struct Tally<K>(HashMap<K, (Moment, u32)>);
+
+impl<K> Default for Tally<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
 
 impl<K: Eq + Hash> Tally<K> {
     /// Counts one more; false if it is one too many.
-    fn counts(&mut self, key: K, most: u32, now: Moment) -> bool {
+    pub(super) fn counts(&mut self, key: K, most: u32, now: Moment) -> bool {
         if self.0.len() >= REMEMBERED_MAX && !self.0.contains_key(&key) {
             self.0.retain(|_, (since, _)| now.since(*since) < WINDOW);
             if self.0.len() >= REMEMBERED_MAX {
@@ -76,16 +83,10 @@ impl<K: Eq + Hash> Tally<K> {
 }
 
 /// Tries of late. Every try counts before it is looked at, so that many at once are no way round.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tries {
     networks: Tally<IpAddr>,
     names: Tally<[u8; 32]>,
-}
-
-impl Default for Tries {
-    fn default() -> Self {
-        Self { networks: Tally(HashMap::new()), names: Tally(HashMap::new()) }
-    }
 }
 
 fn key(name: &str) -> [u8; 32] {
