@@ -25,7 +25,7 @@ use super::target::check_target;
 use super::through::driver::Through;
 use super::tls::ClientTls;
 use super::view::{FlushView, Flushes, MailPaths};
-use crate::account::{AccountError, Change, DirectoryHandle, Manners};
+use crate::account::{AccountError, Change, DirectoryHandle, Manners, OnlineMode};
 use crate::base::{AccountId, DomainName, EndpointId, Mailbox, Moment};
 use crate::liveness::{LineEvent, LineState, Lines};
 use crate::spool::{Hold, SpoolStore};
@@ -105,6 +105,7 @@ impl Deliveries {
         let events = lines.subscribe();
         let tls = ClientTls::new(&settings.authorities)?;
         let common = Arc::new(Common {
+            online_mode: Mutex::new(settings.online_mode),
             settings,
             directory,
             lines,
@@ -134,6 +135,11 @@ impl Deliveries {
             listener.listen(events).await;
         });
         Ok(deliveries)
+    }
+
+    /// What accounts do from now on that settled nothing for mail that comes while their server is there.
+    pub fn set_online_mode(&self, mode: OnlineMode) {
+        *self.common.online_mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
     }
 
     /// Waits for running messages after the shutdown token was cancelled. `true` if all of them ended in time.

@@ -25,7 +25,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(600);
 pub struct Recipients {
     store: Arc<dyn RecipientStore>,
     book: RecipientBook,
-    without_list: WithoutList,
     waiting: mpsc::Sender<Learned>,
     /// One change at a time, so that store and memory end up the same.
     turn: tokio::sync::Mutex<()>,
@@ -46,7 +45,6 @@ impl Recipients {
         let room = Arc::new(Self {
             store,
             book: RecipientBook::new(rows, without_list),
-            without_list,
             waiting,
             turn: tokio::sync::Mutex::default(),
         });
@@ -190,6 +188,11 @@ impl Recipients {
         Ok(())
     }
 
+    /// What is done from now on in domains without a list whose owners settled nothing.
+    pub fn set_without_list(&self, rule: WithoutList) {
+        self.book.write().set_without_list(rule);
+    }
+
     /// Reads everything again, after domains or accounts went.
     ///
     /// # Errors
@@ -197,8 +200,10 @@ impl Recipients {
     pub async fn reload(&self) -> Result<(), RecipientError> {
         let _turn = self.turn.lock().await;
         let rows: RecipientRows = self.store.load_recipients(Clock.wall()).await?;
-        let fresh = Table::new(rows).without_list(self.without_list);
-        *self.book.write() = fresh;
+        let fresh = Table::new(rows);
+        let mut book = self.book.write();
+        let rule = book.rule_without_list();
+        *book = fresh.without_list(rule);
         Ok(())
     }
 

@@ -136,8 +136,19 @@ impl Table {
     /// Settles what is done in domains without a list whose owners settled nothing.
     #[must_use]
     pub const fn without_list(mut self, rule: WithoutList) -> Self {
-        self.without_list = rule;
+        self.set_without_list(rule);
         self
+    }
+
+    /// The same for a table in use.
+    pub const fn set_without_list(&mut self, rule: WithoutList) {
+        self.without_list = rule;
+    }
+
+    /// What was settled so.
+    #[must_use]
+    pub const fn rule_without_list(&self) -> WithoutList {
+        self.without_list
     }
 
     fn key_of(&self, account: AccountId, domain: &DomainName, name: &str) -> u64 {

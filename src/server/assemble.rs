@@ -12,7 +12,7 @@ use super::health::Essentials;
 use super::inherited::Inherited;
 use super::keeper::{Keeper, open_keys};
 use super::postroom::{Postroom, WaitingCounts, acquaint, introduce};
-use super::reload::Reloader;
+use super::reload::{ReloadedRooms, Reloader};
 use super::room_settings::{
     beat_rooms, checks_settings, delivery_settings, liveness_settings, origin_of, smtp_settings, update_settings,
 };
@@ -221,7 +221,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     let checks = start_checks(config, &shared, &stops);
     let public_url = config.public_url(sockets.web.first().and_then(|listener| listener.local_addr().ok()));
     open_post_office(config, &shared, (smtp_all.clone(), &deliveries), &public_url, &stops)?;
-    let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks, Passages(Arc::clone(&deliveries)));
+    let smtp_rooms = shared.smtp_rooms(postroom, &certificate, checks.clone(), Passages(Arc::clone(&deliveries)));
     let smtp_server = SmtpServer::start(smtp_settings(config), sockets.smtp, smtp_rooms, stops.rooms.clone());
     shared.readiness.ready("smtp");
     let keeper = start_keeper(config, &shared, &seal, Arc::clone(&liveness), &beats, shared.dns.dns.clone());
@@ -229,7 +229,10 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     follow_beats(&shared, &deliveries, (&beats, &drills), &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
-    let reloads = origin.map(|origin| Reloader::new(origin, config, certificate.clone(), smtp_server.controls()) as _);
+    let (certified, recipients) = (certificate.clone(), Arc::clone(&shared.recipients));
+    let (smtp, mail) = (smtp_server.controls(), Arc::clone(&deliveries));
+    let reloaded = ReloadedRooms { certificate: certified, smtp, deliveries: mail, recipients, checks };
+    let reloads = origin.map(|origin| Reloader::new(origin, config, reloaded) as _);
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, (&beat_rooms, &drills), &smtp_server, reloads);
     let pages = api_rooms::beside(shared.web_rooms(beat_rooms.clone(), &drills, &keeper), &desk, &stops.rooms)?;
     let mut web_server = start_web(config, extras, sockets.web, &certificate, pages, &stops.rooms)?;

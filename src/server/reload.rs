@@ -1,12 +1,9 @@
-//! Reads the configuration again while the server runs: certificates and what concerns new SMTP sessions take effect,
-//! the rest is named. A configuration that is not good changes nothing.
+//! Reads the configuration again while the server runs: certificates and what concerns port 25 take effect, the
+//! rest is named. A configuration that is not good changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-
-use async_trait::async_trait;
-use ipnet::IpNet;
 
 use super::assemble::Origin;
 use super::room_settings::smtp_settings;
@@ -15,7 +12,11 @@ use crate::base::DomainName;
 use crate::certificate::{self, CertificateHandle};
 use crate::config::{Config, Written, example};
 use crate::control::{CommandError, Reloads};
+use crate::delivery::Deliveries;
+use crate::recipient::Recipients;
 use crate::smtp::driver::SmtpControls;
+use crate::verdict::Checker;
+use async_trait::async_trait;
 
 /// Options that take effect without a restart, for new sessions and new handshakes.
 pub const RELOADED: &[&str] = &[
@@ -28,6 +29,9 @@ pub const RELOADED: &[&str] = &[
     "smtp.greeting_pause",
     "smtp.early_talkers",
     "smtp.exempt_networks",
+    "smtp.forwarders",
+    "smtp.online_mode",
+    "smtp.unknown_recipients",
     "smtp.postmaster",
     "spool.per_account",
     "checks.dnsbl_action",
@@ -40,32 +44,47 @@ pub const RELOADED: &[&str] = &[
 pub struct Reloader {
     path: Option<PathBuf>,
     hostname: DomainName,
-    /// As they were at the start: the checks know them from there.
-    forwarders: Vec<IpNet>,
     /// Every option in force since the start or the last reload that succeeded.
     in_force: Mutex<BTreeMap<String, String>>,
-    certificate: CertificateHandle,
-    smtp: SmtpControls,
+    rooms: ReloadedRooms,
+}
+
+/// What takes settings while it runs.
+pub struct ReloadedRooms {
+    /// What TLS shows.
+    pub certificate: CertificateHandle,
+    /// New sessions.
+    pub smtp: SmtpControls,
+    /// Mail for servers that are there.
+    pub deliveries: Arc<Deliveries>,
+    /// Recipients that nobody listed.
+    pub recipients: Arc<Recipients>,
+    /// Who looks at senders, if anybody does.
+    pub checks: Option<Arc<Checker>>,
 }
 
 impl Reloader {
     /// For a server that was started from `origin`.
     #[must_use]
-    pub fn new(origin: Origin, config: &Config, certificate: CertificateHandle, smtp: SmtpControls) -> Arc<Self> {
+    pub fn new(origin: Origin, config: &Config, rooms: ReloadedRooms) -> Arc<Self> {
         let in_force = Mutex::new(all(&origin.written));
-        let (hostname, forwarders) = (config.hostname.clone(), config.smtp_forwarders.clone());
-        Arc::new(Self { path: origin.path, hostname, forwarders, in_force, certificate, smtp })
+        Arc::new(Self { path: origin.path, hostname: config.hostname.clone(), in_force, rooms })
     }
 
     fn apply(&self) -> Result<Vec<String>, CommandError> {
         let refused = |e: &dyn std::fmt::Display| CommandError::new(format!("nothing was changed: {e}"));
         let (written, mut config) = configuration(self.path.as_deref()).map_err(|e| refused(&e))?;
         super::files::fit(&mut config);
-        config.smtp_forwarders.clone_from(&self.forwarders);
         if let Some(files) = &config.tls {
-            certificate::driver::reload(&self.certificate, &files.cert, &files.key).map_err(|e| refused(&e))?;
+            certificate::driver::reload(&self.rooms.certificate, &files.cert, &files.key).map_err(|e| refused(&e))?;
         }
-        self.smtp.change(crate::smtp::Settings { hostname: self.hostname.clone(), ..smtp_settings(&config) });
+        let rooms = &self.rooms;
+        rooms.smtp.change(crate::smtp::Settings { hostname: self.hostname.clone(), ..smtp_settings(&config) });
+        rooms.deliveries.set_online_mode(config.smtp_online_mode);
+        rooms.recipients.set_without_list(config.smtp_without_list);
+        if let Some(checks) = &rooms.checks {
+            checks.set_forwarders(config.smtp_forwarders.clone());
+        }
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(self.settle(&mut in_force, all(&written), &config))
     }

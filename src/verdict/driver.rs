@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
@@ -47,6 +49,8 @@ pub struct CheckRooms {
 /// Takes messages to check; never waits.
 pub struct Checker {
     settings: Settings,
+    /// Machines of the operator's own that pass on mail of others; may change while the server runs.
+    forwarders: ArcSwap<Vec<IpNet>>,
     resolver: Resolver,
     queue: mpsc::Sender<Subject>,
     /// Messages may be in the store that are not in the queue.
@@ -73,6 +77,7 @@ impl Checker {
         let resolver = Resolver::new(&settings, hostname)?;
         let (queue, subjects) = mpsc::channel(QUEUE_MAX);
         let checker = Arc::new(Self {
+            forwarders: ArcSwap::from_pointee(settings.forwarders.clone()),
             settings,
             resolver: resolver.clone(),
             queue,
@@ -83,6 +88,11 @@ impl Checker {
         });
         tokio::spawn(run(Arc::clone(&checker), resolver, rooms, subjects, shutdown));
         Ok(Some(checker))
+    }
+
+    /// These machines pass on mail of others from now on, in place of [`Settings::forwarders`].
+    pub fn set_forwarders(&self, networks: Vec<IpNet>) {
+        self.forwarders.store(Arc::new(networks));
     }
 
     /// Whether a message of this peer is to be checked.
@@ -178,9 +188,10 @@ async fn left_over(checker: &Checker, rooms: &CheckRooms) -> Vec<Subject> {
 }
 
 /// Whether the peer passes on mail of others: the operator says so, or everybody does whom the message is for.
-fn is_forwarded(settings: &Settings, directory: &Directory, subject: &Subject) -> bool {
+fn is_forwarded(forwarders: &[IpNet], directory: &Directory, subject: &Subject) -> bool {
     let names_it = |account: &AccountId| directory.is_forwarder_of(subject.peer, *account);
-    settings.is_forwarder(subject.peer.to_canonical())
+    let peer = subject.peer.to_canonical();
+    forwarders.iter().any(|net| net.contains(&peer))
         || (!subject.accounts.is_empty() && subject.accounts.iter().all(names_it))
 }
 
@@ -214,7 +225,7 @@ async fn check(
     subject: Subject,
     (place, slow): (OwnedSemaphorePermit, Arc<SlowLane>),
 ) -> bool {
-    let is_forwarded = is_forwarded(&checker.settings, &rooms.directory.load(), &subject);
+    let is_forwarded = is_forwarded(&checker.forwarders.load(), &rooms.directory.load(), &subject);
     let mut judged = std::pin::pin!(resolver.judge(&subject, is_forwarded, &*rooms.spool));
     let verdict = match timeout(QUICK_FOR, &mut judged).await {
         Ok(verdict) => verdict,

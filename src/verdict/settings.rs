@@ -59,10 +59,4 @@ impl Settings {
     pub fn is_exempt(&self, peer: std::net::IpAddr) -> bool {
         peer.is_loopback() || self.exempt_networks.iter().any(|net| net.contains(&peer))
     }
-
-    /// Whether this peer passes on mail of others.
-    #[must_use]
-    pub fn is_forwarder(&self, peer: std::net::IpAddr) -> bool {
-        self.forwarders.iter().any(|net| net.contains(&peer))
-    }
 }

@@ -107,6 +107,21 @@ fn a_reload_takes_what_it_can_and_names_the_rest_and_a_bad_one_changes_nothing()
     assert!(size(&server).contains("SIZE 1048576"));
     assert!(session.ask("NOOP").unwrap().starts_with("250"), "a running session goes on");
 
+    server.add_account("firma", 25);
+    let stranger = |answer: &str| {
+        let mut session = Sender::connect(server.smtp).unwrap();
+        session.ask("EHLO a.example").unwrap();
+        session.ask("MAIL FROM:<a@b.example>").unwrap();
+        let said = session.ask("RCPT TO:<x@firma.example>").unwrap();
+        assert!(said.starts_with(answer), "{said}");
+    };
+    stranger("250");
+    let more = "[smtp]\nunknown_recipients = \"reject\"\nonline_mode = \"accept\"\nforwarders = [\"203.0.113.0/24\"]";
+    change(&server, "[smtp]", more);
+    let done = server.command(&["reload"]);
+    assert_eq!(warnings(&done), [""; 0], "{done}");
+    stranger("550");
+
     change(&server, "interval = \"5s\"", "interval = \"4s\"");
     let done = server.command(&["reload"]);
     assert!(warnings(&done)[0].starts_with("heartbeat.interval "), "{done}");

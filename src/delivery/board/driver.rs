@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::account::{Change, DirectoryHandle, Manners};
+use crate::account::{Change, DirectoryHandle, Manners, OnlineMode};
 use crate::base::{AccountId, Clock, EndpointId, Moment, WallTime};
 use crate::delivery::alarm::Alarm;
 use crate::delivery::dress::{Voucher, rewritten};
@@ -31,6 +31,8 @@ const ACTOR: &str = "delivery";
 pub struct Common {
     /// Settings of the room.
     pub settings: Settings,
+    /// What accounts do that settled nothing; may change while the server runs.
+    pub online_mode: Mutex<OnlineMode>,
     /// Accounts and servers.
     pub directory: DirectoryHandle,
     /// Beats.

@@ -129,7 +129,7 @@ impl Passages {
     fn mode(&self, account: AccountId) -> OnlineMode {
         let common = &self.0.common;
         let own = common.directory.load().account(account).and_then(|account| account.online_mode);
-        own.unwrap_or(common.settings.online_mode)
+        own.unwrap_or_else(|| *common.online_mode.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The server that has a domain's mail now, if it is ONLINE and beats vouch for it.

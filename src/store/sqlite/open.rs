@@ -82,6 +82,9 @@ pub(super) fn writing(path: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "synchronous", "FULL").map_err(engine)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(engine)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB).map_err(engine)?;
+    // What a savepoint would restore is kept in memory: beyond 64 KiB, which two messages fill, it would go to a file, with two
+    // system calls for each page that is touched.
+    connection.pragma_update(None, "temp_store", "MEMORY").map_err(engine)?;
     require_durable(&connection, path)?;
     Ok(connection)
 }
