@@ -121,6 +121,12 @@ impl Figures {
             ("returning", s.returning),
         ];
         to.gauges("accounts", "Accounts by state", "state", &by_state)?;
+        to.gauge("alert_channels_failing", "Channels of alerts whose last attempt failed", s.alerts_failing)?;
+        to.gauge(
+            "accounts_unreached",
+            "Accounts, and the operator, whose channels of alerts all fail",
+            s.alerts_unreached.len() as u64,
+        )?;
         to.gauge("accounts_delivering", "Accounts that are being delivered to", s.delivering)?;
         to.counter("store_commits", "Transactions of the database", self.store.commits)?;
         to.counter("store_synced_commits", "Transactions synced before they were answered", self.store.synced_commits)
@@ -213,7 +219,7 @@ mod tests {
                 postmaster: 0,
                 held_bytes: 4_096,
                 delivering: 1,
-                alerts_failing: 0,
+                alerts_failing: 2,
                 alerts_unreached: Vec::new(),
                 certificate: Some(CertificateShown {
                     not_after: None,
@@ -242,6 +248,8 @@ mod tests {
             "pulsemx_accounts{state=\"offline\"} 1",
             "pulsemx_spool_messages{kind=\"waiting\"} 12",
             "pulsemx_spool_oldest_seconds 61",
+            "pulsemx_alert_channels_failing 2",
+            "pulsemx_accounts_unreached 0",
             "pulsemx_delivery_recipients_total{outcome=\"delivered\"} 5",
             "pulsemx_smtp_refused_total{reason=\"not_served\"} 7",
             "pulsemx_heartbeat_results_total{result=\"forged\"} 1",

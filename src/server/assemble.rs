@@ -26,7 +26,7 @@ use crate::certificate::CertificateHandle;
 use crate::certificate::driver::CertificateError;
 use crate::config::{Config, Written};
 use crate::control::driver::ControlError;
-use crate::control::{self, Desk};
+use crate::control::{self, Desk, Reloads};
 use crate::delivery::Flushes;
 use crate::delivery::driver::Deliveries;
 use crate::delivery::through::Passages;
@@ -229,10 +229,7 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
     follow_beats(&shared, &deliveries, (&beats, &drills), &stops);
     start_greeter(config, &shared, &deliveries, smtp_all.clone(), &stops);
     let beat_rooms = beat_rooms(config, &beats, Arc::clone(&keeper) as _, public_url);
-    let (certified, recipients) = (certificate.clone(), Arc::clone(&shared.recipients));
-    let (smtp, mail) = (smtp_server.controls(), Arc::clone(&deliveries));
-    let reloaded = ReloadedRooms { certificate: certified, smtp, deliveries: mail, recipients, checks };
-    let reloads = origin.map(|origin| Reloader::new(origin, config, reloaded) as _);
+    let reloads = reloader(origin, config, &shared, &certificate, (&deliveries, &smtp_server, checks));
     let desk = shared.desk(config, Arc::clone(&keeper) as _, seal, (&beat_rooms, &drills), &smtp_server, reloads);
     let pages = api_rooms::beside(shared.web_rooms(beat_rooms.clone(), &drills, &keeper), &desk, &stops.rooms)?;
     let mut web_server = start_web(config, extras, sockets.web, &certificate, pages, &stops.rooms)?;
@@ -258,6 +255,19 @@ async fn start_rooms(config: &Config, mut extras: Extras, stops: Stops) -> Resul
         essentials,
         socket_path: config.control_socket(),
     })
+}
+
+/// None where nobody knows from where the configuration came.
+fn reloader(
+    origin: Option<Origin>,
+    config: &Config,
+    shared: &Shared,
+    certificate: &CertificateHandle,
+    (deliveries, smtp, checks): (&Arc<Deliveries>, &SmtpServer, Option<Arc<Checker>>),
+) -> Option<Arc<dyn Reloads>> {
+    let (certificate, recipients) = (certificate.clone(), Arc::clone(&shared.recipients));
+    let (smtp, deliveries) = (smtp.controls(), Arc::clone(deliveries));
+    Some(Reloader::new(origin?, config, ReloadedRooms { certificate, smtp, deliveries, recipients, checks }))
 }
 
 /// Tells people what happens to lines and deliveries, and hands out what tells them of the rest.

@@ -93,6 +93,7 @@ impl Shared {
             tokens: Some(Arc::clone(&self.tokens)),
             api: None,
             surveys: None,
+            verdicts: Some(Arc::clone(&self.store) as _),
             joins: Some(joins),
         }
     }

@@ -1,7 +1,7 @@
 //! `/a/{name}/alerts`: who is told of an outage, by which channel, and what became of it. Channels are added, tested and
 //! removed here; a secret goes in and never comes out again.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Form;
@@ -10,12 +10,14 @@ use axum::extract::rejection::FormRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono_tz::Tz;
+use zeroize::Zeroizing;
 
 use super::format::{self, Stamp};
 use super::handlers::{Answer, Posted, pressed};
 use super::page::Page;
 use super::pages::{AlertChoice, AlertForm, AlertsTemplate, ChannelLine};
 use super::request::{Button, Shown, see_other};
+use super::token_page::Reveals;
 use super::words::Locale;
 use crate::alert::office::{ChannelShown, NewChannel, OfficeError};
 use crate::alert::store::DELAY;
@@ -155,6 +157,11 @@ fn office(page: &Page) -> Result<&Arc<Alerts>, Box<Response>> {
     page.door.app.rooms.alerts.as_ref().ok_or_else(|| Box::new(page.door.not_found(&page.visit)))
 }
 
+/// Keys of new webhooks, on their way to the page that shows them.
+fn keys(page: &Page) -> MutexGuard<'_, Reveals<Zeroizing<String>>> {
+    page.door.app.webhook_keys.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 async fn shown(page: &Page, status: StatusCode, wish: &Wish, wrong: String, saying: Saying) -> Answer {
     let l = page.visit.locale;
     let alerts = office(page).map_err(|answer| *answer)?;
@@ -184,17 +191,14 @@ pub(super) async fn list(page: Page) -> Answer {
         Some("tested") => l.alert_tested(),
         _ => "",
     };
-    shown(
-        &page,
-        StatusCode::OK,
-        &Wish::ordinary(l, page.visit.zone),
-        String::new(),
-        Saying { said, ..Saying::default() },
-    )
-    .await
+    let now = page.door.app.clock.monotonic();
+    let id = page.visit.ask.n.as_deref().filter(|_| page.may_change());
+    let key = id.and_then(|id| keys(&page).take(&page.viewer.secret, page.account.id, id, now));
+    let saying = Saying { said, key: key.map(|key| key.to_string()), ..Saying::default() };
+    shown(&page, StatusCode::OK, &Wish::ordinary(l, page.visit.zone), String::new(), saying).await
 }
 
-/// `POST /a/{name}/alerts`: one more channel. The key of a webhook stands in this one answer.
+/// `POST /a/{name}/alerts`: one more channel. The key of a webhook stands on the page that this leads to, once.
 pub(super) async fn add(page: Page, form: Fields) -> Answer {
     let l = page.visit.locale;
     let wish = Wish::read(form, l);
@@ -207,11 +211,13 @@ pub(super) async fn add(page: Page, form: Fields) -> Answer {
     match alerts.add(new, page.change()).await {
         Ok(added) => {
             tracing::info!(account = %page.account.name, channel = added.id, "a person added a channel of alerts");
-            let Some(key) = added.key else {
-                return Ok(see_other(&format!("/a/{}/alerts?done=added", page.account.name)));
-            };
-            let saying = Saying { said: l.alert_added(), key: Some(key), ..Saying::default() };
-            shown(&page, StatusCode::OK, &Wish::ordinary(l, page.visit.zone), String::new(), saying).await
+            let mut target = format!("/a/{}/alerts?done=added", page.account.name);
+            if let Some(key) = added.key {
+                let of = (page.account.id, added.id.to_string());
+                target.push_str(&format!("&n={}", added.id));
+                keys(&page).keep(&page.viewer.secret, of, Zeroizing::new(key), page.door.app.clock.monotonic());
+            }
+            Ok(see_other(&target))
         }
         Err(OfficeError::Store(error @ AlertError::Engine(_))) => Err(page.failed(&error)),
         Err(error) => {

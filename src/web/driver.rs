@@ -54,6 +54,7 @@ use crate::recipient::Recipients;
 use crate::spool::{SpoolStore, StateFilter};
 use crate::survey::Look;
 use crate::update::Updates;
+use crate::verdict::VerdictStore;
 
 /// News that come within this time are sent as one: a flush of a hundred messages is not a hundred events.
 const JOIN_NEWS_WITHIN: Duration = Duration::from_millis(50);
@@ -110,6 +111,8 @@ pub struct WebRooms {
     pub tokens: Option<Arc<ApiTokens>>,
     /// Everything below `/api`; absent where there is no API.
     pub api: Option<Router>,
+    /// What the checks of senders came to; absent where nobody checks.
+    pub verdicts: Option<Arc<dyn VerdictStore>>,
     /// Who looks at domains as the world sees them; absent where nobody can.
     pub surveys: Option<Arc<dyn Look>>,
     /// Codes for new clients; absent where no client can join.
@@ -160,6 +163,7 @@ impl WebServer {
             join_codes: Mutex::default(),
             passwords: Passwords::default(),
             reveals: Mutex::default(),
+            webhook_keys: Mutex::default(),
             looks: Looks::default(),
             passkeys: Mutex::default(),
             clock: Clock,

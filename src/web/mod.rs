@@ -51,6 +51,7 @@ mod token_page;
 mod token_words;
 mod trace_view;
 mod update;
+mod verdict_view;
 mod view;
 mod words;
 

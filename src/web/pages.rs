@@ -11,6 +11,7 @@ use super::record_view::{Badge, RecordRow, Remark};
 use super::settings::DemoButton;
 use super::spool_view::{FilterLink, MessagePage, SpoolLine};
 use super::trace_view::TraceStep;
+use super::verdict_view::CheckLine;
 use super::view::StatusPage;
 use super::words::Locale;
 
@@ -383,6 +384,8 @@ pub(super) struct MessageTemplate {
     pub(super) shell: Shell,
     pub(super) page: MessagePage,
     pub(super) steps: Vec<TraceStep>,
+    /// What the DNS says of the sender; empty where that was not checked.
+    pub(super) checks: Vec<CheckLine>,
     pub(super) may_download: bool,
     /// Another account has a part in it, so that nothing can be done here.
     pub(super) is_shared: bool,

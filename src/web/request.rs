@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use chrono_tz::Tz;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::beat::limit::Limits;
 use super::driver::WebRooms;
@@ -42,6 +43,8 @@ pub(super) struct App {
     pub(super) join_codes: Mutex<Pace>,
     pub(super) passwords: Passwords,
     pub(super) reveals: Mutex<Reveals>,
+    /// Keys of new webhooks.
+    pub(super) webhook_keys: Mutex<Reveals<Zeroizing<String>>>,
     pub(super) looks: Looks,
     pub(super) passkeys: Mutex<Awaited>,
     pub(super) clock: Clock,

@@ -13,7 +13,7 @@ use super::request::{Ask, Door, Shown, Visit, see_other};
 use super::settings::SPOOL_ROWS;
 use super::spool_desk::AUDIT_ROWS;
 use super::words::Locale;
-use super::{format, spool_view, trace_view};
+use super::{format, spool_view, trace_view, verdict_view};
 use crate::account::Account;
 use crate::base::{SpoolId, WallTime};
 use crate::liveness::LineState;
@@ -185,10 +185,15 @@ pub(super) async fn message(Path((_, id)): Path<(String, String)>, page: Page) -
     let may_act = viewer.may_change(account.id);
     let audit = rooms.accounts.audit(Some(account.id), AUDIT_ROWS).await;
     let audit = audit.map_err(|error| page.failed(&error))?;
+    let verdict = match &rooms.verdicts {
+        Some(verdicts) => verdicts.verdict(id).await.map_err(|error| page.failed(&error))?,
+        None => None,
+    };
     let page = spool_view::message(&detail, viewer.sees_header(account.id), may_act && !is_shared, now, l);
     let template = MessageTemplate {
         shell: door.account_shell(visit, account, &format!("{} {id}", l.message()), "spool"),
         steps: trace_view::steps(&detail, &audit, is_online(door, account), now, l),
+        checks: verdict.map(|verdict| verdict_view::lines(&verdict, l)).unwrap_or_default(),
         may_download: may_act && page.is_here,
         is_shared: may_act && is_shared,
         page,

@@ -3,6 +3,8 @@
 use super::words::{Locale, texts};
 
 texts! {
+    checks_title: "Ist der Absender echt?", "Is the sender genuine?";
+    checks_none: "Nicht geprüft.", "Not checked.";
     filter_kept: "angehalten", "held back";
     search: "Suchen", "Search";
     search_label: "Absender, Empfänger oder Kennung", "Sender, recipient or ID";

@@ -34,19 +34,24 @@ const OVERLAP_HOURS: [u64; 4] = [0, 1, 24, 7 * 24];
 type Fields = Result<Form<Vec<(String, String)>>, FormRejection>;
 
 /// Secrets on their way to the one page that shows them: that of the session which made them.
-#[derive(Default)]
-pub(super) struct Reveals(HashMap<(String, AccountId, String), (Moment, TokenText)>);
+pub(super) struct Reveals<T = TokenText>(HashMap<(String, AccountId, String), (Moment, T)>);
 
-impl Reveals {
-    fn keep(&mut self, session: &str, token: &ApiToken, text: TokenText, now: Moment) {
+impl<T> Default for Reveals<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T> Reveals<T> {
+    pub(super) fn keep(&mut self, session: &str, (account, id): (AccountId, String), text: T, now: Moment) {
         self.0.retain(|_, (since, _)| now.since(*since) < SHOWN_WITHIN);
         if self.0.len() < WAITING_MAX {
-            self.0.insert((session.to_owned(), token.account, token.id.to_string()), (now, text));
+            self.0.insert((session.to_owned(), account, id), (now, text));
         }
     }
 
     /// Takes a secret out: the second one who asks gets nothing.
-    fn take(&mut self, session: &str, account: AccountId, id: &str, now: Moment) -> Option<TokenText> {
+    pub(super) fn take(&mut self, session: &str, account: AccountId, id: &str, now: Moment) -> Option<T> {
         let (since, text) = self.0.remove(&(session.to_owned(), account, id.to_owned()))?;
         (now.since(since) < SHOWN_WITHIN).then_some(text)
     }
@@ -148,7 +153,8 @@ fn reveal(page: &Page, made: crate::account::FreshApiToken, done: &str) -> Respo
     let app = &page.door.app;
     let mut reveals = app.reveals.lock().unwrap_or_else(PoisonError::into_inner);
     let target = format!("/a/{}/tokens?done={done}&n={}", page.account.name, made.token.id);
-    reveals.keep(&page.viewer.secret, &made.token, made.text, app.clock.monotonic());
+    let of = (made.token.account, made.token.id.to_string());
+    reveals.keep(&page.viewer.secret, of, made.text, app.clock.monotonic());
     see_other(&target)
 }
 
@@ -288,7 +294,7 @@ mod tests {
         let made = office.make(new, Grantor::Member, change()).await.unwrap();
         let (mut reveals, now) = (Reveals::default(), Moment::from_millis(1_000));
         let (id, text) = (made.token.id.to_string(), made.text.as_str().to_owned());
-        reveals.keep("session", &made.token, made.text, now);
+        reveals.keep("session", (account, id.clone()), made.text, now);
         assert!(reveals.take("other", account, &id, now).is_none());
         assert!(reveals.take("session", AccountId(99), &id, now).is_none());
         assert_eq!(reveals.take("session", account, &id, now).unwrap().as_str(), text);

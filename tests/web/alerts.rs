@@ -168,10 +168,16 @@ async fn the_key_of_a_new_webhook_is_shown_once() {
     let cookie = site.signed_in(OWNER);
     let token = site.token(&cookie).await;
     let reply = site.post("/a/firma/alerts", &cookie, &form(&token, "webhook", "https://hooks.example/in", "")).await;
-    assert_eq!(reply.status, 200);
-    let key = reply.attribute("class=\"field mono\" readonly value=\"");
+    assert_eq!(reply.status, 303, "a reload must not add one more");
+    let page = reply.header("location").unwrap().to_owned();
+    // Not in another session of the same person.
+    assert!(!site.get(&page, &site.signed_in(OWNER)).await.body.contains("class=\"field mono\" readonly"));
+    let key = site.get(&page, &cookie).await.attribute("class=\"field mono\" readonly value=\"");
     assert!(key.len() >= 24, "{key}");
-    assert!(!site.get("/a/firma/alerts", &cookie).await.body.contains(&key));
+    for again in [page.as_str(), "/a/firma/alerts"] {
+        assert!(!site.get(again, &cookie).await.body.contains(&key), "{again}");
+    }
+    assert_eq!(site.alerts.rows.lock().unwrap().channels.len(), 1);
 }
 
 #[tokio::test]

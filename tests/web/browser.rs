@@ -182,6 +182,7 @@ fn shots(sites: &[(&'static str, Site)]) -> Vec<Value> {
         let messages = site.spool.messages.lock().unwrap();
         (messages[4].row.id, messages[0].row.id)
     };
+    site.verdicts.0.lock().unwrap().insert(hostile, crate::verdicts::mixed());
     for (width, dark) in [(1280, false), (1280, true), (360, false), (360, true)].into_iter().step_by(step) {
         let look = if dark { "dark" } else { "light" };
         let lang = if dark { "en" } else { "de" };

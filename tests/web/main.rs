@@ -21,6 +21,7 @@ mod look;
 mod passkey;
 mod setup;
 mod site;
+mod verdicts;
 
 use std::sync::Arc;
 

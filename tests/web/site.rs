@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alerts::{self, FakeAlerts};
 use crate::drill::Stage;
 use crate::fakes::{self, FakeAccounts, FakeFlushes, FakeLines, FakeLog, FakeNames, FakeSpool};
+use crate::verdicts::FakeVerdicts;
 
 pub struct Site {
     pub stage: Arc<Stage>,
@@ -32,6 +33,7 @@ pub struct Site {
     pub codes: Arc<JoinCodes>,
     pub flushes: Arc<FakeFlushes>,
     pub stored: broadcast::Sender<AccountId>,
+    pub verdicts: Arc<FakeVerdicts>,
     pub readiness: Arc<Readiness>,
     pub shutdown: CancellationToken,
     pub server: WebServer,
@@ -130,6 +132,7 @@ impl Site {
         let office = alerts::office(&alerts, &shutdown).await;
         let readiness = Arc::new(Readiness::new(&["store"]));
         let stored = broadcast::channel(64).0;
+        let verdicts: Arc<FakeVerdicts> = Arc::default();
         let (drills, stage) = Stage::set((&lines, &spool, &flushes), &stored, &shutdown).await;
         let directory = DirectoryHandle::new(match store {
             Some(store) => store.load_directory(fakes::ago(0)).await.unwrap(),
@@ -158,6 +161,7 @@ impl Site {
             tokens: None,
             api: None,
             surveys,
+            verdicts: Some(verdicts.clone()),
             joins: Some(JoinRooms {
                 codes: codes.clone(),
                 url: "https://mx2.example".to_owned(),
@@ -181,6 +185,7 @@ impl Site {
             codes,
             flushes,
             stored,
+            verdicts,
             readiness,
             shutdown,
             server,
