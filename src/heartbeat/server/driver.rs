@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{BeatListener, KeyReport, OpenedBeatKey};
+use super::event::{BeatListener, KeptKey, KeyReport, OpenedBeatKey};
 use super::notes::Notes;
 use super::path::Source;
 use super::roster::PIECE;
@@ -155,20 +155,25 @@ impl BeatServer {
         Ok(server)
     }
 
-    /// Replaces all keys; runs under unchanged keys go on.
+    /// As [`keep_keys`](Self::keep_keys), all of them opened.
+    pub fn replace_keys(&self, keys: impl IntoIterator<Item = OpenedBeatKey>) {
+        let keys = keys.into_iter();
+        self.keep_keys(keys.size_hint().0, keys.map(KeptKey::Opened));
+    }
+
+    /// Replaces all keys by these, `count` at most; runs under unchanged keys go on.
     ///
     /// A million keys take a second or two. The table is free again after each piece of them, so that beats are answered
     /// meanwhile; when this returns, a key that is gone is dead.
-    pub fn replace_keys(&self, keys: impl IntoIterator<Item = OpenedBeatKey>) {
+    pub fn keep_keys(&self, count: usize, keys: impl Iterator<Item = KeptKey>) {
         let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys = keys.into_iter();
-        let mut replacement = self.table().begin_replacement(keys.size_hint().0);
+        let mut replacement = self.table().begin_replacement(count);
         while self.table().read_piece(&mut replacement) {
             std::thread::sleep(BETWEEN_PIECES);
         }
         let mut keys = keys.peekable();
         while keys.peek().is_some() {
-            let piece: Vec<OpenedBeatKey> = keys.by_ref().take(PIECE).collect();
+            let piece: Vec<KeptKey> = keys.by_ref().take(PIECE).collect();
             self.table().put_piece(&mut replacement, piece.into_iter(), (self.clock.monotonic(), self.clock.wall()));
             std::thread::sleep(BETWEEN_PIECES);
         }

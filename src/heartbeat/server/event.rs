@@ -170,6 +170,22 @@ impl OpenedBeatKey {
     }
 }
 
+/// One of all keys that are valid from now on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeptKey {
+    /// Nothing about the key of this locator, nor about whose it is, has changed since it was given last: it is not opened
+    /// anew. Of a key that is not known nothing becomes.
+    Known(Locator),
+    /// New, or not as before.
+    Opened(OpenedBeatKey),
+}
+
+impl From<OpenedBeatKey> for KeptKey {
+    fn from(key: OpenedBeatKey) -> Self {
+        Self::Opened(key)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

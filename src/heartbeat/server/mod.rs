@@ -9,9 +9,10 @@ mod cookie;
 mod flood;
 mod limit;
 mod notes;
+mod replacement;
 mod roster;
 
 pub use driver::{BeatServer, BindError, bind};
-pub use event::{BeatEvent, BeatKind, BeatListener, KeyReport, OpenedBeatKey, Standing};
+pub use event::{BeatEvent, BeatKind, BeatListener, KeptKey, KeyReport, OpenedBeatKey, Standing};
 pub use notes::Notes;
 pub use table::{Counters, PlainVerdict, Received, Settings, Table};

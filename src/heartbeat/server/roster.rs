@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::event::OpenedBeatKey;
+use super::event::{KeptKey, OpenedBeatKey};
 use super::path::{self, Path};
+use super::replacement::Replacement;
 use crate::base::{AccountId, EndpointId, Moment, PlaceIndex, WallTime};
 use crate::heartbeat::datagram::Locator;
 use crate::heartbeat::tag::MacKey;
@@ -62,16 +63,6 @@ pub(super) type PathName = (u32, u8);
 
 /// Keys taken over, or looked at, while beats wait: a millisecond or two.
 pub(super) const PIECE: usize = 4_096;
-
-/// Keys that are being replaced ([`Roster::begin_replacement`]).
-pub(super) struct Replacement {
-    is_kept: Vec<bool>,
-    by_endpoint: HashMap<EndpointId, u32>,
-    /// Places of keys that were read.
-    read: usize,
-    /// Paths whose key speaks for another one now.
-    left: HashSet<u32>,
-}
 
 /// A key that is valid now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -282,12 +273,7 @@ impl Roster {
     /// Begins to put other keys in the place of those that are known, in pieces, so that beats are answered in between.
     pub(super) fn begin_replacement(&mut self, keys: usize) -> Replacement {
         self.make_room(keys);
-        Replacement {
-            is_kept: vec![false; self.names.len()],
-            by_endpoint: HashMap::new(),
-            read: 0,
-            left: HashSet::new(),
-        }
+        Replacement::new(self.names.len())
     }
 
     /// Reads whose the known keys are, [`PIECE`] at a time; false once all are read.
@@ -303,10 +289,17 @@ impl Roster {
     pub(super) fn put_piece(
         &mut self,
         replacement: &mut Replacement,
-        keys: impl Iterator<Item = OpenedBeatKey>,
+        keys: impl Iterator<Item = KeptKey>,
         (now, wall): (Moment, WallTime),
     ) {
-        for opened in keys {
+        for key in keys {
+            let opened = match key {
+                KeptKey::Known(locator) => {
+                    self.place_of(locator).into_iter().for_each(|key| replacement.keep(key));
+                    continue;
+                }
+                KeptKey::Opened(opened) => opened,
+            };
             let from_row = opened.expires_at.map(|at| now + (at - wall).to_std().unwrap_or(Duration::ZERO));
             let path = match replacement.by_endpoint.get(&opened.endpoint) {
                 Some(path) => *path,
@@ -323,12 +316,7 @@ impl Roster {
             };
             let key = self.put_key(known, opened, path);
             self.set_end(key, end);
-            if replacement.is_kept.len() <= at(key) {
-                replacement.is_kept.resize(at(key) + 1, false);
-            }
-            if let Some(is_kept) = replacement.is_kept.get_mut(at(key)) {
-                *is_kept = true;
-            }
+            replacement.keep(key);
         }
     }
 
@@ -513,7 +501,7 @@ mod tests {
         let mut replacement = roster.begin_replacement(keys.len());
         while roster.read_piece(&mut replacement) {}
         for piece in keys.chunks(PIECE) {
-            roster.put_piece(&mut replacement, piece.iter().cloned(), (NOW, WallTime::UNIX_EPOCH));
+            roster.put_piece(&mut replacement, piece.iter().cloned().map(KeptKey::Opened), (NOW, WallTime::UNIX_EPOCH));
         }
         roster.end_replacement(replacement);
     }
@@ -541,6 +529,25 @@ mod tests {
             }
         }
         assert!(roster.names.len() <= 4_000 && roster.paths.len() <= 4_000);
+    }
+
+    #[test]
+    fn a_key_that_is_known_stays_without_being_opened_and_what_is_not_named_goes() {
+        let mut all: Vec<OpenedBeatKey> = (0..10).map(|number| key(number, 1, &[])).collect();
+        all[3].expires_at = Some(WallTime::UNIX_EPOCH + Duration::from_secs(60));
+        let mut roster = Roster::default();
+        replace(&mut roster, &all[..8]);
+        let mut replacement = roster.begin_replacement(7);
+        while roster.read_piece(&mut replacement) {}
+        let known = all[2..6].iter().chain(&all[9..]).map(|key| KeptKey::Known(key.locator));
+        let kept = known.chain([KeptKey::Opened(all[8].clone())]);
+        roster.put_piece(&mut replacement, kept, (NOW, WallTime::UNIX_EPOCH));
+        roster.end_replacement(replacement);
+        for (number, key) in all.iter().enumerate() {
+            assert_eq!(holds(&roster, key), (2..6).contains(&number) || number == 8, "{number}");
+        }
+        let ended = roster.find(all[3].locator).unwrap();
+        assert!(!roster.is_valid(ended.key, NOW + Duration::from_secs(60)), "its end stays as well");
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::cookie::{Asked, Clockwork};
-use super::event::{BeatEvent, BeatKind, BeatListener, KeyReport, OpenedBeatKey, Standing};
+use super::event::{BeatEvent, BeatKind, BeatListener, KeptKey, KeyReport, OpenedBeatKey, Standing};
 use super::flood::{LoudSources, SignatureBudget};
 use super::limit::ChallengeLimit;
 use super::notes::Notes;
 use super::path::{Answer, Elapsed, Genuine, Outcome, PlainOutcome, ReplyFacts, Run, Source};
-use super::roster::{Found, PathName, Replacement, Roster};
+use super::replacement::Replacement;
+use super::roster::{Found, PathName, Roster};
 use crate::base::{AccountId, EndpointId, Moment, WallTime};
 use crate::heartbeat::datagram::{
     self, Challenge, ClientBody, ClientDatagram, Header, ListedAddress, Locator, Reason, Reply, ReplyFlags,
@@ -195,7 +196,7 @@ impl Table {
         let keys = keys.into_iter();
         let mut replacement = self.begin_replacement(keys.size_hint().0);
         while self.roster.read_piece(&mut replacement) {}
-        self.roster.put_piece(&mut replacement, keys, (now, wall));
+        self.roster.put_piece(&mut replacement, keys.map(KeptKey::Opened), (now, wall));
         self.end_replacement(replacement);
     }
 
@@ -213,7 +214,7 @@ impl Table {
     pub(super) fn put_piece(
         &mut self,
         replacement: &mut Replacement,
-        keys: impl Iterator<Item = OpenedBeatKey>,
+        keys: impl Iterator<Item = KeptKey>,
         now: (Moment, WallTime),
     ) {
         self.roster.put_piece(replacement, keys, now);
