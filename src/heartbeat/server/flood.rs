@@ -25,6 +25,8 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct LoudSources {
     rows: [Vec<u32>; 2],
+    /// Of all networks.
+    bad: u32,
     since: Moment,
     seed: u64,
     hasher: std::hash::BuildHasherDefault<std::hash::DefaultHasher>,
@@ -34,15 +36,16 @@ impl LoudSources {
     /// Nobody yet. `seed` keeps strangers from choosing whose counters they share.
     pub(super) fn new(seed: u64) -> Self {
         let rows = [vec![0; COUNTERS], vec![0; COUNTERS]];
-        Self { rows, since: Moment::default(), seed, hasher: Default::default() }
+        Self { rows, bad: 0, since: Moment::default(), seed, hasher: Default::default() }
     }
 
     /// A datagram from there was of no key, or its tag was wrong.
     pub(super) fn note_bad(&mut self, source: IpAddr, now: Moment) {
         if now.since(self.since) >= SECOND {
             self.rows.iter_mut().for_each(|row| row.fill(0));
-            self.since = now;
+            (self.since, self.bad) = (now, 0);
         }
+        self.bad = self.bad.saturating_add(1);
         let places = self.places(source);
         for (row, place) in self.rows.iter_mut().zip(places) {
             if let Some(count) = row.get_mut(place) {
@@ -53,6 +56,9 @@ impl LoudSources {
 
     /// Whether more came from there in this second than anybody needs.
     pub(super) fn is_loud(&self, source: IpAddr, now: Moment) -> bool {
+        if self.bad <= BAD_PER_SECOND_MAX {
+            return false;
+        }
         let places = self.places(source);
         let counts = self.rows.iter().zip(places).filter_map(|(row, place)| row.get(place));
         now.since(self.since) < SECOND && counts.min().is_some_and(|count| *count > BAD_PER_SECOND_MAX)
