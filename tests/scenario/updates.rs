@@ -197,6 +197,31 @@ fn a_flapping_line_is_put_off_and_nobody_else_is() {
 }
 
 #[test]
+fn twenty_machines_of_one_line_are_served_at_once_when_its_prefix_changes_and_no_prefix_refreshes_a_limit() {
+    let server = Server::start("1s", "");
+    server.add_account("firma", 25);
+    let hosts: Vec<String> = (1..=20).map(|n| format!("h{n}.firma.dyn.example")).collect();
+    for (host, n) in hosts.iter().zip(1..) {
+        server.command(&["host", "add", "firma", host, "--interface-id", &format!("::{n:x}")]);
+    }
+    let token = token(&server, &[]);
+    let login = Some(("firma", token.as_str()));
+    let set = |host: &str, round: u32| {
+        ask(server.web, &format!("/nic/update?hostname={host}&prefix=2001:db8:{round:x}:ff00::/56"), login)
+    };
+    for round in 1..=3 {
+        for (host, n) in hosts.iter().zip(1..) {
+            assert_eq!(set(host, round), (200, format!("good 2001:db8:{round:x}:ff00::{n:x}\n")), "{host}, {round}");
+        }
+    }
+    // Ten changes of a record at once, whatever networks they name; its neighbours have theirs.
+    assert!((4..=10).all(|round| set(&hosts[0], round).1.starts_with("good")));
+    assert_eq!(set(&hosts[0], 11), (503, "911\n".to_owned()));
+    assert_eq!(set(&hosts[0], 12), (503, "911\n".to_owned()));
+    assert!(set(&hosts[1], 11).1.starts_with("good"));
+}
+
+#[test]
 fn the_plain_listener_takes_updates_and_nothing_else() {
     let server = Server::start("1s", "");
     server.add_account("firma", 25);
