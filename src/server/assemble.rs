@@ -253,6 +253,7 @@ impl Shared {
             alerts: Some(Arc::clone(&self.alerts)),
             tokens: Some(Arc::clone(&self.tokens)),
             api: None,
+            badge_key: None,
             joins: Some(joins),
         }
     }
@@ -283,6 +284,7 @@ impl Shared {
             hostname: config.hostname.clone(),
             public_addresses: public_addresses(config),
             running: Some(Running {
+                people: Arc::clone(&self.store) as _,
                 lines: Arc::clone(&self.lines),
                 dns: self.dns.dns.clone(),
                 challenges: self.dns.challenges.clone(),

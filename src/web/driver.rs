@@ -31,6 +31,7 @@ use super::handlers::{self, Kept};
 use super::live::driver::{Hub, Seat};
 use super::page::Page;
 use super::password::driver::Passwords;
+use super::public::{BadgeKey, Guests, handlers as public};
 use super::readiness::Readiness;
 use super::request::{App, Door, Shown, hardened};
 use super::session::Scheme;
@@ -106,6 +107,8 @@ pub struct WebRooms {
     pub tokens: Option<Arc<ApiTokens>>,
     /// Everything below `/api`; absent where there is no API.
     pub api: Option<Router>,
+    /// Seals badges; without it they carry no seal.
+    pub badge_key: Option<BadgeKey>,
     /// Codes for new clients; absent where no client can join.
     pub joins: Option<JoinRooms>,
 }
@@ -154,6 +157,7 @@ impl WebServer {
             join_codes: Mutex::default(),
             passwords: Passwords::default(),
             reveals: Mutex::default(),
+            guests: Mutex::new(Guests::default()),
             clock: Clock,
         });
         let crowd = Crowd::new(app.settings.connections_max);
@@ -323,6 +327,9 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
         .route("/ready", get(handlers::ready))
         .route("/assets/{file}", get(handlers::asset))
         .merge(account_routes())
+        .route("/s/{id}", get(public::page))
+        .route("/badge/{file}", get(public::badge))
+        .route("/feed/{file}", get(public::feed))
         .merge(beat_routes(&door))
         .fallback(handlers::nowhere)
         .layer(DefaultBodyLimit::max(FORM_OCTETS_MAX))
@@ -341,6 +348,7 @@ fn account_routes() -> Router<Door> {
         .route("/a/{name}/account", get(account_page::account))
         .route("/a/{name}/account/export", get(account_export::export))
         .route("/a/{name}/account/leave", post(account_page::leave))
+        .route("/a/{name}/account/public", post(account_page::set_public))
 }
 
 /// Heartbeats over HTTP, if this server takes them.

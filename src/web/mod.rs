@@ -31,6 +31,8 @@ pub(crate) mod pace;
 mod page;
 mod pages;
 mod password;
+pub mod public;
+mod public_words;
 pub mod readiness;
 mod request;
 mod session;

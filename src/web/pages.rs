@@ -6,6 +6,7 @@ use super::account_page::SessionLine;
 use super::days::Calendar;
 use super::drill_pages::DrillCard;
 use super::format::Stamp;
+use super::public::Addresses;
 use super::settings::DemoButton;
 use super::spool_view::{FilterLink, MessagePage, SpoolLine};
 use super::trace_view::TraceStep;
@@ -385,6 +386,9 @@ pub(super) struct AccountPart {
     pub(super) may_leave: bool,
     /// Why nothing happened; empty at first.
     pub(super) leave_wrong: &'static str,
+    /// Where everybody sees the state; absent while that is switched off.
+    pub(super) public: Option<Addresses>,
+    pub(super) may_publish: bool,
 }
 
 /// The person, and the account beside.

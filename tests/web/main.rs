@@ -17,6 +17,7 @@ mod browser;
 mod drill;
 mod fakes;
 mod held;
+mod public;
 mod setup;
 mod site;
 

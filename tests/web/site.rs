@@ -149,6 +149,7 @@ impl Site {
             challenges: None,
             tokens: None,
             api: None,
+            badge_key: Some(pulsemx::web::public::BadgeKey::of(&pulsemx::account::SealKey::new([7; 32]))),
             joins: Some(JoinRooms {
                 codes: codes.clone(),
                 url: "https://mx2.example".to_owned(),
