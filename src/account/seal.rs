@@ -30,6 +30,12 @@ impl SealKey {
         Self(Zeroizing::new(octets))
     }
 
+    /// A key for another use, which neither leads back here nor to that of any other `context`.
+    #[must_use]
+    pub fn derived(&self, context: &str) -> [u8; 32] {
+        blake3::derive_key(context, &*self.0)
+    }
+
     /// Seals `secret`; `context` has to be given again to open it (the locator of the key).
     ///
     /// # Errors

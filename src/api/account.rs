@@ -9,17 +9,18 @@ use axum::extract::State;
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
-use super::asked::Asked;
+use super::asked::{Asked, Sent};
 use super::caller::Caller;
 use super::driver::Api;
 use super::problem::Fault;
-use crate::account::Account;
+use crate::account::{Account, Publication};
 use crate::base::{EndpointId, WallTime};
 use crate::control::reply::AccountShown;
 use crate::control::{Reply, Request};
 use crate::liveness::day::DAYS_MAX;
 use crate::liveness::{Cause, DaySummary, HistoryRow, LineState};
 use crate::web::history;
+use crate::web::public::{Addresses, publish};
 
 /// Rows of history in one answer, and those in which outages are looked for.
 const HISTORY_ROWS_MAX: u32 = 1_000;
@@ -133,6 +134,51 @@ pub(super) async fn outages(State(api): State<Arc<Api>>, caller: Caller) -> Resu
         new_address: outage.new_address.map(|change| change.to),
     });
     Ok(Json(OutagePage { outages: outages.collect() }))
+}
+
+/// What is public of the account.
+#[derive(Debug, Serialize)]
+pub(super) struct PublicShown {
+    is_public: bool,
+    page: Option<String>,
+    badge: Option<String>,
+    rss: Option<String>,
+    ics: Option<String>,
+}
+
+fn public_shown(public: Option<&Publication>, url: &str) -> Json<PublicShown> {
+    let addresses = public.map(Addresses::of);
+    let at = |path: fn(&Addresses) -> &String| {
+        addresses.as_ref().map(|addresses| format!("{}{}", url.trim_end_matches('/'), path(addresses)))
+    };
+    let (page, badge, rss, ics) = (at(|a| &a.page), at(|a| &a.badge), at(|a| &a.rss), at(|a| &a.ics));
+    Json(PublicShown { is_public: public.is_some(), page, badge, rss, ics })
+}
+
+/// `GET /account/public`
+pub(super) async fn public(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<PublicShown>, Fault> {
+    let running = api.running()?;
+    let public = running.people.publication(caller.account.id).await.map_err(|error| Fault::trouble(&error))?;
+    Ok(public_shown(public.as_ref(), &running.public_url))
+}
+
+/// Whether everybody may see the state.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetPublic {
+    is_public: bool,
+}
+
+/// `PUT /account/public`
+pub(super) async fn set_public(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Sent(wish): Sent<SetPublic>,
+) -> Result<Json<PublicShown>, Fault> {
+    let running = api.running()?;
+    let public = publish(running.people.as_ref(), caller.account.id, wish.is_public, caller.change()).await;
+    let public = public.map_err(|error| Fault::trouble(&error))?;
+    Ok(public_shown(public.as_ref(), &running.public_url))
 }
 
 /// Which days, of UTC.

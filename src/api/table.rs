@@ -46,6 +46,8 @@ pub(super) fn table() -> Vec<Operation> {
         op("GET", "/api/v1/account/history", Status, get(account::history)),
         op("GET", "/api/v1/account/outages", Status, get(account::outages)),
         op("GET", "/api/v1/account/days", Status, get(account::days)),
+        op("GET", "/api/v1/account/public", Admin, get(account::public)),
+        op("PUT", "/api/v1/account/public", Admin, put(account::set_public)),
         op("GET", "/api/v1/events", Status, get(events::driver::stream)),
         op("GET", "/api/v1/messages", SpoolRead, get(mail::list)),
         op("POST", "/api/v1/messages/retry", SpoolWrite, post(mail::retry_all)),

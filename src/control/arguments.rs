@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::alert_request::AlertCommand;
 use super::challenge_request::ChallengeCommand;
-use super::choice_arguments::{AccountForwarders, AccountHoliday};
+use super::choice_arguments::{AccountForwarders, AccountHoliday, AccountPublic};
 use super::drill_desk::DrillArguments;
 use super::mail_request::{self, PinCommand, QueueHold, QueueRelease};
 use super::post_request::{
@@ -137,6 +137,8 @@ pub enum AccountCommand {
     Route(AccountRoute),
     /// Announce that an account's server stays away: no alert when it says goodbye, and its mail may wait for longer
     Holiday(AccountHoliday),
+    /// Show the state of an account to everybody who has the address: page, badge, RSS and iCal of outages
+    Public(AccountPublic),
     /// Name the machines of a web host that pass on mail to an account: its mail from there knows no rates, pauses, black
     /// lists and SPF; they may do nothing else
     Forwarders(AccountForwarders),
@@ -319,6 +321,7 @@ impl From<AccountCommand> for Request {
             AccountCommand::Route(command) => command.into(),
             AccountCommand::Rewrite(command) => command.into(),
             AccountCommand::Holiday(command) => command.into(),
+            AccountCommand::Public(command) => command.into(),
             AccountCommand::Forwarders(command) => command.into(),
             AccountCommand::Proof { name } => Self::AccountProof { name },
         }

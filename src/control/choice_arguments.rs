@@ -30,6 +30,29 @@ impl From<AccountHoliday> for Request {
     }
 }
 
+/// On or off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+/// `pulsemx account public`
+#[derive(Args, Debug)]
+pub struct AccountPublic {
+    /// The account
+    name: AccountName,
+    /// Whether it has a public page
+    #[arg(value_enum)]
+    switch: Switch,
+}
+
+impl From<AccountPublic> for Request {
+    fn from(AccountPublic { name, switch }: AccountPublic) -> Self {
+        Self::Post(PostRequest::Public { account: name, is_on: switch == Switch::On })
+    }
+}
+
 /// `pulsemx account forwarders`
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("which").required(true).args(["networks", "off"]))]

@@ -6,8 +6,29 @@ use super::desk::{Desk, find};
 use super::reply::{CommandError, Reply};
 use crate::account::{AccountName, HOLIDAY_MAX, Holiday, checked_forwarders};
 use crate::base::WallTime;
+use crate::web::public::{Addresses, publish};
 
 impl Desk {
+    /// Shows the state of an account to everybody who has the address, or to nobody.
+    pub(super) async fn set_public(
+        &self,
+        name: &AccountName,
+        is_on: bool,
+        now: WallTime,
+    ) -> Result<Reply, CommandError> {
+        let running = self.running()?;
+        let account = find(&self.directory.load(), name)?.id;
+        let public = publish(running.people.as_ref(), account, is_on, Self::change(now)).await?;
+        let url = running.public_url.trim_end_matches('/');
+        let message = public.map(|public| Addresses::of(&public)).map_or_else(
+            || format!("the state of {name} is not public; old addresses stay dead"),
+            |Addresses { page, badge, rss, ics }| {
+                format!("the state of {name} is public:\n{url}{page}\n{url}{badge}\n{url}{rss}\n{url}{ics}")
+            },
+        );
+        Ok(Reply::Done { message, warnings: Vec::new() })
+    }
+
     /// Says which machines pass on mail of others to the account; none: no longer any.
     pub(super) async fn set_forwarders(
         &self,

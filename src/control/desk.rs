@@ -13,7 +13,7 @@ use super::reply::{
 use super::request::{QueueFilter, Request};
 use crate::account::{
     Account, AccountError, AccountName, AccountStatus, AccountStore, ApiTokenStore, ApiTokens, Change, Directory,
-    DirectoryHandle, LEAVING_FOR, OPERATOR, OPERATOR_NAME, SealKey,
+    DirectoryHandle, LEAVING_FOR, OPERATOR, OPERATOR_NAME, PeopleStore, SealKey,
 };
 use crate::alert::office::{ChannelShown, unreached};
 use crate::alert::{AlertStore, Alerts};
@@ -45,6 +45,8 @@ pub trait DirectoryKeeper: Send + Sync {
 
 /// What only a running server has.
 pub struct Running {
+    /// What is public.
+    pub people: Arc<dyn PeopleStore>,
     /// Live states.
     pub lines: Arc<dyn Lines>,
     /// The name server, if one is configured.

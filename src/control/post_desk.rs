@@ -54,6 +54,7 @@ impl Desk {
             PostRequest::Route { account, address, host } => self.set_route(&account, address, host, now).await,
             PostRequest::Rewrite { account, domains } => self.set_rewrite(&account, domains, now).await,
             PostRequest::Holiday { account, until } => self.set_holiday(&account, until, now).await,
+            PostRequest::Public { account, is_on } => self.set_public(&account, is_on, now).await,
             PostRequest::Forwarders { account, networks } => self.set_forwarders(&account, networks, now).await,
             PostRequest::TrustText { program, account, addresses } => {
                 let directory = self.directory.load();

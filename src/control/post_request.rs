@@ -74,6 +74,13 @@ pub enum PostRequest {
         /// First instant after it; none to end it now.
         until: Option<WallTime>,
     },
+    /// Whether everybody may see the state of an account.
+    Public {
+        /// Whose.
+        account: AccountName,
+        /// On or off.
+        is_on: bool,
+    },
     /// The machines that pass on mail of others to an account.
     Forwarders {
         /// Whose.
@@ -107,6 +114,7 @@ impl PostRequest {
             | Self::Route { .. }
             | Self::Rewrite { .. }
             | Self::Forwarders { .. }
+            | Self::Public { .. }
             | Self::Holiday { .. } => false,
         }
     }

@@ -10,6 +10,7 @@ use crate::api::{self, ApiRooms};
 use crate::control::Desk;
 use crate::store::sqlite::SqliteStore;
 use crate::web::WebRooms;
+use crate::web::public::BadgeKey;
 
 /// Reads the tokens of the API.
 ///
@@ -27,5 +28,6 @@ pub(super) async fn load_tokens(store: &Arc<SqliteStore>) -> Result<Arc<ApiToken
 pub(super) fn beside(pages: WebRooms, desk: &Arc<Desk>, shutdown: &CancellationToken) -> Result<WebRooms, StartError> {
     let rooms = ApiRooms { desk: Arc::clone(desk), stored: pages.stored.subscribe() };
     let api = api::start(rooms, shutdown).map_err(|error| StartError::Read(error.to_string()))?;
-    Ok(WebRooms { api: Some(api), ..pages })
+    let badge_key = desk.running.as_ref().map(|running| BadgeKey::of(&running.seal));
+    Ok(WebRooms { api: Some(api), badge_key, ..pages })
 }

@@ -93,6 +93,7 @@ impl Shared {
             tokens: Some(Arc::clone(&self.tokens)),
             api: None,
             surveys: None,
+            badge_key: None,
             verdicts: Some(Arc::clone(&self.store) as _),
             joins: Some(joins),
         }
@@ -124,6 +125,7 @@ impl Shared {
             hostname: config.hostname.clone(),
             public_addresses: public_addresses(config),
             running: Some(Running {
+                people: Arc::clone(&self.store) as _,
                 lines: Arc::clone(&self.lines),
                 dns: self.dns.dns.clone(),
                 challenges: self.dns.challenges.clone(),

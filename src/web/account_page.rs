@@ -15,6 +15,7 @@ use super::page::{Member, Page};
 use super::pages::{AccountPart, AccountTemplate, AlertChoice, Shell};
 use super::passkey_page::has_room;
 use super::password::weakness;
+use super::public::{Addresses, publish};
 use super::request::{Button, Viewer, see_other};
 use super::words::Locale;
 use super::{assets, session, sign_in};
@@ -126,6 +127,8 @@ fn said(done: &str, l: Locale) -> &'static str {
         "passkey" => l.said_passkey(),
         "no-passkey" => l.said_passkey_gone(),
         "leaving" => l.said_leaving(),
+        "public" => l.said_public_on(),
+        "no-public" => l.said_public_off(),
         "stays" => l.said_stays(),
         _ => "",
     }
@@ -165,11 +168,14 @@ async fn account_answer(page: Page, (status, wrong): (StatusCode, &'static str),
     let Page { door, visit, headers, viewer, peer, account } = page;
     let Some(role) = viewer.role(account.id) else { return Ok(see_other("/account")) };
     let shell = door.account_shell(&visit, &account, visit.locale.account(), "account");
+    let public = door.app.rooms.people.publication(account.id).await.map_err(|error| door.failed(&visit, &error))?;
     let may_leave = role == Role::Owner && door.app.rooms.keeper.is_some();
     let part = AccountPart {
         is_leaving: account.status == AccountStatus::Leaving,
         may_leave: may_leave && account.status != AccountStatus::Suspended,
         leave_wrong,
+        public: public.as_ref().map(Addresses::of),
+        may_publish: viewer.may_change(account.id),
     };
     shown(&Member { door, visit, headers, viewer, peer }, shell, Some(part), (status, wrong)).await
 }
@@ -304,6 +310,22 @@ pub(super) async fn leave(page: Page, form: Result<Form<Leave>, FormRejection>) 
     door.app.hub.ring(account.id);
     tracing::info!(account = %account.name, status = status.as_str(), "its owner changed the status of an account");
     Ok(see_other(&format!("/a/{}/account?done={done}", account.name)))
+}
+
+/// `POST /a/{name}/account/public`: `which` is `on` or `off`.
+pub(super) async fn set_public(page: Page, form: Wished) -> Answer {
+    let wish = form.map(|Form(wish)| wish).unwrap_or_default();
+    page.check_change(&Button { csrf: wish.csrf })?;
+    let is_on = match wish.which.as_str() {
+        "on" => true,
+        "off" => false,
+        _ => return Err(page.door.not_found(&page.visit)),
+    };
+    let people = &page.door.app.rooms.people;
+    let public = publish(people.as_ref(), page.account.id, is_on, page.change()).await;
+    let public = public.map_err(|error| page.failed(&error))?;
+    let done = if public.is_some() { "public" } else { "no-public" };
+    Ok(see_other(&format!("/a/{}/account?done={done}", page.account.name)))
 }
 
 #[cfg(test)]

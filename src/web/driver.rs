@@ -32,6 +32,7 @@ use super::live::driver::{Hub, Seat};
 use super::looks::driver::Looks;
 use super::page::Page;
 use super::password::driver::Passwords;
+use super::public::{BadgeKey, Guests, handlers as public};
 use super::readiness::Readiness;
 use super::request::{App, Door, Shown, hardened};
 use super::session::Scheme;
@@ -115,6 +116,8 @@ pub struct WebRooms {
     pub verdicts: Option<Arc<dyn VerdictStore>>,
     /// Who looks at domains as the world sees them; absent where nobody can.
     pub surveys: Option<Arc<dyn Look>>,
+    /// Seals badges; without it they carry no seal.
+    pub badge_key: Option<BadgeKey>,
     /// Codes for new clients; absent where no client can join.
     pub joins: Option<JoinRooms>,
 }
@@ -166,6 +169,7 @@ impl WebServer {
             webhook_keys: Mutex::default(),
             looks: Looks::default(),
             passkeys: Mutex::default(),
+            guests: Mutex::new(Guests::default()),
             clock: Clock,
         });
         let crowd = Crowd::new(app.settings.connections_max);
@@ -336,6 +340,9 @@ fn routes(door: Door, shutdown: &CancellationToken) -> Router {
         .route("/ready", get(handlers::ready))
         .route("/assets/{file}", get(handlers::asset))
         .merge(account_routes())
+        .route("/s/{id}", get(public::page))
+        .route("/badge/{file}", get(public::badge))
+        .route("/feed/{file}", get(public::feed))
         .merge(beat_routes(&door))
         .fallback(handlers::nowhere)
         .layer(DefaultBodyLimit::max(FORM_OCTETS_MAX))
@@ -359,6 +366,7 @@ fn account_routes() -> Router<Door> {
         .route("/a/{name}/account", get(account_page::account))
         .route("/a/{name}/account/export", get(account_export::export))
         .route("/a/{name}/account/leave", post(account_page::leave))
+        .route("/a/{name}/account/public", post(account_page::set_public))
 }
 
 /// Heartbeats over HTTP, if this server takes them.

@@ -34,6 +34,8 @@ mod pages;
 mod passkey;
 mod passkey_page;
 mod password;
+pub mod public;
+mod public_words;
 pub mod readiness;
 mod record_view;
 mod request;

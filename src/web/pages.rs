@@ -7,6 +7,7 @@ use super::days::Calendar;
 use super::drill_pages::DrillCard;
 use super::format::Stamp;
 use super::passkey_page::PasskeyLine;
+use super::public::Addresses;
 use super::record_view::{Badge, RecordRow, Remark};
 use super::settings::DemoButton;
 use super::spool_view::{FilterLink, MessagePage, SpoolLine};
@@ -420,6 +421,9 @@ pub(super) struct AccountPart {
     pub(super) may_leave: bool,
     /// Why nothing happened; empty at first.
     pub(super) leave_wrong: &'static str,
+    /// Where everybody sees the state; absent while that is switched off.
+    pub(super) public: Option<Addresses>,
+    pub(super) may_publish: bool,
 }
 
 /// The person, and the account beside.

@@ -20,6 +20,7 @@ use super::pace::Pace;
 use super::pages::{NoticeTemplate, Shell};
 use super::passkey::Awaited;
 use super::password::driver::Passwords;
+use super::public::Guests;
 use super::session::{self, Provenance, Scheme};
 use super::settings::Settings;
 use super::sign_in;
@@ -30,6 +31,7 @@ use crate::account::people::{AGENT_CHARS_MAX, SESSION_SEEN_EVERY};
 use crate::account::{Account, AccountError, Change, Membership, Person, Role, Seen};
 use crate::base::{AccountId, Clock, SpoolId, WallTime};
 
+const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Everything the handlers share.
@@ -47,6 +49,8 @@ pub(super) struct App {
     pub(super) webhook_keys: Mutex<Reveals<Zeroizing<String>>>,
     pub(super) looks: Looks,
     pub(super) passkeys: Mutex<Awaited>,
+    /// Who asks for what is public.
+    pub(super) guests: Mutex<Guests>,
     pub(super) clock: Clock,
 }
 
@@ -72,6 +76,8 @@ pub(super) struct Ask {
     /// What was done, and to how many.
     pub(super) done: Option<String>,
     pub(super) n: Option<String>,
+    /// The seal of a badge that is to be checked.
+    pub(super) badge: Option<String>,
     /// The domain for which a set-up is to be proposed.
     pub(super) domain: Option<String>,
     /// News of looks at domains are wanted.
@@ -405,7 +411,7 @@ pub(super) fn see_other(target: &str) -> Response {
 /// `Referrer-Policy` is `same-origin` and not `no-referrer`: with the latter, browsers send `Origin: null` with our own
 /// forms, and those without `Sec-Fetch-Site` could not post any more. Nothing leaves this host either way.
 pub(super) async fn hardened(mut response: Response) -> Response {
-    const HEADERS: [(&str, &str); 7] = [
+    const HEADERS: [(&str, &str); 6] = [
         (
             "content-security-policy",
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -415,13 +421,14 @@ pub(super) async fn hardened(mut response: Response) -> Response {
         ("referrer-policy", "same-origin"),
         ("x-frame-options", "DENY"),
         ("cross-origin-opener-policy", "same-origin"),
-        ("cross-origin-resource-policy", "same-origin"),
         ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
     ];
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
+    // What is public says so itself.
+    headers.entry(CORP).or_insert(HeaderValue::from_static("same-origin"));
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

@@ -92,3 +92,23 @@ fn a_channel_is_tested_and_its_secrets_stay_inside() {
     assert_eq!(test(id).status, 429);
     assert_eq!(test(id + 7).status, 404);
 }
+
+#[test]
+fn the_public_page_is_switched_on_and_off_and_asked_for() {
+    let site = Site::open();
+    let put = |is_on: bool| {
+        let asks = Asks::with(&site.admin).json(&json!({ "is_public": is_on }));
+        site.ask("PUT", "/api/v1/account/public", asks).json()
+    };
+    assert_eq!(site.get("/api/v1/account/public", &site.admin).json()["is_public"], false);
+    let on = put(true);
+    assert!(on["page"].as_str().unwrap().contains("/s/") && on["ics"].as_str().unwrap().ends_with(".ics"), "{on}");
+    assert_eq!(put(true), on, "the same again changes nothing");
+    assert_eq!(site.get("/api/v1/account/public", &site.admin).json(), on);
+    let path = |url: &serde_json::Value| format!("/{}", url.as_str().unwrap().splitn(4, '/').nth(3).unwrap());
+    assert_eq!(site.send("GET", &path(&on["badge"]), &Asks::default()).status, 200);
+    let shown = site.server.command(&["account", "public", "firma", "off"]);
+    assert!(format!("{shown:?}").contains("not public"), "{shown:?}");
+    assert_eq!(site.get("/api/v1/account/public", &site.admin).json()["page"], serde_json::Value::Null);
+    assert_eq!(site.send("GET", &path(&on["page"]), &Asks::default()).status, 404);
+}

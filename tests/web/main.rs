@@ -19,6 +19,7 @@ mod fakes;
 mod held;
 mod look;
 mod passkey;
+mod public;
 mod setup;
 mod site;
 mod verdicts;

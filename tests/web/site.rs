@@ -162,6 +162,7 @@ impl Site {
             api: None,
             surveys,
             verdicts: Some(verdicts.clone()),
+            badge_key: Some(pulsemx::web::public::BadgeKey::of(&pulsemx::account::SealKey::new([7; 32]))),
             joins: Some(JoinRooms {
                 codes: codes.clone(),
                 url: "https://mx2.example".to_owned(),

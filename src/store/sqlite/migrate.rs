@@ -40,7 +40,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0024_challenges.sql"),
     include_str!("../../../migrations/0025_api_tokens.sql"),
     include_str!("../../../migrations/0026_dnssec.sql"),
-    include_str!("../../../migrations/0033_passkeys.sql"),
+    include_str!("../../../migrations/0027_passkeys.sql"),
 ];
 
 /// The schema that `steps` lead to.
