@@ -46,6 +46,7 @@ pub trait Names: Send + Sync {
     fn subscribe(&self) -> broadcast::Receiver<NamesChanged>;
     /// Where updates have put a name of an account; absent if the account has no such name.
     fn host(&self, name: &DomainName, account: AccountId) -> Option<HostName>;
-    /// Takes a report like a device's update: stored when it returns, never the end of an outage.
-    async fn report(&self, report: AddressReport) -> Word;
+    /// Takes reports like a device's update, all of them or none, in one transaction: stored when it returns, never the end
+    /// of an outage. The first word that is no success, else that of the last report.
+    async fn report(&self, reports: Vec<AddressReport>) -> Word;
 }

@@ -209,6 +209,22 @@ fn the_address_of_a_dynamic_name_is_a_report_like_a_routers() {
     wait_for("it is moved", LONG, || points("cam.firma.dyn.example.", "127.0.31.73"));
     assert_eq!(set("cam.firma.dyn.example", "192.168.1.5"), ResponseCode::Refused, "no public address");
     assert_eq!(set("nobody.dyn.example", "127.0.31.72"), ResponseCode::Refused);
+    // Several names in one message: all of them, or none.
+    server.command(&["host", "add", "firma", "vpn.firma.dyn.example"]);
+    let both = |cam: &str, vpn: &str| {
+        let (first, second) = ("cam.firma.dyn.example", "vpn.firma.dyn.example");
+        let changes = vec![whole(first, A), address(first, cam), whole(second, A), address(second, vpn)];
+        send(&server, update("dyn.example", vec![], changes), &signer)
+    };
+    assert_eq!(both("127.0.31.74", "192.168.1.5"), ResponseCode::Refused, "one of them is no public address");
+    assert_eq!(both("192.168.1.5", "127.0.31.74"), ResponseCode::Refused, "in either order");
+    assert_eq!(both("127.0.31.75", "127.0.31.76"), ResponseCode::NoError);
+    wait_for("the second is set", LONG, || points("vpn.firma.dyn.example.", "127.0.31.76"));
+    wait_for("so is the first", LONG, || points("cam.firma.dyn.example.", "127.0.31.75"));
+    assert_eq!(both("127.0.31.77", "192.168.1.5"), ResponseCode::Refused);
+    let listed = server.command(&["host", "list", "firma"]).to_string();
+    assert!(listed.contains("127.0.31.75") && !listed.contains("127.0.31.77"), "{listed}");
+    points("cam.firma.dyn.example.", "127.0.31.75").expect("nothing of a refused message is answered");
     let text = update("dyn.example", vec![], vec![txt("firma.dyn.example", "x")]);
     assert_eq!(send(&server, text, &signer), ResponseCode::Refused);
     let gone = update("dyn.example", vec![], vec![whole("cam.firma.dyn.example", A)]);

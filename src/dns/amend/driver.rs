@@ -272,22 +272,22 @@ async fn store(dns: &Dns, kept: &mut Kept, apex: &Owner, draft: &Draft) -> Code 
     }
 }
 
-/// Addresses of dynamic names, as a router would report them.
+/// Addresses of dynamic names, as a router would report them: all of them or none (RFC 2136 §3.7).
 async fn report(dns: &Dns, key: Owner, peer: IpAddr, all: BTreeMap<Owner, Front>) -> Code {
     let Some(names) = dns.names() else { return Code::ServFail };
     let device = format!("key {}", key.to_string().trim_end_matches('.'));
-    // One word each; several names in one message are rare, and each is told on its own.
+    let mut reports = Vec::with_capacity(all.len());
     for (owner, Front { v4, v6 }) in all {
         let account = dns.desk().catalog().names().find(owner.octets()).map(|row| row.account);
         let name: Option<DomainName> = owner.to_domain();
         let (Some(account), Some(name)) = (account, name) else { return Code::ServFail };
-        let report = AddressReport { account, name, v4, v6, peer, device: device.clone() };
-        let word = names.report(report).await;
-        if !word.is_success() {
-            return if word == crate::update::word::Word::Later { Code::ServFail } else { Code::Refused };
-        }
+        reports.push(AddressReport { account, name, v4, v6, peer, device: device.clone() });
     }
-    Code::NoError
+    let word = names.report(reports).await;
+    if word.is_success() {
+        return Code::NoError;
+    }
+    if word == crate::update::word::Word::Later { Code::ServFail } else { Code::Refused }
 }
 
 fn failed(error: NameError) -> Code {

@@ -44,6 +44,14 @@ impl Outcome {
         self.words.push(verdict.word);
         self.changes.extend(verdict.change.map(|after| (before.clone(), after)));
     }
+
+    /// Adds what was decided of another name, to be carried out together.
+    pub(super) fn take_in(&mut self, other: Self) {
+        self.words.extend(other.words);
+        self.reason = other.reason;
+        self.changes.extend(other.changes);
+        self.accepted.extend(other.accepted);
+    }
 }
 
 impl Updates {
@@ -216,11 +224,7 @@ impl Updates {
         let is_stored = self.store_changes(token, &outcome).await;
         if let Err(error) = is_stored {
             tracing::error!(account = %token.account, %error, "an update was not stored");
-            let mut inner = self.inner();
-            for (before, after) in &outcome.changes {
-                inner.ledger.take_back(after, before);
-            }
-            drop(inner);
+            self.undo(&outcome);
             outcome = Outcome { words: vec![Word::Later], reason: Some(Reason::NotStored), ..Outcome::default() };
             return outcome;
         }
@@ -237,6 +241,14 @@ impl Updates {
             self.accept(host, before).await;
         }
         outcome
+    }
+
+    /// What was decided does not happen.
+    pub(super) fn undo(&self, outcome: &Outcome) {
+        let mut inner = self.inner();
+        for (before, after) in &outcome.changes {
+            inner.ledger.take_back(after, before);
+        }
     }
 
     async fn store_changes(&self, token: &TokenRecord, outcome: &Outcome) -> Result<(), UpdateError> {
