@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use pulsemx::account::PeopleStore;
 use pulsemx::liveness::{LineEvent, LineState};
 use pulsemx::spool::RecipientState;
 use pulsemx::web::{DemoButton, DemoControls, Settings, sign_in};
@@ -139,6 +140,10 @@ async fn account_shots(house: &House) -> Vec<Value> {
     let other = house.signed_in(house.eva).await;
     house.site.send("GET", "/a/firma", &other, &[FIREFOX], "").await;
     let operator = house.signed_in(house.somebody("operator", None).await).await;
+    house.press("/a/firma/account/public", &mine, "which=on").await;
+    let public = house.store.publication(FIRMA).await.unwrap().unwrap();
+    house.site.go_offline();
+    let (page, checked) = (format!("/s/{}", public.page_id), format!("/s/{}?badge=online.1.x", public.page_id));
     let step = if std::env::var_os("PULSEMX_SHOTS").is_some() { 1 } else { 3 };
     let mut all = Vec::new();
     for (width, dark) in [(1280, false), (1280, true), (360, false), (360, true)].into_iter().step_by(step) {
@@ -147,6 +152,8 @@ async fn account_shots(house: &House) -> Vec<Value> {
             ("account", "/a/firma/account?done=saved", mine.as_str()),
             ("account-person", "/account", operator.as_str()),
             ("account-password", "/sign-in", ""),
+            ("public", page.as_str(), ""),
+            ("public-false-seal", checked.as_str(), ""),
         ] {
             let url = format!("{}{path}{}lang={lang}", house.site.origin, if path.contains('?') { '&' } else { '?' });
             // Only the session: the language of this shot stands in its address.
