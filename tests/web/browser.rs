@@ -160,7 +160,8 @@ async fn account_shots(house: &House) -> Vec<Value> {
     let operator = house.signed_in(house.somebody("operator", None).await).await;
     let public = house.store.publication(FIRMA).await.unwrap().unwrap();
     let public = format!("/s/{}", public.page_id);
-    let false_seal = format!("{public}?badge=made+up");
+    house.site.go_offline();
+    let false_seal = format!("{public}?badge=online.1.x");
     let step = if std::env::var_os("PULSEMX_SHOTS").is_some() { 1 } else { 3 };
     let mut all = Vec::new();
     for (width, dark) in [(1280, false), (1280, true), (360, false), (360, true)].into_iter().step_by(step) {
@@ -169,8 +170,8 @@ async fn account_shots(house: &House) -> Vec<Value> {
             ("account", "/a/firma/account?done=saved", mine.as_str(), OPEN_ALL),
             ("account-person", "/account", operator.as_str(), ""),
             ("account-password", "/sign-in", "", ""),
-            ("account-public", public.as_str(), "", ""),
-            ("account-public-false", false_seal.as_str(), "", ""),
+            ("public", public.as_str(), "", ""),
+            ("public-false-seal", false_seal.as_str(), "", ""),
             ("account-tokens", "/a/firma/tokens", mine.as_str(), OPEN_ALL),
             ("account-token-new", "/a/firma/tokens", mine.as_str(), MAKE_TOKEN),
             ("account-code", "/a/firma/setup", mine.as_str(), MAKE_CODE),

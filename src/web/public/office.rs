@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::account::{AccountError, Change, PeopleStore, Publication};
 use crate::base::AccountId;
-use crate::web::sign_in::NoRandomness;
+use crate::web::sign_in::{NoRandomness, new_secret};
 
 /// Octets of a public id: 128 bits, so that nobody guesses one.
 const ID_OCTETS: usize = 16;
@@ -15,9 +15,8 @@ fn id(octets: &[u8]) -> String {
 }
 
 fn fresh() -> Result<Publication, NoRandomness> {
-    let mut octets = [0u8; ID_OCTETS];
-    getrandom::fill(&mut octets).map_err(|_| NoRandomness)?;
-    let page_id = id(&octets);
+    // The hash of a new secret that nobody is told is as good as chance.
+    let page_id = id(&new_secret()?.1);
     let badge_id = id(&Sha256::digest(format!("pulsemx badge v1\n{page_id}")));
     Ok(Publication { page_id, badge_id })
 }
