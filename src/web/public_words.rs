@@ -12,7 +12,7 @@ texts! {
     public_lead_online: "Post kommt direkt an.", "Mail arrives directly.";
     public_lead_offline: "Post wird hier aufbewahrt und zugestellt, sobald er wieder da ist. Sie müssen nichts noch einmal senden.", "Mail is kept here and delivered as soon as it is back. Nothing has to be sent again.";
     public_lead_back: "Aufbewahrte Post wird jetzt zugestellt.", "Kept mail is being delivered now.";
-    public_since: "Seit", "Since";
+    public_since: "seit", "since";
     public_outages: "Ausfälle", "Outages";
     public_none: "In der aufgezeichneten Zeit gab es keinen.", "There was none in the time on record.";
     public_running: "läuft noch", "still running";

@@ -34,18 +34,20 @@ async function open(shot) {
   if (shot.noScript) await to('Emulation.setScriptExecutionDisabled', { value: true });
   const loaded = new Promise(ok => listeners.push(m => m.sessionId === sessionId && m.method === 'Page.loadEventFired' && ok()));
   await to('Page.navigate', { url: shot.url });
-  await loaded;
+  await Promise.race([loaded, pause(30000).then(() => { throw new Error(`${shot.name} never loaded`); })]);
   await pause(250);
   const evaluate = async expression => {
     const { result, exceptionDetails } = await to('Runtime.evaluate', { expression, returnByValue: true });
     if (exceptionDetails) wrong(`${expression}: ${exceptionDetails.exception?.description}`);
     return result.value;
   };
-  return { to, wrong, evaluate };
+  const close = () => call('Target.disposeBrowserContext', { browserContextId }).catch(() => {});
+  return { to, wrong, evaluate, close };
 }
 
 async function photograph(shot) {
   const page = await open(shot);
+  if (shot.before) { await page.evaluate(shot.before); await pause(700); }
   const width = await page.evaluate('document.documentElement.scrollWidth');
   if (width > shot.width) page.wrong(`scrolls sideways, ${width} px of ${shot.width}`);
   for (const [expression, wanted] of Object.entries(shot.expect || {})) {
@@ -62,6 +64,35 @@ async function photograph(shot) {
   const height = Math.min(4000, await page.evaluate('document.documentElement.scrollHeight'));
   const { data } = await page.to('Page.captureScreenshot', { format: 'png', captureBeyondViewport: true, clip: { x: 0, y: 0, width: shot.width, height, scale: 1 } });
   writeFileSync(join(out, `${shot.name}.png`), Buffer.from(data, 'base64'));
+  if (axe) await walk(page);
+  await page.close();
+}
+
+// Goes through the page with the Tab key: whatever has the focus must be in sight, with a ring that nothing cuts off.
+async function walk(page) {
+  await page.to('Emulation.setFocusEmulationEnabled', { enabled: true });
+  const look = `(() => {
+    const e = document.activeElement;
+    if (!e || e === document.body || e.dataset.walked) return '';
+    const style = getComputedStyle(e), ring = parseFloat(style.outlineWidth) + parseFloat(style.outlineOffset), r = e.getBoundingClientRect();
+    const name = e.tagName + ' ' + (e.name || e.textContent.trim()).slice(0, 30);
+    if (style.outlineStyle === 'none' || parseFloat(style.outlineWidth) < 2) return name + ': no ring';
+    for (let p = e.parentElement; p && p !== document.body; p = p.parentElement) {
+      const c = p.getBoundingClientRect();
+      if (getComputedStyle(p).overflowX !== 'visible' && (r.left - ring < c.left || r.top - ring < c.top || r.right + ring > c.right || r.bottom + ring > c.bottom)) return name + ': its ring is cut off by ' + p.className;
+    }
+    return r.left - ring < 0 || r.right + ring > innerWidth || r.top < -1 || r.bottom > innerHeight + 1 ? name + ': out of sight ' + [r.left, r.top, r.right, r.bottom].map(Math.round) : 'fine';
+  })()`;
+  const key = { key: 'Tab', code: 'Tab', windowsVirtualKeyCode: 9 };
+  for (let n = 0; n < 80; n++) {
+    await page.to('Input.dispatchKeyEvent', { type: 'rawKeyDown', ...key });
+    await page.to('Input.dispatchKeyEvent', { type: 'keyUp', ...key });
+    let found = await page.evaluate(look);
+    for (let wait = 0; wait < 10 && found.includes('out of sight'); wait++) { await pause(50); found = await page.evaluate(look); }
+    await page.evaluate("document.activeElement.dataset.walked = '1'");
+    if (found === '') return;
+    if (found !== 'fine') page.wrong(`focus: ${found}`);
+  }
 }
 
 // The page is open and quiet; the test changes the world when it reads GO, and the page has to follow.
@@ -96,6 +127,6 @@ try {
 } catch (error) {
   problems.push(String(error.stack));
 }
+problems.forEach(problem => process.stdout.write(`WRONG ${problem.replaceAll('\n', ' | ')}\n`));
 await stop();
-problems.forEach(problem => process.stdout.write(`WRONG ${problem}\n`));
 process.exit(problems.length ? 1 : 0);

@@ -30,7 +30,8 @@ export function start(chromium) {
     await Promise.race([call('Browser.close').catch(() => {}), pause(2000)]);
     browser.kill();
     await pause(300);
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    // A browser that is still writing there must not hide what was found.
+    try { rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }); } catch { /* The system tidies its temporary files. */ }
   };
   return { call, listeners, stop };
 }

@@ -131,34 +131,63 @@ fn page_shots((site, with_zone, looked): (&Site, &Site, &Site), lang: &str, widt
     all
 }
 
+/// What a customer has made: a password, a passkey, a page for everybody, and tokens old and new.
+async fn furnish(house: &House, mine: &str) {
+    house.press("/account/password", mine, "password=correct+horse+battery").await;
+    let added = crate::passkey::add(house, mine, &mut crate::passkey::Device::new()).await;
+    assert_eq!(added.header("location"), Some("/a/firma/account?done=passkey"));
+    house.press("/a/firma/account/public", mine, "which=on").await;
+    for fields in [
+        "label=Monitoring&valid=90&scope=status",
+        "label=Donaudampfschifffahrtsgesellschaftsadministrationsrechner-1&valid=0&scope=status&scope=dns&scope=spool%3Aread&scope=spool%3Awrite",
+    ] {
+        let made = house.press("/a/firma/tokens", mine, fields).await;
+        assert!(made.header("location").is_some_and(|to| to.contains("done=made")), "{}", made.body);
+    }
+}
+
+/// Scripts that bring a page into the state of the picture.
+const MAKE_TOKEN: &str = "document.getElementById('label').value = 'Router'; document.querySelector('input[value=dns]').checked = true; document.querySelector('form[action$=tokens] button').click()";
+const MAKE_CODE: &str = "document.querySelector('form[action$=code] button').click()";
+const OPEN_ALL: &str = "document.querySelectorAll('details').forEach(part => { part.open = true; })";
+
 /// The pages of a person and what is public.
 async fn account_shots(house: &House) -> Vec<Value> {
     let mine = house.signed_in(house.eva).await;
-    let other = house.signed_in(house.eva).await;
-    house.site.send("GET", "/a/firma", &other, &[FIREFOX], "").await;
-    house.press("/account/password", &mine, "password=correct+horse+battery").await;
+    furnish(house, &mine).await;
     let other = house.signed_in(house.eva).await;
     house.site.send("GET", "/a/firma", &other, &[FIREFOX], "").await;
     let operator = house.signed_in(house.somebody("operator", None).await).await;
-    house.press("/a/firma/account/public", &mine, "which=on").await;
     let public = house.store.publication(FIRMA).await.unwrap().unwrap();
+    let public = format!("/s/{}", public.page_id);
     house.site.go_offline();
-    let (page, checked) = (format!("/s/{}", public.page_id), format!("/s/{}?badge=online.1.x", public.page_id));
+    let false_seal = format!("{public}?badge=online.1.x");
     let step = if std::env::var_os("PULSEMX_SHOTS").is_some() { 1 } else { 3 };
     let mut all = Vec::new();
     for (width, dark) in [(1280, false), (1280, true), (360, false), (360, true)].into_iter().step_by(step) {
         let (look, lang) = if dark { ("dark", "en") } else { ("light", "de") };
-        for (page, path, cookie) in [
-            ("account", "/a/firma/account?done=saved", mine.as_str()),
-            ("account-person", "/account", operator.as_str()),
-            ("account-password", "/sign-in", ""),
-            ("public", page.as_str(), ""),
-            ("public-false-seal", checked.as_str(), ""),
+        for (page, path, cookie, before) in [
+            ("account", "/a/firma/account?done=saved", mine.as_str(), OPEN_ALL),
+            ("account-person", "/account", operator.as_str(), ""),
+            ("account-password", "/sign-in", "", ""),
+            ("public", public.as_str(), "", ""),
+            ("public-false-seal", false_seal.as_str(), "", ""),
+            ("account-tokens", "/a/firma/tokens", mine.as_str(), OPEN_ALL),
+            ("account-token-new", "/a/firma/tokens", mine.as_str(), MAKE_TOKEN),
+            ("account-code", "/a/firma/setup", mine.as_str(), MAKE_CODE),
         ] {
-            let url = format!("{}{path}{}lang={lang}", house.site.origin, if path.contains('?') { '&' } else { '?' });
+            // One code in a minute.
+            if page == "account-code" && (width, dark) != (360, true) {
+                continue;
+            }
+            // No passkey is made for an address.
+            let origin = house.site.origin.replace("127.0.0.1", "localhost");
+            let url = format!("{origin}{path}{}lang={lang}", if path.contains('?') { '&' } else { '?' });
             // Only the session: the language of this shot stands in its address.
             let cookie = cookie.split(';').next().unwrap_or_default();
-            all.push(shot(format!("{page}-{lang}-{width}-{look}"), url, cookie, width, dark));
+            let mut shot = shot(format!("{page}-{lang}-{width}-{look}"), url, cookie, width, dark);
+            shot["before"] = json!(before);
+            all.push(shot);
         }
     }
     all
@@ -299,7 +328,10 @@ fn browse(node: &Path, chromium: &Path, shots: &[Value], mut go: impl FnMut()) -
             wrong.extend(line.strip_prefix("WRONG ").map(str::to_owned));
         }
     }
-    child.wait().unwrap();
+    let ended = child.wait().unwrap();
+    if !ended.success() && wrong.is_empty() {
+        wrong.push(format!("the browser's script ended with {ended}"));
+    }
     wrong
 }
 

@@ -10,7 +10,7 @@ use crate::account::House;
 use crate::site::{Reply, Site};
 
 /// An authenticator in software, with one key.
-struct Device {
+pub struct Device {
     key: SigningKey,
     counter: u32,
     /// Who it was made for, as the site said.
@@ -41,7 +41,7 @@ fn client_data(kind: &str, challenge: &str, origin: &str) -> String {
 }
 
 impl Device {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { key: SigningKey::from_bytes(&[9; 32]), counter: 0, user: String::new(), host: "localhost", flags: 0x05 }
     }
 
@@ -91,7 +91,7 @@ async fn token(house: &House, cookie: &str) -> String {
 }
 
 /// Adds the device; the answer to the last form.
-async fn add(house: &House, cookie: &str, device: &mut Device) -> Reply {
+pub async fn add(house: &House, cookie: &str, device: &mut Device) -> Reply {
     let csrf = format!("csrf={}", token(house, cookie).await);
     let question = asked(&house.site, "/account/passkeys/begin", cookie, &csrf).await;
     device.user = question["user"]["id"].as_str().unwrap().to_owned();

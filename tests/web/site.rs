@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pulsemx::account::{AccountError, AccountStore, Change, DirectoryHandle, SignInLink};
+use pulsemx::account::{AccountError, AccountStore, ApiTokens, Change, DirectoryHandle, SignInLink};
 use pulsemx::base::{AccountId, PersonId};
 use pulsemx::liveness::LineState;
 use pulsemx::store::MemoryStore;
@@ -74,6 +74,10 @@ impl AccountKeeper for Keeper {
         self.directory.replace(self.store.load_directory(fakes::ago(0)).await?);
         Ok(())
     }
+}
+
+async fn tokens_of(store: Option<&MemoryStore>) -> Option<Arc<ApiTokens>> {
+    Some(Arc::new(ApiTokens::load(Arc::new(store?.clone())).await.unwrap()))
 }
 
 impl Site {
@@ -158,7 +162,7 @@ impl Site {
             drills: Some(drills),
             alerts: Some(office),
             challenges: None,
-            tokens: None,
+            tokens: tokens_of(store).await,
             api: None,
             surveys,
             verdicts: Some(verdicts.clone()),
