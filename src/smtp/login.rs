@@ -64,6 +64,11 @@ impl Login {
         self.asked.is_some()
     }
 
+    /// What was asked is not asked any more.
+    pub fn cancel(&mut self) {
+        self.asked = None;
+    }
+
     /// Whose server this is, once that is proven.
     #[must_use]
     pub const fn account(&self) -> Option<AccountId> {

@@ -422,6 +422,7 @@ impl Session {
             return true;
         };
         if is_overlong || line.len() + 2 > COMMAND_OCTETS_MAX {
+            self.login.cancel();
             self.refuse(&reply::LINE_TOO_LONG);
             return true;
         }

@@ -89,6 +89,8 @@ fn what_is_no_exchange_opens_nothing() {
     assert_eq!(talk.say("AUTH LOGIN\r\n"), [334]);
     assert_eq!(talk.say("MAIL FROM:<a@b.example>\r\nNOOP\r\n"), [501, 250], "an answer is no command");
     assert_eq!(talk.say(&format!("AUTH PLAIN {}\r\nNOOP\r\n", "A".repeat(5_000))), [500, 250]);
+    assert_eq!(talk.say("AUTH PLAIN\r\n"), [334]);
+    assert_eq!(talk.say(&format!("{}\r\nNOOP\r\n", "A".repeat(5_000))), [500, 250], "it is over");
     assert_eq!(
         talk.say("MAIL FROM:<a@b.example>\r\nAUTH PLAIN AGZpcm1hAHg=\r\nRSET\r\nHELO a\r\nAUTH PLAIN\r\n"),
         [250, 503, 250, 250, 503]
