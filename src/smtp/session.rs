@@ -464,6 +464,21 @@ impl Session {
         }
     }
 
+    /// Who greeted, between two transactions; else what is said to a command that has its place there.
+    pub(super) fn between_transactions(&self) -> Result<&Greeting, Reply> {
+        match &self.state {
+            State::Greeted(greeting) => Ok(greeting),
+            State::Fresh => Err(reply::EHLO_FIRST),
+            State::Transaction(..)
+            | State::Content(..)
+            | State::Chunks(..)
+            | State::Swallow(_)
+            | State::Committing(..)
+            | State::Handshake
+            | State::Closed => Err(reply::NESTED_MAIL),
+        }
+    }
+
     /// False when the session ends for it.
     fn count_idle_command(&mut self) -> bool {
         self.idle_commands = self.idle_commands.saturating_add(1);

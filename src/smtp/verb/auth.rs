@@ -6,7 +6,7 @@ use crate::smtp::command::Auth;
 use crate::smtp::login::{Credentials, Step};
 use crate::smtp::rates::Deed;
 use crate::smtp::reply::{self, Reply};
-use crate::smtp::session::{Security, Session, State, World};
+use crate::smtp::session::{Security, Session, World};
 
 impl Session {
     /// Under TLS alone, and only where some customer has a token for it.
@@ -21,16 +21,10 @@ impl Session {
         if !self.offers_auth(world) {
             return self.refuse(&reply::AUTH_NEEDS_TLS);
         }
-        match &self.state {
-            State::Greeted(greeting) if greeting.is_extended => {}
-            State::Fresh | State::Greeted(_) => return self.refuse(&reply::EHLO_FIRST),
-            State::Transaction(..)
-            | State::Content(..)
-            | State::Chunks(..)
-            | State::Swallow(_)
-            | State::Committing(..)
-            | State::Handshake
-            | State::Closed => return self.refuse(&reply::NESTED_MAIL),
+        match self.between_transactions() {
+            Ok(greeting) if greeting.is_extended => {}
+            Ok(_) => return self.refuse(&reply::EHLO_FIRST),
+            Err(refusal) => return self.refuse(&refusal),
         }
         if self.login.account().is_some() {
             return self.refuse(&reply::AUTH_ALREADY);

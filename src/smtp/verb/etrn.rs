@@ -7,21 +7,13 @@ use crate::account::ServedDomain;
 use crate::base::{DomainName, EndpointId};
 use crate::liveness::{LineState, LineView};
 use crate::smtp::reply;
-use crate::smtp::session::{FlushAnswer, Session, State, World};
+use crate::smtp::session::{FlushAnswer, Session, World};
 
 impl Session {
     /// Who may not ask is told the same whether we know the name or not.
     pub(in crate::smtp) fn etrn(&mut self, node: &str, world: &dyn World) {
-        match self.state {
-            State::Greeted(_) => {}
-            State::Fresh => return self.refuse(&reply::EHLO_FIRST),
-            State::Transaction(..)
-            | State::Content(..)
-            | State::Chunks(..)
-            | State::Swallow(_)
-            | State::Committing(..)
-            | State::Handshake
-            | State::Closed => return self.refuse(&reply::NESTED_MAIL),
+        if let Err(refusal) = self.between_transactions() {
+            return self.refuse(&refusal);
         }
         // RFC 1985 §5.3.1: `@` asks for the names below as well; a queue by name is a matter of other servers.
         if node.starts_with('#') {
