@@ -23,6 +23,8 @@ pub mod zone;
 mod judge_tests;
 #[cfg(test)]
 mod standing_tests;
+#[cfg(test)]
+mod well_domain;
 
 pub use driver::{Depth, Surveyor};
 pub use facts::{Expected, Facts};

@@ -1,16 +1,11 @@
 //! A table: one thing is changed in a domain that is well, and exactly this row says so.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-
-use super::facts::{Answer, Exchange, Expected, Facts, Host, Primary, Sts};
+use super::facts::{Answer, Expected, Facts, Host};
 use super::standing::{Row, Verdict, besides, is_right, standing};
 use super::standing_words;
+use super::well_domain::*;
 use crate::alert::Language;
-use crate::base::{DomainName, WallTime};
-
-const THEIRS: &str = "firma.dyn.example.net";
-const OURS: &str = "mx2.example.net";
+use crate::base::WallTime;
 
 #[test]
 fn a_domain_that_is_well_is_right_row_by_row() {
@@ -103,53 +98,6 @@ fn what_no_record_says_stands_beside_and_the_operators_own_matters_do_not() {
     assert_eq!(codes, ["spf_missing"]);
 }
 
-fn name(text: &str) -> DomainName {
-    DomainName::parse(text).unwrap()
-}
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn found<T>(values: Vec<T>) -> Answer<T> {
-    Answer::Found { values, ttl_s: 60 }
-}
-
-fn mx(of: &[(u16, &str)]) -> Answer<Exchange> {
-    found(of.iter().map(|(preference, host)| Exchange { preference: *preference, host: (*host).to_owned() }).collect())
-}
-
-fn host(address: &str) -> Host {
-    Host { alias: None, addresses: found(vec![ip(address)]), has_tlsa: Some(false) }
-}
-
-fn expected() -> Expected {
-    let primary =
-        Primary { host: name(THEIRS), addresses: vec![ip("203.0.113.7")], is_dynamic: true, is_parked: false };
-    Expected {
-        domain: name("firma.example"),
-        is_served: true,
-        primaries: vec![primary],
-        hostname: name(OURS),
-        own_addresses: vec![ip("192.0.2.1")],
-        zone_servers: None,
-    }
-}
-
-fn well() -> Facts {
-    Facts {
-        name_servers: found(vec!["ns1.provider.example".to_owned()]),
-        exchanges: mx(&[(10, THEIRS), (20, OURS)]),
-        spf: found(vec!["v=spf1 mx -all".to_owned()]),
-        sts: Sts::Absent,
-        hosts: BTreeMap::from([(THEIRS.to_owned(), host("203.0.113.7")), (OURS.to_owned(), host("192.0.2.1"))]),
-        ports: BTreeMap::new(),
-        pointers: BTreeMap::new(),
-        own_spf: found(vec!["v=spf1 a -all".to_owned()]),
-    }
-}
-
-/// In the order of the rows; whatever is said is said in both languages, with a hint where something has to be done.
 fn verdicts(expected: &Expected, facts: &Facts) -> Vec<Verdict> {
     let rows = standing(expected, facts);
     rows.into_iter()
